@@ -1,0 +1,144 @@
+//! What a block format is.
+//!
+//! A [`Format`] says how many weights a block holds, how they are read back and how they are made.
+//! How it multiplies follows from its family, of which there are three:
+//!
+//! | family | formats | activations | one block adds |
+//! | --- | --- | --- | --- |
+//! | [`Float`] | F32, F16, BF16 | f32 | sixteen lanes, see [`crate::vector`] |
+//! | [`Flat`] | Q4_0 .. Q8_0, IQ4_NL | int8, a scale per 32 | one multiply-add, and one for the minimum |
+//! | [`Super`] | Q2_K .. Q6_K, IQ4_XS | int8, a scale per 256 | the same |
+//!
+//! A family's trait exposes the block's integers (codes, scales); the kernels under [`crate::isa`]
+//! are written once per family and instruction set.
+
+use crate::activations::ActivationKind;
+use crate::isa::Isa;
+use crate::layout::Layout;
+use crate::registry::Product;
+
+/// A block format of GGUF weights.
+pub trait Format: Sized + 'static {
+    /// Its name, as users and other tools write it: `Q4_K`.
+    const NAME: &'static str;
+    /// Its number in a GGUF tensor table.
+    const GGUF_TYPE: u32;
+    /// Weights per block.
+    const BLOCK_LEN: usize;
+    /// The block as it lies in a file. All fields are bytes, so that a block may lie anywhere.
+    type Block: bytemuck::Pod + Send + Sync;
+    /// How it multiplies.
+    type Family: Family<Self>;
+
+    /// The weights of a block: the definition of the format.
+    /// `weights` holds [`Self::BLOCK_LEN`] values.
+    fn dequantize(block: &Self::Block, weights: &mut [f32]);
+
+    /// The block that stands for `weights` ([`Self::BLOCK_LEN`] finite values) with little error.
+    fn quantize(weights: &[f32]) -> Self::Block;
+}
+
+/// The arithmetic that a format shares with others; implemented by [`FloatFamily`],
+/// [`FlatFamily`] and [`SuperFamily`].
+pub trait Family<F: Format> {
+    /// What the weights are multiplied with.
+    const ACTIVATIONS: ActivationKind;
+
+    /// Runs the family's kernel; see [`Product`].
+    fn multiply(isa: Isa, product: Product<'_, F>);
+}
+
+/// Formats whose blocks are single floats.
+pub trait Float: Format {
+    /// How sixteen of them become f32, exactly.
+    const KIND: FloatKind;
+}
+
+/// The float encodings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FloatKind {
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16.
+    F16,
+    /// The upper half of a binary32.
+    Bf16,
+}
+
+/// Formats with blocks of 32 weights: `weight = scale * (code - offset) + minimum`.
+///
+/// Across a row, for block `b` with activation codes `q` and scale `s`:
+/// `acc = fma(scale * s, float(sum((code - offset) * q)), acc)` and, with minimums,
+/// `acc = fma(minimum, s * float(sum(q)), acc)`.
+pub trait Flat: Format {
+    /// Where the codes are.
+    const LAYOUT: Layout;
+    /// Whether blocks carry a minimum, as two bytes of f16 after the scale.
+    ///
+    /// In every flat format the block begins with the scale, two bytes of f16.
+    const HAS_MINIMUM: bool;
+}
+
+/// Formats with blocks of 256 weights in sub-blocks that have integer scales:
+/// `weight = scale * sub_scale * (code - offset) - minimum * sub_minimum`.
+///
+/// Across a row, for block `b` with activation codes `q` and scale `s`:
+/// `acc = fma(scale * s, float(sum(sub_scale * (code - offset) * q)), acc)` and, with minimums,
+/// `acc = fma(-(minimum * s), float(sum(sub_minimum * q)), acc)`.
+pub trait Super: Format {
+    /// Where the codes are.
+    const LAYOUT: Layout;
+    /// Weights per sub-block: 16 or 32.
+    const SUB_LEN: usize;
+    /// Whether blocks carry minimums.
+    const HAS_MINIMUM: bool;
+
+    /// The block's scales.
+    fn scales(block: &Self::Block) -> SuperScales;
+}
+
+/// The decoded header of a super-block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SuperScales {
+    /// Scale of the sub-scales.
+    pub scale: f32,
+    /// Scale of the sub-minimums; 0 without minimums.
+    pub minimum: f32,
+    /// A scale per 16 weights; formats with sub-blocks of 32 repeat each.
+    pub sub_scales: [i8; 16],
+    /// A minimum per 16 weights, likewise; 0 without minimums.
+    pub sub_minimums: [u8; 16],
+}
+
+/// Weights per super-block.
+pub const SUPER_LEN: usize = 256;
+/// Weights per flat block.
+pub const FLAT_LEN: usize = 32;
+
+/// The family of [`Float`] formats.
+pub struct FloatFamily;
+/// The family of [`Flat`] formats.
+pub struct FlatFamily;
+/// The family of [`Super`] formats.
+pub struct SuperFamily;
+
+impl<F: Float> Family<F> for FloatFamily {
+    const ACTIVATIONS: ActivationKind = ActivationKind::F32;
+    fn multiply(isa: Isa, product: Product<'_, F>) {
+        isa.multiply_float(product);
+    }
+}
+
+impl<F: Flat> Family<F> for FlatFamily {
+    const ACTIVATIONS: ActivationKind = ActivationKind::Int8Per32;
+    fn multiply(isa: Isa, product: Product<'_, F>) {
+        isa.multiply_flat(product);
+    }
+}
+
+impl<F: Super> Family<F> for SuperFamily {
+    const ACTIVATIONS: ActivationKind = ActivationKind::Int8Per256;
+    fn multiply(isa: Isa, product: Product<'_, F>) {
+        isa.multiply_super(product);
+    }
+}

@@ -1,0 +1,43 @@
+//! Q4_0: 32 weights in 18 bytes, 4.5 bits each: a scale and symmetric 4-bit codes.
+
+use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::layout::{Codes, Layout, Plane};
+use half::f16;
+
+/// `weight = scale * (code - 8)`.
+pub struct Q4_0;
+
+/// 18 bytes: the scale, then 16 bytes whose low halves are codes 0..16 and high halves 16..32.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    codes: [u8; 16],
+}
+
+impl Format for Q4_0 {
+    const NAME: &'static str = "Q4_0";
+    const GGUF_TYPE: u32 = 2;
+    const BLOCK_LEN: usize = FLAT_LEN;
+    type Block = Block;
+    type Family = FlatFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        let scale = f16::from_le_bytes(block.scale).to_f32();
+        let mut codes = [0; FLAT_LEN];
+        Self::LAYOUT.unpack(bytemuck::bytes_of(block), &mut codes);
+        for (weight, code) in weights.iter_mut().zip(codes) {
+            *weight = scale * (f32::from(code) - 8.0);
+        }
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        todo!("{}", weights.len())
+    }
+}
+
+impl Flat for Q4_0 {
+    const LAYOUT: Layout =
+        Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Offset(8) };
+    const HAS_MINIMUM: bool = false;
+}

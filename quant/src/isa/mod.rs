@@ -1,0 +1,221 @@
+//! The kernels, per instruction set.
+//!
+//! An [`Isa`] value is a proof: it can only be had from [`Isa::detect`] or [`Isa::named`], which
+//! ask the CPU. Every kernel is a method of it, and calling one is therefore safe. Adding an
+//! instruction set is one folder here, one line in [`Isa::ALL`] and one in `dispatch!`.
+
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
+
+use crate::format::{Flat, Float, Super};
+use crate::registry::Product;
+
+/// An instruction set that this CPU has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isa(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Why [`Isa::named`] refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IsaError {
+    /// No instruction set has this name.
+    Unknown(String),
+    /// The CPU lacks it.
+    Missing(String),
+}
+
+impl std::fmt::Display for IsaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = Isa::NAMES.join(", ");
+        let here: Vec<_> = Isa::available().map(Isa::name).collect();
+        let here = here.join(", ");
+        match self {
+            IsaError::Unknown(name) => {
+                write!(f, "unknown instruction set '{name}'; there are {known}")
+            }
+            IsaError::Missing(name) => write!(f, "this CPU does not have '{name}'; it has {here}"),
+        }
+    }
+}
+
+impl std::error::Error for IsaError {}
+
+impl Isa {
+    /// The names of all instruction sets, on whatever machine, slowest first.
+    pub const NAMES: [&str; 4] = ["scalar", "neon", "avx2", "avx512"];
+
+    const ALL: &[Kind] = &[
+        Kind::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512,
+    ];
+
+    /// The fastest that this CPU has.
+    pub fn detect() -> Isa {
+        Isa::available().last().expect("scalar is always there")
+    }
+
+    /// All that this CPU has, slowest first.
+    pub fn available() -> impl Iterator<Item = Isa> {
+        Isa::ALL.iter().filter(|kind| kind.is_available()).map(|&kind| Isa(kind))
+    }
+
+    /// The one with this name (`scalar`, `avx2`, `avx512`), if the CPU has it.
+    pub fn named(name: &str) -> Result<Isa, IsaError> {
+        if !Isa::NAMES.contains(&name) {
+            return Err(IsaError::Unknown(name.to_owned()));
+        }
+        Isa::available()
+            .find(|isa| isa.name() == name)
+            .ok_or_else(|| IsaError::Missing(name.to_owned()))
+    }
+
+    /// Its name, as [`Isa::named`] takes it.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+        }
+    }
+}
+
+impl Kind {
+    fn is_available(self) -> bool {
+        match self {
+            Kind::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => avx2::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => avx512::is_available(),
+        }
+    }
+}
+
+macro_rules! dispatch {
+    ($isa:expr, $function:ident $(::<$format:ident>)? ($($argument:expr),*)) => {
+        match $isa.0 {
+            Kind::Scalar => scalar::$function$(::<$format>)?($($argument),*),
+            // SAFETY: an Isa of this kind exists only where `is_available` said so.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2::$function$(::<$format>)?($($argument),*) },
+            // SAFETY: likewise.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { avx512::$function$(::<$format>)?($($argument),*) },
+        }
+    };
+}
+
+/// Stamps the functions of [`crate::vector`] into an instruction set's module, over its lanes and
+/// with its target features, given as an attribute in brackets.
+macro_rules! stamp_vector_functions {
+    ($lanes:ty, $features:tt) => {
+        crate::isa::stamp_vector_functions! { $lanes, $features,
+            dot(a: &[f32], b: &[f32]) -> f32,
+            scores(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) -> (),
+            weighted_sum(weights: &[f32], values: &[f32], out: &mut [f32]) -> (),
+            add_scaled(y: &mut [f32], factor: f32, x: &[f32]) -> (),
+            rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) -> (),
+            silu_mul(gate: &mut [f32], up: &[f32]) -> (),
+            exp_sum(values: &mut [f32], max: f32) -> f32,
+            quantize_block(x: &[f32], codes: &mut [i8]) -> f32,
+        }
+        crate::isa::stamp_vector_functions! { @float $lanes, $features }
+    };
+    ($lanes:ty, $features:tt, $($function:ident $arguments:tt -> $result:ty,)*) => {
+        $(crate::isa::stamp_vector_functions! { @one $lanes, $features, $function $arguments -> $result })*
+    };
+    (@one $lanes:ty, [$($features:tt)*], $function:ident($($argument:ident: $type:ty),*) -> $result:ty) => {
+        $($features)*
+        pub fn $function($($argument: $type),*) -> $result {
+            crate::vector::$function::<$lanes>($($argument),*)
+        }
+    };
+    (@float $lanes:ty, [$($features:tt)*]) => {
+        $($features)*
+        pub fn multiply_float<F: crate::format::Float>(product: crate::registry::Product<'_, F>) {
+            crate::isa::float::multiply::<$lanes, F>(product)
+        }
+    };
+}
+pub(crate) use stamp_vector_functions;
+
+mod float;
+
+impl Isa {
+    pub(crate) fn multiply_float<F: Float>(self, product: Product<'_, F>) {
+        dispatch!(self, multiply_float::<F>(product))
+    }
+
+    pub(crate) fn multiply_flat<F: Flat>(self, product: Product<'_, F>) {
+        dispatch!(self, multiply_flat::<F>(product))
+    }
+
+    pub(crate) fn multiply_super<F: Super>(self, product: Product<'_, F>) {
+        dispatch!(self, multiply_super::<F>(product))
+    }
+
+    /// The int8 codes of a block of activations, whose length is a multiple of 16, and its scale.
+    pub(crate) fn quantize_block(self, x: &[f32], codes: &mut [i8]) -> f32 {
+        dispatch!(self, quantize_block(x, codes))
+    }
+
+    /// The sum of products of two vectors of one length.
+    pub fn dot(self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len());
+        dispatch!(self, dot(a, b))
+    }
+
+    /// `scores[i] = dot(query, keys[i]) * scale`; `keys` is `[scores.len(), query.len()]`.
+    pub fn scores(self, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
+        assert_eq!(keys.len(), query.len() * scores.len());
+        dispatch!(self, scores(query, keys, scale, scores))
+    }
+
+    /// `out += sum over i of weights[i] * values[i]`, in increasing `i`; `values` is
+    /// `[weights.len(), out.len()]`.
+    pub fn weighted_sum(self, weights: &[f32], values: &[f32], out: &mut [f32]) {
+        assert_eq!(values.len(), weights.len() * out.len());
+        dispatch!(self, weighted_sum(weights, values, out))
+    }
+
+    /// `y += factor * x`.
+    pub fn add_scaled(self, y: &mut [f32], factor: f32, x: &[f32]) {
+        assert_eq!(y.len(), x.len());
+        dispatch!(self, add_scaled(y, factor, x))
+    }
+
+    /// `out = x / sqrt(mean(x * x) + epsilon) * weight` (arXiv 1910.07467).
+    pub fn rms_norm(self, x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+        assert!(x.len() == weight.len() && x.len() == out.len());
+        dispatch!(self, rms_norm(x, weight, epsilon, out))
+    }
+
+    /// `gate = gate / (1 + exp(-gate)) * up`, the activation of SwiGLU (arXiv 2002.05202).
+    pub fn silu_mul(self, gate: &mut [f32], up: &[f32]) {
+        assert_eq!(gate.len(), up.len());
+        dispatch!(self, silu_mul(gate, up))
+    }
+
+    /// Replaces each value by `exp(value - max)` and returns their sum.
+    pub fn exp_sum(self, values: &mut [f32], max: f32) -> f32 {
+        dispatch!(self, exp_sum(values, max))
+    }
+}

@@ -1,0 +1,33 @@
+//! Block formats of GGUF weights: what their bytes mean, how weights become such bytes, and how
+//! they multiply with activations on each instruction set.
+//!
+//! Read it in this order:
+//!
+//! 1. [`format`](mod@format): what a block format is, and the three families (float, flat, super)
+//!    that fix the arithmetic of its dot product;
+//! 2. `formats`: one file per format;
+//! 3. [`registry`]: the list of formats, and [`DynFormat`], the handle the rest of the world uses;
+//! 4. [`activations`]: the other operand, quantized to int8;
+//! 5. [`vector`]: everything that is not a dot product with weights, written once over sixteen
+//!    virtual lanes;
+//! 6. [`isa`]: the same kernels for scalar code, AVX2 and AVX-512.
+//!
+//! # The numeric contract
+//!
+//! Every function here returns the same bits on every instruction set. Sums over integers are
+//! exact, so their order is free. Sums over floats have one documented order: across the blocks of
+//! a row one fused multiply-add per block (two where the format has minimums), blocks in
+//! increasing order; elsewhere sixteen lanes and one reduction tree ([`vector`]).
+
+pub mod activations;
+pub mod format;
+pub mod formats;
+pub mod isa;
+pub mod layout;
+pub mod registry;
+pub mod vector;
+
+pub use activations::{ActivationKind, Activations};
+pub use format::Format;
+pub use isa::Isa;
+pub use registry::{DynFormat, FORMATS};

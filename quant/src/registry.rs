@@ -1,0 +1,165 @@
+//! The formats, and the handle through which the rest of the program sees them.
+
+use crate::activations::{ActivationKind, Activations};
+use crate::format::{Family, Format};
+use crate::formats;
+use crate::isa::Isa;
+
+/// Every format there is, one line each.
+pub static FORMATS: &[DynFormat] = &[
+    DynFormat::of::<formats::F32>(),
+    DynFormat::of::<formats::F16>(),
+    DynFormat::of::<formats::Bf16>(),
+    DynFormat::of::<formats::Q4_0>(),
+    DynFormat::of::<formats::Q4K>(),
+];
+
+/// A format with its type erased: what a tensor carries.
+pub struct DynFormat {
+    /// Its name: `Q4_K`.
+    pub name: &'static str,
+    /// Its number in a GGUF tensor table.
+    pub gguf_type: u32,
+    /// Weights per block; the columns of a matrix must be a multiple.
+    pub block_len: usize,
+    /// Bytes per block.
+    pub block_bytes: usize,
+    /// What its dot product multiplies the weights with.
+    pub activations: ActivationKind,
+    dequantize: fn(&[u8], &mut [f32]),
+    quantize: fn(&[f32], &mut [u8]),
+    multiply: fn(Isa, DynProduct<'_>),
+}
+
+/// A matrix product: some rows of weights times some rows of activations.
+pub struct Product<'a, F: Format> {
+    /// `[n_rows, cols / BLOCK_LEN]` blocks, row after row.
+    pub weights: &'a [F::Block],
+    /// The activations, of which the product takes the rows `tokens`.
+    pub x: &'a Activations,
+    /// Rows of `x`.
+    pub tokens: &'a [u32],
+    /// `[tokens.len(), n_rows]`, overwritten.
+    pub out: &'a mut [f32],
+}
+
+impl<F: Format> Product<'_, F> {
+    /// Blocks per row of weights.
+    pub fn blocks_per_row(&self) -> usize {
+        self.x.cols() / F::BLOCK_LEN
+    }
+
+    /// Rows of weights.
+    pub fn n_rows(&self) -> usize {
+        self.weights.len() / self.blocks_per_row()
+    }
+}
+
+struct DynProduct<'a> {
+    weights: &'a [u8],
+    x: &'a Activations,
+    tokens: &'a [u32],
+    out: &'a mut [f32],
+}
+
+impl DynFormat {
+    const fn of<F: Format>() -> DynFormat {
+        DynFormat {
+            name: F::NAME,
+            gguf_type: F::GGUF_TYPE,
+            block_len: F::BLOCK_LEN,
+            block_bytes: size_of::<F::Block>(),
+            activations: F::Family::ACTIVATIONS,
+            dequantize: |bytes, weights| {
+                let blocks: &[F::Block] = bytemuck::cast_slice(bytes);
+                for (block, weights) in blocks.iter().zip(weights.chunks_exact_mut(F::BLOCK_LEN)) {
+                    F::dequantize(block, weights);
+                }
+            },
+            quantize: |weights, bytes| {
+                let blocks: &mut [F::Block] = bytemuck::cast_slice_mut(bytes);
+                for (block, weights) in blocks.iter_mut().zip(weights.chunks_exact(F::BLOCK_LEN)) {
+                    *block = F::quantize(weights);
+                }
+            },
+            multiply: |isa, DynProduct { weights, x, tokens, out }| {
+                let weights = bytemuck::cast_slice(weights);
+                F::Family::multiply(isa, Product::<F> { weights, x, tokens, out });
+            },
+        }
+    }
+
+    /// The format with this name, in any case.
+    pub fn by_name(name: &str) -> Option<&'static DynFormat> {
+        FORMATS.iter().find(|format| format.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The format with this number in a GGUF tensor table.
+    pub fn by_gguf_type(gguf_type: u32) -> Option<&'static DynFormat> {
+        FORMATS.iter().find(|format| format.gguf_type == gguf_type)
+    }
+
+    /// Bytes of a row of `cols` weights; `None` where `cols` is not whole blocks or too large.
+    pub fn row_bytes(&self, cols: usize) -> Option<usize> {
+        let blocks = cols.is_multiple_of(self.block_len).then_some(cols / self.block_len)?;
+        blocks.checked_mul(self.block_bytes)
+    }
+
+    /// Reads the weights back. `bytes` are whole blocks; `weights` has their number of weights.
+    ///
+    /// # Panics
+    /// If the lengths do not agree.
+    pub fn dequantize(&self, bytes: &[u8], weights: &mut [f32]) {
+        assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
+        (self.dequantize)(bytes, weights);
+    }
+
+    /// Makes blocks. `weights` are finite, and whole blocks of them; `bytes` has the blocks' size.
+    ///
+    /// # Panics
+    /// If the lengths do not agree.
+    pub fn quantize(&self, weights: &[f32], bytes: &mut [u8]) {
+        assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
+        (self.quantize)(weights, bytes);
+    }
+
+    /// Multiplies rows of weights with rows of activations:
+    /// `out[t, r] = sum over k of weights[r, k] * x[tokens[t], k]`, `out` being
+    /// `[tokens.len(), n_rows]` and `weights` `[n_rows, x.cols()]` in this format.
+    ///
+    /// # Panics
+    /// If the lengths do not agree, `x` is of another kind than [`Self::activations`], or a token
+    /// is out of range.
+    pub fn multiply(
+        &self,
+        isa: Isa,
+        weights: &[u8],
+        x: &Activations,
+        tokens: &[u32],
+        out: &mut [f32],
+    ) {
+        assert_eq!(x.kind(), self.activations, "activations for {}", self.name);
+        let row_bytes = self.row_bytes(x.cols()).expect("whole blocks");
+        assert_eq!(weights.len() * tokens.len(), out.len() * row_bytes, "lengths");
+        assert!(tokens.iter().all(|&token| (token as usize) < x.n_tokens()), "tokens");
+        (self.multiply)(isa, DynProduct { weights, x, tokens, out });
+    }
+}
+
+impl PartialEq for DynFormat {
+    fn eq(&self, other: &DynFormat) -> bool {
+        self.gguf_type == other.gguf_type
+    }
+}
+
+impl std::fmt::Debug for DynFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl std::fmt::Display for DynFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name)
+    }
+}

@@ -1,0 +1,15 @@
+//! Gatefold runs Mixtral and its relatives on CPUs, straight from GGUF files.
+//!
+//! The modules, in the order in which data flows:
+//!
+//! 1. [`gguf`]: a memory-mapped file becomes metadata and tensors;
+//! 2. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;
+//! 3. [`model`]: tokens become logits, layer by layer, two experts each;
+//! 4. [`engine`]: sequences and their prompts become steps of the model;
+//! 5. [`sampler`]: logits become the next token;
+//! 6. [`eval`]: logits become perplexity;
+//! 7. [`cli`]: all of it behind one command line.
+//!
+//! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
+
+pub mod gguf;
