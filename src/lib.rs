@@ -13,3 +13,5 @@
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
 pub mod gguf;
+
+pub mod cli;

@@ -1,0 +1,55 @@
+//! The command line: one file per subcommand, arguments in, a resolved job out.
+//!
+//! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
+
+pub mod inspect;
+pub mod tokenize;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs Mixtral and its relatives on CPUs, straight from GGUF files.
+#[derive(Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say what a GGUF holds, and whether it will run here
+    Inspect(inspect::InspectArgs),
+    /// Turn text into token ids, and back
+    Tokenize(tokenize::TokenizeArgs),
+}
+
+/// The model file that `-m` named, or how to get one.
+pub fn model_path(model: Option<PathBuf>) -> Result<PathBuf> {
+    let Some(path) = model else {
+        bail!(
+            "no model given. Name a GGUF file with -m FILE; models.md lists files that run and where to get them"
+        );
+    };
+    Ok(path)
+}
+
+/// Prints the error, if there is one, as a single line; success is a closed stdout too, since the
+/// reader that closed it (`| head`) has all it wanted.
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let closed_stdout = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+    if closed_stdout {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
+}
