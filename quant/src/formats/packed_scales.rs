@@ -5,6 +5,7 @@
 //! high half), and the top two bits of bytes 0..8 their high two.
 
 /// The scales and the minimums.
+#[inline]
 pub fn unpack(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     let (mut scales, mut minimums) = ([0; 8], [0; 8]);
     for i in 0..4 {

@@ -46,6 +46,7 @@ impl Super for Q3K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
 
+    #[inline]
     fn scales(block: &Block) -> SuperScales {
         let packed = &block.sub_scales;
         SuperScales {

@@ -43,6 +43,7 @@ impl Super for Q4K {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
 
+    #[inline]
     fn scales(block: &Block) -> SuperScales {
         let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
         SuperScales {

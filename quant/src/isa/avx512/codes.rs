@@ -13,6 +13,27 @@ pub const PIECE_LEN: usize = 16;
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
 
+/// How far ahead of its reads a kernel that streams four rows of `row_bytes` prefetches: beyond
+/// the four rows that it is in, and far enough for memory to answer.
+pub fn prefetch_distance(row_bytes: usize) -> usize {
+    (4 * row_bytes).max(16 << 10)
+}
+
+/// Asks for the cache lines of `len` bytes. They need not exist.
+#[inline(always)]
+pub fn prefetch(start: *const u8, len: usize) {
+    for line in (0..len).step_by(64) {
+        // SAFETY: a prefetch has no effect that could be observed, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
+    }
+}
+
+/// Every fourth of sixteen blocks, from block `i` on: the lanes that [`transpose`] puts in order.
+#[inline(always)]
+pub fn every_fourth<T>(blocks: &[*const T; 16], i: usize) -> Blocks {
+    [blocks[i].cast(), blocks[i + 4].cast(), blocks[i + 8].cast(), blocks[i + 12].cast()]
+}
+
 /// Runs a block of code once per number, each time with the number as a constant.
 macro_rules! unroll {
     ($index:ident in [$($n:literal)*] $body:block) => {
@@ -47,11 +68,11 @@ pub const fn max_unsigned(layout: &Layout) -> i32 {
 pub unsafe fn load_lanes(blocks: Blocks, offset: usize) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
-        let lane = |i: usize| _mm_loadu_si128(blocks[i].add(offset).cast());
-        let lanes = _mm512_castsi128_si512(lane(0));
-        let lanes = _mm512_inserti32x4::<1>(lanes, lane(1));
-        let lanes = _mm512_inserti32x4::<2>(lanes, lane(2));
-        _mm512_inserti32x4::<3>(lanes, lane(3))
+        let [a, b, c, d] = blocks;
+        let lanes = _mm512_castsi128_si512(_mm_loadu_si128(a.add(offset).cast()));
+        let lanes = _mm512_inserti32x4::<1>(lanes, _mm_loadu_si128(b.add(offset).cast()));
+        let lanes = _mm512_inserti32x4::<2>(lanes, _mm_loadu_si128(c.add(offset).cast()));
+        _mm512_inserti32x4::<3>(lanes, _mm_loadu_si128(d.add(offset).cast()))
     }
 }
 
@@ -145,13 +166,18 @@ pub unsafe fn transpose(rows: [__m512i; 4]) -> [__m512i; 4] {
 pub unsafe fn sum_quads(rows: [__m512i; 4]) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
-        let pairs = |a: __m512i, b: __m512i| {
-            _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
-        };
-        let (pairs01, pairs23) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
+        let pairs01 = sum_pairs(rows[0], rows[1]);
+        let pairs23 = sum_pairs(rows[2], rows[3]);
         let low = _mm512_unpacklo_epi64(pairs01, pairs23);
         _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
     }
+}
+
+/// Within each lane, the sums of elements 0 and 2 of `a` and of `b`, then of elements 1 and 3.
+#[inline(always)]
+unsafe fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)) }
 }
 
 /// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.
@@ -162,12 +188,12 @@ pub unsafe fn sum_quads(rows: [__m512i; 4]) -> __m512i {
 pub unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
-        let element = |lane, i| block(lane, i).cast::<i32>().read_unaligned();
-        let lane = |n| _mm_set_epi32(element(n, 3), element(n, 2), element(n, 1), element(n, 0));
-        let lanes = _mm512_castsi128_si512(lane(0));
-        let lanes = _mm512_inserti32x4::<1>(lanes, lane(1));
-        let lanes = _mm512_inserti32x4::<2>(lanes, lane(2));
-        _mm512_inserti32x4::<3>(lanes, lane(3))
+        let mut lanes = _mm512_setzero_si512();
+        unroll!(ELEMENT in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            let header = block(ELEMENT / 4, ELEMENT % 4).cast::<i32>().read_unaligned();
+            lanes = _mm512_mask_set1_epi32(lanes, 1 << ELEMENT, header);
+        });
+        lanes
     }
 }
 

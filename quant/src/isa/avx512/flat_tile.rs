@@ -1,8 +1,8 @@
 //! Tiles of blocks of 32.
 
-use super::codes::{Blocks, headers, high_f16, low_f16, max_unsigned, piece, transpose};
+use super::codes::{every_fourth, headers, high_f16, low_f16, max_unsigned, piece, transpose};
 use super::dot::IntegerDot;
-use super::tile::{TILE_COLS, Tile, TileActivations};
+use super::tile::{HALF_ROWS, TILE_COLS, Tile, TileActivations};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -32,19 +32,19 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, address: impl Fn(usize) -> *const u8) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            // Register i has rows i, 4 + i, 8 + i and 12 + i in its lanes: transposed, the rows
-            // are in order.
-            let rows: [Blocks; 4] =
-                std::array::from_fn(|i| std::array::from_fn(|lane| address(4 * lane + i)));
-            let first = transpose(rows.map(|rows| piece(&F::LAYOUT, rows, 0)));
-            let second = transpose(rows.map(|rows| piece(&F::LAYOUT, rows, 1)));
-            let (low, high) = self.codes[block][half].split_at_mut(4);
-            low.copy_from_slice(&first);
-            high.copy_from_slice(&second);
-            let headers = headers(|lane, i| address(4 * lane + i));
+            let mut pieces = [[_mm512_setzero_si512(); 4]; 2];
+            for i in 0..4 {
+                let blocks = every_fourth(rows, i);
+                pieces[0][i] = piece(&F::LAYOUT, blocks, 0);
+                pieces[1][i] = piece(&F::LAYOUT, blocks, 1);
+            }
+            let codes = self.codes[block][half].as_chunks_mut().0;
+            codes[0] = transpose(pieces[0]);
+            codes[1] = transpose(pieces[1]);
+            let headers = headers(|lane, i| rows[4 * lane + i].cast());
             self.scales[block][half] = low_f16(headers);
             if F::HAS_MINIMUM {
                 self.minimums[block][half] = high_f16(headers);
@@ -75,8 +75,10 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         unsafe {
             for block in 0..n_blocks {
                 let codes = &self.codes[block];
-                let mut dots: [[__m512i; HALVES]; N] =
-                    std::array::from_fn(|t| [_mm512_set1_epi32(offsets[t][block]); HALVES]);
+                let mut dots = [[_mm512_setzero_si512(); HALVES]; N];
+                for t in 0..N {
+                    dots[t] = [_mm512_set1_epi32(offsets[t][block]); HALVES];
+                }
                 for k in 0..FLAT_LEN / 4 {
                     for t in 0..N {
                         let four = x_codes[t].as_ptr().add(block * FLAT_LEN + 4 * k);

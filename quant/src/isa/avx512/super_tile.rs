@@ -1,6 +1,6 @@
 //! Tiles of blocks of 256.
 
-use super::codes::{Blocks, PIECE_LEN, load_lanes, max_unsigned, piece, transpose, unroll};
+use super::codes::{PIECE_LEN, every_fourth, load_lanes, max_unsigned, piece, transpose, unroll};
 use super::dot::IntegerDot;
 use super::tile::{HALF_ROWS, TILE_COLS, Tile, TileActivations};
 use crate::format::{SUPER_LEN, Super};
@@ -40,46 +40,42 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, address: impl Fn(usize) -> *const u8) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            // Register i has rows i, 4 + i, 8 + i and 12 + i in its lanes: transposed, the rows
-            // are in order.
-            let rows: [Blocks; 4] =
-                std::array::from_fn(|i| std::array::from_fn(|lane| address(4 * lane + i)));
             let mut pieces = [[_mm512_setzero_si512(); 4]; N_PIECES];
-            for (i, &rows) in rows.iter().enumerate() {
+            for i in 0..4 {
+                let blocks = every_fourth(rows, i);
                 unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-                    pieces[PIECE][i] = piece(&F::LAYOUT, rows, PIECE);
+                    pieces[PIECE][i] = piece(&F::LAYOUT, blocks, PIECE);
                 });
             }
             let codes = self.codes[block][half].as_chunks_mut().0;
             for (codes, piece) in codes.iter_mut().zip(pieces) {
                 *codes = transpose(piece);
             }
-            let headers: [_; HALF_ROWS] =
-                std::array::from_fn(|row| F::scales(&*address(row).cast::<F::Block>()));
-            self.scales[block][half] = _mm512_loadu_ps(headers.map(|h| h.scale).as_ptr());
-            self.minimums[block][half] = _mm512_loadu_ps(headers.map(|h| h.minimum).as_ptr());
-            let in_lanes = |start: &dyn Fn(usize) -> *const u8| {
-                let rows = |i| std::array::from_fn(|lane| start(4 * lane + i));
-                transpose(std::array::from_fn(|i| load_lanes(rows(i), 0)))
-            };
-            // Element r of register i: the scales of pieces 4 * i.. of row r, a byte each.
-            let sub_scales = in_lanes(&|row| headers[row].sub_scales.as_ptr().cast());
-            for (i, four) in sub_scales.into_iter().enumerate() {
-                self.sub_scales[block][half][4 * i..][..4].copy_from_slice(&sign_extended(four));
+            let (mut sub_scales, mut minimums) = ([[0; N_PIECES]; 16], [[0; N_PIECES]; 16]);
+            let (mut scales, mut minimum_scales) = ([0.0; HALF_ROWS], [0.0; HALF_ROWS]);
+            for (row, address) in rows.iter().enumerate() {
+                let header = F::scales(&**address);
+                (scales[row], minimum_scales[row]) = (header.scale, header.minimum);
+                (sub_scales[row], minimums[row]) = (header.sub_scales, header.sub_minimums);
             }
+            self.scales[block][half] = _mm512_loadu_ps(scales.as_ptr());
+            self.minimums[block][half] = _mm512_loadu_ps(minimum_scales.as_ptr());
+            let sub_scales = transposed(bytemuck::cast_ref(&sub_scales));
+            let minimums = transposed(&minimums);
             let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
-            let quads = if F::HAS_MINIMUM {
-                in_lanes(&|row| headers[row].sub_minimums.as_ptr())
-            } else {
-                sub_scales
-            };
-            for (i, quad) in quads.into_iter().enumerate() {
-                self.sum_factors[block][half][2 * i..][..2].copy_from_slice(&pairs(quad).map(
-                    |pair| if F::HAS_MINIMUM { pair } else { _mm512_mullo_epi16(pair, offset) },
-                ));
+            for i in 0..4 {
+                let scales = self.sub_scales[block][half].as_chunks_mut().0;
+                scales[i] = sign_extended(sub_scales[i]);
+                let factors = self.sum_factors[block][half].as_chunks_mut().0;
+                factors[i] = if F::HAS_MINIMUM {
+                    pairs(minimums[i])
+                } else {
+                    let [first, second] = pairs(sub_scales[i]);
+                    [_mm512_mullo_epi16(first, offset), _mm512_mullo_epi16(second, offset)]
+                };
             }
         }
     }
@@ -147,6 +143,21 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                 }
             }
         }
+    }
+}
+
+/// Element `r` of register `i`: bytes `4 * i..4 * i + 4` of row `r`.
+#[inline(always)]
+unsafe fn transposed(rows: &[[u8; 16]; HALF_ROWS]) -> [__m512i; 4] {
+    // SAFETY: the features are the caller's promise, and each row has the bytes of a lane.
+    unsafe {
+        let mut lanes = [_mm512_setzero_si512(); 4];
+        for i in 0..4 {
+            let every_fourth = [&rows[i], &rows[i + 4], &rows[i + 8], &rows[i + 12]];
+            let [a, b, c, d] = every_fourth;
+            lanes[i] = load_lanes([a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr()], 0);
+        }
+        transpose(lanes)
     }
 }
 

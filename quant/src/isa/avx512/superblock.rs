@@ -1,6 +1,8 @@
 //! Products of formats with blocks of 256: one token here, several in [`SuperTile`].
 
-use super::codes::{Blocks, PIECE_LEN, load_lanes, max_unsigned, piece, unroll};
+use super::codes::{
+    Blocks, PIECE_LEN, load_lanes, max_unsigned, piece, prefetch, prefetch_distance, unroll,
+};
 use super::dot::IntegerDot;
 use super::super_tile::SuperTile;
 use super::tile;
@@ -38,19 +40,26 @@ unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: 
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let codes = product.x.codes(token).as_chunks().0;
     let (scales, sums) = (product.x.scales(token), product.x.sums(token).as_chunks().0);
+    let distance = prefetch_distance(blocks_per_row * size_of::<F::Block>());
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
     for (group_idx, out) in product.out.chunks_mut(4).enumerate() {
-        let rows: [_; 4] = std::array::from_fn(|r| row((4 * group_idx + r).min(n_rows - 1)));
+        let r = |i: usize| (4 * group_idx + i).min(n_rows - 1);
+        let rows = [row(r(0)), row(r(1)), row(r(2)), row(r(3))];
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = _mm_setzero_ps();
+            let ahead = rows[0].as_ptr().cast::<u8>().wrapping_add(distance);
             for block_idx in 0..blocks_per_row {
                 let x = BlockActivations {
                     codes: &codes[block_idx],
                     scale: scales[block_idx],
                     sums: &sums[block_idx],
                 };
-                acc = add_block::<F, D>(acc, rows.map(|row| &row[block_idx]), x);
+                let [a, b, c, d] = rows;
+                let blocks = [&a[block_idx], &b[block_idx], &c[block_idx], &d[block_idx]];
+                acc = add_block::<F, D>(acc, blocks, x);
+                let blocks_bytes = size_of::<[F::Block; 4]>();
+                prefetch(ahead.wrapping_add(block_idx * blocks_bytes), blocks_bytes);
             }
             let mut values = [0.0; 4];
             _mm_storeu_ps(values.as_mut_ptr(), acc);
@@ -66,12 +75,16 @@ unsafe fn add_block<F: Super, D: IntegerDot>(
     rows: [&F::Block; 4],
     x: BlockActivations<'_>,
 ) -> __m128 {
-    let headers = rows.map(F::scales);
-    let blocks: Blocks = rows.map(|block| std::ptr::from_ref(block).cast());
+    let [a, b, c, d] = rows;
+    let headers = [F::scales(a), F::scales(b), F::scales(c), F::scales(d)];
+    let address = |row: usize| std::ptr::from_ref(rows[row]).cast::<u8>();
+    let blocks: Blocks = [address(0), address(1), address(2), address(3)];
     let max = const { max_unsigned(&F::LAYOUT) };
     // SAFETY: the caller's promise about features; all loads stay inside of blocks, headers or `x`.
     unsafe {
-        let sub_scales = load_lanes(headers.each_ref().map(|h| h.sub_scales.as_ptr().cast()), 0);
+        let sub_scales = |row: usize| headers[row].sub_scales.as_ptr().cast();
+        let sub_scales =
+            load_lanes([sub_scales(0), sub_scales(1), sub_scales(2), sub_scales(3)], 0);
         // The sub-scales of the first and the second half of the block, as 16-bit integers.
         let low = _mm512_srai_epi16::<8>(_mm512_unpacklo_epi8(sub_scales, sub_scales));
         let high = _mm512_srai_epi16::<8>(_mm512_unpackhi_epi8(sub_scales, sub_scales));
@@ -102,17 +115,20 @@ unsafe fn add_block<F: Super, D: IntegerDot>(
             dots = _mm512_sub_epi32(dots, offsets);
         }
         let x_scale = _mm_set1_ps(x.scale);
-        let scales = _mm_mul_ps(_mm_loadu_ps(headers.map(|h| h.scale).as_ptr()), x_scale);
+        let [a, b, c, d] = &headers;
+        let scales = _mm_set_ps(d.scale, c.scale, b.scale, a.scale);
+        let scales = _mm_mul_ps(scales, x_scale);
         let acc = _mm_fmadd_ps(scales, _mm_cvtepi32_ps(sum_lanes(dots)), acc);
         if !F::HAS_MINIMUM {
             return acc;
         }
-        let minimums = headers.each_ref().map(|h| h.sub_minimums.as_ptr());
-        let minimums = load_lanes(minimums, 0);
+        let minimums = |row: usize| headers[row].sub_minimums.as_ptr();
+        let minimums = load_lanes([minimums(0), minimums(1), minimums(2), minimums(3)], 0);
         let zero = _mm512_setzero_si512();
         let sums = D::dot2(zero, _mm512_unpacklo_epi8(minimums, zero), x_low);
         let sums = D::dot2(sums, _mm512_unpackhi_epi8(minimums, zero), x_high);
-        let scales = _mm_mul_ps(_mm_loadu_ps(headers.map(|h| h.minimum).as_ptr()), x_scale);
+        let scales = _mm_set_ps(d.minimum, c.minimum, b.minimum, a.minimum);
+        let scales = _mm_mul_ps(scales, x_scale);
         _mm_fnmadd_ps(scales, _mm_cvtepi32_ps(sum_lanes(sums)), acc)
     }
 }

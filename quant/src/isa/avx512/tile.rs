@@ -25,11 +25,11 @@ pub trait Tile<F: Format> {
     /// The CPU must have this module's features; so for all functions here.
     unsafe fn zeroed() -> Self;
 
-    /// Unpacks block `block` of a half; `address` says where each of its rows has that block.
+    /// Unpacks one block of each row of a half, to be block `block` of the tile.
     ///
     /// # Safety
-    /// The addresses must be those of blocks.
-    unsafe fn unpack(&mut self, half: usize, block: usize, address: impl Fn(usize) -> *const u8);
+    /// `rows` must be the addresses of blocks.
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]);
 
     /// Adds the products of the tile's first `n_blocks` blocks with `N` tokens to their sums.
     ///
@@ -79,21 +79,25 @@ impl<'a> TileActivations<'a> {
 pub unsafe fn multiply_many<F: Format, T: Tile<F>, D: IntegerDot>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let max_blocks = TILE_COLS / F::BLOCK_LEN;
-    let address = |row_idx: usize, block_idx: usize| {
-        let block = &product.weights[row_idx.min(n_rows - 1) * blocks_per_row + block_idx];
-        std::ptr::from_ref(block).cast::<u8>()
-    };
-    // SAFETY: the caller's promise; `address` gives nothing but blocks.
+    // SAFETY: the caller's promise; `rows` are addresses of blocks, each with `n_blocks` more.
     unsafe {
         let mut tile = T::zeroed();
         for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
             let n_halves = (n_rows - first_row).div_ceil(HALF_ROWS).min(2);
             for first_block in (0..blocks_per_row).step_by(max_blocks) {
                 let n_blocks = (blocks_per_row - first_block).min(max_blocks);
-                for (half, block) in (0..n_halves).flat_map(|h| (0..n_blocks).map(move |b| (h, b)))
-                {
+                for half in 0..n_halves {
                     let first_row = first_row + half * HALF_ROWS;
-                    tile.unpack(half, block, |row| address(first_row + row, first_block + block));
+                    // Rows beyond the end are copies of the last; what they give is not stored.
+                    let mut rows = [std::ptr::null::<F::Block>(); HALF_ROWS];
+                    for (i, row) in rows.iter_mut().enumerate() {
+                        let row_idx = (first_row + i).min(n_rows - 1);
+                        *row = &raw const product.weights[row_idx * blocks_per_row + first_block];
+                    }
+                    for block in 0..n_blocks {
+                        tile.unpack(half, block, &rows);
+                        rows.iter_mut().for_each(|row| *row = row.add(1));
+                    }
                 }
                 let mut tokens = product.tokens;
                 let mut out = &mut *product.out;
