@@ -5,6 +5,7 @@
 //! they lie, since the hardware's prefetchers see four streams that soon end.
 
 use super::unpack::{Sixteen, is_wide, max_code, unpack};
+use crate::activations::Activations;
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super, SuperScales};
 use crate::registry::Product;
 use std::arch::x86_64::*;
@@ -18,24 +19,18 @@ const PREFETCH_BYTES: usize = 16 << 10;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let token = product.tokens[0];
-    let x = FlatRow {
-        codes: product.x.codes(token),
-        scales: product.x.scales(token),
-        sums: product.x.sums(token),
-    };
+    let x = FlatActivations::new(product.x, product.tokens[0]);
     for (first_row, out) in (0..n_rows).step_by(N_ROWS).zip(product.out.chunks_mut(N_ROWS)) {
         let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = _mm_setzero_ps();
         for first_block in (0..n_blocks / 2 * 2).step_by(2) {
             rows.prefetch(first_block, 2);
-            let addends = FlatAddends::new::<F>(&rows, &x, [first_block, first_block + 1]);
-            sums = addends.add_first::<F>(sums);
-            sums = addends.add_second::<F>(sums);
+            let [first, second] = flat_addends::<F>(&rows, &x, [first_block, first_block + 1]);
+            sums = second.add_to::<F>(first.add_to::<F>(sums));
         }
         if n_blocks % 2 == 1 {
-            let addends = FlatAddends::new::<F>(&rows, &x, [n_blocks - 1, n_blocks - 1]);
-            sums = addends.add_first::<F>(sums);
+            let [last, _] = flat_addends::<F>(&rows, &x, [n_blocks - 1, n_blocks - 1]);
+            sums = last.add_to::<F>(sums);
         }
         store(sums, out);
     }
@@ -55,22 +50,22 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
         for block_idx in 0..n_blocks {
             rows.prefetch(block_idx, 1);
             let blocks = rows.blocks(block_idx);
-            let headers = blocks.map(F::scales);
+            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let x_sums = even_odd_words(&sums_of_16[block_idx]);
             let x_scale = _mm_set1_ps(x_scales[block_idx]);
-            let dots: [__m256i; N_ROWS] = std::array::from_fn(|r| {
+            let dots = each!(r in [0 1 2 3] => {
                 super_dot::<F>(blocks[r], &headers[r], &codes[block_idx], x_sums)
             });
-            let scale = headers.each_ref().map(|header| header.scale);
-            let factor = _mm_mul_ps(load_four(scale), x_scale);
+            let [a, b, c, d] = each!(r in [0 1 2 3] => headers[r].scale);
+            let factor = _mm_mul_ps(_mm_setr_ps(a, b, c, d), x_scale);
             sums = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
             if F::HAS_MINIMUM {
-                let dots = headers.each_ref().map(|header| {
-                    let minimums = _mm256_cvtepu8_epi16(even_odd_bytes(&header.sub_minimums));
-                    _mm256_madd_epi16(minimums, x_sums)
+                let dots = each!(r in [0 1 2 3] => {
+                    let minimums = even_odd_bytes(&headers[r].sub_minimums);
+                    _mm256_madd_epi16(_mm256_cvtepu8_epi16(minimums), x_sums)
                 });
-                let minimum = headers.each_ref().map(|header| header.minimum);
-                let factor = _mm_mul_ps(load_four(minimum), x_scale);
+                let [a, b, c, d] = each!(r in [0 1 2 3] => headers[r].minimum);
+                let factor = _mm_mul_ps(_mm_setr_ps(a, b, c, d), x_scale);
                 sums = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
             }
         }
@@ -92,7 +87,7 @@ impl<'a, B> Rows<'a, B> {
     /// A block of each row.
     #[inline(always)]
     fn blocks(&self, block_idx: usize) -> [&'a B; N_ROWS] {
-        self.rows.map(|row| &row[block_idx])
+        each!(r in [0 1 2 3] => &self.rows[r][block_idx])
     }
 
     /// Fetches as many bytes as `n_blocks` blocks of each row have. All four rows together count
@@ -109,75 +104,81 @@ impl<'a, B> Rows<'a, B> {
 }
 
 /// A token's activations for flat formats.
-struct FlatRow<'a> {
-    codes: &'a [i8],
+struct FlatActivations<'a> {
+    codes: &'a [[[i8; 16]; 2]],
     scales: &'a [f32],
     sums: &'a [i16],
 }
 
-/// What two blocks of each of four rows add to their sums: eight lanes, those of the first block
-/// in the lower half.
+impl<'a> FlatActivations<'a> {
+    fn new(x: &'a Activations, token: u32) -> Self {
+        const { assert!(FLAT_LEN == 32) }
+        let codes = x.codes(token).as_chunks().0.as_chunks().0;
+        FlatActivations { codes, scales: x.scales(token), sums: x.sums(token) }
+    }
+}
+
+/// What a block of each of four rows adds to their sums.
 struct FlatAddends {
-    factors: __m256,
-    dots: __m256,
-    minimums: __m256,
-    x_sums: __m256,
+    factors: __m128,
+    dots: __m128,
+    minimums: __m128,
+    x_sums: __m128,
 }
 
 impl FlatAddends {
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
-    fn new<F: Flat>(rows: &Rows<'_, F::Block>, x: &FlatRow<'_>, blocks: [usize; 2]) -> Self {
-        let [firsts, seconds] = blocks.map(|block_idx| rows.blocks(block_idx));
-        let codes =
-            blocks.map(|block_idx| x.codes[block_idx * FLAT_LEN..][..FLAT_LEN].as_chunks::<16>().0);
-        let x_low = load_halves(&codes[0][0], &codes[1][0]);
-        let x_high = load_halves(&codes[0][1], &codes[1][1]);
-        let dots: [__m256i; N_ROWS] =
-            std::array::from_fn(|r| flat_dot::<F>(firsts[r], seconds[r], x_low, x_high));
-        let mut dots = flat_sum::<F>(dots);
-        let sums = blocks.map(|block_idx| i32::from(x.sums[block_idx]));
-        if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
-            let [first, second] = sums.map(|sum| _mm_set1_epi32(sum * F::LAYOUT.offset()));
-            dots = _mm256_sub_epi32(dots, _mm256_set_m128i(second, first));
-        }
-        let [first, second] = blocks.map(|block_idx| _mm_set1_ps(x.scales[block_idx]));
-        let x_scales = _mm256_set_m128(second, first);
-        let scales = gather_halves::<F>([firsts, seconds], 0);
-        let (minimums, x_sums) = if F::HAS_MINIMUM {
-            let [first, second] = sums.map(|sum| _mm_set1_ps(sum as f32));
-            let x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(second, first));
-            (gather_halves::<F>([firsts, seconds], 2), x_sums)
-        } else {
-            (_mm256_setzero_ps(), _mm256_setzero_ps())
-        };
+    fn add_to<F: Flat>(&self, sums: __m128) -> __m128 {
+        let sums = _mm_fmadd_ps(self.factors, self.dots, sums);
+        if F::HAS_MINIMUM { _mm_fmadd_ps(self.minimums, self.x_sums, sums) } else { sums }
+    }
+}
+
+/// The addends of two blocks, computed side by side: the first block in the lower halves of the
+/// registers.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn flat_addends<F: Flat>(
+    rows: &Rows<'_, F::Block>,
+    x: &FlatActivations<'_>,
+    blocks: [usize; 2],
+) -> [FlatAddends; 2] {
+    let [firsts, seconds] = each!(i in [0 1] => rows.blocks(blocks[i]));
+    let x_codes = each!(i in [0 1] => &x.codes[blocks[i]]);
+    let x_low = load_halves(&x_codes[0][0], &x_codes[1][0]);
+    let x_high = load_halves(&x_codes[0][1], &x_codes[1][1]);
+    let dots = each!(r in [0 1 2 3] => flat_dot::<F>(firsts[r], seconds[r], x_low, x_high));
+    let mut dots = flat_sum::<F>(dots);
+    let sums = each!(i in [0 1] => i32::from(x.sums[blocks[i]]));
+    if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
+        let [low, high] = each!(i in [0 1] => _mm_set1_epi32(sums[i] * F::LAYOUT.offset()));
+        dots = _mm256_sub_epi32(dots, _mm256_set_m128i(high, low));
+    }
+    let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[blocks[i]]));
+    let x_scales = _mm256_set_m128(high, low);
+    let factors = _mm256_mul_ps(gather_halves::<F>(firsts, seconds, 0), x_scales);
+    let dots = _mm256_cvtepi32_ps(dots);
+    let (mut minimums, mut x_sums) = (_mm256_setzero_ps(), _mm256_setzero_ps());
+    if F::HAS_MINIMUM {
+        let [low, high] = each!(i in [0 1] => _mm_set1_ps(sums[i] as f32));
+        x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(high, low));
+        minimums = gather_halves::<F>(firsts, seconds, 2);
+    }
+    [
         FlatAddends {
-            factors: _mm256_mul_ps(scales, x_scales),
-            dots: _mm256_cvtepi32_ps(dots),
-            minimums,
-            x_sums,
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn add_first<F: Flat>(&self, sums: __m128) -> __m128 {
-        let [factors, dots, minimums, x_sums] =
-            [self.factors, self.dots, self.minimums, self.x_sums]
-                .map(|lanes| _mm256_castps256_ps128(lanes));
-        let sums = _mm_fmadd_ps(factors, dots, sums);
-        if F::HAS_MINIMUM { _mm_fmadd_ps(minimums, x_sums, sums) } else { sums }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn add_second<F: Flat>(&self, sums: __m128) -> __m128 {
-        let [factors, dots, minimums, x_sums] =
-            [self.factors, self.dots, self.minimums, self.x_sums]
-                .map(|lanes| _mm256_extractf128_ps::<1>(lanes));
-        let sums = _mm_fmadd_ps(factors, dots, sums);
-        if F::HAS_MINIMUM { _mm_fmadd_ps(minimums, x_sums, sums) } else { sums }
-    }
+            factors: _mm256_castps256_ps128(factors),
+            dots: _mm256_castps256_ps128(dots),
+            minimums: _mm256_castps256_ps128(minimums),
+            x_sums: _mm256_castps256_ps128(x_sums),
+        },
+        FlatAddends {
+            factors: _mm256_extractf128_ps::<1>(factors),
+            dots: _mm256_extractf128_ps::<1>(dots),
+            minimums: _mm256_extractf128_ps::<1>(minimums),
+            x_sums: _mm256_extractf128_ps::<1>(x_sums),
+        },
+    ]
 }
 
 /// Products of two blocks with activations, four sums of words in pairs per block; for wide
@@ -185,37 +186,42 @@ impl FlatAddends {
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn flat_dot<F: Flat>(first: &F::Block, second: &F::Block, low: __m256i, high: __m256i) -> __m256i {
-    let blocks = [first, second].map(|block| std::ptr::from_ref(block).cast());
-    let [low_codes, high_codes] = [0, 16].map(|first| {
-        // SAFETY: the references are to blocks of the layout's format.
-        unsafe { unpack(&F::LAYOUT, blocks.map(|block| Sixteen { block, first })) }
+    let blocks = [bytemuck::bytes_of(first), bytemuck::bytes_of(second)];
+    let [low_codes, high_codes] = each!(half in [0 1] => {
+        let halves = each!(i in [0 1] => Sixteen { block: blocks[i], first: 16 * half });
+        // SAFETY: this function has AVX2.
+        unsafe { unpack(&F::LAYOUT, halves) }
     });
+    let low = pair_products(is_wide(&F::LAYOUT), low_codes, low);
+    let high = pair_products(is_wide(&F::LAYOUT), high_codes, high);
     if is_wide(&F::LAYOUT) {
         let ones = _mm256_set1_epi16(1);
-        let low = _mm256_madd_epi16(pair_products(true, low_codes, low), ones);
-        let high = _mm256_madd_epi16(pair_products(true, high_codes, high), ones);
-        return _mm256_add_epi32(low, high);
+        _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
+    } else {
+        _mm256_add_epi16(low, high)
     }
-    const { assert!(is_wide(&F::LAYOUT) || 8 * 127 * max_code(&F::LAYOUT) <= i16::MAX as usize) }
-    let low = pair_products(false, low_codes, low);
-    _mm256_add_epi16(low, pair_products(false, high_codes, high))
 }
 
 /// Adds up four rows' [`flat_dot`]s: in each half, dword `r` is the sum of row `r`.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
-    let pairs = [[dots[0], dots[1]], [dots[2], dots[3]]].map(|[a, b]| {
-        let (low, high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let [ab, cd] = each!(i in [0 1] => {
+        let (low, high) = (
+            _mm256_unpacklo_epi32(dots[2 * i], dots[2 * i + 1]),
+            _mm256_unpackhi_epi32(dots[2 * i], dots[2 * i + 1]),
+        );
         if is_wide(&F::LAYOUT) {
             _mm256_add_epi32(low, high)
         } else {
-            // Eight products a word: exact, see the assertion in `flat_dot`.
+            const {
+                let largest_word = 8 * 127 * max_code(&F::LAYOUT);
+                assert!(is_wide(&F::LAYOUT) || largest_word <= i16::MAX as usize);
+            }
             _mm256_madd_epi16(_mm256_add_epi16(low, high), _mm256_set1_epi16(1))
         }
     });
-    let low = _mm256_unpacklo_epi64(pairs[0], pairs[1]);
-    _mm256_add_epi32(low, _mm256_unpackhi_epi64(pairs[0], pairs[1]))
+    _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
 }
 
 /// The dot product of a block with activations, sub-scales and offset applied, as the sum of eight
@@ -225,10 +231,10 @@ fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
 fn super_dot<F: Super>(
     block: &F::Block,
     header: &SuperScales,
-    codes: &[i8; SUPER_LEN],
+    x_codes: &[i8; SUPER_LEN],
     x_sums: __m256i,
 ) -> __m256i {
-    let block: *const u8 = std::ptr::from_ref(block).cast();
+    let block = bytemuck::bytes_of(block);
     let sub_scales = even_odd_bytes(bytemuck::cast_ref(&header.sub_scales));
     let sub_scales = _mm256_cvtepi8_epi16(sub_scales);
     let mut dot = _mm256_setzero_si256();
@@ -236,16 +242,19 @@ fn super_dot<F: Super>(
         let offset = _mm256_set1_epi16(-F::LAYOUT.offset() as i16);
         dot = _mm256_madd_epi16(_mm256_mullo_epi16(sub_scales, offset), x_sums);
     }
-    for (chunk_idx, codes) in codes.as_chunks::<32>().0.iter().enumerate() {
+    let x_codes = x_codes.as_chunks::<32>().0;
+    let addends = each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
         let first = chunk_idx * 32;
         let halves = [Sixteen { block, first }, Sixteen { block, first: first + 16 }];
-        // SAFETY: the pointer comes from a reference to a block of the layout's format.
+        // SAFETY: this function has AVX2.
         let weights = unsafe { unpack(&F::LAYOUT, halves) };
-        let products = pair_products(is_wide(&F::LAYOUT), weights, load(codes));
-        // Words `chunk_idx` of the halves are the scales of the chunk's sixteens.
-        let word = _mm256_set1_epi16((2 * chunk_idx + 1 << 8 | 2 * chunk_idx) as i16);
-        let scales = _mm256_shuffle_epi8(sub_scales, word);
-        dot = _mm256_add_epi32(dot, _mm256_madd_epi16(products, scales));
+        let products = pair_products(is_wide(&F::LAYOUT), weights, load(&x_codes[chunk_idx]));
+        // Words `chunk_idx` of the two halves are the scales of the chunk's two sixteens.
+        let word = _mm256_set1_epi16(((2 * chunk_idx + 1) << 8 | 2 * chunk_idx) as i16);
+        _mm256_madd_epi16(products, _mm256_shuffle_epi8(sub_scales, word))
+    });
+    for addend in addends {
+        dot = _mm256_add_epi32(dot, addend);
     }
     dot
 }
@@ -254,23 +263,21 @@ fn super_dot<F: Super>(
 /// most 128, are unsigned bytes, and the activations take their signs.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn pair_products(is_wide: bool, weights: __m256i, activations: __m256i) -> __m256i {
+fn pair_products(is_wide: bool, weights: __m256i, x_codes: __m256i) -> __m256i {
     if is_wide {
-        let activations = _mm256_sign_epi8(activations, weights);
-        _mm256_maddubs_epi16(_mm256_abs_epi8(weights), activations)
+        _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x_codes, weights))
     } else {
-        _mm256_maddubs_epi16(weights, activations)
+        _mm256_maddubs_epi16(weights, x_codes)
     }
 }
 
 /// The sums of each register's dwords.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn sum_dwords(dots: [__m256i; N_ROWS]) -> __m128i {
-    let pairs = [[dots[0], dots[1]], [dots[2], dots[3]]]
-        .map(|[a, b]| _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)));
-    let low = _mm256_unpacklo_epi64(pairs[0], pairs[1]);
-    let sums = _mm256_add_epi32(low, _mm256_unpackhi_epi64(pairs[0], pairs[1]));
+fn sum_dwords([a, b, c, d]: [__m256i; N_ROWS]) -> __m128i {
+    let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    let sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
     _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums))
 }
 
@@ -297,13 +304,15 @@ fn even_odd_bytes(bytes: &[u8; 16]) -> __m128i {
 /// The f16 at byte `at` of two blocks of each of four rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn gather_halves<F: Flat>(blocks: [[&F::Block; N_ROWS]; 2], at: usize) -> __m256 {
-    let [[a, b, c, d], [e, f, g, h]] = blocks.map(|blocks| {
-        blocks.map(|block| {
-            let block = bytemuck::bytes_of(block);
-            i16::from_le_bytes([block[at], block[at + 1]])
-        })
-    });
+fn gather_halves<F: Flat>(
+    firsts: [&F::Block; N_ROWS],
+    seconds: [&F::Block; N_ROWS],
+    at: usize,
+) -> __m256 {
+    let [[a, b, c, d], [e, f, g, h]] = each!(i in [0 1] => each!(r in [0 1 2 3] => {
+        let block = bytemuck::bytes_of([firsts, seconds][i][r]);
+        i16::from_le_bytes([block[at], block[at + 1]])
+    }));
     _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
 }
 
@@ -319,13 +328,6 @@ fn load(codes: &[i8; 32]) -> __m256i {
 fn load_halves(low: &[i8; 16], high: &[i8; 16]) -> __m256i {
     // SAFETY: each reference is to sixteen bytes.
     unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn load_four(values: [f32; N_ROWS]) -> __m128 {
-    // SAFETY: the array is sixteen bytes.
-    unsafe { _mm_loadu_ps(values.as_ptr()) }
 }
 
 /// Writes the sums of as many rows as there are.
