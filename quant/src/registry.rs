@@ -11,7 +11,17 @@ pub static FORMATS: &[DynFormat] = &[
     DynFormat::of::<formats::F16>(),
     DynFormat::of::<formats::Bf16>(),
     DynFormat::of::<formats::Q4_0>(),
+    DynFormat::of::<formats::Q4_1>(),
+    DynFormat::of::<formats::Q5_0>(),
+    DynFormat::of::<formats::Q5_1>(),
+    DynFormat::of::<formats::Q8_0>(),
+    DynFormat::of::<formats::Q2K>(),
+    DynFormat::of::<formats::Q3K>(),
     DynFormat::of::<formats::Q4K>(),
+    DynFormat::of::<formats::Q5K>(),
+    DynFormat::of::<formats::Q6K>(),
+    DynFormat::of::<formats::Iq4Nl>(),
+    DynFormat::of::<formats::Iq4Xs>(),
 ];
 
 /// A format with its type erased: what a tensor carries.

@@ -1,8 +1,9 @@
 //! Q4_0: 32 weights in 18 bytes, 4.5 bits each: a scale and symmetric 4-bit codes.
 
+use super::dequantize_flat;
+use crate::fit::{self, Integers, Stretches};
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
-use half::f16;
 
 /// `weight = scale * (code - 8)`.
 pub struct Q4_0;
@@ -23,16 +24,15 @@ impl Format for Q4_0 {
     type Family = FlatFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
-        let scale = f16::from_le_bytes(block.scale).to_f32();
-        let mut codes = [0; FLAT_LEN];
-        Self::LAYOUT.unpack(bytemuck::bytes_of(block), &mut codes);
-        for (weight, code) in weights.iter_mut().zip(codes) {
-            *weight = scale * (f32::from(code) - 8.0);
-        }
+        dequantize_flat::<Self>(block, weights);
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::flat(weights, Integers(-8.0, 7.0), Stretches { from: 0.8, to: 1.25, n: 24 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 

@@ -1,6 +1,9 @@
 //! Q4_K: 256 weights in 144 bytes, 4.5 bits each: 8 sub-blocks of 32 with a 6-bit scale and a
 //! 6-bit minimum.
 
+use super::dequantize_super;
+use super::packed_scales;
+use crate::fit::{self, Stretches};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -8,7 +11,8 @@ use half::f16;
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q4K;
 
-/// 144 bytes.
+/// 144 bytes: scale, minimum, the packed sub-scales and sub-minimums, then the codes, 64 weights in
+/// every 32 bytes.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {
@@ -26,18 +30,23 @@ impl Format for Q4K {
     type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
-        let header = Self::scales(block);
-        let mut codes = [0; SUPER_LEN];
-        Self::LAYOUT.unpack(bytemuck::bytes_of(block), &mut codes);
-        for (i, (weight, code)) in weights.iter_mut().zip(codes).enumerate() {
-            let scale = header.scale * f32::from(header.sub_scales[i / 16]);
-            let minimum = header.minimum * f32::from(header.sub_minimums[i / 16]);
-            *weight = scale * f32::from(code) - minimum;
-        }
+        dequantize_super::<Self>(block, weights);
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::super_with_minimums::<32>(
+            weights,
+            15.0,
+            63,
+            Stretches { from: 0.8, to: 1.2, n: 8 },
+            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        block.sub_scales = packed_scales::pack(&fit.sub_scales.map(|s| s as u8), &fit.sub_minimums);
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 
@@ -48,23 +57,12 @@ impl Super for Q4K {
     const HAS_MINIMUM: bool = true;
 
     fn scales(block: &Block) -> SuperScales {
-        let mut scales = SuperScales {
+        let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
+        SuperScales {
             scale: f16::from_le_bytes(block.scale).to_f32(),
             minimum: f16::from_le_bytes(block.minimum).to_f32(),
-            sub_scales: [0; 16],
-            sub_minimums: [0; 16],
-        };
-        for sub in 0..8 {
-            let packed = &block.sub_scales;
-            let (scale, minimum) = if sub < 4 {
-                (packed[sub] & 63, packed[sub + 4] & 63)
-            } else {
-                let (low, high) = (packed[sub + 4], sub - 4);
-                (low & 15 | packed[high] >> 6 << 4, low >> 4 | packed[high + 4] >> 6 << 4)
-            };
-            scales.sub_scales[2 * sub..][..2].fill(scale as i8);
-            scales.sub_minimums[2 * sub..][..2].fill(minimum);
+            sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
+            sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
         }
-        scales
     }
 }

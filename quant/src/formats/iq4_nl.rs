@@ -1,0 +1,50 @@
+//! IQ4_NL: 32 weights in 18 bytes, 4.5 bits each: a scale and 4-bit indices into a table.
+//!
+//! The table's sixteen values are spaced like the quantiles of a bell curve: densely around zero,
+//! widely in the tails.
+
+use super::dequantize_flat;
+use crate::fit::{self, Stretches, Table};
+use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::layout::{Codes, Layout, Plane};
+
+/// What the codes stand for, in IQ4_NL and IQ4_XS.
+pub(super) const VALUES: [i8; 16] =
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// `weight = scale * VALUES[code]`.
+pub struct Iq4Nl;
+
+/// 18 bytes, as in Q4_0.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    codes: [u8; 16],
+}
+
+impl Format for Iq4Nl {
+    const NAME: &'static str = "IQ4_NL";
+    const GGUF_TYPE: u32 = 20;
+    const BLOCK_LEN: usize = FLAT_LEN;
+    type Block = Block;
+    type Family = FlatFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_flat::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit = fit::flat(weights, Table(&VALUES), Stretches { from: 0.8, to: 1.25, n: 24 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Flat for Iq4Nl {
+    const LAYOUT: Layout =
+        Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
+    const HAS_MINIMUM: bool = false;
+}

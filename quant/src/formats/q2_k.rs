@@ -1,0 +1,67 @@
+//! Q2_K: 256 weights in 84 bytes, 2.625 bits each: 16 sub-blocks of 16 with a 4-bit scale and a
+//! 4-bit minimum.
+
+use super::dequantize_super;
+use crate::fit::{self, Stretches};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::layout::{Codes, Layout, Plane};
+use half::f16;
+
+/// `weight = scale * sub_scale * code - minimum * sub_minimum`.
+pub struct Q2K;
+
+/// 84 bytes: per sub-block a byte with its scale in the low and its minimum in the high half, the
+/// codes, 128 weights in every 32 bytes, scale, minimum.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    sub_scales: [u8; 16],
+    codes: [u8; 64],
+    scale: [u8; 2],
+    minimum: [u8; 2],
+}
+
+impl Format for Q2K {
+    const NAME: &'static str = "Q2_K";
+    const GGUF_TYPE: u32 = 10;
+    const BLOCK_LEN: usize = SUPER_LEN;
+    type Block = Block;
+    type Family = SuperFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_super::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit = fit::super_with_minimums::<16>(
+            weights,
+            3.0,
+            15,
+            Stretches { from: 0.7, to: 1.5, n: 8 },
+            fit::Tune { window: 2, rounds: 3, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        block.sub_scales =
+            std::array::from_fn(|i| fit.sub_scales[i] as u8 | fit.sub_minimums[i] << 4);
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Super for Q2K {
+    const LAYOUT: Layout =
+        Layout { planes: &[Plane { offset: 16, bits: 2, run: 32 }], codes: Codes::Offset(0) };
+    const SUB_LEN: usize = 16;
+    const HAS_MINIMUM: bool = true;
+
+    fn scales(block: &Block) -> SuperScales {
+        SuperScales {
+            scale: f16::from_le_bytes(block.scale).to_f32(),
+            minimum: f16::from_le_bytes(block.minimum).to_f32(),
+            sub_scales: block.sub_scales.map(|packed| (packed & 15) as i8),
+            sub_minimums: block.sub_scales.map(|packed| packed >> 4),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Q4_1: 32 weights in 20 bytes, 5 bits each: a scale, a minimum and 4-bit codes.
+
+use super::dequantize_flat;
+use crate::fit::{self, Stretches};
+use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::layout::{Codes, Layout, Plane};
+
+/// `weight = scale * code + minimum`.
+pub struct Q4_1;
+
+/// 20 bytes: scale, minimum, then codes as in Q4_0.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    minimum: [u8; 2],
+    codes: [u8; 16],
+}
+
+impl Format for Q4_1 {
+    const NAME: &'static str = "Q4_1";
+    const GGUF_TYPE: u32 = 3;
+    const BLOCK_LEN: usize = FLAT_LEN;
+    type Block = Block;
+    type Family = FlatFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_flat::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit = fit::flat_with_minimum(weights, 15.0, Stretches { from: 0.8, to: 1.25, n: 16 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Flat for Q4_1 {
+    const LAYOUT: Layout =
+        Layout { planes: &[Plane { offset: 4, bits: 4, run: 16 }], codes: Codes::Offset(0) };
+    const HAS_MINIMUM: bool = true;
+}

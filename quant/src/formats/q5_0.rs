@@ -1,0 +1,47 @@
+//! Q5_0: 32 weights in 22 bytes, 5.5 bits each: a scale and symmetric 5-bit codes.
+
+use super::dequantize_flat;
+use crate::fit::{self, Integers, Stretches};
+use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::layout::{Codes, Layout, Plane};
+
+/// `weight = scale * (code - 16)`.
+pub struct Q5_0;
+
+/// 22 bytes: the scale, the fifth bits of the codes in order, then the low four bits as in Q4_0.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    high_bits: [u8; 4],
+    codes: [u8; 16],
+}
+
+impl Format for Q5_0 {
+    const NAME: &'static str = "Q5_0";
+    const GGUF_TYPE: u32 = 6;
+    const BLOCK_LEN: usize = FLAT_LEN;
+    type Block = Block;
+    type Family = FlatFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_flat::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit =
+            fit::flat(weights, Integers(-16.0, 15.0), Stretches { from: 0.8, to: 1.2, n: 24 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Flat for Q5_0 {
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: 6, bits: 4, run: 16 }, Plane { offset: 2, bits: 1, run: 1 }],
+        codes: Codes::Offset(16),
+    };
+    const HAS_MINIMUM: bool = false;
+}

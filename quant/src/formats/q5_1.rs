@@ -1,0 +1,48 @@
+//! Q5_1: 32 weights in 24 bytes, 6 bits each: a scale, a minimum and 5-bit codes.
+
+use super::dequantize_flat;
+use crate::fit::{self, Stretches};
+use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::layout::{Codes, Layout, Plane};
+
+/// `weight = scale * code + minimum`.
+pub struct Q5_1;
+
+/// 24 bytes: scale, minimum, the fifth bits of the codes in order, then the low four bits as in Q4_0.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    minimum: [u8; 2],
+    high_bits: [u8; 4],
+    codes: [u8; 16],
+}
+
+impl Format for Q5_1 {
+    const NAME: &'static str = "Q5_1";
+    const GGUF_TYPE: u32 = 7;
+    const BLOCK_LEN: usize = FLAT_LEN;
+    type Block = Block;
+    type Family = FlatFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_flat::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit = fit::flat_with_minimum(weights, 31.0, Stretches { from: 0.8, to: 1.2, n: 16 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Flat for Q5_1 {
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: 8, bits: 4, run: 16 }, Plane { offset: 4, bits: 1, run: 1 }],
+        codes: Codes::Offset(0),
+    };
+    const HAS_MINIMUM: bool = true;
+}

@@ -1,0 +1,70 @@
+//! Q5_K: 256 weights in 176 bytes, 5.5 bits each: Q4_K with a fifth bit per weight.
+
+use super::dequantize_super;
+use super::packed_scales;
+use crate::fit::{self, Stretches};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::layout::{Codes, Layout, Plane};
+use half::f16;
+
+/// `weight = scale * sub_scale * code - minimum * sub_minimum`.
+pub struct Q5K;
+
+/// 176 bytes: Q4_K's header, the fifth bits (bit `i` of byte `j` belongs to weight `32 * i + j`),
+/// then the low four bits as in Q4_K.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    minimum: [u8; 2],
+    sub_scales: [u8; 12],
+    high_bits: [u8; 32],
+    codes: [u8; 128],
+}
+
+impl Format for Q5K {
+    const NAME: &'static str = "Q5_K";
+    const GGUF_TYPE: u32 = 13;
+    const BLOCK_LEN: usize = SUPER_LEN;
+    type Block = Block;
+    type Family = SuperFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_super::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit = fit::super_with_minimums::<32>(
+            weights,
+            31.0,
+            63,
+            Stretches { from: 0.8, to: 1.2, n: 8 },
+            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        block.sub_scales = packed_scales::pack(&fit.sub_scales.map(|s| s as u8), &fit.sub_minimums);
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Super for Q5K {
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: 48, bits: 4, run: 32 }, Plane { offset: 16, bits: 1, run: 32 }],
+        codes: Codes::Offset(0),
+    };
+    const SUB_LEN: usize = 32;
+    const HAS_MINIMUM: bool = true;
+
+    fn scales(block: &Block) -> SuperScales {
+        let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
+        SuperScales {
+            scale: f16::from_le_bytes(block.scale).to_f32(),
+            minimum: f16::from_le_bytes(block.minimum).to_f32(),
+            sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
+            sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Q6_K: 256 weights in 210 bytes, 6.5625 bits each: 16 sub-blocks of 16 with a signed 8-bit scale.
+
+use super::dequantize_super;
+use crate::fit::{self, Integers, Stretches};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::layout::{Codes, Layout, Plane};
+use half::f16;
+
+/// `weight = scale * sub_scale * (code - 32)`.
+pub struct Q6K;
+
+/// 210 bytes: the low four bits of the codes, 128 weights in every 64 bytes, their high two bits, 128
+/// weights in every 32 bytes, the sub-scales, the scale.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    codes: [u8; 128],
+    high_bits: [u8; 64],
+    sub_scales: [i8; 16],
+    scale: [u8; 2],
+}
+
+impl Format for Q6K {
+    const NAME: &'static str = "Q6_K";
+    const GGUF_TYPE: u32 = 14;
+    const BLOCK_LEN: usize = SUPER_LEN;
+    type Block = Block;
+    type Family = SuperFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_super::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit = fit::super_symmetric::<16>(
+            weights,
+            Integers(-32.0, 31.0),
+            -128,
+            Stretches { from: 0.85, to: 1.1, n: 16 },
+            fit::Tune { window: 6, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.sub_scales = fit.sub_scales;
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+}
+
+impl Super for Q6K {
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: 0, bits: 4, run: 64 }, Plane { offset: 128, bits: 2, run: 32 }],
+        codes: Codes::Offset(32),
+    };
+    const SUB_LEN: usize = 16;
+    const HAS_MINIMUM: bool = false;
+
+    fn scales(block: &Block) -> SuperScales {
+        SuperScales {
+            scale: f16::from_le_bytes(block.scale).to_f32(),
+            minimum: 0.0,
+            sub_scales: block.sub_scales,
+            sub_minimums: [0; 16],
+        }
+    }
+}

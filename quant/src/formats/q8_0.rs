@@ -1,0 +1,47 @@
+//! Q8_0: 32 weights in 34 bytes, 8.5 bits each: a scale and signed bytes.
+
+use super::dequantize_flat;
+use crate::fit::{self, Integers, Stretches};
+use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::layout::{Codes, Layout, Plane};
+
+/// `weight = scale * code`.
+pub struct Q8_0;
+
+/// 34 bytes: the scale, then the codes as two's complement bytes.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    codes: [u8; 32],
+}
+
+impl Format for Q8_0 {
+    const NAME: &'static str = "Q8_0";
+    const GGUF_TYPE: u32 = 8;
+    const BLOCK_LEN: usize = FLAT_LEN;
+    type Block = Block;
+    type Family = FlatFamily;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_flat::<Self>(block, weights);
+    }
+
+    fn quantize(weights: &[f32]) -> Block {
+        let fit =
+            fit::flat(weights, Integers(-127.0, 127.0), Stretches { from: 0.92, to: 1.0, n: 16 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        Self::LAYOUT.pack(
+            &fit.codes.map(|code| code.wrapping_sub(127)),
+            bytemuck::bytes_of_mut(&mut block),
+        );
+        block
+    }
+}
+
+impl Flat for Q8_0 {
+    const LAYOUT: Layout =
+        Layout { planes: &[Plane { offset: 2, bits: 8, run: 32 }], codes: Codes::Signed };
+    const HAS_MINIMUM: bool = false;
+}
