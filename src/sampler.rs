@@ -97,7 +97,8 @@ impl Sampler {
             (0..).zip(logits).map(|(id, &logit)| Candidate { id, logit }).collect();
         self.penalize(&mut candidates, history);
         if self.sampling.temperature <= 0.0 {
-            let best = candidates.iter().min_by(|a, b| a.order(b)).expect("a vocabulary is not empty");
+            let best =
+                candidates.iter().min_by(|a, b| a.order(b)).expect("a vocabulary is not empty");
             return Ok(best.id);
         }
         self.keep_probable(&mut candidates);
@@ -198,7 +199,8 @@ mod tests {
 
     #[test]
     fn draws_follow_the_probabilities() {
-        let open = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::default() };
+        let open =
+            Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::default() };
         let draws = draws(open, 20_000);
         let sum: f32 = LOGITS.iter().map(|logit| logit.exp()).sum();
         for (id, logit) in LOGITS.iter().enumerate() {
@@ -215,7 +217,8 @@ mod tests {
             ids.dedup();
             ids
         };
-        let open = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::default() };
+        let open =
+            Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::default() };
         assert_eq!(only(Sampling { top_k: 2, ..open.clone() }), [1, 3]);
         assert_eq!(only(Sampling { top_p: 0.1, ..open.clone() }), [1]);
         assert_eq!(only(Sampling { min_p: 0.3, ..open.clone() }), [1, 3, 4]);

@@ -152,7 +152,7 @@ fn getters_accept_what_they_promise_and_name_what_they_refuse() {
     let message = metadata.u64("negative").unwrap_err().to_string();
     assert!(message.contains("negative is -1 (i32), and a non-negative integer"), "{message}");
     let message = metadata.strings("name").unwrap_err().to_string();
-    assert!(message.contains("name is String, and an array of strings"), "{message}");
+    assert!(message.contains("name is string, and an array of strings"), "{message}");
     assert!(metadata.i64s("scores").is_err() && metadata.str("sizes").is_err());
     let missing = metadata.required("absent", metadata.u64("absent"));
     assert!(missing.unwrap_err().to_string().contains("no key absent"));

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Everything that follows from the list of types: `Name = number in a file, Rust type, bytes`.
+/// Everything that follows from the list of types: `Name = number in a file, Rust type, its name in messages, bytes`.
 macro_rules! kinds {
-    ($($name:ident = $number:literal, $type:ty, $bytes:expr;)*) => {
+    ($($name:ident = $number:literal, $type:ty, $label:literal, $bytes:expr;)*) => {
         /// The type of a value, by its number in a file; 9 is the array, see [`Value::Array`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the names are the types")]
@@ -34,12 +34,12 @@ macro_rules! kinds {
 
         impl fmt::Display for Kind {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $(Kind::$name => stringify!($type),)* })
+                f.write_str(match self { $(Kind::$name => $label,)* })
             }
         }
 
         impl Value {
-            /// Its type, in words: `u32`, `an array of String`.
+            /// Its type, in words: `u32`, `an array of string`.
             pub fn type_name(&self) -> String {
                 match self {
                     $(Value::$name(_) => Kind::$name.to_string(),)*
@@ -114,18 +114,18 @@ macro_rules! kinds {
 }
 
 kinds! {
-    U8 = 0, u8, Some(1);
-    I8 = 1, i8, Some(1);
-    U16 = 2, u16, Some(2);
-    I16 = 3, i16, Some(2);
-    U32 = 4, u32, Some(4);
-    I32 = 5, i32, Some(4);
-    F32 = 6, f32, Some(4);
-    Bool = 7, bool, Some(1);
-    String = 8, String, None;
-    U64 = 10, u64, Some(8);
-    I64 = 11, i64, Some(8);
-    F64 = 12, f64, Some(8);
+    U8 = 0, u8, "u8", Some(1);
+    I8 = 1, i8, "i8", Some(1);
+    U16 = 2, u16, "u16", Some(2);
+    I16 = 3, i16, "i16", Some(2);
+    U32 = 4, u32, "u32", Some(4);
+    I32 = 5, i32, "i32", Some(4);
+    F32 = 6, f32, "f32", Some(4);
+    Bool = 7, bool, "bool", Some(1);
+    String = 8, String, "string", None;
+    U64 = 10, u64, "u64", Some(8);
+    I64 = 11, i64, "i64", Some(8);
+    F64 = 12, f64, "f64", Some(8);
 }
 
 /// The number of the array type in a file.

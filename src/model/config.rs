@@ -114,7 +114,11 @@ impl RopeConfig {
             Some("linear") => keys.positive("llama.rope.scaling.factor", Some(1.0))?,
             Some(other) => return Err(keys.refuse(SCALING, other, "'none' or 'linear'")),
         };
-        Ok(RopeConfig { n_dims, base: keys.positive("llama.rope.freq_base", Some(10_000.0))?, scale })
+        Ok(RopeConfig {
+            n_dims,
+            base: keys.positive("llama.rope.freq_base", Some(10_000.0))?,
+            scale,
+        })
     }
 }
 

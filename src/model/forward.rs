@@ -96,14 +96,18 @@ impl Model {
     /// # Errors
     /// If a token is not in the vocabulary or a sequence would outgrow its context. Nothing has
     /// changed then.
-    pub fn forward(&self, compute: &Compute, chunks: &mut [Chunk<'_>]) -> Result<Logits, ModelError> {
+    pub fn forward(
+        &self,
+        compute: &Compute,
+        chunks: &mut [Chunk<'_>],
+    ) -> Result<Logits, ModelError> {
         self.check(chunks)?;
         Ok(compute.run(|| self.forward_checked(compute, chunks)))
     }
 
     fn forward_checked(&self, compute: &Compute, chunks: &mut [Chunk<'_>]) -> Logits {
         let Model { config, weights, .. } = self;
-        let mut step = self.embed(chunks);
+        let mut step = self.embed(compute, chunks);
         let mut work = Workspace::default();
         let mut weight_bytes = 0;
         for (layer_idx, layer) in weights.layers.iter().enumerate() {
@@ -114,7 +118,8 @@ impl Model {
                 add_attention(compute, config, layer_at, h, &mut step, &mut work.attention);
 
             self.norm(compute, &step.x, &layer.ffn_norm, moe::input_matrices(layer), h);
-            weight_bytes += add_experts(compute, layer, config.top_k, h, &mut step.x, &mut work.moe);
+            weight_bytes +=
+                add_experts(compute, layer, config.top_k, h, &mut step.x, &mut work.moe);
         }
         for chunk in step.chunks.iter_mut() {
             chunk.cache.advance(chunk.tokens.len());
@@ -139,14 +144,18 @@ impl Model {
     }
 
     /// The rows of the step: the tokens' embeddings.
-    fn embed<'a, 'c>(&self, chunks: &'a mut [Chunk<'c>]) -> Step<'a, 'c> {
+    fn embed<'a, 'c>(&self, compute: &Compute, chunks: &'a mut [Chunk<'c>]) -> Step<'a, 'c> {
         let dim = self.config.dim;
         let (mut x, mut rotations) = (Vec::new(), Vec::new());
         for Chunk { cache, tokens, .. } in chunks.iter() {
             for (position, &id) in (cache.len()..).zip(*tokens) {
                 let start = x.len();
                 x.resize(start + dim, 0.0);
-                self.weights.token_embedding.dequantize_row(id as usize, &mut x[start..]);
+                self.weights.token_embedding.dequantize_row(
+                    compute.isa,
+                    id as usize,
+                    &mut x[start..],
+                );
                 rotations.push(self.rope.rotation(position));
             }
         }
@@ -183,11 +192,13 @@ impl Model {
                 Wanted::All => rows,
             });
         }
-        let rows: Vec<f32> = wanted.iter().flat_map(|row| &step.x[row * dim..][..dim]).copied().collect();
+        let rows: Vec<f32> =
+            wanted.iter().flat_map(|row| &step.x[row * dim..][..dim]).copied().collect();
         let output = &self.weights.output;
         self.norm(compute, &rows, &self.weights.output_norm, [output].into_iter(), h);
         let mut panels = Panels::default();
-        let product = Product { matrix: output, tokens: &step.rows[..wanted.len()], out: &mut panels };
+        let product =
+            Product { matrix: output, tokens: &step.rows[..wanted.len()], out: &mut panels };
         let weight_bytes = multiply(compute, h, vec![product]);
         let mut values = vec![0.0; wanted.len() * n_vocab];
         values.par_chunks_exact_mut(n_vocab).enumerate().for_each(|(row, logits)| {

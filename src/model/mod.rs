@@ -58,7 +58,9 @@ pub enum ModelError {
         n_vocab: usize,
     },
     /// A sequence would outgrow its context.
-    #[error("{wanted} tokens do not fit into the context of {context_len}; shorten the text or raise -c (the model was made for up to {trained_len})")]
+    #[error(
+        "{wanted} tokens do not fit into the context of {context_len}; shorten the text or raise -c (the model was made for up to {trained_len})"
+    )]
     Context {
         /// Tokens that the sequence would have.
         wanted: usize,
@@ -68,7 +70,9 @@ pub enum ModelError {
         trained_len: usize,
     },
     /// The cache's format cannot hold the model's heads.
-    #[error("a {format} cache needs heads of whole blocks of {block_len}, but this model's have {head_dim} values; use --cache-type f16")]
+    #[error(
+        "a {format} cache needs heads of whole blocks of {block_len}, but this model's have {head_dim} values; use --cache-type f16"
+    )]
     CacheFormat {
         /// The cache's format.
         format: &'static str,

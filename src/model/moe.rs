@@ -49,7 +49,8 @@ impl Routing {
             let next = &mut next_slot[choice.expert_idx];
             (mem::replace(next, *next + 1), choice.weight)
         };
-        let chosen = choices.iter().map(|choices| choices.iter().map(&mut slot_of).collect()).collect();
+        let chosen =
+            choices.iter().map(|choices| choices.iter().map(&mut slot_of).collect()).collect();
         let slots = (0..places.len() as u32).collect();
         Routing { tokens, chosen, places, slots }
     }
@@ -90,7 +91,8 @@ pub(super) fn add_experts(
     work: &mut Workspace,
 ) -> u64 {
     let dim = layer.ffn_norm.len();
-    let (routing, router_bytes) = routing(compute, layer, top_k, h, x.len() / dim, &mut work.router);
+    let (routing, router_bytes) =
+        routing(compute, layer, top_k, h, x.len() / dim, &mut work.router);
     for panels in [&mut work.gates, &mut work.ups, &mut work.downs] {
         panels.resize_with(layer.experts.len(), Panels::default);
     }
@@ -102,7 +104,11 @@ pub(super) fn add_experts(
 }
 
 /// `gate x` and `up x` of every expert, for its tokens.
-fn gate_up<'a>(layer: &'a Layer, routing: &'a Routing, work: &'a mut Workspace) -> Vec<Product<'a>> {
+fn gate_up<'a>(
+    layer: &'a Layer,
+    routing: &'a Routing,
+    work: &'a mut Workspace,
+) -> Vec<Product<'a>> {
     let experts = layer.experts.iter().zip(&routing.tokens);
     let outs = work.gates.iter_mut().zip(&mut work.ups);
     let products = experts.zip(outs).flat_map(|((expert, tokens), (gate, up))| {

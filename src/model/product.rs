@@ -77,7 +77,10 @@ impl Inputs {
     }
 
     fn of_kind(&self, kind: ActivationKind) -> &Activations {
-        self.0.iter().find(|activations| activations.kind() == kind).expect("filled for this matrix")
+        self.0
+            .iter()
+            .find(|activations| activations.kind() == kind)
+            .expect("filled for this matrix")
     }
 }
 
@@ -105,7 +108,9 @@ pub fn multiply(compute: &Compute, inputs: &Inputs, products: Vec<Product<'_>>) 
         let x = inputs.of_kind(matrix.format.activations);
         let weights = matrix.bytes.chunks(PANEL_ROWS * matrix.row_bytes());
         let panels = out.values.chunks_mut(PANEL_ROWS * tokens.len());
-        tasks.extend(weights.zip(panels).map(|(weights, panel)| (matrix.format, weights, x, tokens, panel)));
+        tasks.extend(
+            weights.zip(panels).map(|(weights, panel)| (matrix.format, weights, x, tokens, panel)),
+        );
     }
     tasks.into_par_iter().with_max_len(1).for_each(|(format, weights, x, tokens, panel)| {
         format.multiply(compute.isa, weights, x, tokens, panel);

@@ -27,11 +27,17 @@ pub(super) struct Queries<'a> {
 }
 
 /// Attends to one layer of every sequence's cache.
-pub(super) fn attend(compute: &Compute, config: &Config, layer_idx: usize, sequences: Vec<Queries<'_>>) {
+pub(super) fn attend(
+    compute: &Compute,
+    config: &Config,
+    layer_idx: usize,
+    sequences: Vec<Queries<'_>>,
+) {
     let row_len = config.n_heads * config.head_dim;
     let mut tasks = Vec::new();
     for Queries { cache, position, queries, out } in sequences {
-        let blocks = queries.chunks(QUERY_BLOCK * row_len).zip(out.chunks_mut(QUERY_BLOCK * row_len));
+        let blocks =
+            queries.chunks(QUERY_BLOCK * row_len).zip(out.chunks_mut(QUERY_BLOCK * row_len));
         for (block_idx, (queries, out)) in blocks.enumerate() {
             let position = position + block_idx * QUERY_BLOCK;
             for (kv_head, out) in heads_of(config, out).into_iter().enumerate() {
@@ -81,7 +87,8 @@ impl Task<'_> {
                 if visible == 0 {
                     continue;
                 }
-                let (keys, values) = (&tile.keys[..visible * head_dim], &tile.values[..visible * head_dim]);
+                let (keys, values) =
+                    (&tile.keys[..visible * head_dim], &tile.values[..visible * head_dim]);
                 let queries = &self.queries[token_idx * row_len + self.kv_head * group..][..group];
                 let heads = queries.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
                 let states = &mut softmax[token_idx * config.group_len()..];
@@ -89,7 +96,9 @@ impl Task<'_> {
                     let mut scores = [0.0; TILE_LEN];
                     let scores = &mut scores[..visible];
                     isa.scores(query, keys, scale, scores);
-                    let max = scores.iter().fold(f32::NEG_INFINITY, |max, &s| if s > max { s } else { max });
+                    let max = scores
+                        .iter()
+                        .fold(f32::NEG_INFINITY, |max, &s| if s > max { s } else { max });
                     let sum = isa.exp_sum(scores, max);
                     weighted.fill(0.0);
                     isa.weighted_sum(scores, values, &mut weighted);
@@ -97,7 +106,9 @@ impl Task<'_> {
                 }
             }
         }
-        for (out, state) in self.out.iter_mut().flat_map(|out| out.chunks_exact_mut(head_dim)).zip(softmax) {
+        for (out, state) in
+            self.out.iter_mut().flat_map(|out| out.chunks_exact_mut(head_dim)).zip(softmax)
+        {
             out.iter_mut().for_each(|value| *value /= state.sum);
         }
     }

@@ -4,7 +4,7 @@
 
 use super::{Config, ModelError};
 use crate::gguf::{Bytes, Gguf, Tensor};
-use gatefold_quant::DynFormat;
+use gatefold_quant::{DynFormat, Isa};
 use std::collections::HashSet;
 
 /// A matrix `[rows = out features, cols = in features]` of blocks, where the file is mapped.
@@ -27,9 +27,9 @@ impl Matrix {
     }
 
     /// Reads one row back, `[cols]`.
-    pub fn dequantize_row(&self, row: usize, out: &mut [f32]) {
+    pub fn dequantize_row(&self, isa: Isa, row: usize, out: &mut [f32]) {
         let row_bytes = self.row_bytes();
-        self.format.dequantize(&self.bytes[row * row_bytes..][..row_bytes], out);
+        self.format.dequantize(isa, &self.bytes[row * row_bytes..][..row_bytes], out);
     }
 }
 
@@ -111,7 +111,11 @@ impl Weights {
 }
 
 impl Layer {
-    fn find(tensors: &mut Tensors<'_>, layer_idx: usize, config: &Config) -> Result<Layer, ModelError> {
+    fn find(
+        tensors: &mut Tensors<'_>,
+        layer_idx: usize,
+        config: &Config,
+    ) -> Result<Layer, ModelError> {
         let name = |part: &str| format!("blk.{layer_idx}.{part}.weight");
         let (dim, q_dim) = (config.dim, config.n_heads * config.head_dim);
         let kv_dim = config.n_kv_heads * config.head_dim;
@@ -139,7 +143,8 @@ impl Expert {
         config: &Config,
     ) -> Result<Vec<Expert>, ModelError> {
         let (dim, hidden_dim) = (config.dim, config.hidden_dim);
-        let mut find = |part, rows, cols| tensors.experts(layer_idx, part, config.n_experts, rows, cols);
+        let mut find =
+            |part, rows, cols| tensors.experts(layer_idx, part, config.n_experts, rows, cols);
         let gates = find("ffn_gate", hidden_dim, dim)?;
         let ups = find("ffn_up", hidden_dim, dim)?;
         let downs = find("ffn_down", dim, hidden_dim)?;
@@ -188,7 +193,7 @@ impl<'a> Tensors<'a> {
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
         let tensor = self.with_shape(name, &[len])?;
         let mut vector = vec![0.0; len];
-        tensor.format.dequantize(&tensor.bytes, &mut vector);
+        tensor.format.dequantize(Isa::detect(), &tensor.bytes, &mut vector);
         Ok(vector)
     }
 
@@ -218,9 +223,16 @@ impl<'a> Tensors<'a> {
         let merged = format!("blk.{layer_idx}.{part}_exps.weight");
         let tensor = self.with_shape(&merged, &[n_experts, rows, cols])?;
         let expert_bytes = tensor.bytes.len() / n_experts;
-        let slice = |expert_idx| tensor.bytes.slice(expert_idx * expert_bytes..(expert_idx + 1) * expert_bytes);
+        let slice = |expert_idx| {
+            tensor.bytes.slice(expert_idx * expert_bytes..(expert_idx + 1) * expert_bytes)
+        };
         Ok((0..n_experts)
-            .map(|expert_idx| Matrix { format: tensor.format, rows, cols, bytes: slice(expert_idx) })
+            .map(|expert_idx| Matrix {
+                format: tensor.format,
+                rows,
+                cols,
+                bytes: slice(expert_idx),
+            })
             .collect())
     }
 
