@@ -46,6 +46,13 @@ pub trait Family<F: Format> {
 
     /// Runs the family's kernel; see [`Product`].
     fn multiply(isa: Isa, product: Product<'_, F>);
+
+    /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
+    fn dequantize(_isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
+        for (block, weights) in blocks.iter().zip(weights.chunks_exact_mut(F::BLOCK_LEN)) {
+            F::dequantize(block, weights);
+        }
+    }
 }
 
 /// Formats whose blocks are single floats.
@@ -63,6 +70,16 @@ pub enum FloatKind {
     F16,
     /// The upper half of a binary32.
     Bf16,
+}
+
+impl FloatKind {
+    /// Bytes per value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            FloatKind::F32 => 4,
+            FloatKind::F16 | FloatKind::Bf16 => 2,
+        }
+    }
 }
 
 /// Formats with blocks of 32 weights: `weight = scale * (code - offset) + minimum`.
@@ -126,6 +143,9 @@ impl<F: Float> Family<F> for FloatFamily {
     const ACTIVATIONS: ActivationKind = ActivationKind::F32;
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_float(product);
+    }
+    fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
+        isa.widen(F::KIND, bytemuck::cast_slice(blocks), weights);
     }
 }
 

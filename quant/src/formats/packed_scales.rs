@@ -16,3 +16,14 @@ pub fn unpack(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     }
     (scales, minimums)
 }
+
+/// The inverse of [`unpack`], for the first eight of each.
+pub fn pack(scales: &[u8], minimums: &[u8]) -> [u8; 12] {
+    let mut packed = [0; 12];
+    for i in 0..4 {
+        packed[i] = scales[i] | scales[i + 4] >> 4 << 6;
+        packed[i + 4] = minimums[i] | minimums[i + 4] >> 4 << 6;
+        packed[i + 8] = scales[i + 4] & 15 | minimums[i + 4] << 4;
+    }
+    packed
+}

@@ -2,7 +2,7 @@
 
 pub use super::scalar::{
     add_scaled, dot, exp_sum, multiply_float, quantize_block, rms_norm, scores, silu_mul,
-    weighted_sum,
+    weighted_sum, widen,
 };
 use crate::format::{Flat, Super};
 use crate::registry::Product;
