@@ -61,8 +61,8 @@ impl Super for Iq4Xs {
 
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: std::array::from_fn(|i| {
                 let sub = i / 2;
                 let low = block.sub_scales_low[sub / 2] >> (sub % 2 * 4) & 15;

@@ -65,8 +65,8 @@ impl Super for Q3K {
     fn scales(block: &Block) -> SuperScales {
         let packed = &block.sub_scales;
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: std::array::from_fn(|i| {
                 let low = packed[i % 8] >> (i / 8 * 4) & 15;
                 let high = packed[8 + i % 4] >> (i / 4 * 2) & 3;

@@ -93,7 +93,7 @@ mod tests {
                     let mut values = vec![f32::NAN; format.block_len];
                     while !values.iter().all(|value| value.is_finite()) {
                         block.iter_mut().for_each(|byte| *byte = random.next() as u8);
-                        format.dequantize(block, &mut values);
+                        format.dequantize(scalar, block, &mut values);
                     }
                 }
                 let x: Vec<_> = (0..(n_tokens + 2) * cols).map(|_| random.float()).collect();

@@ -8,6 +8,7 @@ use super::unpack::{Sixteen, is_wide, max_code, unpack};
 use crate::activations::Activations;
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super, SuperScales};
 use crate::registry::Product;
+use half::f16;
 use std::arch::x86_64::*;
 
 /// Rows computed together.
@@ -56,16 +57,16 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
             let dots = each!(r in [0 1 2 3] => {
                 super_dot::<F>(blocks[r], &headers[r], &codes[block_idx], x_sums)
             });
-            let [a, b, c, d] = each!(r in [0 1 2 3] => headers[r].scale);
-            let factor = _mm_mul_ps(_mm_setr_ps(a, b, c, d), x_scale);
+            let scale = widen(each!(r in [0 1 2 3] => headers[r].scale));
+            let factor = _mm_mul_ps(scale, x_scale);
             sums = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
             if F::HAS_MINIMUM {
                 let dots = each!(r in [0 1 2 3] => {
                     let minimums = even_odd_bytes(&headers[r].sub_minimums);
                     _mm256_madd_epi16(_mm256_cvtepu8_epi16(minimums), x_sums)
                 });
-                let [a, b, c, d] = each!(r in [0 1 2 3] => headers[r].minimum);
-                let factor = _mm_mul_ps(_mm_setr_ps(a, b, c, d), x_scale);
+                let minimum = widen(each!(r in [0 1 2 3] => headers[r].minimum));
+                let factor = _mm_mul_ps(minimum, x_scale);
                 sums = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
             }
         }
@@ -299,6 +300,13 @@ fn even_odd_bytes(bytes: &[u8; 16]) -> __m128i {
     // SAFETY: the reference is to sixteen bytes.
     let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
     _mm_shuffle_epi8(bytes, _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn widen(values: [f16; N_ROWS]) -> __m128 {
+    let [a, b, c, d] = each!(r in [0 1 2 3] => values[r].to_bits() as i16);
+    _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
 }
 
 /// The f16 at byte `at` of two blocks of each of four rows.

@@ -162,6 +162,15 @@ unsafe fn unpack_32(
     }
 }
 
+/// Eight f16, given by their bits, as f32.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn widen(bits: [u16; N_ROWS]) -> __m256 {
+    let bits: &[u8; 16] = bytemuck::cast_ref(&bits);
+    // SAFETY: the reference is to sixteen bytes.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bits.as_ptr().cast()) })
+}
+
 /// Transposes four by four dwords in each half.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]

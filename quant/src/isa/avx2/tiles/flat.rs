@@ -47,9 +47,9 @@ impl FlatTile {
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
             // SAFETY: this function has AVX2.
             unsafe { unpack_32(&F::LAYOUT, blocks, 0, registers) };
-            self.scales[block_idx] = halves_at(blocks, 0);
+            self.scales[block_idx] = f16_at(blocks, 0);
             if F::HAS_MINIMUM {
-                self.minimums[block_idx] = halves_at(blocks, 2);
+                self.minimums[block_idx] = f16_at(blocks, 2);
             }
         }
     }
@@ -127,9 +127,6 @@ fn dot<F: Flat, const N: usize>(
 /// The f16 at byte `at` of eight blocks.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn halves_at(blocks: [&[u8]; N_ROWS], at: usize) -> __m256 {
-    let [a, b, c, d, e, f, g, h] = each!(r in [0 1 2 3 4 5 6 7] => {
-        i16::from_le_bytes([blocks[r][at], blocks[r][at + 1]])
-    });
-    _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
+fn f16_at(blocks: [&[u8]; N_ROWS], at: usize) -> __m256 {
+    widen(each!(r in [0 1 2 3 4 5 6 7] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]])))
 }

@@ -128,10 +128,8 @@ impl Header {
         let minimums = each!(r in [0 1 2 3 4 5 6 7] => load_bytes(&headers[r].sub_minimums));
         let minimums = each!(r in [0 1 2 3 4 5 6 7] => _mm256_cvtepu8_epi16(minimums[r]));
         let offset = _mm256_set1_epi16(F::LAYOUT.offset() as i16);
-        let [a, b, c, d, e, f, g, h] = each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale);
-        let scale = _mm256_setr_ps(a, b, c, d, e, f, g, h);
-        let [a, b, c, d, e, f, g, h] = each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum);
-        let minimum = _mm256_setr_ps(a, b, c, d, e, f, g, h);
+        let scale = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
+        let minimum = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
         let mut sub_scales = [_mm256_setzero_si256(); 16];
         for (twice, &both) in sub_scales.as_chunks_mut::<2>().0.iter_mut().zip(&scales) {
             let (first, second) = (_mm256_slli_epi32::<16>(both), _mm256_srli_epi32::<16>(both));
