@@ -24,14 +24,14 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     for (first_row, out) in (0..n_rows).step_by(N_ROWS).zip(product.out.chunks_mut(N_ROWS)) {
         let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = _mm_setzero_ps();
-        for first_block in (0..n_blocks / 2 * 2).step_by(2) {
-            rows.prefetch(first_block, 2);
-            let [first, second] = flat_addends::<F>(&rows, &x, [first_block, first_block + 1]);
-            sums = second.add_to::<F>(first.add_to::<F>(sums));
-        }
-        if n_blocks % 2 == 1 {
-            let [last, _] = flat_addends::<F>(&rows, &x, [n_blocks - 1, n_blocks - 1]);
-            sums = last.add_to::<F>(sums);
+        for block_idx in (0..n_blocks).step_by(2) {
+            rows.prefetch(block_idx, 2);
+            let next_idx = (block_idx + 1).min(n_blocks - 1);
+            let [first, second] = flat_addends::<F>(&rows, &x, [block_idx, next_idx]);
+            sums = first.add_to::<F>(sums);
+            if next_idx > block_idx {
+                sums = second.add_to::<F>(sums);
+            }
         }
         store(sums, out);
     }
@@ -80,6 +80,7 @@ struct Rows<'a, B> {
 }
 
 impl<'a, B> Rows<'a, B> {
+    #[inline(always)]
     fn new(weights: &'a [B], first_row: usize, n_rows: usize, n_blocks: usize) -> Self {
         let row = |r: usize| &weights[(first_row + r).min(n_rows - 1) * n_blocks..][..n_blocks];
         Rows { rows: std::array::from_fn(row) }
@@ -112,10 +113,15 @@ struct FlatActivations<'a> {
 }
 
 impl<'a> FlatActivations<'a> {
+    #[inline(always)]
     fn new(x: &'a Activations, token: u32) -> Self {
         const { assert!(FLAT_LEN == 32) }
-        let codes = x.codes(token).as_chunks().0.as_chunks().0;
-        FlatActivations { codes, scales: x.scales(token), sums: x.sums(token) }
+        let n_blocks = x.cols() / FLAT_LEN;
+        FlatActivations {
+            codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
+            scales: &x.scales(token)[..n_blocks],
+            sums: &x.sums(token)[..n_blocks],
+        }
     }
 }
 
