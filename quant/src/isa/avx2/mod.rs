@@ -5,8 +5,8 @@
 //! the integer sum afterwards; eight-bit weights first need a split or a change of sign.
 //!
 //! - `unpack`: the codes of a block, as bytes;
-//! - `rows`: one token, four rows of weights at a time, straight from the file's bytes;
-//! - `tiles`: several tokens, eight rows unpacked once and multiplied with all of them;
+//! - `rows`: up to four tokens, four rows of weights at a time, straight from the file's bytes;
+//! - `tiles`: more tokens, eight rows unpacked once and multiplied with all of them;
 //! - `lanes`: everything that is not a dot product with weights.
 
 /// An array of an expression's values for the indices given. It stands in for `array::from_fn` and
@@ -38,8 +38,11 @@ pub fn is_available() -> bool {
 /// See [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    match product.tokens {
-        [_] => rows::multiply_flat(product),
+    match *product.tokens {
+        [a] => rows::multiply_flat(product, [a]),
+        [a, b] => rows::multiply_flat(product, [a, b]),
+        [a, b, c] => rows::multiply_flat(product, [a, b, c]),
+        [a, b, c, d] => rows::multiply_flat(product, [a, b, c, d]),
         _ => tiles::multiply_flat(product),
     }
 }
@@ -47,8 +50,11 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 /// See [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    match product.tokens {
-        [_] => rows::multiply_super(product),
+    match *product.tokens {
+        [a] => rows::multiply_super(product, [a]),
+        [a, b] => rows::multiply_super(product, [a, b]),
+        [a, b, c] => rows::multiply_super(product, [a, b, c]),
+        [a, b, c, d] => rows::multiply_super(product, [a, b, c, d]),
         _ => tiles::multiply_super(product),
     }
 }

@@ -1,8 +1,9 @@
-//! Products with one token: four rows of weights at a time, each read once from where it lies.
+//! Products with up to four tokens: four rows of weights at a time, each read once from where it
+//! lies.
 //!
-//! The lanes of a register are the four rows, so that their sums advance together, one fused
-//! multiply-add per block. Memory sets the pace; the weights are prefetched in the order in which
-//! they lie, since the hardware's prefetchers see four streams that soon end.
+//! The lanes of a token's accumulator are the four rows, so that their sums advance together, one
+//! fused multiply-add per block. Memory sets the pace; the weights are prefetched in the order in
+//! which they lie, since the hardware's prefetchers see four streams that soon end.
 
 use super::unpack::{Sixteen, is_wide, max_code, unpack};
 use crate::activations::Activations;
@@ -16,61 +17,67 @@ const N_ROWS: usize = 4;
 /// How far ahead of use weights are prefetched.
 const PREFETCH_BYTES: usize = 16 << 10;
 
-/// The product with a single token of a flat format's matrix; see [`Flat`] for the sum.
+/// The product of a flat format's matrix with `tokens`; see [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
+pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [u32; N]) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = FlatActivations::new(product.x, product.tokens[0]);
-    for (first_row, out) in (0..n_rows).step_by(N_ROWS).zip(product.out.chunks_mut(N_ROWS)) {
+    let x = FlatActivations::of_tokens(product.x, tokens);
+    for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
-        let mut sums = _mm_setzero_ps();
+        let mut sums = [_mm_setzero_ps(); N];
         for block_idx in (0..n_blocks).step_by(2) {
             rows.prefetch(block_idx, 2);
             let next_idx = (block_idx + 1).min(n_blocks - 1);
-            let [first, second] = flat_addends::<F>(&rows, &x, [block_idx, next_idx]);
-            sums = first.add_to::<F>(sums);
-            if next_idx > block_idx {
-                sums = second.add_to::<F>(sums);
+            let weights = FlatWeights::new::<F>(rows.blocks(block_idx), rows.blocks(next_idx));
+            for t in 0..N {
+                let [first, second] = weights.multiply::<F>(&x[t], [block_idx, next_idx]);
+                sums[t] = first.add_to::<F>(sums[t]);
+                if next_idx > block_idx {
+                    sums[t] = second.add_to::<F>(sums[t]);
+                }
             }
         }
-        store(sums, out);
+        store(sums, product.out, first_row, n_rows);
     }
 }
 
-/// The product with a single token of a super-block format's matrix; see [`Super`] for the sum.
+/// The product of a super-block format's matrix with `tokens`; see [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_super<F: Super>(product: Product<'_, F>) {
+pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens: [u32; N]) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let token = product.tokens[0];
-    let codes = product.x.codes(token).as_chunks::<SUPER_LEN>().0;
-    let sums_of_16 = product.x.sums(token).as_chunks::<16>().0;
-    let x_scales = product.x.scales(token);
-    for (first_row, out) in (0..n_rows).step_by(N_ROWS).zip(product.out.chunks_mut(N_ROWS)) {
+    let x = SuperActivations::of_tokens(product.x, tokens);
+    for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
-        let mut sums = _mm_setzero_ps();
+        let mut sums = [_mm_setzero_ps(); N];
         for block_idx in 0..n_blocks {
             rows.prefetch(block_idx, 1);
             let blocks = rows.blocks(block_idx);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
-            let x_sums = even_odd_words(&sums_of_16[block_idx]);
-            let x_scale = _mm_set1_ps(x_scales[block_idx]);
+            let mut x_sums = [_mm256_setzero_si256(); N];
+            for t in 0..N {
+                x_sums[t] = even_odd_words(&x[t].sums[block_idx]);
+            }
             let dots = each!(r in [0 1 2 3] => {
-                super_dot::<F>(blocks[r], &headers[r], &codes[block_idx], x_sums)
+                super_dots::<F, N>(blocks[r], &headers[r], &x, block_idx, x_sums)
             });
             let scale = widen(each!(r in [0 1 2 3] => headers[r].scale));
-            let factor = _mm_mul_ps(scale, x_scale);
-            sums = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
-            if F::HAS_MINIMUM {
-                let dots = each!(r in [0 1 2 3] => {
-                    let minimums = even_odd_bytes(&headers[r].sub_minimums);
-                    _mm256_madd_epi16(_mm256_cvtepu8_epi16(minimums), x_sums)
-                });
-                let minimum = widen(each!(r in [0 1 2 3] => headers[r].minimum));
-                let factor = _mm_mul_ps(minimum, x_scale);
-                sums = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
+            let minimum = widen(each!(r in [0 1 2 3] => headers[r].minimum));
+            let minimums = each!(r in [0 1 2 3] => {
+                _mm256_cvtepu8_epi16(even_odd_bytes(&headers[r].sub_minimums))
+            });
+            for t in 0..N {
+                let x_scale = _mm_set1_ps(x[t].scales[block_idx]);
+                let dot = sum_dwords(each!(r in [0 1 2 3] => dots[r][t]));
+                let factor = _mm_mul_ps(scale, x_scale);
+                sums[t] = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(dot), sums[t]);
+                if F::HAS_MINIMUM {
+                    let dots = each!(r in [0 1 2 3] => _mm256_madd_epi16(minimums[r], x_sums[t]));
+                    let factor = _mm_mul_ps(minimum, x_scale);
+                    sums[t] = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums[t]);
+                }
             }
         }
-        store(sums, out);
+        store(sums, product.out, first_row, n_rows);
     }
 }
 
@@ -114,14 +121,34 @@ struct FlatActivations<'a> {
 
 impl<'a> FlatActivations<'a> {
     #[inline(always)]
-    fn new(x: &'a Activations, token: u32) -> Self {
+    fn of_tokens<const N: usize>(x: &'a Activations, tokens: [u32; N]) -> [Self; N] {
         const { assert!(FLAT_LEN == 32) }
         let n_blocks = x.cols() / FLAT_LEN;
-        FlatActivations {
+        tokens.map(|token| FlatActivations {
             codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
             scales: &x.scales(token)[..n_blocks],
             sums: &x.sums(token)[..n_blocks],
-        }
+        })
+    }
+}
+
+/// A token's activations for super-block formats.
+struct SuperActivations<'a> {
+    codes: &'a [[[i8; 32]; 8]],
+    scales: &'a [f32],
+    sums: &'a [[i16; 16]],
+}
+
+impl<'a> SuperActivations<'a> {
+    #[inline(always)]
+    fn of_tokens<const N: usize>(x: &'a Activations, tokens: [u32; N]) -> [Self; N] {
+        const { assert!(SUPER_LEN == 8 * 32) }
+        let n_blocks = x.cols() / SUPER_LEN;
+        tokens.map(|token| SuperActivations {
+            codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
+            scales: &x.scales(token)[..n_blocks],
+            sums: &x.sums(token).as_chunks().0[..n_blocks],
+        })
     }
 }
 
@@ -142,65 +169,73 @@ impl FlatAddends {
     }
 }
 
-/// The addends of two blocks, computed side by side: the first block in the lower halves of the
-/// registers.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn flat_addends<F: Flat>(
-    rows: &Rows<'_, F::Block>,
-    x: &FlatActivations<'_>,
-    blocks: [usize; 2],
-) -> [FlatAddends; 2] {
-    let [firsts, seconds] = each!(i in [0 1] => rows.blocks(blocks[i]));
-    let x_codes = each!(i in [0 1] => &x.codes[blocks[i]]);
-    let x_low = load_halves(&x_codes[0][0], &x_codes[1][0]);
-    let x_high = load_halves(&x_codes[0][1], &x_codes[1][1]);
-    let dots = each!(r in [0 1 2 3] => flat_dot::<F>(firsts[r], seconds[r], x_low, x_high));
-    let mut dots = flat_sum::<F>(dots);
-    let sums = each!(i in [0 1] => i32::from(x.sums[blocks[i]]));
-    if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
-        let [low, high] = each!(i in [0 1] => _mm_set1_epi32(sums[i] * F::LAYOUT.offset()));
-        dots = _mm256_sub_epi32(dots, _mm256_set_m128i(high, low));
-    }
-    let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[blocks[i]]));
-    let x_scales = _mm256_set_m128(high, low);
-    let factors = _mm256_mul_ps(gather_halves::<F>(firsts, seconds, 0), x_scales);
-    let dots = _mm256_cvtepi32_ps(dots);
-    let (mut minimums, mut x_sums) = (_mm256_setzero_ps(), _mm256_setzero_ps());
-    if F::HAS_MINIMUM {
-        let [low, high] = each!(i in [0 1] => _mm_set1_ps(sums[i] as f32));
-        x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(high, low));
-        minimums = gather_halves::<F>(firsts, seconds, 2);
-    }
-    [
-        FlatAddends {
-            factors: _mm256_castps256_ps128(factors),
-            dots: _mm256_castps256_ps128(dots),
-            minimums: _mm256_castps256_ps128(minimums),
-            x_sums: _mm256_castps256_ps128(x_sums),
-        },
-        FlatAddends {
-            factors: _mm256_extractf128_ps::<1>(factors),
-            dots: _mm256_extractf128_ps::<1>(dots),
-            minimums: _mm256_extractf128_ps::<1>(minimums),
-            x_sums: _mm256_extractf128_ps::<1>(x_sums),
-        },
-    ]
+/// Two blocks of each of four rows, the first block in the lower halves of the registers.
+struct FlatWeights {
+    /// For each row the codes of weights 0..16 and of 16..32.
+    codes: [[__m256i; 2]; N_ROWS],
+    scales: __m256,
+    minimums: __m256,
 }
 
-/// Products of two blocks with activations, four sums of words in pairs per block; for wide
-/// layouts four sums of dwords.
+impl FlatWeights {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    fn new<F: Flat>(firsts: [&F::Block; N_ROWS], seconds: [&F::Block; N_ROWS]) -> Self {
+        let codes = each!(r in [0 1 2 3] => {
+            let blocks = [bytemuck::bytes_of(firsts[r]), bytemuck::bytes_of(seconds[r])];
+            each!(half in [0 1] => {
+                let halves = each!(i in [0 1] => Sixteen { block: blocks[i], first: 16 * half });
+                // SAFETY: this function has AVX2.
+                unsafe { unpack(&F::LAYOUT, halves) }
+            })
+        });
+        let scales = gather_halves::<F>(firsts, seconds, 0);
+        let minimums = if F::HAS_MINIMUM { gather_halves::<F>(firsts, seconds, 2) } else { scales };
+        FlatWeights { codes, scales, minimums }
+    }
+
+    /// What the two blocks add to a token's sums.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    fn multiply<F: Flat>(&self, x: &FlatActivations<'_>, blocks: [usize; 2]) -> [FlatAddends; 2] {
+        let x_codes = each!(i in [0 1] => &x.codes[blocks[i]]);
+        let x_codes = each!(half in [0 1] => load_halves(&x_codes[0][half], &x_codes[1][half]));
+        let dots = each!(r in [0 1 2 3] => flat_dot::<F>(self.codes[r], x_codes));
+        let mut dots = flat_sum::<F>(dots);
+        let sums = each!(i in [0 1] => i32::from(x.sums[blocks[i]]));
+        if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
+            let [low, high] = each!(i in [0 1] => _mm_set1_epi32(sums[i] * F::LAYOUT.offset()));
+            dots = _mm256_sub_epi32(dots, _mm256_set_m128i(high, low));
+        }
+        let dots = _mm256_cvtepi32_ps(dots);
+        let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[blocks[i]]));
+        let x_scales = _mm256_set_m128(high, low);
+        let factors = _mm256_mul_ps(self.scales, x_scales);
+        let [low, high] = each!(i in [0 1] => _mm_set1_ps(sums[i] as f32));
+        let x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(high, low));
+        let first = FlatAddends {
+            factors: _mm256_castps256_ps128(factors),
+            dots: _mm256_castps256_ps128(dots),
+            minimums: _mm256_castps256_ps128(self.minimums),
+            x_sums: _mm256_castps256_ps128(x_sums),
+        };
+        let second = FlatAddends {
+            factors: _mm256_extractf128_ps::<1>(factors),
+            dots: _mm256_extractf128_ps::<1>(dots),
+            minimums: _mm256_extractf128_ps::<1>(self.minimums),
+            x_sums: _mm256_extractf128_ps::<1>(x_sums),
+        };
+        [first, second]
+    }
+}
+
+/// Products of a row's two blocks with activations, four sums of words in pairs per block; for
+/// wide layouts four sums of dwords.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn flat_dot<F: Flat>(first: &F::Block, second: &F::Block, low: __m256i, high: __m256i) -> __m256i {
-    let blocks = [bytemuck::bytes_of(first), bytemuck::bytes_of(second)];
-    let [low_codes, high_codes] = each!(half in [0 1] => {
-        let halves = each!(i in [0 1] => Sixteen { block: blocks[i], first: 16 * half });
-        // SAFETY: this function has AVX2.
-        unsafe { unpack(&F::LAYOUT, halves) }
-    });
-    let low = pair_products(is_wide(&F::LAYOUT), low_codes, low);
-    let high = pair_products(is_wide(&F::LAYOUT), high_codes, high);
+fn flat_dot<F: Flat>(codes: [__m256i; 2], x_codes: [__m256i; 2]) -> __m256i {
+    let [low, high] =
+        each!(half in [0 1] => pair_products(is_wide(&F::LAYOUT), codes[half], x_codes[half]));
     if is_wide(&F::LAYOUT) {
         let ones = _mm256_set1_epi16(1);
         _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
@@ -231,39 +266,43 @@ fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
     _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
 }
 
-/// The dot product of a block with activations, sub-scales and offset applied, as the sum of eight
-/// dwords. `x_sums` come from [`even_odd_words`].
+/// The dot products of a block with the tokens' activations, sub-scales and offset applied, each as
+/// the sum of eight dwords. `x_sums` come from [`even_odd_words`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn super_dot<F: Super>(
+fn super_dots<F: Super, const N: usize>(
     block: &F::Block,
     header: &SuperScales,
-    x_codes: &[i8; SUPER_LEN],
-    x_sums: __m256i,
-) -> __m256i {
+    x: &[SuperActivations<'_>; N],
+    block_idx: usize,
+    x_sums: [__m256i; N],
+) -> [__m256i; N] {
     let block = bytemuck::bytes_of(block);
     let sub_scales = even_odd_bytes(bytemuck::cast_ref(&header.sub_scales));
     let sub_scales = _mm256_cvtepi8_epi16(sub_scales);
-    let mut dot = _mm256_setzero_si256();
+    let mut dots = [_mm256_setzero_si256(); N];
     if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
         let offset = _mm256_set1_epi16(-F::LAYOUT.offset() as i16);
-        dot = _mm256_madd_epi16(_mm256_mullo_epi16(sub_scales, offset), x_sums);
+        let offsets = _mm256_mullo_epi16(sub_scales, offset);
+        for t in 0..N {
+            dots[t] = _mm256_madd_epi16(offsets, x_sums[t]);
+        }
     }
-    let x_codes = x_codes.as_chunks::<32>().0;
-    let addends = each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
+    each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
         let first = chunk_idx * 32;
         let halves = [Sixteen { block, first }, Sixteen { block, first: first + 16 }];
         // SAFETY: this function has AVX2.
         let weights = unsafe { unpack(&F::LAYOUT, halves) };
-        let products = pair_products(is_wide(&F::LAYOUT), weights, load(&x_codes[chunk_idx]));
         // Words `chunk_idx` of the two halves are the scales of the chunk's two sixteens.
         let word = _mm256_set1_epi16(((2 * chunk_idx + 1) << 8 | 2 * chunk_idx) as i16);
-        _mm256_madd_epi16(products, _mm256_shuffle_epi8(sub_scales, word))
+        let scales = _mm256_shuffle_epi8(sub_scales, word);
+        for t in 0..N {
+            let x_codes = load(&x[t].codes[block_idx][chunk_idx]);
+            let products = pair_products(is_wide(&F::LAYOUT), weights, x_codes);
+            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(products, scales));
+        }
     });
-    for addend in addends {
-        dot = _mm256_add_epi32(dot, addend);
-    }
-    dot
+    dots
 }
 
 /// Sums of two neighbouring products in each word. Wide weights are signed: their magnitudes, at
@@ -344,12 +383,15 @@ fn load_halves(low: &[i8; 16], high: &[i8; 16]) -> __m256i {
     unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
 }
 
-/// Writes the sums of as many rows as there are.
+/// Writes the tokens' sums of as many rows as there are.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn store(sums: __m128, out: &mut [f32]) {
-    let mut values = [0.0; N_ROWS];
-    // SAFETY: the array is sixteen bytes.
-    unsafe { _mm_storeu_ps(values.as_mut_ptr(), sums) };
-    out.copy_from_slice(&values[..out.len()]);
+fn store<const N: usize>(sums: [__m128; N], out: &mut [f32], first_row: usize, n_rows: usize) {
+    for (out, sums) in out.chunks_exact_mut(n_rows).zip(sums) {
+        let mut values = [0.0; N_ROWS];
+        // SAFETY: the array is sixteen bytes.
+        unsafe { _mm_storeu_ps(values.as_mut_ptr(), sums) };
+        let out = &mut out[first_row..n_rows.min(first_row + N_ROWS)];
+        out.copy_from_slice(&values[..out.len()]);
+    }
 }
