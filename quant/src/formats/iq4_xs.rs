@@ -59,6 +59,7 @@ impl Super for Iq4Xs {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
             scale: f16::from_le_bytes(block.scale),

@@ -56,6 +56,7 @@ impl Super for Q2K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
             scale: f16::from_le_bytes(block.scale),

@@ -62,6 +62,7 @@ impl Super for Q3K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         let packed = &block.sub_scales;
         SuperScales {

@@ -58,6 +58,7 @@ impl Super for Q5K {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
         SuperScales {

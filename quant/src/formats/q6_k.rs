@@ -55,6 +55,7 @@ impl Super for Q6K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
             scale: f16::from_le_bytes(block.scale),
