@@ -12,6 +12,11 @@
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
-pub mod gguf;
-
 pub mod cli;
+pub mod compute;
+pub mod engine;
+pub mod eval;
+pub mod gguf;
+pub mod model;
+pub mod sampler;
+pub mod tokenizer;

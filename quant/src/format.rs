@@ -16,6 +16,7 @@ use crate::activations::ActivationKind;
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::registry::Product;
+use half::f16;
 
 /// A block format of GGUF weights.
 pub trait Format: Sized + 'static {
@@ -46,6 +47,13 @@ pub trait Family<F: Format> {
 
     /// Runs the family's kernel; see [`Product`].
     fn multiply(isa: Isa, product: Product<'_, F>);
+
+    /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
+    fn dequantize(_isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
+        for (block, weights) in blocks.iter().zip(weights.chunks_exact_mut(F::BLOCK_LEN)) {
+            F::dequantize(block, weights);
+        }
+    }
 }
 
 /// Formats whose blocks are single floats.
@@ -63,6 +71,16 @@ pub enum FloatKind {
     F16,
     /// The upper half of a binary32.
     Bf16,
+}
+
+impl FloatKind {
+    /// Bytes per value.
+    pub const fn bytes(self) -> usize {
+        match self {
+            FloatKind::F32 => 4,
+            FloatKind::F16 | FloatKind::Bf16 => 2,
+        }
+    }
 }
 
 /// Formats with blocks of 32 weights: `weight = scale * (code - offset) + minimum`.
@@ -100,10 +118,10 @@ pub trait Super: Format {
 /// The decoded header of a super-block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuperScales {
-    /// Scale of the sub-scales.
-    pub scale: f32,
+    /// Scale of the sub-scales, as stored: kernels widen those of several rows at once.
+    pub scale: f16,
     /// Scale of the sub-minimums; 0 without minimums.
-    pub minimum: f32,
+    pub minimum: f16,
     /// A scale per 16 weights; formats with sub-blocks of 32 repeat each.
     pub sub_scales: [i8; 16],
     /// A minimum per 16 weights, likewise; 0 without minimums.
@@ -126,6 +144,9 @@ impl<F: Float> Family<F> for FloatFamily {
     const ACTIVATIONS: ActivationKind = ActivationKind::F32;
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_float(product);
+    }
+    fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
+        isa.widen(F::KIND, bytemuck::cast_slice(blocks), weights);
     }
 }
 

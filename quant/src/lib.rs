@@ -20,6 +20,7 @@
 //! increasing order; elsewhere sixteen lanes and one reduction tree ([`vector`]).
 
 pub mod activations;
+mod fit;
 pub mod format;
 pub mod formats;
 pub mod isa;

@@ -36,7 +36,7 @@ pub struct DynFormat {
     pub block_bytes: usize,
     /// What its dot product multiplies the weights with.
     pub activations: ActivationKind,
-    dequantize: fn(&[u8], &mut [f32]),
+    dequantize: fn(Isa, &[u8], &mut [f32]),
     quantize: fn(&[f32], &mut [u8]),
     multiply: fn(Isa, DynProduct<'_>),
 }
@@ -80,11 +80,8 @@ impl DynFormat {
             block_len: F::BLOCK_LEN,
             block_bytes: size_of::<F::Block>(),
             activations: F::Family::ACTIVATIONS,
-            dequantize: |bytes, weights| {
-                let blocks: &[F::Block] = bytemuck::cast_slice(bytes);
-                for (block, weights) in blocks.iter().zip(weights.chunks_exact_mut(F::BLOCK_LEN)) {
-                    F::dequantize(block, weights);
-                }
+            dequantize: |isa, bytes, weights| {
+                F::Family::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
             quantize: |weights, bytes| {
                 let blocks: &mut [F::Block] = bytemuck::cast_slice_mut(bytes);
@@ -119,9 +116,9 @@ impl DynFormat {
     ///
     /// # Panics
     /// If the lengths do not agree.
-    pub fn dequantize(&self, bytes: &[u8], weights: &mut [f32]) {
+    pub fn dequantize(&self, isa: Isa, bytes: &[u8], weights: &mut [f32]) {
         assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
-        (self.dequantize)(bytes, weights);
+        (self.dequantize)(isa, bytes, weights);
     }
 
     /// Makes blocks. `weights` are finite, and whole blocks of them; `bytes` has the blocks' size.

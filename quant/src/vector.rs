@@ -179,24 +179,40 @@ pub(crate) fn quantize_block<L: Lanes>(x: &[f32], codes: &mut [i8]) -> f32 {
     max / 127.0
 }
 
+/// The f32 values of floats given as little-endian bytes.
+#[inline(always)]
+pub(crate) fn widen<L: Lanes>(kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
+    let group_bytes = N_LANES * kind.bytes();
+    let (groups, rest) = out.as_chunks_mut::<N_LANES>();
+    let (whole, tail) = bytes.split_at(groups.len() * group_bytes);
+    for (bytes, values) in whole.chunks_exact(group_bytes).zip(groups) {
+        *values = L::load(kind, bytes).to_array();
+    }
+    if !rest.is_empty() {
+        let values = load_zero_filled::<L>(kind, tail).to_array();
+        rest.copy_from_slice(&values[..rest.len()]);
+    }
+}
+
+#[inline(always)]
+fn load_zero_filled<L: Lanes>(kind: FloatKind, bytes: &[u8]) -> L {
+    let mut filled = [0; N_LANES * 4];
+    filled[..bytes.len()].copy_from_slice(bytes);
+    L::load(kind, &filled[..N_LANES * kind.bytes()])
+}
+
 /// One element of a product of float weights, given as bytes, with activations.
 #[inline(always)]
 pub(crate) fn dot_floats<L: Lanes>(kind: FloatKind, weights: &[u8], x: &[f32]) -> f32 {
-    let weight_bytes = match kind {
-        FloatKind::F32 => 4,
-        FloatKind::F16 | FloatKind::Bf16 => 2,
-    };
+    let group_bytes = N_LANES * kind.bytes();
     let mut sum = L::splat(0.0);
     let (groups, rest) = x.as_chunks::<N_LANES>();
-    let (whole, tail) = weights.split_at(groups.len() * N_LANES * weight_bytes);
-    for (weights, x) in whole.chunks_exact(N_LANES * weight_bytes).zip(groups) {
+    let (whole, tail) = weights.split_at(groups.len() * group_bytes);
+    for (weights, x) in whole.chunks_exact(group_bytes).zip(groups) {
         sum = L::load(kind, weights).mul_add(L::from_array(*x), sum);
     }
     if !rest.is_empty() {
-        let mut filled = [0; N_LANES * 4];
-        filled[..tail.len()].copy_from_slice(tail);
-        let weights = L::load(kind, &filled[..N_LANES * weight_bytes]);
-        sum = weights.mul_add(zero_filled(rest), sum);
+        sum = load_zero_filled::<L>(kind, tail).mul_add(zero_filled(rest), sum);
     }
     sum.sum()
 }

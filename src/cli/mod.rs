@@ -2,7 +2,12 @@
 //!
 //! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
 
+mod chat;
+pub mod eval;
 pub mod inspect;
+mod model_args;
+pub mod run;
+mod text_args;
 pub mod tokenize;
 
 use anyhow::{Result, bail};
@@ -23,10 +28,14 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Complete a prompt, or chat
+    Run(run::RunArgs),
     /// Say what a GGUF holds, and whether it will run here
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back
     Tokenize(tokenize::TokenizeArgs),
+    /// Measure perplexity, or write logits
+    Eval(eval::EvalArgs),
 }
 
 /// The model file that `-m` named, or how to get one.

@@ -3,6 +3,7 @@
 
 use super::dequantize_super;
 use super::iq4_nl::VALUES;
+use crate::fit::{self, Stretches, Table};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -33,7 +34,22 @@ impl Format for Iq4Xs {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::super_symmetric::<32>(
+            weights,
+            Table(&VALUES),
+            -32,
+            Stretches { from: 0.8, to: 1.25, n: 16 },
+            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        for (i, sub_scale) in fit.sub_scales[..8].iter().enumerate() {
+            let stored = (sub_scale + 32) as u8;
+            block.sub_scales_low[i / 2] |= (stored & 15) << (i % 2 * 4);
+            block.sub_scales_high[i / 4] |= stored >> 4 << (i % 4 * 2);
+        }
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 
@@ -43,11 +59,11 @@ impl Super for Iq4Xs {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: std::array::from_fn(|i| {
                 let sub = i / 2;
                 let low = block.sub_scales_low[sub / 2] >> (sub % 2 * 4) & 15;

@@ -2,6 +2,7 @@
 //! 4-bit minimum.
 
 use super::dequantize_super;
+use crate::fit::{self, Stretches};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -32,7 +33,20 @@ impl Format for Q2K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::super_with_minimums::<16>(
+            weights,
+            3.0,
+            15,
+            Stretches { from: 0.7, to: 1.5, n: 8 },
+            fit::Tune { window: 2, rounds: 3, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        block.sub_scales =
+            std::array::from_fn(|i| fit.sub_scales[i] as u8 | fit.sub_minimums[i] << 4);
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 
@@ -42,11 +56,11 @@ impl Super for Q2K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: f16::from_le_bytes(block.minimum).to_f32(),
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::from_le_bytes(block.minimum),
             sub_scales: block.sub_scales.map(|packed| (packed & 15) as i8),
             sub_minimums: block.sub_scales.map(|packed| packed >> 4),
         }

@@ -1,6 +1,7 @@
 //! Q3_K: 256 weights in 110 bytes, 3.4375 bits each: 16 sub-blocks of 16 with a signed 6-bit scale.
 
 use super::dequantize_super;
+use crate::fit::{self, Integers, Stretches};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -34,7 +35,22 @@ impl Format for Q3K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::super_symmetric::<16>(
+            weights,
+            Integers(-4.0, 3.0),
+            -32,
+            Stretches { from: 0.7, to: 1.4, n: 16 },
+            fit::Tune { window: 4, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        for (i, sub_scale) in fit.sub_scales.iter().enumerate() {
+            let stored = (sub_scale + 32) as u8;
+            block.sub_scales[i % 8] |= (stored & 15) << (i / 8 * 4);
+            block.sub_scales[8 + i % 4] |= stored >> 4 << (i / 4 * 2);
+        }
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 
@@ -46,12 +62,12 @@ impl Super for Q3K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         let packed = &block.sub_scales;
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: std::array::from_fn(|i| {
                 let low = packed[i % 8] >> (i / 8 * 4) & 15;
                 let high = packed[8 + i % 4] >> (i / 4 * 2) & 3;

@@ -1,6 +1,7 @@
 //! Q4_1: 32 weights in 20 bytes, 5 bits each: a scale, a minimum and 4-bit codes.
 
 use super::dequantize_flat;
+use crate::fit::{self, Stretches};
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -28,7 +29,12 @@ impl Format for Q4_1 {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::flat_with_minimum(weights, 15.0, Stretches { from: 0.8, to: 1.25, n: 16 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 

@@ -1,6 +1,7 @@
 //! Q5_1: 32 weights in 24 bytes, 6 bits each: a scale, a minimum and 5-bit codes.
 
 use super::dequantize_flat;
+use crate::fit::{self, Stretches};
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -29,7 +30,12 @@ impl Format for Q5_1 {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::flat_with_minimum(weights, 31.0, Stretches { from: 0.8, to: 1.2, n: 16 });
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::dequantize_super;
 use super::packed_scales;
+use crate::fit::{self, Stretches};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -33,7 +34,19 @@ impl Format for Q5K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::super_with_minimums::<32>(
+            weights,
+            31.0,
+            63,
+            Stretches { from: 0.8, to: 1.2, n: 8 },
+            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.minimum = fit.minimum.to_le_bytes();
+        block.sub_scales = packed_scales::pack(&fit.sub_scales.map(|s| s as u8), &fit.sub_minimums);
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 
@@ -45,12 +58,12 @@ impl Super for Q5K {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: f16::from_le_bytes(block.minimum).to_f32(),
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::from_le_bytes(block.minimum),
             sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
             sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
         }

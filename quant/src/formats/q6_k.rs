@@ -1,6 +1,7 @@
 //! Q6_K: 256 weights in 210 bytes, 6.5625 bits each: 16 sub-blocks of 16 with a signed 8-bit scale.
 
 use super::dequantize_super;
+use crate::fit::{self, Integers, Stretches};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -31,7 +32,18 @@ impl Format for Q6K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        todo!("{}", weights.len())
+        let fit = fit::super_symmetric::<16>(
+            weights,
+            Integers(-32.0, 31.0),
+            -128,
+            Stretches { from: 0.85, to: 1.1, n: 16 },
+            fit::Tune { window: 6, rounds: 2, spans: &[1.0] },
+        );
+        let mut block: Block = bytemuck::Zeroable::zeroed();
+        block.scale = fit.scale.to_le_bytes();
+        block.sub_scales = fit.sub_scales;
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
+        block
     }
 }
 
@@ -43,11 +55,11 @@ impl Super for Q6K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: block.sub_scales,
             sub_minimums: [0; 16],
         }

@@ -12,7 +12,7 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-use crate::format::{Flat, Float, Super};
+use crate::format::{Flat, Float, FloatKind, Super};
 use crate::registry::Product;
 
 /// An instruction set that this CPU has.
@@ -136,6 +136,7 @@ macro_rules! stamp_vector_functions {
             silu_mul(gate: &mut [f32], up: &[f32]) -> (),
             exp_sum(values: &mut [f32], max: f32) -> f32,
             quantize_block(x: &[f32], codes: &mut [i8]) -> f32,
+            widen(kind: crate::format::FloatKind, bytes: &[u8], out: &mut [f32]) -> (),
         }
         crate::isa::stamp_vector_functions! { @float $lanes, $features }
     };
@@ -175,6 +176,11 @@ impl Isa {
     /// The int8 codes of a block of activations, whose length is a multiple of 16, and its scale.
     pub(crate) fn quantize_block(self, x: &[f32], codes: &mut [i8]) -> f32 {
         dispatch!(self, quantize_block(x, codes))
+    }
+
+    /// The f32 values of floats given as little-endian bytes.
+    pub(crate) fn widen(self, kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
+        dispatch!(self, widen(kind, bytes, out))
     }
 
     /// The sum of products of two vectors of one length.

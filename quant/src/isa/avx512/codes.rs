@@ -4,6 +4,7 @@
 //! Every function here is inlined into a kernel, where the layout is a constant: its loops and
 //! branches are gone by then.
 
+use crate::format::{Super, SuperScales};
 use crate::layout::{Codes, Layout};
 use std::arch::x86_64::*;
 
@@ -145,7 +146,7 @@ unsafe fn shift_right(lanes: __m512i, count: i32) -> __m512i {
 /// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
 /// of register `i`.
 #[inline(always)]
-pub unsafe fn transpose(rows: [__m512i; 4]) -> [__m512i; 4] {
+pub unsafe fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
         let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
@@ -163,7 +164,7 @@ pub unsafe fn transpose(rows: [__m512i; 4]) -> [__m512i; 4] {
 
 /// Within each lane, element `i` of the result is the sum of register `i`'s four.
 #[inline(always)]
-pub unsafe fn sum_quads(rows: [__m512i; 4]) -> __m512i {
+pub unsafe fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
         let pairs01 = sum_pairs(rows[0], rows[1]);
@@ -194,6 +195,64 @@ pub unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
             lanes = _mm512_mask_set1_epi32(lanes, 1 << ELEMENT, header);
         });
         lanes
+    }
+}
+
+/// The headers of four super-blocks.
+pub struct SuperHeaders {
+    /// Per lane, the block's sub-scales.
+    pub sub_scales: __m512i,
+    /// Per lane, the block's sub-minimums.
+    pub sub_minimums: __m512i,
+    /// Each block's two scales as [`low_f16`] and [`high_f16`] take them.
+    pub scales: [i32; 4],
+}
+
+/// Decodes the headers of four super-blocks.
+#[inline(always)]
+pub unsafe fn headers_of_four<F: Super>(blocks: [&F::Block; 4]) -> SuperHeaders {
+    let [a, b, c, d] = blocks;
+    let (a, b, c, d) = (F::scales(a), F::scales(b), F::scales(c), F::scales(d));
+    // SAFETY: the features are the caller's promise.
+    unsafe {
+        let bytes = bytemuck::cast_ref::<[i8; 16], [u8; 16]>;
+        SuperHeaders {
+            sub_scales: of_subs::<F>([
+                bytes(&a.sub_scales),
+                bytes(&b.sub_scales),
+                bytes(&c.sub_scales),
+                bytes(&d.sub_scales),
+            ]),
+            sub_minimums: of_subs::<F>([
+                &a.sub_minimums,
+                &b.sub_minimums,
+                &c.sub_minimums,
+                &d.sub_minimums,
+            ]),
+            scales: [scale_pair(&a), scale_pair(&b), scale_pair(&c), scale_pair(&d)],
+        }
+    }
+}
+
+#[inline(always)]
+fn scale_pair(header: &SuperScales) -> i32 {
+    i32::from(header.minimum.to_bits() as i16) << 16 | i32::from(header.scale.to_bits())
+}
+
+/// Sixteen bytes per lane. Where they are pairs of equals, only one of each is read: the compiler
+/// then leaves out that it was ever doubled.
+#[inline(always)]
+unsafe fn of_subs<F: Super>(lanes: [&[u8; 16]; 4]) -> __m512i {
+    let [a, b, c, d] = lanes;
+    // SAFETY: the features are the caller's promise; the arrays have a lane's sixteen bytes.
+    unsafe {
+        if F::SUB_LEN == PIECE_LEN {
+            return load_lanes([a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr()], 0);
+        }
+        let evens =
+            |b: &[u8; 16]| i64::from_le_bytes([b[0], b[2], b[4], b[6], b[8], b[10], b[12], b[14]]);
+        let evens = _mm512_set_epi64(0, evens(d), 0, evens(c), 0, evens(b), 0, evens(a));
+        _mm512_unpacklo_epi8(evens, evens)
     }
 }
 

@@ -111,7 +111,7 @@ unsafe fn add_quad<F: Flat, D: IntegerDot>(
         let x_sums = _mm_cvtepi16_epi32(_mm_loadl_epi64(x.sums.as_ptr().cast()));
         let x_sums = _mm512_permutexvar_epi32(each_lane, _mm512_castsi128_si512(x_sums));
         let offsets = _mm512_mullo_epi32(x_sums, _mm512_set1_epi32(F::LAYOUT.offset()));
-        let sums = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum_quads(dots), offsets));
+        let sums = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum_quads(&dots), offsets));
 
         let headers = headers(|block, row| address(row, block));
         let scales = lanes(_mm512_mul_ps(low_f16(headers), x_scales));

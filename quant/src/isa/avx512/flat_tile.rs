@@ -21,14 +21,8 @@ pub struct FlatTile<F> {
 impl<F: Flat> Tile<F> for FlatTile<F> {
     #[inline(always)]
     unsafe fn zeroed() -> Self {
-        // SAFETY: no memory is touched; the features are the caller's promise.
-        let (no_codes, no_scales) = unsafe { (_mm512_setzero_si512(), _mm512_setzero_ps()) };
-        FlatTile {
-            codes: [[[no_codes; FLAT_LEN / 4]; 2]; N_BLOCKS],
-            scales: [[no_scales; 2]; N_BLOCKS],
-            minimums: [[no_scales; 2]; N_BLOCKS],
-            format: PhantomData,
-        }
+        // SAFETY: registers of zeros are as good as any.
+        unsafe { std::mem::zeroed() }
     }
 
     #[inline(always)]
@@ -42,8 +36,8 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
                 pieces[1][i] = piece(&F::LAYOUT, blocks, 1);
             }
             let codes = self.codes[block][half].as_chunks_mut().0;
-            codes[0] = transpose(pieces[0]);
-            codes[1] = transpose(pieces[1]);
+            codes[0] = transpose(&pieces[0]);
+            codes[1] = transpose(&pieces[1]);
             let headers = headers(|lane, i| rows[4 * lane + i].cast());
             self.scales[block][half] = low_f16(headers);
             if F::HAS_MINIMUM {
@@ -53,11 +47,11 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<D: IntegerDot, const HALVES: usize, const N: usize>(
+    unsafe fn multiply<D: IntegerDot, const N: usize>(
         &self,
         n_blocks: usize,
         x: TileActivations<'_>,
-        sums: &mut [[__m512; HALVES]; N],
+        sums: &mut [[__m512; 2]; N],
     ) {
         let max = const { max_unsigned(&F::LAYOUT) };
         assert!(n_blocks <= N_BLOCKS);
@@ -75,22 +69,22 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         unsafe {
             for block in 0..n_blocks {
                 let codes = &self.codes[block];
-                let mut dots = [[_mm512_setzero_si512(); HALVES]; N];
+                let mut dots = [[_mm512_setzero_si512(); 2]; N];
                 for t in 0..N {
-                    dots[t] = [_mm512_set1_epi32(offsets[t][block]); HALVES];
+                    dots[t] = [_mm512_set1_epi32(offsets[t][block]); 2];
                 }
                 for k in 0..FLAT_LEN / 4 {
                     for t in 0..N {
                         let four = x_codes[t].as_ptr().add(block * FLAT_LEN + 4 * k);
                         let four = _mm512_set1_epi32(four.cast::<i32>().read_unaligned());
-                        for half in 0..HALVES {
+                        for half in 0..2 {
                             dots[t][half] = D::dot4(dots[t][half], codes[half][k], four, max);
                         }
                     }
                 }
                 for t in 0..N {
                     let x_scale = _mm512_set1_ps(*x_scales[t].get_unchecked(block));
-                    for half in 0..HALVES {
+                    for half in 0..2 {
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(dots[t][half]);
                         sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);

@@ -1,0 +1,107 @@
+//! The codes of a block, from its bit planes to bytes.
+
+use crate::layout::{Codes, Layout, Plane};
+use std::arch::x86_64::*;
+
+/// Sixteen weights of a block, to be unpacked into one half of a register.
+#[derive(Clone, Copy)]
+pub struct Sixteen<'a> {
+    /// The block.
+    pub block: &'a [u8],
+    /// The first of the weights, a multiple of sixteen.
+    pub first: usize,
+}
+
+/// Whether weights need all eight bits: `vpmaddubsw` would saturate on them.
+pub const fn is_wide(layout: &Layout) -> bool {
+    !matches!(layout.codes, Codes::Offset(_))
+}
+
+/// The largest code that `layout` assembles.
+pub const fn max_code(layout: &Layout) -> usize {
+    let (mut bits, mut plane_idx) = (0, 0);
+    while plane_idx < layout.planes.len() {
+        bits += layout.planes[plane_idx].bits;
+        plane_idx += 1;
+    }
+    (1 << bits) - 1
+}
+
+/// The codes of twice sixteen weights: the assembled bits, from 0 up, or for [`is_wide`] layouts
+/// the signed weights.
+///
+/// `layout` and the `first`s are constants at every call, so what remains of this function is a
+/// load, a shift and a mask for each plane.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+pub unsafe fn unpack(layout: &Layout, halves: [Sixteen<'_>; 2]) -> __m256i {
+    // SAFETY: the caller's promise; a table has sixteen bytes.
+    unsafe {
+        let mut codes = _mm256_setzero_si256();
+        let mut low_bits = 0;
+        for plane in layout.planes {
+            let bits = if plane.run == 1 {
+                single_bits(plane, low_bits, halves)
+            } else {
+                plane_bits(plane, low_bits, halves)
+            };
+            codes = _mm256_or_si256(codes, bits);
+            low_bits += plane.bits;
+        }
+        match layout.codes {
+            Codes::Offset(_) | Codes::Signed => codes,
+            Codes::Table(table) => {
+                let table = _mm_loadu_si128(table.as_ptr().cast());
+                _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), codes)
+            }
+        }
+    }
+}
+
+/// The bits of a plane with runs of at least sixteen bytes, moved up by `low_bits`.
+///
+/// # Safety
+/// As for [`unpack`].
+#[inline(always)]
+unsafe fn plane_bits(plane: &Plane, low_bits: usize, halves: [Sixteen<'_>; 2]) -> __m256i {
+    let per_byte = 8 / plane.bits;
+    let mask = ((0xff >> (8 - plane.bits)) << low_bits) as u8;
+    let [a, b] = each!(i in [0 1] => {
+        let Sixteen { block, first } = halves[i];
+        let start = plane.offset + first / (plane.run * per_byte) * plane.run + first % plane.run;
+        let down = (first / plane.run % per_byte * plane.bits) as i32 - low_bits as i32;
+        (&block[start..start + 16], down)
+    });
+    // SAFETY: the caller's promise; the slices have sixteen bytes.
+    unsafe {
+        let bytes = _mm256_loadu2_m128i(b.0.as_ptr().cast(), a.0.as_ptr().cast());
+        let right = _mm256_set_m128i(_mm_set1_epi32(b.1.max(0)), _mm_set1_epi32(a.1.max(0)));
+        let left = _mm256_set_m128i(_mm_set1_epi32((-b.1).max(0)), _mm_set1_epi32((-a.1).max(0)));
+        let bytes = _mm256_sllv_epi32(_mm256_srlv_epi32(bytes, right), left);
+        _mm256_and_si256(bytes, _mm256_set1_epi8(mask as i8))
+    }
+}
+
+/// The bits of a plane that holds one bit of eight consecutive weights per byte, moved up by
+/// `low_bits`: the byte goes to all eight, and each looks at its bit.
+///
+/// # Safety
+/// As for [`unpack`].
+#[inline(always)]
+unsafe fn single_bits(plane: &Plane, low_bits: usize, halves: [Sixteen<'_>; 2]) -> __m256i {
+    let [a, b] = each!(i in [0 1] => {
+        let start = plane.offset + halves[i].first / 8;
+        i32::from(u16::from_le_bytes([halves[i].block[start], halves[i].block[start + 1]]))
+    });
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bytes = _mm256_set_m128i(_mm_cvtsi32_si128(b), _mm_cvtsi32_si128(a));
+        let spread = _mm256_set_epi64x(0x0101010101010101, 0, 0x0101010101010101, 0);
+        let bytes = _mm256_shuffle_epi8(bytes, spread);
+        let own_bit = _mm256_set1_epi64x(0x8040201008040201u64 as i64);
+        let is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, own_bit), own_bit);
+        _mm256_and_si256(is_set, _mm256_set1_epi8(1 << low_bits))
+    }
+}

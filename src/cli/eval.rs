@@ -1,0 +1,151 @@
+//! `gatefold eval`.
+
+use super::model_args::{LoadedModel, ModelArgs, cache_format};
+use super::text_args::TextArgs;
+use crate::engine::Sequence;
+use crate::eval::{NpyWriter, perplexity};
+use crate::tokenizer::Specials;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use gatefold_quant::DynFormat;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::io::{BufWriter, Write, stdout};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Tokens per window of a perplexity measurement, as in the field's published figures.
+const DEFAULT_WINDOW: usize = 512;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold eval -m mixtral.gguf -f wiki.test.raw            perplexity, windows of 512 tokens
+  gatefold eval -m mixtral.gguf -f wiki.test.raw -c 2048    the same with longer windows
+  gatefold eval -m mixtral.gguf --ids 1,315,837 --logits out.npy";
+
+/// Arguments of `gatefold eval`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    text: TextArgs,
+
+    /// Token ids instead of a text, taken as they are
+    #[arg(long, value_name = "ID,ID,...", value_delimiter = ',', conflicts_with_all = ["prompt", "file"])]
+    ids: Option<Vec<u32>>,
+
+    /// Write the logits after every token to this file: NumPy's format, f32, [n_tokens, vocabulary]
+    #[arg(long, value_name = "FILE.npy")]
+    logits: Option<PathBuf>,
+
+    /// Format of the remembered keys and values: f32, f16 or q8_0
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = cache_format)]
+    cache_type: &'static DynFormat,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures perplexity, or writes logits.
+pub fn run(args: EvalArgs) -> Result<()> {
+    let default_context = args.logits.is_none().then_some(DEFAULT_WINDOW);
+    let loaded = args.model.load(default_context)?;
+    let tokens = match &args.ids {
+        Some(ids) => ids.clone(),
+        None => {
+            let tokens = loaded.tokenizer.encode(&args.text.read()?, Specials::AsText)?;
+            loaded.first_token().into_iter().chain(tokens).collect()
+        }
+    };
+    let mut sequence = loaded.sequence(args.cache_type)?;
+    match &args.logits {
+        Some(path) => write_logits(&loaded, &mut sequence, &tokens, path, args.json),
+        None => print_perplexity(&loaded, &mut sequence, &tokens, args.json),
+    }
+}
+
+fn print_perplexity(
+    loaded: &LoadedModel,
+    sequence: &mut Sequence<'_>,
+    tokens: &[u32],
+    json: bool,
+) -> Result<()> {
+    let window_len = loaded.context_len;
+    let bar = progress_bar(tokens.len() / window_len, "windows");
+    let result = perplexity(sequence, tokens, loaded.first_token(), window_len, |so_far| {
+        bar.inc(1);
+        bar.set_message(format!("perplexity {:.4}", so_far.value()));
+    })?;
+    bar.finish_and_clear();
+    let (value, error) = (result.value(), result.standard_error());
+    ensure!(
+        value.is_finite(),
+        "the perplexity is {value}: the model's weights are damaged (`gatefold inspect --check` finds the tensor)"
+    );
+    let mut out = stdout().lock();
+    if json {
+        let object = json!({
+            "perplexity": value,
+            "standard_error": error,
+            "n_tokens": tokens.len(),
+            "n_scored": result.n_scored,
+            "window": window_len,
+            "isa": loaded.compute.isa.name(),
+        });
+        writeln!(out, "{object}")?;
+    } else {
+        let n_windows = tokens.len() / window_len;
+        writeln!(out, "perplexity {value:.4} +/- {error:.4}")?;
+        writeln!(out, "{} tokens scored, in {n_windows} windows of {window_len}", result.n_scored)?;
+    }
+    Ok(())
+}
+
+fn write_logits(
+    loaded: &LoadedModel,
+    sequence: &mut Sequence<'_>,
+    tokens: &[u32],
+    path: &Path,
+    json: bool,
+) -> Result<()> {
+    ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
+    let n_vocab = loaded.model.n_vocab();
+    let name = path.display().to_string();
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Written beside and renamed: a file with this name is always whole.
+    let partial = NamedTempFile::new_in(folder).with_context(|| format!("cannot write {name}"))?;
+    let mut writer = NpyWriter::new(BufWriter::new(partial), tokens.len(), n_vocab)?;
+    let bar = progress_bar(tokens.len(), "tokens");
+    sequence.read_all(tokens, |logits| {
+        for logits in logits {
+            writer.write(logits).with_context(|| format!("cannot write {name}"))?;
+            bar.inc(1);
+        }
+        anyhow::Ok(())
+    })?;
+    bar.finish_and_clear();
+    let partial = writer.finish()?.into_inner().context("flushing")?;
+    partial.persist(path).with_context(|| format!("cannot write {name}"))?;
+    let mut out = stdout().lock();
+    if json {
+        writeln!(
+            out,
+            "{}",
+            json!({ "logits": name, "n_tokens": tokens.len(), "n_vocab": n_vocab })
+        )?;
+    } else {
+        writeln!(out, "{name}: logits of {} tokens over a vocabulary of {n_vocab}", tokens.len())?;
+    }
+    Ok(())
+}
+
+fn progress_bar(len: usize, unit: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {prefix}, {eta} left  {msg}");
+    let bar = ProgressBar::new(len as u64).with_style(style.expect("a valid template"));
+    bar.with_prefix(unit.to_owned())
+}

@@ -1,0 +1,117 @@
+//! The arguments that every command running a model shares, and what they resolve to.
+
+use super::model_path;
+use crate::compute::Compute;
+use crate::engine::Sequence;
+use crate::gguf::Gguf;
+use crate::model::{Model, ModelError};
+use crate::tokenizer::Tokenizer;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use gatefold_quant::{DynFormat, Isa};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Which model, and how it runs.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// GGUF file of the model; of a split one, any part
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    #[command(flatten)]
+    compute: ComputeArgs,
+
+    /// Tokens of context [default: as many as the model was made for]
+    #[arg(short, long = "ctx-size", value_name = "N")]
+    pub context: Option<usize>,
+
+    /// Prompt tokens that go through the model together
+    #[arg(short, long = "batch-size", value_name = "N", default_value_t = 512)]
+    pub batch: usize,
+}
+
+/// What computes.
+#[derive(Args)]
+pub struct ComputeArgs {
+    /// Threads [default: the physical cores]
+    #[arg(short, long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Instruction set: scalar, avx2 or avx512 [default: the best that the CPU has]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+}
+
+impl ComputeArgs {
+    /// The pool and the instruction set.
+    pub fn resolve(&self) -> Result<Compute> {
+        ensure!(self.threads != Some(0), "-t is 0, but computing takes a thread; use 1 or more");
+        let isa = self.isa.as_deref().map_or(Ok(Isa::detect()), Isa::named).context("--isa")?;
+        Compute::new(isa, self.threads).context("starting the threads")
+    }
+}
+
+/// A model ready to run.
+pub struct LoadedModel {
+    /// The file.
+    pub gguf: Gguf,
+    /// The model.
+    pub model: Model,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What computes.
+    pub compute: Compute,
+    /// Tokens of context.
+    pub context_len: usize,
+    /// Tokens per step.
+    pub batch_len: usize,
+    /// Time it took to load.
+    pub load_time: Duration,
+}
+
+impl ModelArgs {
+    /// Opens the model. The context is `-c`, else `default_context` where that is less than the
+    /// model's own.
+    pub fn load(&self, default_context: Option<usize>) -> Result<LoadedModel> {
+        let start = Instant::now();
+        ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
+        let compute = self.compute.resolve()?;
+        let gguf = Gguf::open(&model_path(self.model.clone())?)?;
+        let model = Model::load(&gguf)?;
+        let tokenizer = Tokenizer::from_metadata(gguf.metadata())?;
+        let trained_len = model.config().context_len;
+        let context_len = match self.context {
+            None | Some(0) => default_context.unwrap_or(trained_len).min(trained_len),
+            Some(context_len) => {
+                ensure!(
+                    context_len <= trained_len,
+                    "-c is {context_len}, but the model was made for contexts of up to {trained_len}"
+                );
+                context_len
+            }
+        };
+        let (batch_len, load_time) = (self.batch, start.elapsed());
+        Ok(LoadedModel { gguf, model, tokenizer, compute, context_len, batch_len, load_time })
+    }
+}
+
+impl LoadedModel {
+    /// The token that begins a text, where the model wants one.
+    pub fn first_token(&self) -> Option<u32> {
+        self.tokenizer.bos().filter(|_| self.tokenizer.adds_bos())
+    }
+
+    /// An empty sequence with a cache of this format.
+    pub fn sequence(&self, cache_format: &'static DynFormat) -> Result<Sequence<'_>, ModelError> {
+        Sequence::new(&self.model, &self.compute, cache_format, self.context_len, self.batch_len)
+    }
+}
+
+/// The format of the cache of keys and values, from its name.
+pub fn cache_format(name: &str) -> Result<&'static DynFormat, String> {
+    const ALLOWED: [&str; 3] = ["f32", "f16", "q8_0"];
+    let allowed = ALLOWED.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
+    let format = allowed.and_then(|name| DynFormat::by_name(name));
+    format.ok_or_else(|| format!("there are {}", ALLOWED.join(", ")))
+}

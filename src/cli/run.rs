@@ -1,0 +1,276 @@
+//! `gatefold run`.
+
+use super::chat::{self, Chat};
+use super::model_args::{LoadedModel, ModelArgs, cache_format};
+use super::text_args::TextArgs;
+use crate::engine::{Generated, Generation, Sequence, Speed};
+use crate::sampler::{Sampler, Sampling};
+use crate::tokenizer::{ChatTemplate, Message, Specials};
+use anyhow::{Result, ensure};
+use clap::Args;
+use gatefold_quant::DynFormat;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal, Write, stdin, stdout};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold run -m mixtral.gguf                                   chat
+  gatefold run -m mixtral.gguf -p 'Why is the sky blue?' -n 200  one answer
+  gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
+  echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json";
+
+/// Arguments of `gatefold run`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    text: TextArgs,
+
+    /// Most tokens to make; -1 is up to the end of the context
+    #[arg(short, long = "n-predict", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
+    n_predict: i64,
+
+    /// Continue the text as it is, without the model's chat template
+    #[arg(long, conflicts_with_all = ["chat", "system"])]
+    raw: bool,
+
+    /// Chat on the terminal
+    #[arg(long)]
+    chat: bool,
+
+    /// System message of the chat
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+
+    /// End the answer before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    /// Format of the remembered keys and values: f32, f16 or q8_0
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_format)]
+    cache_type: &'static DynFormat,
+
+    /// Print one JSON object instead of streaming the text
+    #[arg(long, conflicts_with = "chat")]
+    json: bool,
+}
+
+/// How tokens are chosen.
+#[derive(Args)]
+struct SamplingArgs {
+    /// Temperature; 0 always takes the most probable token
+    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    temp: f32,
+
+    /// Draw from this many most probable tokens; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    top_k: usize,
+
+    /// Draw from the most probable tokens up to this sum of probabilities
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    top_p: f32,
+
+    /// Drop tokens less probable than this fraction of the most probable
+    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    min_p: f32,
+
+    /// Penalty on recent tokens; 1 is none
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    repeat_penalty: f32,
+
+    /// How many last tokens are recent
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    repeat_last_n: usize,
+
+    /// Seed: the same one gives the same text on every machine [default: from the clock]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl SamplingArgs {
+    fn resolve(&self) -> Result<Sampling> {
+        let Self { temp, top_p, min_p, repeat_penalty, .. } = *self;
+        ensure!(temp >= 0.0 && temp.is_finite(), "--temp is {temp}; expected 0 or more");
+        ensure!((0.0..=1.0).contains(&top_p), "--top-p is {top_p}; expected 0 to 1");
+        ensure!((0.0..=1.0).contains(&min_p), "--min-p is {min_p}; expected 0 to 1");
+        ensure!(
+            repeat_penalty > 0.0 && repeat_penalty.is_finite(),
+            "--repeat-penalty is {repeat_penalty}; expected a positive number, 1 for none"
+        );
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Sampling {
+            temperature: temp,
+            top_k: self.top_k,
+            top_p,
+            min_p,
+            repeat_penalty,
+            repeat_last_n: self.repeat_last_n,
+            seed: self.seed.unwrap_or(clock.as_nanos() as u64),
+        })
+    }
+}
+
+/// Completes a prompt, or chats.
+pub fn run(args: RunArgs) -> Result<()> {
+    let max_tokens = match args.n_predict {
+        -1 => None,
+        0 => anyhow::bail!(
+            "-n is 0, so there is nothing to generate; use 1 or more, or -1 for no limit"
+        ),
+        n if n < 0 => anyhow::bail!("-n is {n}; use 1 or more, or -1 for no limit"),
+        n => Some(n as usize),
+    };
+    let sampling = args.sampling.resolve()?;
+    let loaded = args.model.load(None)?;
+    let own_template = ChatTemplate::from_metadata(loaded.gguf.metadata(), &loaded.tokenizer)?;
+    let on_terminal = args.text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
+    let chats = args.chat || (on_terminal && own_template.is_some());
+    let mut session = Session {
+        loaded: &loaded,
+        sequence: loaded.sequence(args.cache_type)?,
+        sampler: Sampler::new(loaded.compute.isa, sampling),
+        max_tokens,
+        stops: &args.stop,
+        interrupted: Arc::default(),
+    };
+    if chats {
+        let template = own_template.unwrap_or_else(ChatTemplate::mistral);
+        return Chat::new(session, template, args.system).run(&args.text);
+    }
+    let text = args.text.read()?;
+    let prompt = match own_template {
+        Some(template) if !args.raw => {
+            template.encode(&loaded.tokenizer, &chat::conversation(args.system, text))?
+        }
+        _ => {
+            ensure!(
+                args.system.is_none(),
+                "--system needs a chat template, and this model has none"
+            );
+            let tokens = loaded.tokenizer.encode(&text, Specials::AsText)?;
+            loaded.first_token().into_iter().chain(tokens).collect()
+        }
+    };
+    if args.json {
+        let generated = session.generate(&prompt, |_| Ok(()))?;
+        writeln!(stdout().lock(), "{}", session.json(&prompt, &generated))?;
+    } else {
+        let generated = session.generate(&prompt, |text| {
+            let mut out = stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()
+        })?;
+        writeln!(stdout().lock())?;
+        eprintln!("{}", session.summary(&generated));
+    }
+    Ok(())
+}
+
+/// A model with a sequence that grows answer by answer.
+pub struct Session<'a> {
+    pub loaded: &'a LoadedModel,
+    sequence: Sequence<'a>,
+    sampler: Sampler,
+    max_tokens: Option<usize>,
+    stops: &'a [String],
+    /// Set to end the answer that is being made.
+    pub interrupted: Arc<AtomicBool>,
+}
+
+impl Session<'_> {
+    /// Generates what follows `prompt`, and hands every piece of it to `show`.
+    pub fn generate(
+        &mut self,
+        prompt: &[u32],
+        mut show: impl FnMut(&str) -> io::Result<()>,
+    ) -> Result<Generated> {
+        let bar = prompt_bar(prompt.len());
+        let mut shown = Ok(());
+        let generation = Generation {
+            prompt,
+            max_tokens: self.max_tokens,
+            stops: self.stops,
+            prompt_progress: &mut |n_read| bar.set_position(n_read as u64),
+            on_text: &mut |text| {
+                bar.finish_and_clear();
+                shown = show(text);
+                if shown.is_err() || self.interrupted.load(Ordering::Relaxed) {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            },
+        };
+        let generated =
+            generation.run(&mut self.sequence, &self.loaded.tokenizer, &mut self.sampler)?;
+        bar.finish_and_clear();
+        shown?;
+        Ok(generated)
+    }
+
+    /// One line on how fast it went, with a fingerprint of the last logits.
+    pub fn summary(&self, generated: &Generated) -> String {
+        let Generated { prompt_speed, speed, .. } = generated;
+        format!(
+            "loaded in {}; prompt {}; generation {}; {:.1} GB/s of weights; logits {:016x}",
+            seconds(self.loaded.load_time),
+            speed_text(prompt_speed),
+            speed_text(speed),
+            speed.bytes_per_second() / 1e9,
+            fingerprint(&generated.last_logits),
+        )
+    }
+
+    fn json(&self, prompt: &[u32], generated: &Generated) -> Value {
+        let speed = |speed: &Speed| {
+            json!({
+                "n_tokens": speed.n_tokens,
+                "seconds": speed.duration.as_secs_f64(),
+                "tokens_per_second": speed.tokens_per_second(),
+                "weight_bytes_per_second": speed.bytes_per_second(),
+            })
+        };
+        json!({
+            "text": generated.text,
+            "ids": generated.tokens,
+            "prompt_ids": prompt,
+            "finish_reason": generated.finish_reason,
+            "load_seconds": self.loaded.load_time.as_secs_f64(),
+            "prompt": speed(&generated.prompt_speed),
+            "generation": speed(&generated.speed),
+            "logits_hash": format!("{:016x}", fingerprint(&generated.last_logits)),
+        })
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.2} s", duration.as_secs_f64())
+}
+
+fn speed_text(speed: &Speed) -> String {
+    format!("{} tokens at {:.1}/s", speed.n_tokens, speed.tokens_per_second())
+}
+
+/// FNV-1a over the bits of the values: equal on all machines if and (all but) only if every bit is.
+fn fingerprint(values: &[f32]) -> u64 {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Progress of a prompt; shows itself only once reading takes a while.
+fn prompt_bar(n_tokens: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("reading {bar:30} {pos}/{len} tokens, {eta} left");
+    ProgressBar::new(n_tokens as u64).with_style(style.expect("a valid template"))
+}

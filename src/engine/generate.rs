@@ -1,0 +1,213 @@
+//! The loop that extends a sequence token by token.
+
+use super::sequence::Sequence;
+use super::stop::StopScanner;
+use crate::model::ModelError;
+use crate::sampler::{Sampler, SamplerError};
+use crate::tokenizer::{TextStream, Tokenizer};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+
+/// What to generate.
+pub struct Generation<'a> {
+    /// Everything that the answer follows. What the sequence already remembers of it is not read
+    /// again.
+    pub prompt: &'a [u32],
+    /// Most tokens to make; none is up to the end of the context.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the answer, and are not part of it.
+    pub stops: &'a [String],
+    /// Hears after every chunk of the prompt how many tokens were read.
+    pub prompt_progress: &'a mut dyn FnMut(usize),
+    /// Hears every piece of the answer, and may end it.
+    pub on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended it.
+    EndOfText,
+    /// A stop string.
+    StopString,
+    /// It has as many tokens as were asked for.
+    Length,
+    /// The context is full.
+    Context,
+    /// Whoever listened ended it.
+    Cancelled,
+}
+
+/// An answer.
+pub struct Generated {
+    /// Its text.
+    pub text: String,
+    /// Its tokens, with the one that ended it, if the model did.
+    pub tokens: Vec<u32>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Reading of the prompt, as far as it was new.
+    pub prompt_speed: Speed,
+    /// Making of the answer, from the second token on: the first comes with the prompt.
+    pub speed: Speed,
+    /// The last logits computed, `[n_vocab]`.
+    pub last_logits: Vec<f32>,
+}
+
+/// Tokens in a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Speed {
+    /// Tokens.
+    pub n_tokens: usize,
+    /// The time they took.
+    pub duration: Duration,
+    /// Bytes of weights read meanwhile.
+    pub weight_bytes: u64,
+}
+
+impl Speed {
+    /// Tokens per second; 0 for none.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.per_second(self.n_tokens as f64)
+    }
+
+    /// Bytes of weights per second; 0 for none.
+    pub fn bytes_per_second(&self) -> f64 {
+        self.per_second(self.weight_bytes as f64)
+    }
+
+    fn per_second(&self, amount: f64) -> f64 {
+        if amount > 0.0 { amount / self.duration.as_secs_f64() } else { 0.0 }
+    }
+}
+
+/// Why generation failed.
+#[derive(Debug, Error)]
+pub enum GenerateError {
+    /// The model could not take a step.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// No token could be chosen.
+    #[error(transparent)]
+    Sampler(#[from] SamplerError),
+    /// There is nothing to continue.
+    #[error(
+        "the prompt is empty, and this model has no token that begins a text; give it some text with -p"
+    )]
+    EmptyPrompt,
+}
+
+impl Generation<'_> {
+    /// Reads the prompt and generates.
+    ///
+    /// # Errors
+    /// If the prompt is empty or does not fit into the context, or the model's weights are damaged.
+    pub fn run(
+        self,
+        sequence: &mut Sequence<'_>,
+        tokenizer: &Tokenizer,
+        sampler: &mut Sampler,
+    ) -> Result<Generated, GenerateError> {
+        if self.prompt.is_empty() {
+            return Err(GenerateError::EmptyPrompt);
+        }
+        let remembered = sequence.rewind_to(self.prompt);
+        let new = &self.prompt[remembered..];
+        let clock = Clock::start(sequence);
+        let mut logits = sequence.read(new, self.prompt_progress)?;
+        let prompt_speed = clock.stop(sequence, new.len());
+
+        let clock = Clock::start(sequence);
+        let mut answer = Answer::new(tokenizer, self.stops, self.on_text);
+        let mut tokens = Vec::new();
+        let finish_reason = loop {
+            if self.max_tokens == Some(tokens.len()) {
+                break FinishReason::Length;
+            }
+            let token = sampler.choose(&logits, sequence.tokens())?;
+            tokens.push(token);
+            if tokenizer.ends_generation(token) {
+                break FinishReason::EndOfText;
+            }
+            if let ControlFlow::Break(reason) = answer.push(token) {
+                break reason;
+            }
+            if self.max_tokens == Some(tokens.len()) {
+                break FinishReason::Length;
+            }
+            if sequence.room() == 0 {
+                break FinishReason::Context;
+            }
+            logits = sequence.read(&[token], |_| {})?;
+        };
+        let n_steps = sequence.tokens().len() - self.prompt.len();
+        let speed = clock.stop(sequence, n_steps);
+        let text = answer.finish(finish_reason);
+        Ok(Generated { text, tokens, finish_reason, prompt_speed, speed, last_logits: logits })
+    }
+}
+
+struct Clock {
+    start: Instant,
+    weight_bytes: u64,
+}
+
+impl Clock {
+    fn start(sequence: &Sequence<'_>) -> Clock {
+        Clock { start: Instant::now(), weight_bytes: sequence.weight_bytes() }
+    }
+
+    fn stop(self, sequence: &Sequence<'_>, n_tokens: usize) -> Speed {
+        let weight_bytes = sequence.weight_bytes() - self.weight_bytes;
+        Speed { n_tokens, duration: self.start.elapsed(), weight_bytes }
+    }
+}
+
+/// The text of an answer on its way to whoever listens.
+struct Answer<'a> {
+    stream: TextStream<'a>,
+    stops: StopScanner<'a>,
+    on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
+    text: String,
+}
+
+impl<'a> Answer<'a> {
+    fn new(
+        tokenizer: &'a Tokenizer,
+        stops: &'a [String],
+        on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Answer<'a> {
+        Answer {
+            stream: TextStream::new(tokenizer),
+            stops: StopScanner::new(stops),
+            on_text,
+            text: String::new(),
+        }
+    }
+
+    fn push(&mut self, token: u32) -> ControlFlow<FinishReason> {
+        let (shown, stopped) = self.stops.push(&self.stream.push(token));
+        let said = self.show(&shown);
+        if stopped {
+            return ControlFlow::Break(FinishReason::StopString);
+        }
+        said.map_break(|()| FinishReason::Cancelled)
+    }
+
+    fn show(&mut self, text: &str) -> ControlFlow<()> {
+        self.text.push_str(text);
+        if text.is_empty() { ControlFlow::Continue(()) } else { (self.on_text)(text) }
+    }
+
+    fn finish(mut self, reason: FinishReason) -> String {
+        if !matches!(reason, FinishReason::StopString | FinishReason::Cancelled) {
+            let (shown, stopped) = self.stops.push(&self.stream.finish());
+            let rest = if stopped { String::new() } else { self.stops.finish() };
+            // The answer has ended: whether the listener wants more no longer matters.
+            let _ = self.show(&(shown + &rest));
+        }
+        self.text
+    }
+}

@@ -1,0 +1,90 @@
+//! Bytes of a mapped file, or of memory: the one place with `unsafe` in this crate.
+//!
+//! A mapping is read-only, but it is a window on the file, not a copy: whoever overwrites or
+//! truncates the file while it is mapped changes the weights under a running model, and reading
+//! past a new, nearer end kills the process with SIGBUS. Replace a model file by renaming a new one
+//! over it; the mapping then keeps the old one.
+
+#![allow(unsafe_code)]
+
+use memmap2::Mmap;
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, Range};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A range of a mapped file (or of memory), kept alive by whoever holds it.
+///
+/// Dereferences to the bytes; clones and slices share them.
+#[derive(Clone)]
+pub struct Bytes {
+    owner: Owner,
+    range: Range<usize>,
+}
+
+#[derive(Clone)]
+enum Owner {
+    Map(Arc<Mmap>),
+    Heap(Arc<Vec<u8>>),
+    Static(&'static [u8]),
+}
+
+impl Bytes {
+    /// Maps a regular file.
+    pub(super) fn map(path: &Path) -> io::Result<Bytes> {
+        let file = File::open(path)?;
+        // SAFETY: the mapping is private to this value and only ever read. That the file stays as
+        // it is while it is mapped cannot be had from the operating system; the module's text says
+        // what happens otherwise.
+        let map = unsafe { Mmap::map(&file)? };
+        Ok(Bytes { range: 0..map.len(), owner: Owner::Map(Arc::new(map)) })
+    }
+
+    /// The bytes in `range` of these, without a copy.
+    ///
+    /// # Panics
+    /// If `range` reaches past the end.
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
+        assert!(range.start <= range.end && range.end <= self.len(), "{range:?} of {self:?}");
+        let start = self.range.start;
+        Bytes { owner: self.owner.clone(), range: start + range.start..start + range.end }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let all: &[u8] = match &self.owner {
+            Owner::Map(map) => map,
+            Owner::Heap(vec) => vec,
+            Owner::Static(bytes) => bytes,
+        };
+        &all[self.range.clone()]
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Bytes {
+        Bytes { range: 0..bytes.len(), owner: Owner::Heap(Arc::new(bytes)) }
+    }
+}
+
+impl From<&'static [u8]> for Bytes {
+    fn from(bytes: &'static [u8]) -> Bytes {
+        Bytes { range: 0..bytes.len(), owner: Owner::Static(bytes) }
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
+}

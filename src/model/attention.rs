@@ -1,0 +1,109 @@
+//! The attention half of a layer: project, rotate, remember, attend, project back.
+
+use super::Config;
+use super::forward::Step;
+use super::product::{Inputs, Panels, Product, multiply};
+use super::running_softmax::{Queries, attend};
+use super::weights::{Layer, Matrix};
+use crate::compute::Compute;
+use rayon::prelude::*;
+
+/// Memory that the layers of a step share.
+#[derive(Default)]
+pub(super) struct Workspace {
+    q: Panels,
+    k: Panels,
+    v: Panels,
+    queries: Vec<f32>,
+    attended: Vec<f32>,
+    attended_inputs: Inputs,
+    projected: Panels,
+}
+
+/// Adds attention over the normalized rows `h` to the residual rows.
+/// `h` must be filled for [`input_matrices`]. Returns the bytes of weights that were read.
+pub(super) fn add_attention(
+    compute: &Compute,
+    config: &Config,
+    (layer_idx, layer): (usize, &Layer),
+    h: &Inputs,
+    step: &mut Step<'_, '_>,
+    work: &mut Workspace,
+) -> u64 {
+    let qkv = vec![
+        Product { matrix: &layer.q, tokens: &step.rows, out: &mut work.q },
+        Product { matrix: &layer.k, tokens: &step.rows, out: &mut work.k },
+        Product { matrix: &layer.v, tokens: &step.rows, out: &mut work.v },
+    ];
+    let qkv_bytes = multiply(compute, h, qkv);
+    rotate_queries(config, step, work);
+    remember(config, layer_idx, step, work);
+    attend_all(compute, config, layer_idx, step, work);
+
+    let Workspace { attended, attended_inputs, projected, .. } = work;
+    let matrix = &layer.attention_output;
+    let shape = (step.rows.len(), matrix.cols);
+    attended_inputs.fill(compute, shape, [matrix].into_iter(), |row, out| {
+        out.copy_from_slice(&attended[row * matrix.cols..][..matrix.cols]);
+    });
+    let product = Product { matrix, tokens: &step.rows, out: projected };
+    let output_bytes = multiply(compute, attended_inputs, vec![product]);
+    step.x.par_chunks_exact_mut(config.dim).enumerate().for_each(|(row, x)| {
+        projected.with_token(row, x, |x, out| compute.isa.add_scaled(x, 1.0, out));
+    });
+    qkv_bytes + output_bytes
+}
+
+/// The matrices that a layer's normalized rows are multiplied with.
+pub(super) fn input_matrices(layer: &Layer) -> impl Iterator<Item = &Matrix> {
+    [&layer.q, &layer.k, &layer.v].into_iter()
+}
+
+fn rotate_queries(config: &Config, step: &Step<'_, '_>, work: &mut Workspace) {
+    let row_len = config.n_heads * config.head_dim;
+    let Workspace { q, queries, .. } = work;
+    queries.resize(step.rows.len() * row_len, 0.0);
+    let rows = queries.par_chunks_exact_mut(row_len).zip(&step.rotations).enumerate();
+    rows.for_each(|(row, (query, rotation))| {
+        q.copy_token(row, query);
+        query.chunks_exact_mut(config.head_dim).for_each(|head| rotation.apply(head));
+    });
+}
+
+/// Appends the step's keys, rotated, and values to the sequences' caches.
+fn remember(config: &Config, layer_idx: usize, step: &mut Step<'_, '_>, work: &Workspace) {
+    let row_len = config.n_kv_heads * config.head_dim;
+    let (mut key, mut value) = (vec![0.0; row_len], vec![0.0; row_len]);
+    let mut rows = step.rotations.iter().enumerate();
+    for chunk in step.chunks.iter_mut() {
+        for (row, rotation) in rows.by_ref().take(chunk.tokens.len()) {
+            work.k.copy_token(row, &mut key);
+            work.v.copy_token(row, &mut value);
+            key.chunks_exact_mut(config.head_dim).for_each(|head| rotation.apply(head));
+            chunk.cache.push(layer_idx, &key, &value);
+        }
+    }
+}
+
+fn attend_all(
+    compute: &Compute,
+    config: &Config,
+    layer_idx: usize,
+    step: &Step<'_, '_>,
+    work: &mut Workspace,
+) {
+    let row_len = config.n_heads * config.head_dim;
+    work.attended.clear();
+    work.attended.resize(work.queries.len(), 0.0);
+    let (mut queries, mut out) = (&work.queries[..], &mut work.attended[..]);
+    let sequences = step.chunks.iter().map(|chunk| {
+        let len = chunk.tokens.len() * row_len;
+        Queries {
+            cache: chunk.cache,
+            position: chunk.cache.len(),
+            queries: queries.split_off(..len).expect("a row per token"),
+            out: out.split_off_mut(..len).expect("a row per token"),
+        }
+    });
+    attend(compute, config, layer_idx, sequences.collect());
+}

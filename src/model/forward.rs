@@ -1,0 +1,209 @@
+//! The forward pass.
+
+use super::attention::{self, add_attention};
+use super::moe::{self, add_experts};
+use super::product::{Inputs, Panels, Product, multiply};
+use super::rope::{Rope, Rotation};
+use super::weights::{Matrix, Weights};
+use super::{Config, KvCache, ModelError};
+use crate::compute::Compute;
+use crate::gguf::Gguf;
+use rayon::prelude::*;
+
+/// A model, its weights where the file is mapped.
+pub struct Model {
+    config: Config,
+    weights: Weights,
+    rope: Rope,
+}
+
+/// Some consecutive tokens of one sequence: its part of a step.
+pub struct Chunk<'a> {
+    /// What the sequence remembers; the step appends these tokens.
+    pub cache: &'a mut KvCache,
+    /// The tokens that follow what is remembered.
+    pub tokens: &'a [u32],
+    /// For which of them the logits are wanted.
+    pub wanted: Wanted,
+}
+
+/// For which tokens of a chunk the logits are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// For none: more of the prompt follows.
+    None,
+    /// For the last token.
+    Last,
+    /// For every token.
+    All,
+}
+
+/// What a step computed.
+pub struct Logits {
+    /// `[n_wanted, n_vocab]`, chunk after chunk.
+    pub values: Vec<f32>,
+    /// Bytes of weights that the step read.
+    pub weight_bytes: u64,
+}
+
+/// A step on its way through the layers.
+pub(super) struct Step<'a, 'c> {
+    /// The sequences' parts.
+    pub chunks: &'a mut [Chunk<'c>],
+    /// The residual stream, `[n_rows, dim]`: a row per token, chunk after chunk.
+    pub x: Vec<f32>,
+    /// The numbers of the rows.
+    pub rows: Vec<u32>,
+    /// The rotation of each row's position.
+    pub rotations: Vec<Rotation>,
+}
+
+/// The memory that the layers of a step share.
+#[derive(Default)]
+struct Workspace {
+    h: Inputs,
+    attention: attention::Workspace,
+    moe: moe::Workspace,
+}
+
+impl Model {
+    /// Finds and checks the tensors of a file. Nothing is copied but the norms.
+    ///
+    /// # Errors
+    /// If the file is no model of this architecture, or not a whole one.
+    pub fn load(gguf: &Gguf) -> Result<Model, ModelError> {
+        let config = Config::from_gguf(gguf)?;
+        let weights = Weights::from_gguf(gguf, &config)?;
+        let rope = Rope::new(&config.rope, weights.rope_divisors.as_deref());
+        Ok(Model { config, weights, rope })
+    }
+
+    /// The model's sizes.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn n_vocab(&self) -> usize {
+        self.weights.token_embedding.rows
+    }
+
+    /// Takes chunks of any number of sequences through the model together, layer by layer.
+    ///
+    /// Each token's logits depend on its sequence alone: not on the other chunks, nor on how a
+    /// sequence was cut into chunks, nor on the instruction set or the number of threads.
+    ///
+    /// # Errors
+    /// If a token is not in the vocabulary or a sequence would outgrow its context. Nothing has
+    /// changed then.
+    pub fn forward(
+        &self,
+        compute: &Compute,
+        chunks: &mut [Chunk<'_>],
+    ) -> Result<Logits, ModelError> {
+        self.check(chunks)?;
+        Ok(compute.run(|| self.forward_checked(compute, chunks)))
+    }
+
+    fn forward_checked(&self, compute: &Compute, chunks: &mut [Chunk<'_>]) -> Logits {
+        let Model { config, weights, .. } = self;
+        let mut step = self.embed(compute, chunks);
+        let mut work = Workspace::default();
+        let mut weight_bytes = 0;
+        for (layer_idx, layer) in weights.layers.iter().enumerate() {
+            let h = &mut work.h;
+            self.norm(compute, &step.x, &layer.attention_norm, attention::input_matrices(layer), h);
+            let layer_at = (layer_idx, layer);
+            weight_bytes +=
+                add_attention(compute, config, layer_at, h, &mut step, &mut work.attention);
+
+            self.norm(compute, &step.x, &layer.ffn_norm, moe::input_matrices(layer), h);
+            weight_bytes +=
+                add_experts(compute, layer, config.top_k, h, &mut step.x, &mut work.moe);
+        }
+        for chunk in step.chunks.iter_mut() {
+            chunk.cache.advance(chunk.tokens.len());
+        }
+        let (values, output_bytes) = self.logits(compute, &step, &mut work.h);
+        Logits { values, weight_bytes: weight_bytes + output_bytes }
+    }
+
+    fn check(&self, chunks: &[Chunk<'_>]) -> Result<(), ModelError> {
+        let n_vocab = self.n_vocab();
+        for Chunk { cache, tokens, .. } in chunks {
+            if let Some(&id) = tokens.iter().find(|&&id| id as usize >= n_vocab) {
+                return Err(ModelError::Token { id, n_vocab });
+            }
+            let (wanted, context_len) = (cache.len() + tokens.len(), cache.context_len());
+            if wanted > context_len {
+                let trained_len = self.config.context_len;
+                return Err(ModelError::Context { wanted, context_len, trained_len });
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of the step: the tokens' embeddings.
+    fn embed<'a, 'c>(&self, compute: &Compute, chunks: &'a mut [Chunk<'c>]) -> Step<'a, 'c> {
+        let dim = self.config.dim;
+        let (mut x, mut rotations) = (Vec::new(), Vec::new());
+        for Chunk { cache, tokens, .. } in chunks.iter() {
+            for (position, &id) in (cache.len()..).zip(*tokens) {
+                let start = x.len();
+                x.resize(start + dim, 0.0);
+                self.weights.token_embedding.dequantize_row(
+                    compute.isa,
+                    id as usize,
+                    &mut x[start..],
+                );
+                rotations.push(self.rope.rotation(position));
+            }
+        }
+        let rows = (0..rotations.len() as u32).collect();
+        Step { chunks, x, rows, rotations }
+    }
+
+    /// Stores the normalized rows of `x` for products with `matrices`.
+    fn norm<'m>(
+        &self,
+        compute: &Compute,
+        x: &[f32],
+        weight: &[f32],
+        matrices: impl Iterator<Item = &'m Matrix>,
+        h: &mut Inputs,
+    ) {
+        let Config { dim, norm_epsilon, .. } = self.config;
+        h.fill(compute, (x.len() / dim, dim), matrices, |row, out| {
+            compute.isa.rms_norm(&x[row * dim..][..dim], weight, norm_epsilon, out);
+        });
+    }
+
+    /// The logits of the wanted rows, and the bytes of weights read for them.
+    fn logits(&self, compute: &Compute, step: &Step<'_, '_>, h: &mut Inputs) -> (Vec<f32>, u64) {
+        let (dim, n_vocab) = (self.config.dim, self.n_vocab());
+        let mut wanted = Vec::new();
+        let mut next_row = 0;
+        for chunk in step.chunks.iter() {
+            let rows = next_row..next_row + chunk.tokens.len();
+            next_row = rows.end;
+            wanted.extend(match chunk.wanted {
+                Wanted::None => 0..0,
+                Wanted::Last => rows.end.saturating_sub(1).max(rows.start)..rows.end,
+                Wanted::All => rows,
+            });
+        }
+        let rows: Vec<f32> =
+            wanted.iter().flat_map(|row| &step.x[row * dim..][..dim]).copied().collect();
+        let output = &self.weights.output;
+        self.norm(compute, &rows, &self.weights.output_norm, [output].into_iter(), h);
+        let mut panels = Panels::default();
+        let product =
+            Product { matrix: output, tokens: &step.rows[..wanted.len()], out: &mut panels };
+        let weight_bytes = multiply(compute, h, vec![product]);
+        let mut values = vec![0.0; wanted.len() * n_vocab];
+        values.par_chunks_exact_mut(n_vocab).enumerate().for_each(|(row, logits)| {
+            panels.copy_token(row, logits);
+        });
+        (values, weight_bytes)
+    }
+}

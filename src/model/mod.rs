@@ -1,0 +1,84 @@
+//! The model: from tokens to logits.
+//!
+//! [`Config`] has the sizes, [`weights`] the tensors and their shapes, [`forward`] the layer loop,
+//! [`attention`] and [`moe`] its two halves, [`kv_cache`] what a sequence remembers, [`product`] the
+//! matrix products that everything comes down to.
+
+pub mod attention;
+pub mod config;
+pub mod forward;
+pub mod kv_cache;
+pub mod moe;
+pub mod product;
+pub mod rope;
+mod running_softmax;
+pub mod weights;
+
+pub use config::Config;
+pub use forward::{Chunk, Logits, Model, Wanted};
+pub use kv_cache::KvCache;
+
+use crate::gguf::GgufError;
+use thiserror::Error;
+
+/// Why a model cannot be loaded or run.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The file itself is at fault.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// A metadata key has a value that cannot be run.
+    #[error("{file}: {key} is {found}; expected {expected}")]
+    Metadata {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// A tensor is missing, or there is one that this architecture does not have.
+    #[error("{file}: tensor {tensor} {problem}")]
+    Tensor {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+    /// A token that the vocabulary does not have.
+    #[error("token id {id} is out of range: the model's vocabulary has {n_vocab} tokens, 0 to {}", n_vocab - 1)]
+    Token {
+        /// The token.
+        id: u32,
+        /// Size of the vocabulary.
+        n_vocab: usize,
+    },
+    /// A sequence would outgrow its context.
+    #[error(
+        "{wanted} tokens do not fit into the context of {context_len}; shorten the text or raise -c (the model was made for up to {trained_len})"
+    )]
+    Context {
+        /// Tokens that the sequence would have.
+        wanted: usize,
+        /// The limit set for it.
+        context_len: usize,
+        /// The model's own.
+        trained_len: usize,
+    },
+    /// The cache's format cannot hold the model's heads.
+    #[error(
+        "a {format} cache needs heads of whole blocks of {block_len}, but this model's have {head_dim} values; use --cache-type f16"
+    )]
+    CacheFormat {
+        /// The cache's format.
+        format: &'static str,
+        /// Values per block.
+        block_len: usize,
+        /// Values per head.
+        head_dim: usize,
+    },
+}

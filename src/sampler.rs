@@ -1,0 +1,234 @@
+//! From logits to the next token.
+//!
+//! The steps, in llama.cpp's order: repeat penalty, top-k, top-p, min-p, temperature, draw. Sums
+//! run in one order, exponentials are our own and the random numbers are ChaCha8's, so a seed gives
+//! the same text on every machine.
+
+use gatefold_quant::Isa;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use thiserror::Error;
+
+/// How tokens are chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits before the draw; 0 always takes the most probable token.
+    pub temperature: f32,
+    /// Keeps this many most probable tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keeps the most probable tokens up to this sum of probabilities; 1 keeps all.
+    pub top_p: f32,
+    /// Drops tokens less probable than this fraction of the most probable; 0 drops none.
+    pub min_p: f32,
+    /// Divides positive logits, and multiplies negative ones, of recent tokens; 1 changes nothing.
+    pub repeat_penalty: f32,
+    /// How many last tokens are recent.
+    pub repeat_last_n: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repeat_penalty: 1.0,
+            repeat_last_n: 64,
+            seed: 0,
+        }
+    }
+}
+
+/// Why no token can be chosen.
+#[derive(Debug, Error)]
+pub enum SamplerError {
+    /// The model computed something that is not a number.
+    #[error(
+        "the logit of token {id} is {logit}: the model's weights are damaged (`gatefold inspect --check` finds the tensor)"
+    )]
+    NotFinite {
+        /// The first such token.
+        id: usize,
+        /// Its logit.
+        logit: f32,
+    },
+}
+
+/// Chooses tokens, one after another.
+pub struct Sampler {
+    sampling: Sampling,
+    isa: Isa,
+    rng: ChaCha8Rng,
+}
+
+/// A token and its logit.
+#[derive(Clone, Copy)]
+struct Candidate {
+    id: u32,
+    logit: f32,
+}
+
+impl Candidate {
+    /// More probable first, then the lower id: a total order, so that ties are settled.
+    fn order(&self, other: &Candidate) -> std::cmp::Ordering {
+        other.logit.total_cmp(&self.logit).then(self.id.cmp(&other.id))
+    }
+}
+
+impl Sampler {
+    /// A sampler at the beginning of its random numbers.
+    pub fn new(isa: Isa, sampling: Sampling) -> Sampler {
+        let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
+        Sampler { sampling, isa, rng }
+    }
+
+    /// Chooses the token that follows `history`.
+    ///
+    /// # Errors
+    /// If a logit is not finite.
+    pub fn choose(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplerError> {
+        if let Some(id) = logits.iter().position(|logit| !logit.is_finite()) {
+            return Err(SamplerError::NotFinite { id, logit: logits[id] });
+        }
+        let mut candidates: Vec<Candidate> =
+            (0..).zip(logits).map(|(id, &logit)| Candidate { id, logit }).collect();
+        self.penalize(&mut candidates, history);
+        if self.sampling.temperature <= 0.0 {
+            let best =
+                candidates.iter().min_by(|a, b| a.order(b)).expect("a vocabulary is not empty");
+            return Ok(best.id);
+        }
+        self.keep_probable(&mut candidates);
+        let mut weights = self.exps(&candidates, self.sampling.temperature);
+        let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        let mut drawn = self.uniform() * sum;
+        let below = |weight: &mut f32| {
+            drawn -= f64::from(*weight);
+            drawn < 0.0
+        };
+        let chosen = weights.iter_mut().position(below).unwrap_or(candidates.len() - 1);
+        Ok(candidates[chosen].id)
+    }
+
+    fn penalize(&self, candidates: &mut [Candidate], history: &[u32]) {
+        let penalty = self.sampling.repeat_penalty;
+        let recent = history.len().saturating_sub(self.sampling.repeat_last_n);
+        let mut recent = history[recent..].to_vec();
+        recent.sort_unstable();
+        recent.dedup();
+        for id in recent {
+            if let Some(Candidate { logit, .. }) = candidates.get_mut(id as usize) {
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+    }
+
+    /// Sorts the candidates, the most probable first, and drops those that top-k, top-p and min-p
+    /// rule out. One always stays.
+    fn keep_probable(&self, candidates: &mut Vec<Candidate>) {
+        let Sampling { top_k, top_p, min_p, .. } = self.sampling;
+        if (1..candidates.len()).contains(&top_k) {
+            candidates.select_nth_unstable_by(top_k - 1, Candidate::order);
+            candidates.truncate(top_k);
+        }
+        candidates.sort_unstable_by(Candidate::order);
+        let weights = self.exps(candidates, 1.0);
+        let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        let mut before = 0.0;
+        let kept = weights.iter().take_while(|&&weight| {
+            let keep = before < f64::from(top_p) * sum && weight >= min_p * weights[0];
+            before += f64::from(weight);
+            keep
+        });
+        candidates.truncate(kept.count().max(1));
+    }
+
+    /// `exp((logit - largest logit) / temperature)` of sorted candidates.
+    fn exps(&self, candidates: &[Candidate], temperature: f32) -> Vec<f32> {
+        let max = candidates[0].logit;
+        let mut exps: Vec<f32> =
+            candidates.iter().map(|candidate| (candidate.logit - max) / temperature).collect();
+        self.isa.exp_sum(&mut exps, 0.0);
+        exps
+    }
+
+    /// Uniform in [0, 1).
+    fn uniform(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 6] = [0.5, 2.0, -1.0, 2.0, 1.0, 0.0];
+
+    fn sampler(sampling: Sampling) -> Sampler {
+        Sampler::new(Isa::detect(), sampling)
+    }
+
+    fn draws(sampling: Sampling, n: usize) -> Vec<u32> {
+        let mut sampler = sampler(sampling);
+        (0..n).map(|_| sampler.choose(&LOGITS, &[]).unwrap()).collect()
+    }
+
+    #[test]
+    fn greedy_takes_the_lower_of_equals() {
+        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        assert_eq!(draws(greedy, 3), [1, 1, 1]);
+    }
+
+    #[test]
+    fn repeat_penalty_pushes_recent_tokens_down() {
+        let greedy = Sampling { temperature: 0.0, repeat_penalty: 1.5, ..Sampling::default() };
+        let mut sampler = sampler(greedy);
+        assert_eq!(sampler.choose(&LOGITS, &[1]).unwrap(), 3);
+        assert_eq!(sampler.choose(&[-1.0, -1.2], &[0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_seed_fixes_the_draws() {
+        let seeded = |seed| draws(Sampling { seed, ..Sampling::default() }, 40);
+        assert_eq!(seeded(7), seeded(7));
+        assert_ne!(seeded(7), seeded(8));
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities() {
+        let open =
+            Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::default() };
+        let draws = draws(open, 20_000);
+        let sum: f32 = LOGITS.iter().map(|logit| logit.exp()).sum();
+        for (id, logit) in LOGITS.iter().enumerate() {
+            let share = draws.iter().filter(|&&drawn| drawn == id as u32).count() as f32 / 20_000.0;
+            assert!((share - logit.exp() / sum).abs() < 0.015, "token {id}: {share}");
+        }
+    }
+
+    #[test]
+    fn filters_keep_only_the_probable() {
+        let only = |sampling| {
+            let mut ids = draws(sampling, 500);
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let open =
+            Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..Sampling::default() };
+        assert_eq!(only(Sampling { top_k: 2, ..open.clone() }), [1, 3]);
+        assert_eq!(only(Sampling { top_p: 0.1, ..open.clone() }), [1]);
+        assert_eq!(only(Sampling { min_p: 0.3, ..open.clone() }), [1, 3, 4]);
+        assert_eq!(only(open), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn damaged_logits_are_an_error() {
+        let mut sampler = sampler(Sampling::default());
+        assert!(sampler.choose(&[0.0, f32::NAN], &[]).is_err());
+        assert!(sampler.choose(&[f32::INFINITY, 0.0], &[]).is_err());
+    }
+}

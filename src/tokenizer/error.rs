@@ -1,0 +1,107 @@
+//! What can be wrong with a vocabulary, and with a text.
+
+use crate::gguf::GgufError;
+use thiserror::Error;
+
+/// Why a tokenizer could not be built from a file's metadata, or a text not be encoded.
+#[derive(Debug, Error)]
+pub enum TokenizerError {
+    /// A key has the wrong type.
+    #[error(transparent)]
+    Metadata(#[from] GgufError),
+
+    /// A key that the tokenizer cannot do without is absent.
+    #[error("the key `{key}` is missing: the file has no complete tokenizer; convert it again")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+    },
+
+    /// A model or pre-tokenizer that is not known here.
+    #[error("`{key}` is `{found}`, which is not supported; supported are {supported}")]
+    Unsupported {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        supported: String,
+    },
+
+    /// The vocabulary holds no piece, or more than ids can number.
+    #[error("`tokenizer.ggml.tokens` holds {found} pieces; it must hold 1 to {}", u32::MAX)]
+    PieceCount {
+        /// Its length.
+        found: usize,
+    },
+
+    /// Two arrays that run in parallel differ in length.
+    #[error("`{key}` holds {found} values for {expected} pieces in `tokenizer.ggml.tokens`")]
+    Length {
+        /// The array's key.
+        key: &'static str,
+        /// Its length.
+        found: usize,
+        /// The number of pieces.
+        expected: usize,
+    },
+
+    /// A special token's id lies beyond the vocabulary.
+    #[error("`{key}` is {id}, but the vocabulary ends at id {last}")]
+    IdOutOfRange {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        id: u64,
+        /// The largest id there is.
+        last: u32,
+    },
+
+    /// A piece's score is not a number.
+    #[error("`tokenizer.ggml.scores[{id}]` is NaN")]
+    ScoreNaN {
+        /// The piece.
+        id: usize,
+    },
+
+    /// A piece's type is none of the six that exist.
+    #[error("`tokenizer.ggml.token_type[{id}]` is {found}; types are 1 to 6")]
+    PieceKind {
+        /// The piece.
+        id: usize,
+        /// Its type.
+        found: i64,
+    },
+
+    /// A merge that is not two pieces of the vocabulary which join to a third.
+    #[error("`tokenizer.ggml.merges[{index}]` is `{merge}`: {problem}")]
+    Merge {
+        /// Its place in the array.
+        index: usize,
+        /// The merge, shortened if it is long.
+        merge: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
+    /// Neither 256 byte pieces nor an unknown token: some texts would have no ids.
+    #[error(
+        "the vocabulary lacks the byte piece `<0x{byte:02X}>` and has no \
+         `tokenizer.ggml.unknown_token_id` in its place"
+    )]
+    NoFallback {
+        /// The first byte without a piece.
+        byte: u8,
+    },
+
+    /// The special tokens do not fit a matcher of sensible size.
+    #[error("the special tokens of `tokenizer.ggml.tokens` are too many or too long: {reason}")]
+    Specials {
+        /// What the matcher says.
+        reason: String,
+    },
+
+    /// The byte-pair model refused the vocabulary or the text.
+    #[error("byte-pair encoding: {0}")]
+    BytePair(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,219 @@
+//! Text to tokens and back, by the vocabulary that the model's own file carries.
+//!
+//! Two kinds of vocabulary are read, checked by [`Vocabulary::from_metadata`]: SentencePiece's
+//! (`tokenizer.ggml.model` = `llama`: Mixtral, Mistral 7B) and byte-level ones (`gpt2`: SmolLM2,
+//! Llama 3). Special tokens are cut out first, then `sentencepiece` or `byte_level` encodes the
+//! text between them; [`TextStream`] is the way back. [`ChatTemplate`] makes prompts of conversations.
+
+mod byte_level;
+mod chat;
+mod error;
+mod pre_tokenizer;
+mod sentencepiece;
+mod specials;
+mod stream;
+mod vocabulary;
+
+pub use chat::{ChatError, ChatTemplate, Message};
+pub use error::TokenizerError;
+pub use pre_tokenizer::PreTokenizer;
+pub use specials::Specials;
+pub use stream::TextStream;
+pub use vocabulary::{Algorithm, PieceKind, Vocabulary};
+
+use crate::gguf::Metadata;
+use byte_level::{ByteLevel, Speller};
+use sentencepiece::{SPACE, SentencePiece};
+use specials::{Fragment, SpecialTokens};
+
+/// What SentencePiece writes for the unknown token.
+const UNKNOWN_TEXT: &str = " \u{2047} ";
+
+/// The tokenizer of a model.
+pub struct Tokenizer {
+    vocabulary: Vocabulary,
+    model: Model,
+    specials: SpecialTokens,
+    texts: Texts,
+}
+
+enum Model {
+    SentencePiece(SentencePiece),
+    ByteLevel(ByteLevel),
+}
+
+impl Tokenizer {
+    /// The tokenizer that a file's keys `tokenizer.ggml.*` describe.
+    pub fn from_metadata(metadata: &Metadata) -> Result<Tokenizer, TokenizerError> {
+        Tokenizer::new(Vocabulary::from_metadata(metadata)?)
+    }
+
+    /// The tokenizer of a vocabulary.
+    pub fn new(vocabulary: Vocabulary) -> Result<Tokenizer, TokenizerError> {
+        let model = match &vocabulary.algorithm {
+            Algorithm::SentencePiece { scores, adds_space_prefix } => {
+                Model::SentencePiece(SentencePiece::new(&vocabulary, scores, *adds_space_prefix)?)
+            }
+            Algorithm::ByteLevel { pre_tokenizer, merges } => {
+                Model::ByteLevel(ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?)
+            }
+        };
+        let specials = SpecialTokens::new(&vocabulary)?;
+        let texts = Texts::new(&vocabulary);
+        Ok(Tokenizer { vocabulary, model, specials, texts })
+    }
+
+    /// The ids of a text, without BOS.
+    ///
+    /// SentencePiece vocabularies put a space before a text, and before the text behind a special
+    /// token unless it has one already.
+    pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
+        self.encode_guarded(text, specials, None)
+    }
+
+    /// As [`Tokenizer::encode`], where `guard` keeps the spelling of a control token from being
+    /// one, and is itself no part of the text.
+    pub(crate) fn encode_guarded(
+        &self,
+        text: &str,
+        specials: Specials,
+        guard: Option<char>,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = Vec::new();
+        for (index, fragment) in self.specials.split(text, specials).into_iter().enumerate() {
+            match (fragment, guard) {
+                (Fragment::Token(id), _) => ids.push(id),
+                (Fragment::Text(text), None) => self.append_text(text, index == 0, &mut ids)?,
+                (Fragment::Text(text), Some(guard)) => {
+                    self.append_text(&text.replace(guard, ""), index == 0, &mut ids)?;
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    fn append_text(
+        &self,
+        text: &str,
+        is_first: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
+        match &self.model {
+            Model::SentencePiece(model) => {
+                model.encode(text, is_first || !text.starts_with(' '), ids);
+                Ok(())
+            }
+            Model::ByteLevel(model) => model.encode(text, ids),
+        }
+    }
+
+    /// The text of tokens: what [`Tokenizer::encode`] would have made them of. Control tokens have
+    /// none; bytes that are not UTF-8, and ids beyond the vocabulary, become U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let mut stream = TextStream::from_start(self);
+        let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
+        text.push_str(&stream.finish());
+        text
+    }
+
+    /// How many tokens there are.
+    pub fn n_vocab(&self) -> usize {
+        self.vocabulary.pieces.len()
+    }
+
+    /// The token that begins a text.
+    pub fn bos(&self) -> Option<u32> {
+        self.vocabulary.bos
+    }
+
+    /// The token that ends a text.
+    pub fn eos(&self) -> Option<u32> {
+        self.vocabulary.eos
+    }
+
+    /// Whether a prompt begins with BOS.
+    pub fn adds_bos(&self) -> bool {
+        self.vocabulary.adds_bos
+    }
+
+    /// Whether the model has no more to say after this token: EOS, the end of a turn or message.
+    pub fn ends_generation(&self, id: u32) -> bool {
+        self.vocabulary.ends.contains(&id)
+    }
+
+    /// A token's piece as the file spells it, or none if the id is beyond the vocabulary.
+    pub fn piece(&self, id: u32) -> Option<&str> {
+        self.vocabulary.pieces.get(id as usize).map(String::as_str)
+    }
+
+    /// What a token is for, or none if the id is beyond the vocabulary.
+    pub fn kind(&self, id: u32) -> Option<PieceKind> {
+        self.vocabulary.kinds.get(id as usize).copied()
+    }
+
+    /// Whether texts are preceded by a space.
+    pub(crate) fn adds_space_prefix(&self) -> bool {
+        matches!(&self.model, Model::SentencePiece(model) if model.adds_space_prefix())
+    }
+
+    /// Whether a text spells a control token.
+    pub(crate) fn spells_control_token(&self, text: &str) -> bool {
+        self.specials.spelled_in(text)
+    }
+
+    /// The text with `guard` put into each control token that it spells.
+    pub(crate) fn guard_control_tokens(&self, text: &str, guard: char) -> String {
+        self.specials.guarded(text, guard)
+    }
+
+    /// The bytes that a token adds to a text.
+    fn bytes(&self, id: u32) -> &[u8] {
+        self.texts.get(id).unwrap_or("\u{FFFD}".as_bytes())
+    }
+
+    /// Whether this token, at the start of a text, begins with the space put before it.
+    fn begins_with_prefix_space(&self, id: u32) -> bool {
+        self.adds_space_prefix() && self.piece(id).is_some_and(|piece| piece.starts_with(SPACE))
+    }
+}
+
+/// The bytes of all tokens, one behind the other.
+struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Texts {
+    fn new(vocabulary: &Vocabulary) -> Texts {
+        let mut texts =
+            Texts { bytes: Vec::new(), ends: Vec::with_capacity(vocabulary.pieces.len()) };
+        let speller = Speller::new();
+        for (piece, &kind) in vocabulary.pieces.iter().zip(&vocabulary.kinds) {
+            match (&vocabulary.algorithm, kind) {
+                (_, PieceKind::Control) => {}
+                (Algorithm::SentencePiece { .. }, _) => texts.push_sentencepiece(piece, kind),
+                (Algorithm::ByteLevel { .. }, PieceKind::UserDefined) => {
+                    texts.bytes.extend_from_slice(piece.as_bytes());
+                }
+                (Algorithm::ByteLevel { .. }, _) => texts.bytes.extend(speller.bytes(piece)),
+            }
+            texts.ends.push(texts.bytes.len());
+        }
+        texts
+    }
+
+    fn push_sentencepiece(&mut self, piece: &str, kind: PieceKind) {
+        match (kind, sentencepiece::byte_of(piece)) {
+            (PieceKind::Unknown, _) => self.bytes.extend_from_slice(UNKNOWN_TEXT.as_bytes()),
+            (PieceKind::Byte, Some(byte)) => self.bytes.push(byte),
+            _ => self.bytes.extend_from_slice(piece.replace(SPACE, " ").as_bytes()),
+        }
+    }
+
+    fn get(&self, id: u32) -> Option<&[u8]> {
+        let idx = id as usize;
+        let end = *self.ends.get(idx)?;
+        let start = if idx == 0 { 0 } else { self.ends[idx - 1] };
+        Some(&self.bytes[start..end])
+    }
+}

@@ -1,0 +1,65 @@
+//! Text from tokens, one at a time.
+
+use super::Tokenizer;
+
+/// Turns tokens into text as they come.
+///
+/// A character may be spread over several tokens (byte pieces, byte-level pieces): its bytes are
+/// held back until it is complete, and become U+FFFD once it is certain that it never will be.
+/// Control tokens have no text.
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    held_back: Vec<u8>,
+    /// The next text is the first of all, so its prefix space is not part of it.
+    is_start: bool,
+}
+
+impl<'a> TextStream<'a> {
+    /// For tokens that continue a text: a leading space is part of theirs.
+    pub fn new(tokenizer: &'a Tokenizer) -> TextStream<'a> {
+        TextStream { tokenizer, held_back: Vec::new(), is_start: false }
+    }
+
+    /// For tokens that begin a text: the space which SentencePiece puts before it is left out.
+    pub fn from_start(tokenizer: &'a Tokenizer) -> TextStream<'a> {
+        TextStream { is_start: true, ..TextStream::new(tokenizer) }
+    }
+
+    /// The text that a token completes, which may be none.
+    pub fn push(&mut self, id: u32) -> String {
+        let bytes = self.tokenizer.bytes(id);
+        let skipped = usize::from(self.is_start && self.tokenizer.begins_with_prefix_space(id));
+        self.is_start &= bytes.is_empty();
+        self.held_back.extend_from_slice(&bytes[skipped..]);
+        self.take_certain()
+    }
+
+    /// The text that is left when no more tokens come.
+    pub fn finish(&mut self) -> String {
+        let text = String::from_utf8_lossy(&self.held_back).into_owned();
+        self.held_back.clear();
+        text
+    }
+
+    fn take_certain(&mut self) -> String {
+        let mut text = String::new();
+        let mut n_taken = 0;
+        for chunk in self.held_back.utf8_chunks() {
+            text.push_str(chunk.valid());
+            n_taken += chunk.valid().len();
+            let at_end = n_taken + chunk.invalid().len() == self.held_back.len();
+            if chunk.invalid().is_empty() || (at_end && may_become_valid(chunk.invalid())) {
+                break;
+            }
+            text.push(char::REPLACEMENT_CHARACTER);
+            n_taken += chunk.invalid().len();
+        }
+        self.held_back.drain(..n_taken);
+        text
+    }
+}
+
+/// Whether bytes are the beginning of a character.
+fn may_become_valid(bytes: &[u8]) -> bool {
+    str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}

@@ -1,0 +1,232 @@
+//! The vocabulary of a file, checked as a whole before anything is built on it.
+
+use super::error::TokenizerError;
+use super::pre_tokenizer::PreTokenizer;
+use crate::gguf::Metadata;
+use std::collections::HashSet;
+
+const MODEL: &str = "tokenizer.ggml.model";
+const PRE: &str = "tokenizer.ggml.pre";
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const SCORES: &str = "tokenizer.ggml.scores";
+const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
+const MERGES: &str = "tokenizer.ggml.merges";
+const BOS: &str = "tokenizer.ggml.bos_token_id";
+const EOS: &str = "tokenizer.ggml.eos_token_id";
+const EOT: &str = "tokenizer.ggml.eot_token_id";
+const EOM: &str = "tokenizer.ggml.eom_token_id";
+const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
+const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+const ADD_SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
+
+/// Tokens that end an answer in one chat format or another. Files often name just one of theirs as
+/// EOS, and that not always the one which their chat format uses.
+const END_NAMES: [&str; 10] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|end_of_turn|>",
+    "<EOT>",
+    "</s>",
+];
+
+/// What a piece is for (`tokenizer.ggml.token_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PieceKind {
+    /// Text.
+    Normal,
+    /// Stands for text that no piece covers.
+    Unknown,
+    /// Steers the model and has no text: BOS, EOS, the marks of a chat format.
+    Control,
+    /// Text that is always one token, wherever it occurs.
+    UserDefined,
+    /// Never produced.
+    Unused,
+    /// One byte, `<0x0A>`.
+    Byte,
+}
+
+/// How text becomes pieces.
+#[derive(Clone, Debug)]
+pub enum Algorithm {
+    /// `llama`: SentencePiece's byte-pair encoding, which merges by the score of the merged piece.
+    SentencePiece {
+        /// The score of each piece; none is NaN.
+        scores: Vec<f32>,
+        /// Whether a text is preceded by a space.
+        adds_space_prefix: bool,
+    },
+    /// `gpt2`: byte-level byte-pair encoding, which merges by rank inside of pre-tokens.
+    ByteLevel {
+        /// How a text is cut into pre-tokens.
+        pre_tokenizer: &'static PreTokenizer,
+        /// Pairs of pieces, the first merged first.
+        merges: Vec<(String, String)>,
+    },
+}
+
+/// The pieces of a tokenizer and what its file says of them.
+///
+/// All ids are smaller than the number of pieces, and all arrays as long as it.
+#[derive(Clone, Debug)]
+pub struct Vocabulary {
+    /// How text becomes pieces.
+    pub algorithm: Algorithm,
+    /// The pieces by id, as the file spells them.
+    pub pieces: Vec<String>,
+    /// Their kinds.
+    pub kinds: Vec<PieceKind>,
+    /// The token that begins a text.
+    pub bos: Option<u32>,
+    /// The token that ends a text.
+    pub eos: Option<u32>,
+    /// The token for what no piece covers.
+    pub unknown: Option<u32>,
+    /// The tokens after which a model has no more to say.
+    pub ends: HashSet<u32>,
+    /// Whether a prompt begins with BOS.
+    pub adds_bos: bool,
+}
+
+impl Vocabulary {
+    /// Reads and checks the keys `tokenizer.ggml.*`.
+    pub fn from_metadata(metadata: &Metadata) -> Result<Vocabulary, TokenizerError> {
+        let pieces =
+            metadata.strings(TOKENS)?.ok_or(TokenizerError::MissingKey { key: TOKENS })?.to_vec();
+        if pieces.is_empty() || u32::try_from(pieces.len()).is_err() {
+            return Err(TokenizerError::PieceCount { found: pieces.len() });
+        }
+        let kinds = kinds(metadata, pieces.len())?;
+        let algorithm = algorithm(metadata, &pieces)?;
+        let id = |key| special_id(metadata, key, pieces.len());
+        let named = |name: &str| Some(pieces.iter().position(|piece| piece == name)? as u32);
+        let (bos, eos, unknown) = match algorithm {
+            Algorithm::SentencePiece { .. } => (
+                id(BOS)?.or_else(|| named("<s>")),
+                id(EOS)?.or_else(|| named("</s>")),
+                id(UNKNOWN)?.or_else(|| named("<unk>")),
+            ),
+            Algorithm::ByteLevel { .. } => (id(BOS)?, id(EOS)?, id(UNKNOWN)?),
+        };
+        let adds_bos = metadata.bool(ADD_BOS)?.unwrap_or(match &algorithm {
+            Algorithm::SentencePiece { .. } => true,
+            Algorithm::ByteLevel { pre_tokenizer, .. } => pre_tokenizer.adds_bos,
+        });
+        let mut ends = named_ends(&pieces, &kinds);
+        ends.extend([eos, id(EOT)?, id(EOM)?].into_iter().flatten());
+        Ok(Vocabulary { algorithm, pieces, kinds, bos, eos, unknown, ends, adds_bos })
+    }
+}
+
+fn kinds(metadata: &Metadata, n_pieces: usize) -> Result<Vec<PieceKind>, TokenizerError> {
+    let Some(types) = metadata.i64s(TOKEN_TYPE)? else {
+        return Ok(vec![PieceKind::Normal; n_pieces]);
+    };
+    check_length(TOKEN_TYPE, types.len(), n_pieces)?;
+    let kind = |(id, found)| match found {
+        1 => Ok(PieceKind::Normal),
+        2 => Ok(PieceKind::Unknown),
+        3 => Ok(PieceKind::Control),
+        4 => Ok(PieceKind::UserDefined),
+        5 => Ok(PieceKind::Unused),
+        6 => Ok(PieceKind::Byte),
+        _ => Err(TokenizerError::PieceKind { id, found }),
+    };
+    types.into_iter().enumerate().map(kind).collect()
+}
+
+fn algorithm(metadata: &Metadata, pieces: &[String]) -> Result<Algorithm, TokenizerError> {
+    match metadata.str(MODEL)?.ok_or(TokenizerError::MissingKey { key: MODEL })? {
+        "llama" => Ok(Algorithm::SentencePiece {
+            scores: scores(metadata, pieces.len())?,
+            adds_space_prefix: metadata.bool(ADD_SPACE_PREFIX)?.unwrap_or(true),
+        }),
+        "gpt2" => Ok(Algorithm::ByteLevel {
+            pre_tokenizer: pre_tokenizer(metadata)?,
+            merges: merges(metadata, pieces)?,
+        }),
+        other => Err(TokenizerError::Unsupported {
+            key: MODEL,
+            found: other.to_owned(),
+            supported: "`llama` and `gpt2`".to_owned(),
+        }),
+    }
+}
+
+fn scores(metadata: &Metadata, n_pieces: usize) -> Result<Vec<f32>, TokenizerError> {
+    let scores = metadata.f32s(SCORES)?.ok_or(TokenizerError::MissingKey { key: SCORES })?;
+    check_length(SCORES, scores.len(), n_pieces)?;
+    match scores.iter().position(|score| score.is_nan()) {
+        Some(id) => Err(TokenizerError::ScoreNaN { id }),
+        None => Ok(scores),
+    }
+}
+
+fn pre_tokenizer(metadata: &Metadata) -> Result<&'static PreTokenizer, TokenizerError> {
+    let name = metadata.str(PRE)?.unwrap_or("default");
+    PreTokenizer::named(name).ok_or_else(|| TokenizerError::Unsupported {
+        key: PRE,
+        found: name.to_owned(),
+        supported: PreTokenizer::names(),
+    })
+}
+
+fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)>, TokenizerError> {
+    let merges = metadata.strings(MERGES)?.ok_or(TokenizerError::MissingKey { key: MERGES })?;
+    let known: HashSet<&str> = pieces.iter().map(String::as_str).collect();
+    let mut joined = String::new();
+    let mut pair = |(index, merge): (usize, &String)| {
+        let problem = |problem| TokenizerError::Merge {
+            index,
+            merge: merge.chars().take(64).collect(),
+            problem,
+        };
+        let Some((left, right)) = merge.split_once(' ') else {
+            return Err(problem("a merge is two pieces with a space between them"));
+        };
+        joined.clear();
+        joined.extend([left, right]);
+        if !known.contains(left) || !known.contains(right) {
+            return Err(problem("it joins a piece that is not in the vocabulary"));
+        }
+        if !known.contains(joined.as_str()) {
+            return Err(problem("the joined piece is not in the vocabulary"));
+        }
+        Ok((left.to_owned(), right.to_owned()))
+    };
+    merges.iter().enumerate().map(&mut pair).collect()
+}
+
+fn special_id(
+    metadata: &Metadata,
+    key: &'static str,
+    n_pieces: usize,
+) -> Result<Option<u32>, TokenizerError> {
+    match metadata.u64(key)? {
+        Some(id) if id >= n_pieces as u64 => {
+            Err(TokenizerError::IdOutOfRange { key, id, last: n_pieces as u32 - 1 })
+        }
+        id => Ok(id.map(|id| id as u32)),
+    }
+}
+
+fn named_ends(pieces: &[String], kinds: &[PieceKind]) -> HashSet<u32> {
+    let is_end = |(piece, kind): (&String, &PieceKind)| {
+        matches!(kind, PieceKind::Control | PieceKind::UserDefined)
+            && END_NAMES.contains(&piece.as_str())
+    };
+    let ids = 0..pieces.len() as u32;
+    ids.zip(pieces.iter().zip(kinds))
+        .filter(|(_, piece)| is_end(*piece))
+        .map(|(id, _)| id)
+        .collect()
+}
+
+fn check_length(key: &'static str, found: usize, expected: usize) -> Result<(), TokenizerError> {
+    if found == expected { Ok(()) } else { Err(TokenizerError::Length { key, found, expected }) }
+}
