@@ -61,16 +61,28 @@ impl Super for Iq4Xs {
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
+        let sub_scales = unpack(block.sub_scales_low, block.sub_scales_high);
         SuperScales {
             scale: f16::from_le_bytes(block.scale),
             minimum: f16::ZERO,
-            sub_scales: std::array::from_fn(|i| {
-                let sub = i / 2;
-                let low = block.sub_scales_low[sub / 2] >> (sub % 2 * 4) & 15;
-                let high = block.sub_scales_high[sub / 4] >> (sub % 4 * 2) & 3;
-                (high << 4 | low) as i8 - 32
-            }),
+            sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
             sub_minimums: [0; 16],
         }
     }
+}
+
+/// The eight sub-scales, all at once, since every kernel needs them: the bits spread over the bytes
+/// of a word, then 32 taken from each byte, with its top bit set meanwhile so that none borrows.
+#[inline(always)]
+fn unpack(low: [u8; 4], high: [u8; 2]) -> [u8; 8] {
+    let mut low = u64::from(u32::from_le_bytes(low));
+    low = (low | low << 16) & 0x0000_ffff_0000_ffff;
+    low = (low | low << 8) & 0x00ff_00ff_00ff_00ff;
+    low = (low | low << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let mut high = u64::from(u16::from_le_bytes(high));
+    high = (high | high << 24) & 0x0000_00ff_0000_00ff;
+    high = (high | high << 12) & 0x000f_000f_000f_000f;
+    high = (high | high << 6) & 0x0303_0303_0303_0303;
+    let stored = low | high << 4 | 0x8080_8080_8080_8080;
+    ((stored - 0x2020_2020_2020_2020) ^ 0x8080_8080_8080_8080).to_le_bytes()
 }
