@@ -177,7 +177,7 @@ impl<'a> Answer<'a> {
         stops: &'a [String],
         on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Answer<'a> {
-        Answer { stream: tokenizer.stream(), stops: StopScanner::new(stops), on_text, text: String::new() }
+        Answer { stream: TextStream::new(tokenizer), stops: StopScanner::new(stops), on_text, text: String::new() }
     }
 
     fn push(&mut self, token: u32) -> ControlFlow<FinishReason> {

@@ -3,8 +3,9 @@
 
 use super::error::TokenizerError;
 use super::pre_tokenizer::{PreTokenizer, Splitter};
-use tokenizers::models::bpe::{BPE, Vocab};
+use std::collections::HashMap;
 use tokenizers::Model;
+use tokenizers::models::bpe::{BPE, Vocab};
 
 /// The merges and the pre-tokenizer of a vocabulary.
 pub(super) struct ByteLevel {
@@ -19,8 +20,10 @@ impl ByteLevel {
         merges: &[(String, String)],
         pre_tokenizer: &'static PreTokenizer,
     ) -> Result<ByteLevel, TokenizerError> {
-        // Of equal pieces the first counts, so it comes last.
-        let ids: Vocab = pieces.iter().cloned().zip(0..).rev().collect();
+        let mut ids = Vocab::with_capacity(pieces.len());
+        for (id, piece) in (0..).zip(pieces) {
+            ids.entry(piece.clone()).or_insert(id);
+        }
         let bpe = BPE::builder()
             .vocab_and_merges(ids, merges.to_vec())
             .ignore_merges(pre_tokenizer.ignores_merges)
@@ -54,7 +57,7 @@ fn alphabet() -> [char; 256] {
 
 /// The bytes that pieces spell.
 pub(super) struct Speller {
-    bytes: std::collections::HashMap<char, u8>,
+    bytes: HashMap<char, u8>,
 }
 
 impl Speller {

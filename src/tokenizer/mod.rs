@@ -3,9 +3,10 @@
 //! Two kinds of vocabulary are read, checked by [`Vocabulary::from_metadata`]: SentencePiece's
 //! (`tokenizer.ggml.model` = `llama`: Mixtral, Mistral 7B) and byte-level ones (`gpt2`: SmolLM2,
 //! Llama 3). Special tokens are cut out first, then `sentencepiece` or `byte_level` encodes the
-//! text between them; [`TextStream`] is the way back.
+//! text between them; [`TextStream`] is the way back. [`ChatTemplate`] makes prompts of conversations.
 
 mod byte_level;
+mod chat;
 mod error;
 mod pre_tokenizer;
 mod sentencepiece;
@@ -13,6 +14,7 @@ mod specials;
 mod stream;
 mod vocabulary;
 
+pub use chat::{ChatError, ChatTemplate, Message};
 pub use error::TokenizerError;
 pub use pre_tokenizer::PreTokenizer;
 pub use specials::Specials;
@@ -108,21 +110,10 @@ impl Tokenizer {
     /// The text of tokens: what [`Tokenizer::encode`] would have made them of. Control tokens have
     /// none; bytes that are not UTF-8, and ids beyond the vocabulary, become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let mut stream = TextStream::new(self, true);
+        let mut stream = TextStream::from_start(self);
         let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
         text.push_str(&stream.finish());
         text
-    }
-
-    /// Decodes tokens one by one that continue a text: a leading space is part of it.
-    pub fn stream(&self) -> TextStream<'_> {
-        TextStream::new(self, false)
-    }
-
-    /// Decodes tokens one by one that begin a text: the space which SentencePiece puts before a
-    /// text is left out.
-    pub fn stream_from_start(&self) -> TextStream<'_> {
-        TextStream::new(self, true)
     }
 
     /// How many tokens there are.
@@ -165,7 +156,7 @@ impl Tokenizer {
         matches!(&self.model, Model::SentencePiece(model) if model.adds_space_prefix())
     }
 
-    /// The special tokens, for chat templates to keep out of messages.
+    /// Whether a text spells a control token.
     pub(crate) fn spells_control_token(&self, text: &str) -> bool {
         self.specials.spelled_in(text)
     }

@@ -33,7 +33,7 @@ impl SentencePiece {
         adds_space_prefix: bool,
     ) -> Result<SentencePiece, TokenizerError> {
         let mut byte_ids = [None; 256];
-        let mut ids = HashMap::with_capacity(vocabulary.pieces.len());
+        let mut ids: HashMap<Box<str>, u32> = HashMap::with_capacity(vocabulary.pieces.len());
         for (id, (piece, kind)) in (0..).zip(vocabulary.pieces.iter().zip(&vocabulary.kinds)) {
             match kind {
                 PieceKind::Byte => {

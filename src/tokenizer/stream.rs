@@ -15,8 +15,14 @@ pub struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, is_start: bool) -> TextStream<'a> {
-        TextStream { tokenizer, held_back: Vec::new(), is_start }
+    /// For tokens that continue a text: a leading space is part of theirs.
+    pub fn new(tokenizer: &'a Tokenizer) -> TextStream<'a> {
+        TextStream { tokenizer, held_back: Vec::new(), is_start: false }
+    }
+
+    /// For tokens that begin a text: the space which SentencePiece puts before it is left out.
+    pub fn from_start(tokenizer: &'a Tokenizer) -> TextStream<'a> {
+        TextStream { is_start: true, ..TextStream::new(tokenizer) }
     }
 
     /// The text that a token completes, which may be none.
@@ -29,8 +35,10 @@ impl<'a> TextStream<'a> {
     }
 
     /// The text that is left when no more tokens come.
-    pub fn finish(self) -> String {
-        String::from_utf8_lossy(&self.held_back).into_owned()
+    pub fn finish(&mut self) -> String {
+        let text = String::from_utf8_lossy(&self.held_back).into_owned();
+        self.held_back.clear();
+        text
     }
 
     fn take_certain(&mut self) -> String {

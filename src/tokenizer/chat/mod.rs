@@ -1,0 +1,210 @@
+//! Conversations to prompts.
+//!
+//! A template (the file's own, else Mistral's instruct format) writes a conversation as text, and
+//! the text is encoded with its special tokens. Two things need care beyond that:
+//!
+//! - What a message says is text. The spelling of a control token in it, say `</s>` in a document
+//!   to be summarized, must not become that token, so it is broken up by a guard character, which
+//!   the tokenizer takes out again once it has cut the text at its special tokens.
+//! - Mistral's reference tokenizer encodes each message as a text of its own, which a space
+//!   precedes. Templates that were published with the models write answers right behind `[/INST]`,
+//!   and lack that space; it is put there.
+
+mod date;
+mod jinja;
+
+use super::{Specials, Tokenizer, TokenizerError};
+use crate::gguf::{GgufError, Metadata};
+use jinja::Conversation;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use thiserror::Error;
+
+const TEMPLATE: &str = "tokenizer.chat_template";
+
+/// Where Mistral's instruct format goes over from the user's message to the answer.
+const ANSWER_MARK: &str = "[/INST]";
+
+/// Mistral's instruct format of 8x7B. A system message goes before the first message of the user.
+const MISTRAL: &str = "\
+{{- bos_token }}
+{%- set ns = namespace(system='', expected='user') %}
+{%- for message in messages %}
+    {%- if message.role == 'system' and loop.index0 == (1 if ns.system else 0) %}
+        {%- set ns.system = message.content + '\\n\\n' %}
+    {%- elif message.role != ns.expected %}
+        {{- raise_exception('the messages must be from user and assistant in turns, beginning with a user, after at most one from the system; this one is from ' ~ message.role) }}
+    {%- elif message.role == 'user' %}
+        {{- '[INST] ' + ns.system + message.content + ' [/INST]' }}
+        {%- set ns.system = '' %}
+        {%- set ns.expected = 'assistant' %}
+    {%- else %}
+        {{- ' ' + message.content + eos_token }}
+        {%- set ns.expected = 'user' %}
+    {%- endif %}
+{%- endfor %}";
+
+/// A message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Whose it is: `system`, `user` or `assistant`.
+    pub role: String,
+    /// What it says.
+    pub content: String,
+}
+
+impl Message {
+    /// A message.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
+        Message { role: role.into(), content: content.into() }
+    }
+}
+
+/// Why a conversation could not be made a prompt.
+#[derive(Debug, Error)]
+pub enum ChatError {
+    /// The key has the wrong type.
+    #[error(transparent)]
+    Metadata(#[from] GgufError),
+    /// The template is not valid Jinja.
+    #[error("the file's `{TEMPLATE}` cannot be used: {reason}")]
+    Syntax {
+        /// What the engine says.
+        reason: String,
+    },
+    /// The template ran into an error, or raised one.
+    #[error("the chat template cannot write this conversation: {reason}")]
+    Template {
+        /// What the template says.
+        reason: String,
+    },
+    /// The messages use every character that could guard the spelling of control tokens.
+    #[error("the messages contain all private-use characters, of which one must be free")]
+    NoGuard,
+    /// The prompt could not be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+/// How a model wants its conversations written.
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    source: String,
+    bos: String,
+    eos: String,
+    /// Answers follow `[/INST]` without a space.
+    lacks_answer_space: bool,
+}
+
+impl ChatTemplate {
+    /// The template that a file carries, if it does.
+    ///
+    /// # Errors
+    /// If it is not valid Jinja.
+    pub fn from_metadata(
+        metadata: &Metadata,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<ChatTemplate>, ChatError> {
+        let Some(source) = metadata.str(TEMPLATE)? else { return Ok(None) };
+        let (bos, eos) = ends(tokenizer);
+        ChatTemplate::new(source, bos, eos).map(Some)
+    }
+
+    /// Mistral's instruct format of 8x7B: `<s>[INST] question [/INST] answer</s>[INST] next [/INST]`.
+    pub fn mistral() -> ChatTemplate {
+        ChatTemplate::new(MISTRAL, "<s>", "</s>").expect("the template of this file is valid")
+    }
+
+    fn new(source: &str, bos: &str, eos: &str) -> Result<ChatTemplate, ChatError> {
+        jinja::check(source)?;
+        let (source, bos, eos) = (source.to_owned(), bos.to_owned(), eos.to_owned());
+        let mut template = ChatTemplate { source, bos, eos, lacks_answer_space: false };
+        let probe = [Message::new("user", "question"), Message::new("assistant", "answer")];
+        template.lacks_answer_space = template
+            .render(&probe, false)
+            .is_ok_and(|text| text.contains(&format!("{ANSWER_MARK}answer")));
+        Ok(template)
+    }
+
+    /// The conversation as text, with the spelling of special tokens; `add_generation_prompt` asks
+    /// for what an answer begins with.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, ChatError> {
+        self.write(messages, add_generation_prompt, &self.bos, &self.eos)
+    }
+
+    /// The ids of a prompt that asks for an answer to the last message. They begin with BOS exactly
+    /// once where the template writes it or the tokenizer adds it.
+    pub fn encode(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+    ) -> Result<Vec<u32>, ChatError> {
+        let (bos, eos) = ends(tokenizer);
+        let spaces_answers = self.lacks_answer_space && tokenizer.adds_space_prefix();
+        let is_guarded = |text: &str| {
+            tokenizer.spells_control_token(text) || (spaces_answers && text.contains(ANSWER_MARK))
+        };
+        let guard = match messages.iter().any(|message| is_guarded(&message.content)) {
+            true => Some(free_character(messages)?),
+            false => None,
+        };
+        let mut messages = messages.to_vec();
+        if let Some(guard) = guard {
+            for message in &mut messages {
+                message.content = tokenizer.guard_control_tokens(&message.content, guard);
+                if spaces_answers {
+                    message.content = message.content.replace(ANSWER_MARK, &broken_mark(guard));
+                }
+            }
+        }
+        let mut prompt = self.write(&messages, true, bos, eos)?;
+        if spaces_answers {
+            prompt = with_answer_spaces(&prompt);
+        }
+        let mut ids = tokenizer.encode_guarded(&prompt, Specials::Parse, guard)?;
+        let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
+        if let Some(bos) = bos.filter(|bos| ids.first() != Some(bos)) {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
+    }
+
+    fn write(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        bos_token: &str,
+        eos_token: &str,
+    ) -> Result<String, ChatError> {
+        let conversation = Conversation { messages, add_generation_prompt, bos_token, eos_token };
+        jinja::render(&self.source, &conversation)
+    }
+}
+
+/// The spelling of BOS and EOS, empty where there is none.
+fn ends(tokenizer: &Tokenizer) -> (&str, &str) {
+    let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or("");
+    (spelling(tokenizer.bos()), spelling(tokenizer.eos()))
+}
+
+/// A character that no message contains.
+fn free_character(messages: &[Message]) -> Result<char, ChatError> {
+    let used: HashSet<char> = messages.iter().flat_map(|message| message.content.chars()).collect();
+    ('\u{F0000}'..='\u{10FFFD}').find(|c| !used.contains(c)).ok_or(ChatError::NoGuard)
+}
+
+fn broken_mark(guard: char) -> String {
+    ANSWER_MARK.chars().flat_map(|c| [c, guard]).collect()
+}
+
+/// The prompt with a space behind each mark that an answer follows.
+fn with_answer_spaces(prompt: &str) -> String {
+    match prompt.strip_suffix(ANSWER_MARK) {
+        Some(answered) => answered.replace(ANSWER_MARK, "[/INST] ") + ANSWER_MARK,
+        None => prompt.replace(ANSWER_MARK, "[/INST] "),
+    }
+}
