@@ -226,6 +226,11 @@ fn a_model_that_cannot_run_is_still_described() {
     assert_eq!(model.inspect(&["--check"]).code, 1);
 
     let mut model = Model::with_merged_experts();
+    model.metadata.set("tokenizer.ggml.model", Value::String("bert".into()));
+    assert!(model.inspect(&[]).stdout.contains("bert"));
+    assert_eq!(model.inspect(&["--check"]).code, 1);
+
+    let mut model = Model::with_merged_experts();
     model.metadata.set("general.architecture", Value::String("gemma".into()));
     let run = model.inspect(&[]);
     assert_eq!(run.code, 0, "{}", run.stderr);

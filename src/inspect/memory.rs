@@ -67,9 +67,9 @@ impl KvBytes {
 }
 
 impl Verdict {
-    pub(super) fn of(fault: Option<String>, memory: Memory, machine: Option<Machine>) -> Verdict {
-        if let Some(fault) = fault {
-            return Verdict { runs: false, notes: vec![fault] };
+    pub(super) fn of(faults: Vec<String>, memory: Memory, machine: Option<Machine>) -> Verdict {
+        if !faults.is_empty() {
+            return Verdict { runs: false, notes: faults };
         }
         let notes = match (machine, memory.kv_f16) {
             (Some(machine), Some(kv)) => vec![fit(memory, kv, machine)],
@@ -85,11 +85,17 @@ const SHORT_CONTEXT: u64 = 512;
 /// How weights and a cache fit into memory.
 fn fit(memory: Memory, kv: KvBytes, machine: Machine) -> String {
     let room = machine.available_bytes.saturating_sub(memory.weights_bytes);
-    let most_tokens = room / kv.per_token.max(1);
+    let most_tokens = |kv: KvBytes| room / kv.per_token.max(1);
     if room >= kv.per_context {
         "weights and the cache of a whole context fit into the memory available".into()
-    } else if most_tokens >= SHORT_CONTEXT {
-        format!("fits into the memory available with a context of up to {most_tokens} tokens (-c)")
+    } else if most_tokens(kv) >= SHORT_CONTEXT {
+        let q8_0 = memory.kv_q8_0.filter(|&q8_0| most_tokens(q8_0) > most_tokens(kv));
+        let longer = q8_0.map_or(String::new(), |q8_0| match room >= q8_0.per_context {
+            true => ", or a whole one in Q8_0 (--cache-type q8_0)".into(),
+            false => format!(", or {} in Q8_0 (--cache-type q8_0)", most_tokens(q8_0)),
+        });
+        let most = most_tokens(kv);
+        format!("fits into the memory available with a context of up to {most} tokens (-c){longer}")
     } else if memory.weights_bytes < machine.memory_bytes {
         "the memory available is short now: free some, or expect reads from disk for each token"
             .into()
@@ -121,10 +127,10 @@ mod tests {
             weights_bytes: 1 << 30,
             weights_bytes_per_token: 1 << 28,
             kv_f16: Some(kv),
-            kv_q8_0: None,
+            kv_q8_0: Some(KvBytes { per_token: 53, per_context: 53 << 15 }),
         };
         let machine = Machine { memory_bytes: available_bytes + 1000, available_bytes };
-        let verdict = Verdict::of(None, memory, Some(machine));
+        let verdict = Verdict::of(Vec::new(), memory, Some(machine));
         assert!(verdict.runs);
         verdict.notes.join("")
     }
@@ -133,7 +139,8 @@ mod tests {
     fn the_verdict_follows_the_memory() {
         let whole = (1 << 30) + (100 << 15);
         assert!(verdict(whole).contains("whole context fit"));
-        assert!(verdict(whole - 1).contains("up to 32767 tokens"));
+        assert!(verdict(whole - 1).contains("up to 32767 tokens (-c), or a whole one"));
+        assert!(verdict((1 << 30) + 100 * 600).contains("600 tokens (-c), or 1132 in Q8_0"));
         assert!(verdict((1 << 30) + 100 * 511).contains("short now"));
         assert!(verdict(1 << 29).contains("larger than the memory"));
     }

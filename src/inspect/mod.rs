@@ -12,8 +12,9 @@ pub use machine::Machine;
 pub use memory::{KvBytes, Memory, Verdict};
 
 use crate::gguf::{Gguf, GgufError, Tensor, Value};
-use crate::model::Config;
 use crate::model::weights::Weights;
+use crate::model::{Config, ModelError};
+use crate::tokenizer::Vocabulary;
 use memory::share;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -128,10 +129,7 @@ impl Report {
         let metadata = gguf.metadata();
         let text = |key| Ok(metadata.str(key)?.map(str::to_string));
         let config = Config::from_gguf(gguf);
-        let fault = match &config {
-            Ok(config) => Weights::from_gguf(gguf, config).err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
+        let faults = faults(gguf, &config);
         let config = config.ok();
         let memory = Memory::of(gguf, config.as_ref());
         let n_vocab = match metadata.strings("tokenizer.ggml.tokens")? {
@@ -155,7 +153,7 @@ impl Report {
                 has_chat_template: metadata.contains("tokenizer.chat_template"),
             },
             formats: FormatUse::of(gguf),
-            verdict: Verdict::of(fault, memory, machine),
+            verdict: Verdict::of(faults, memory, machine),
             memory,
             machine,
             metadata: metadata.iter().map(|(key, value)| (key.into(), summary(value))).collect(),
@@ -174,6 +172,16 @@ impl Report {
         });
         Report { tensors: Some(entries.collect()), ..self }
     }
+}
+
+/// Why the model cannot run; empty if it can.
+fn faults(gguf: &Gguf, config: &Result<Config, ModelError>) -> Vec<String> {
+    let model = match config {
+        Ok(config) => Weights::from_gguf(gguf, config).err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    };
+    let tokenizer = Vocabulary::from_metadata(gguf.metadata()).err().map(|error| error.to_string());
+    model.into_iter().chain(tokenizer).collect()
 }
 
 impl Sizes {

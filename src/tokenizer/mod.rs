@@ -51,9 +51,9 @@ impl Tokenizer {
     /// The tokenizer of a vocabulary.
     pub fn new(vocabulary: Vocabulary) -> Result<Tokenizer, TokenizerError> {
         let model = match &vocabulary.algorithm {
-            Algorithm::SentencePiece { scores, adds_space_prefix } => Model::SentencePiece(
-                SentencePiece::new(&vocabulary, scores, *adds_space_prefix)?,
-            ),
+            Algorithm::SentencePiece { scores, adds_space_prefix } => {
+                Model::SentencePiece(SentencePiece::new(&vocabulary, scores, *adds_space_prefix)?)
+            }
             Algorithm::ByteLevel { pre_tokenizer, merges } => {
                 Model::ByteLevel(ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?)
             }
