@@ -61,7 +61,8 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
         let specials = if args.special { Specials::Parse } else { Specials::AsText };
         let mut ids = tokenizer.encode(&text, specials)?;
         if args.bos {
-            let bos = tokenizer.bos().context("--bos: this model has no token that begins a text")?;
+            let bos =
+                tokenizer.bos().context("--bos: this model has no token that begins a text")?;
             ids.insert(0, bos);
         }
         if args.json {

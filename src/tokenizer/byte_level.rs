@@ -67,8 +67,7 @@ impl Speller {
 
     /// The bytes of a piece; of one that is not spelled in the alphabet, its own.
     pub(super) fn bytes(&self, piece: &str) -> Vec<u8> {
-        let spelled: Option<Vec<u8>> =
-            piece.chars().map(|c| self.bytes.get(&c).copied()).collect();
+        let spelled: Option<Vec<u8>> = piece.chars().map(|c| self.bytes.get(&c).copied()).collect();
         spelled.unwrap_or_else(|| piece.as_bytes().to_vec())
     }
 }

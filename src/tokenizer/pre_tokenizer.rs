@@ -103,16 +103,15 @@ impl Splitter {
     /// The pre-tokens of a text, in order; together they are the text.
     pub(super) fn split<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
         let isolates_digits = self.rules.isolates_digits;
-        let stretches =
-            text.split_inclusive(move |c: char| isolates_digits && c.is_numeric()).flat_map(
-                move |stretch| match stretch.chars().next_back() {
-                    Some(last) if isolates_digits && last.is_numeric() => {
-                        let (before, digit) = stretch.split_at(stretch.len() - last.len_utf8());
-                        [before, digit]
-                    }
-                    _ => [stretch, ""],
-                },
-            );
+        let stretches = text
+            .split_inclusive(move |c: char| isolates_digits && c.is_numeric())
+            .flat_map(move |stretch| match stretch.chars().next_back() {
+                Some(last) if isolates_digits && last.is_numeric() => {
+                    let (before, digit) = stretch.split_at(stretch.len() - last.len_utf8());
+                    [before, digit]
+                }
+                _ => [stretch, ""],
+            });
         stretches.flat_map(|rest| PreTokens { splitter: self, rest })
     }
 }
@@ -133,9 +132,8 @@ impl PreTokens<'_> {
         let Some(last) = found.as_str().chars().next_back() else { return self.rest.len() };
         let newline = self.splitter.rules.ends_at_newlines && matches!(last, '\r' | '\n');
         let is_blank_run = last.is_whitespace() && !newline;
-        let leaves_last = is_blank_run
-            && found.end() < self.rest.len()
-            && found.len() > last.len_utf8();
+        let leaves_last =
+            is_blank_run && found.end() < self.rest.len() && found.len() > last.len_utf8();
         if leaves_last { found.end() - last.len_utf8() } else { found.end() }
     }
 }

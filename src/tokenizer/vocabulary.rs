@@ -176,10 +176,7 @@ fn pre_tokenizer(metadata: &Metadata) -> Result<&'static PreTokenizer, Tokenizer
     })
 }
 
-fn merges(
-    metadata: &Metadata,
-    pieces: &[String],
-) -> Result<Vec<(String, String)>, TokenizerError> {
+fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)>, TokenizerError> {
     let merges = metadata.strings(MERGES)?.ok_or(TokenizerError::MissingKey { key: MERGES })?;
     let known: HashSet<&str> = pieces.iter().map(String::as_str).collect();
     let mut joined = String::new();
@@ -224,7 +221,10 @@ fn named_ends(pieces: &[String], kinds: &[PieceKind]) -> HashSet<u32> {
             && END_NAMES.contains(&piece.as_str())
     };
     let ids = 0..pieces.len() as u32;
-    ids.zip(pieces.iter().zip(kinds)).filter(|(_, piece)| is_end(*piece)).map(|(id, _)| id).collect()
+    ids.zip(pieces.iter().zip(kinds))
+        .filter(|(_, piece)| is_end(*piece))
+        .map(|(id, _)| id)
+        .collect()
 }
 
 fn check_length(key: &'static str, found: usize, expected: usize) -> Result<(), TokenizerError> {
