@@ -94,7 +94,8 @@ impl<'a> Chat<'a> {
         } else {
             messages.push(Message::new("user", text));
         }
-        let result = self.template.encode(&self.session.loaded.tokenizer, &messages).map_err(Into::into);
+        let result =
+            self.template.encode(&self.session.loaded.tokenizer, &messages).map_err(Into::into);
         let result = result.and_then(|prompt| {
             self.session.generate(&prompt, |text| {
                 let mut out = stdout().lock();
@@ -110,7 +111,9 @@ impl<'a> Chat<'a> {
                 self.messages = messages;
             }
             // A conversation that has outgrown the context, say, is no reason to lose it.
-            Err(error) if stdin().is_terminal() => eprintln!("error: {error:#} (/clear begins anew)"),
+            Err(error) if stdin().is_terminal() => {
+                eprintln!("error: {error:#} (/clear begins anew)")
+            }
             Err(error) => return Err(error),
         }
         Ok(())
@@ -129,7 +132,8 @@ impl Lines {
             return Ok(Lines::Pipe);
         }
         eprintln!("/help lists the commands, Ctrl-D leaves");
-        let editor = DefaultEditor::new().context("cannot use the terminal; pipe the input instead")?;
+        let editor =
+            DefaultEditor::new().context("cannot use the terminal; pipe the input instead")?;
         Ok(Lines::Terminal(Box::new(editor)))
     }
 

@@ -115,7 +115,8 @@ fn write_logits(
     ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
     let n_vocab = loaded.model.n_vocab();
     let name = path.display().to_string();
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written beside and renamed: a file with this name is always whole.
     let partial = NamedTempFile::new_in(folder).with_context(|| format!("cannot write {name}"))?;
     let mut writer = NpyWriter::new(BufWriter::new(partial), tokens.len(), n_vocab)?;
@@ -132,7 +133,11 @@ fn write_logits(
     partial.persist(path).with_context(|| format!("cannot write {name}"))?;
     let mut out = stdout().lock();
     if json {
-        writeln!(out, "{}", json!({ "logits": name, "n_tokens": tokens.len(), "n_vocab": n_vocab }))?;
+        writeln!(
+            out,
+            "{}",
+            json!({ "logits": name, "n_tokens": tokens.len(), "n_vocab": n_vocab })
+        )?;
     } else {
         writeln!(out, "{name}: logits of {} tokens over a vocabulary of {n_vocab}", tokens.len())?;
     }

@@ -125,7 +125,9 @@ impl SamplingArgs {
 pub fn run(args: RunArgs) -> Result<()> {
     let max_tokens = match args.n_predict {
         -1 => None,
-        0 => anyhow::bail!("-n is 0, so there is nothing to generate; use 1 or more, or -1 for no limit"),
+        0 => anyhow::bail!(
+            "-n is 0, so there is nothing to generate; use 1 or more, or -1 for no limit"
+        ),
         n if n < 0 => anyhow::bail!("-n is {n}; use 1 or more, or -1 for no limit"),
         n => Some(n as usize),
     };
@@ -152,7 +154,10 @@ pub fn run(args: RunArgs) -> Result<()> {
             template.encode(&loaded.tokenizer, &chat::conversation(args.system, text))?
         }
         _ => {
-            ensure!(args.system.is_none(), "--system needs a chat template, and this model has none");
+            ensure!(
+                args.system.is_none(),
+                "--system needs a chat template, and this model has none"
+            );
             let tokens = loaded.tokenizer.encode(&text, Specials::AsText)?;
             loaded.first_token().into_iter().chain(tokens).collect()
         }

@@ -93,7 +93,9 @@ pub enum GenerateError {
     #[error(transparent)]
     Sampler(#[from] SamplerError),
     /// There is nothing to continue.
-    #[error("the prompt is empty, and this model has no token that begins a text; give it some text with -p")]
+    #[error(
+        "the prompt is empty, and this model has no token that begins a text; give it some text with -p"
+    )]
     EmptyPrompt,
 }
 
@@ -177,7 +179,12 @@ impl<'a> Answer<'a> {
         stops: &'a [String],
         on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Answer<'a> {
-        Answer { stream: tokenizer.stream(), stops: StopScanner::new(stops), on_text, text: String::new() }
+        Answer {
+            stream: TextStream::new(tokenizer),
+            stops: StopScanner::new(stops),
+            on_text,
+            text: String::new(),
+        }
     }
 
     fn push(&mut self, token: u32) -> ControlFlow<FinishReason> {

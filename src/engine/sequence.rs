@@ -74,7 +74,11 @@ impl<'m> Sequence<'m> {
     ///
     /// # Errors
     /// If a token is not in the vocabulary or they do not fit; the sequence is unchanged then.
-    pub fn read(&mut self, tokens: &[u32], mut progress: impl FnMut(usize)) -> Result<Vec<f32>, ModelError> {
+    pub fn read(
+        &mut self,
+        tokens: &[u32],
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<f32>, ModelError> {
         self.check_room(tokens)?;
         let mut logits = Vec::new();
         let n_chunks = tokens.chunks(self.batch_len).count();

@@ -33,7 +33,8 @@ impl<'a> StopScanner<'a> {
 
     /// Length of the longest end of the held text that begins a stop string.
     fn possible_stop_len(&self) -> usize {
-        let beginnings = self.stops.iter().flat_map(|stop| stop.char_indices().map(move |(at, _)| &stop[..at]));
+        let beginnings =
+            self.stops.iter().flat_map(|stop| stop.char_indices().map(move |(at, _)| &stop[..at]));
         let possible = beginnings.filter(|beginning| self.held.ends_with(beginning));
         possible.map(str::len).max().unwrap_or(0)
     }
@@ -60,12 +61,18 @@ mod tests {
 
     #[test]
     fn a_stop_string_across_parts_is_never_shown() {
-        assert_eq!(stream(&["END"], &["one E", "N", "D two"]), (vec!["one ".into(), "".into(), "".into()], true));
+        assert_eq!(
+            stream(&["END"], &["one E", "N", "D two"]),
+            (vec!["one ".into(), "".into(), "".into()], true)
+        );
     }
 
     #[test]
     fn what_only_looked_like_one_is_shown() {
-        assert_eq!(stream(&["END"], &["one EN", "TRY"]), (vec!["one ".into(), "ENTRY".into(), "".into()], false));
+        assert_eq!(
+            stream(&["END"], &["one EN", "TRY"]),
+            (vec!["one ".into(), "ENTRY".into(), "".into()], false)
+        );
         assert_eq!(stream(&["END"], &["one E"]), (vec!["one ".into(), "E".into()], false));
     }
 

@@ -16,7 +16,8 @@ impl<W: Write> NpyWriter<W> {
     pub fn new(mut out: W, n_rows: usize, n_cols: usize) -> io::Result<NpyWriter<W>> {
         const FIXED_LEN: usize = 10;
         const ALIGNMENT: usize = 64;
-        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n_rows}, {n_cols}), }}");
+        let header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n_rows}, {n_cols}), }}");
         let padded_len = (FIXED_LEN + header.len() + 1).next_multiple_of(ALIGNMENT) - FIXED_LEN;
         out.write_all(b"\x93NUMPY\x01\x00")?;
         out.write_all(&(padded_len as u16).to_le_bytes())?;
@@ -59,7 +60,10 @@ mod tests {
         assert_eq!(bytes[header_len - 1], b'\n');
         assert!(bytes[..header_len].starts_with(b"\x93NUMPY\x01\x00"));
         let header = std::str::from_utf8(&bytes[10..header_len]).unwrap();
-        assert_eq!(header.trim_end(), "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }");
+        assert_eq!(
+            header.trim_end(),
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+        );
         assert_eq!(bytes.len(), header_len + 24);
         assert_eq!(bytes[header_len + 20..], 6f32.to_le_bytes());
     }

@@ -53,15 +53,15 @@ fn tensors() -> Vec<Random> {
         let mut blk =
             |part: &str, shape: &[usize], scale| add(format!("blk.{layer}.{part}"), shape, scale);
         blk("attn_norm", &[DIM], 0.5);
-        blk("attn_q", &[DIM, DIM], 0.2);
-        blk("attn_k", &[kv_dim, DIM], 0.2);
+        blk("attn_q", &[DIM, DIM], 0.1);
+        blk("attn_k", &[kv_dim, DIM], 0.1);
         blk("attn_v", &[kv_dim, DIM], 0.1);
-        blk("attn_output", &[DIM, DIM], 0.1);
+        blk("attn_output", &[DIM, DIM], 0.05);
         blk("ffn_norm", &[DIM], 0.5);
         blk("ffn_gate_inp", &[N_EXPERTS, DIM], 0.2);
         blk("ffn_gate_exps", &[N_EXPERTS, HIDDEN_DIM, DIM], 0.1);
         blk("ffn_up_exps", &[N_EXPERTS, HIDDEN_DIM, DIM], 0.1);
-        blk("ffn_down_exps", &[N_EXPERTS, DIM, HIDDEN_DIM], 0.1);
+        blk("ffn_down_exps", &[N_EXPERTS, DIM, HIDDEN_DIM], 0.05);
     }
     add("output_norm".into(), &[DIM], 0.5);
     add("output".into(), &[N_VOCAB, DIM], 0.2);
