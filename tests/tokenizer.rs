@@ -100,7 +100,8 @@ fn byte_level_ids_of_long_texts_are_those_of_hugging_face() {
 
 #[test]
 fn names_of_pre_tokenizers_are_synonyms() {
-    for (name, synonym) in [("llama-bpe", "llama3"), ("llama-bpe", "llama-v3"), ("default", "gpt-2")]
+    for (name, synonym) in
+        [("llama-bpe", "llama3"), ("llama-bpe", "llama-v3"), ("default", "gpt-2")]
     {
         let text = "  I'LL be 12345\n\n  there";
         let ids = |name| as_text(&smollm2_small(name), text);
@@ -190,7 +191,10 @@ fn decoding_leaves_control_tokens_out_and_replaces_what_is_no_text() {
     assert_eq!(tokenizer.decode(&[1, 22557, 2]), "Hello");
     assert_eq!(tokenizer.decode(&[22557, 22557]), "Hello Hello");
     assert_eq!(tokenizer.decode(&[byte(0xF0), byte(0x9F)]), "\u{FFFD}");
-    assert_eq!(tokenizer.decode(&[byte(0xFF), byte(0x41), byte(0xC3), byte(0x28)]), "\u{FFFD}A\u{FFFD}(");
+    assert_eq!(
+        tokenizer.decode(&[byte(0xFF), byte(0x41), byte(0xC3), byte(0x28)]),
+        "\u{FFFD}A\u{FFFD}("
+    );
     assert_eq!(tokenizer.decode(&[0]), " \u{2047} ");
     assert_eq!(tokenizer.decode(&[32_000, u32::MAX]), "\u{FFFD}\u{FFFD}");
 }

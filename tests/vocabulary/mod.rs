@@ -11,7 +11,8 @@ const CONTROL: i32 = 3;
 /// Mistral's, of 7B and 8x7B: 32,000 pieces of SentencePiece.
 pub fn mistral() -> Metadata {
     let (mut pieces, mut kinds, mut scores) = (vec![], vec![], vec![]);
-    for (id, line) in include_str!("../fixtures/tokenizer/mistral-v1.vocabulary.txt").lines().enumerate()
+    for (id, line) in
+        include_str!("../fixtures/tokenizer/mistral-v1.vocabulary.txt").lines().enumerate()
     {
         let mut columns = line.split('\t');
         pieces.push(unescape(columns.next().unwrap()));
