@@ -110,10 +110,21 @@ impl Tokenizer {
     /// The text of tokens: what [`Tokenizer::encode`] would have made them of. Control tokens have
     /// none; bytes that are not UTF-8, and ids beyond the vocabulary, become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let mut stream = TextStream::from_start(self);
+        let mut stream = self.stream_from_start();
         let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
         text.push_str(&stream.finish());
         text
+    }
+
+    /// Decodes tokens one by one that continue a text: a leading space is part of it.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream::new(self, false)
+    }
+
+    /// Decodes tokens one by one that begin a text: the space which SentencePiece puts before a
+    /// text is left out.
+    pub fn stream_from_start(&self) -> TextStream<'_> {
+        TextStream::new(self, true)
     }
 
     /// How many tokens there are.

@@ -3,7 +3,7 @@
 
 use super::dequantize_super;
 use super::iq4_nl::VALUES;
-use crate::fit::{self, Stretches, Table};
+use crate::fit::{self, Stretches, SubScales};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -34,20 +34,18 @@ impl Format for Iq4Xs {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_symmetric::<32>(
+        let fit = fit::super_block::<Self>(
             weights,
-            Table(&VALUES),
-            -32,
+            SubScales { lowest: -32, highest: 31, highest_minimum: 0, n_minimums: 1 },
             Stretches { from: 0.8, to: 1.25, n: 16 },
-            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
         );
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        for (i, sub_scale) in fit.sub_scales[..8].iter().enumerate() {
-            let stored = (sub_scale + 32) as u8;
-            block.sub_scales_low[i / 2] |= (stored & 15) << (i % 2 * 4);
-            block.sub_scales_high[i / 4] |= stored >> 4 << (i % 4 * 2);
-        }
+        let (sub_scales_high, sub_scales_low) = pack_sub_scales(&fit.sub_scales);
+        let mut block = Block {
+            scale: fit.scale.to_le_bytes(),
+            sub_scales_high,
+            sub_scales_low,
+            codes: [0; 128],
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }
@@ -64,13 +62,29 @@ impl Super for Iq4Xs {
         SuperScales {
             scale: f16::from_le_bytes(block.scale),
             minimum: f16::ZERO,
-            sub_scales: std::array::from_fn(|i| {
-                let sub = i / 2;
-                let low = block.sub_scales_low[sub / 2] >> (sub % 2 * 4) & 15;
-                let high = block.sub_scales_high[sub / 4] >> (sub % 4 * 2) & 3;
-                (high << 4 | low) as i8 - 32
-            }),
+            sub_scales: unpack_sub_scales(block.sub_scales_high, block.sub_scales_low),
             sub_minimums: [0; 16],
         }
     }
+}
+
+/// Sixteen sub-scales, one per 16 weights, of the eight.
+fn unpack_sub_scales(highs: [u8; 2], lows: [u8; 4]) -> [i8; 16] {
+    std::array::from_fn(|i| {
+        let sub_idx = i / 2;
+        let low = lows[sub_idx / 2] >> (sub_idx % 2 * 4) & 15;
+        let high = highs[sub_idx / 4] >> (sub_idx % 4 * 2) & 3;
+        (high << 4 | low) as i8 - 32
+    })
+}
+
+/// The bytes of the first eight sub-scales.
+fn pack_sub_scales(sub_scales: &[i8; 16]) -> ([u8; 2], [u8; 4]) {
+    let (mut highs, mut lows) = ([0; 2], [0; 4]);
+    for (sub_idx, sub_scale) in sub_scales[..8].iter().enumerate() {
+        let stored = (sub_scale + 32) as u8;
+        highs[sub_idx / 4] |= stored >> 4 << (sub_idx % 4 * 2);
+        lows[sub_idx / 2] |= (stored & 15) << (sub_idx % 2 * 4);
+    }
+    (highs, lows)
 }

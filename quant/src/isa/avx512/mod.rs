@@ -1,20 +1,68 @@
-//! Placeholder.
+//! AVX-512 (F, BW, VL and DQ), with the integer dot products of VNNI where the CPU has them.
+//!
+//! Everything is built on one picture: a 512-bit register is four lanes of sixteen bytes, and each
+//! lane holds sixteen weights of another block ([`codes`]). The four blocks follow each other in a
+//! row, or belong to four rows, as the kernel likes. One token ([`flat`], [`superblock`]) takes
+//! four rows at a time straight from the packed weights; several tokens unpack a tile of rows once
+//! and multiply it with all of them.
 
-pub use super::scalar::{
-    add_scaled, dot, exp_sum, multiply_float, quantize_block, rms_norm, scores, silu_mul,
-    weighted_sum, widen,
-};
+mod codes;
+mod dot;
+mod flat;
+mod flat_tile;
+mod lanes;
+mod super_tile;
+mod superblock;
+mod tile;
+
 use crate::format::{Flat, Super};
 use crate::registry::Product;
+use dot::{Plain, Vnni};
+use lanes::Avx512Lanes;
+use std::arch::is_x86_feature_detected as has;
 
+crate::isa::stamp_vector_functions!(
+    Avx512Lanes,
+    [#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]]
+);
+
+/// Whether this CPU can run this module's functions.
 pub fn is_available() -> bool {
-    false
+    has!("avx512f")
+        && has!("avx512bw")
+        && has!("avx512vl")
+        && has!("avx512dq")
+        && has!("avx2")
+        && has!("fma")
+        && has!("f16c")
 }
 
-pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    super::scalar::multiply_flat(product)
+/// Stamps a family's kernel with and without VNNI, and the function that chooses.
+macro_rules! stamp_product {
+    ($multiply:ident, $with_vnni:ident, $plain:ident, $family:ident, $module:ident) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        pub fn $multiply<F: $family>(product: Product<'_, F>) {
+            if has!("avx512vnni") {
+                // SAFETY: the CPU has VNNI, and the rest is this function's own.
+                unsafe { $with_vnni(product) }
+            } else {
+                $plain(product)
+            }
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,avx512vnni")]
+        fn $with_vnni<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernel needs.
+            unsafe { $module::multiply::<F, Vnni>(product) }
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        fn $plain<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernel needs.
+            unsafe { $module::multiply::<F, Plain>(product) }
+        }
+    };
 }
 
-pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    super::scalar::multiply_super(product)
-}
+stamp_product!(multiply_flat, multiply_flat_vnni, multiply_flat_plain, Flat, flat);
+stamp_product!(multiply_super, multiply_super_vnni, multiply_super_plain, Super, superblock);

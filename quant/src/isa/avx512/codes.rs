@@ -1,0 +1,186 @@
+//! From packed blocks to registers: sixteen codes of each of four blocks at once, whatever the
+//! format, and the headers of sixteen flat blocks.
+//!
+//! Every function here is inlined into a kernel, where the layout is a constant: its loops and
+//! branches are gone by then.
+
+use crate::layout::{Codes, Layout};
+use std::arch::x86_64::*;
+
+/// Codes of one block in a lane.
+pub const PIECE_LEN: usize = 16;
+
+/// The addresses of four blocks, one per lane.
+pub type Blocks = [*const u8; 4];
+
+/// Runs a block of code once per number, each time with the number as a constant.
+macro_rules! unroll {
+    ($index:ident in [$($n:literal)*] $body:block) => {
+        $({
+            const $index: usize = $n;
+            $body
+        })*
+    };
+}
+pub(super) use unroll;
+
+/// The largest unsigned byte that [`piece`] makes.
+pub const fn max_unsigned(layout: &Layout) -> i32 {
+    match layout.codes {
+        Codes::Offset(_) => {
+            let (mut bits, mut i) = (0, 0);
+            while i < layout.planes.len() {
+                bits += layout.planes[i].bits;
+                i += 1;
+            }
+            (1 << bits) - 1
+        }
+        Codes::Signed | Codes::Table(_) => 255,
+    }
+}
+
+/// Sixteen bytes at `offset` of each block.
+///
+/// # Safety
+/// The blocks must be readable that far.
+#[inline(always)]
+pub unsafe fn load_lanes(blocks: Blocks, offset: usize) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let lane = |i: usize| _mm_loadu_si128(blocks[i].add(offset).cast());
+        let lanes = _mm512_castsi128_si512(lane(0));
+        let lanes = _mm512_inserti32x4::<1>(lanes, lane(1));
+        let lanes = _mm512_inserti32x4::<2>(lanes, lane(2));
+        _mm512_inserti32x4::<3>(lanes, lane(3))
+    }
+}
+
+/// The unsigned bytes ([`Layout::unpack`]) of weights `16 * piece..16 * (piece + 1)` of each block.
+///
+/// # Safety
+/// The addresses must be those of blocks of this layout, with at least 16 bytes from each plane's
+/// offset on.
+#[inline(always)]
+pub unsafe fn piece(layout: &Layout, blocks: Blocks, piece: usize) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut codes = _mm512_setzero_si512();
+        let mut low_bits = 0;
+        for plane in layout.planes {
+            let bits = if plane.run < PIECE_LEN {
+                single_bits(load_lanes(blocks, plane.offset), piece, low_bits)
+            } else {
+                let first = piece * PIECE_LEN;
+                let (run_idx, in_run) =
+                    (first * plane.bits / (8 * plane.run), first % (8 / plane.bits * plane.run));
+                let (group, byte) = (in_run / plane.run, in_run % plane.run);
+                let raw = load_lanes(blocks, plane.offset + run_idx * plane.run + byte);
+                let mask = (0xff >> (8 - plane.bits)) << low_bits;
+                let shifted = shift_right(raw, (group * plane.bits) as i32 - low_bits as i32);
+                _mm512_and_si512(shifted, _mm512_set1_epi8(mask as u8 as i8))
+            };
+            codes = _mm512_or_si512(codes, bits);
+            low_bits += plane.bits;
+        }
+        match layout.codes {
+            Codes::Offset(_) => codes,
+            Codes::Signed => _mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
+            Codes::Table(table) => {
+                let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+                let unsigned = _mm512_xor_si512(table, _mm512_set1_epi8(-128));
+                _mm512_shuffle_epi8(unsigned, codes)
+            }
+        }
+    }
+}
+
+/// For planes of one bit per weight in order: spreads bits `16 * piece..` of each lane over bytes.
+#[inline(always)]
+unsafe fn single_bits(lanes: __m512i, piece: usize, low_bits: usize) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let (first, second) = (2 * piece as i64, 2 * piece as i64 + 1);
+        let (first, second) = (first * 0x0101_0101_0101_0101, second * 0x0101_0101_0101_0101);
+        let bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(second, first));
+        let bits = _mm512_set1_epi64(0x8040_2010_0804_0201u64 as i64);
+        let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(lanes, bytes), bits);
+        _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
+    }
+}
+
+/// Shifts 16-bit elements right, or left where `count` is negative.
+#[inline(always)]
+unsafe fn shift_right(lanes: __m512i, count: i32) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        match count {
+            0 => lanes,
+            1.. => _mm512_srl_epi16(lanes, _mm_cvtsi32_si128(count)),
+            _ => _mm512_sll_epi16(lanes, _mm_cvtsi32_si128(-count)),
+        }
+    }
+}
+
+/// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
+/// of register `i`.
+#[inline(always)]
+pub unsafe fn transpose(rows: [__m512i; 4]) -> [__m512i; 4] {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
+        let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
+        let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
+        let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
+        [
+            _mm512_unpacklo_epi64(low01, low23),
+            _mm512_unpackhi_epi64(low01, low23),
+            _mm512_unpacklo_epi64(high01, high23),
+            _mm512_unpackhi_epi64(high01, high23),
+        ]
+    }
+}
+
+/// Within each lane, element `i` of the result is the sum of register `i`'s four.
+#[inline(always)]
+pub unsafe fn sum_quads(rows: [__m512i; 4]) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let pairs = |a: __m512i, b: __m512i| {
+            _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
+        };
+        let (pairs01, pairs23) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
+        let low = _mm512_unpacklo_epi64(pairs01, pairs23);
+        _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
+    }
+}
+
+/// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.
+///
+/// # Safety
+/// The addresses must be readable.
+#[inline(always)]
+pub unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let element = |lane, i| block(lane, i).cast::<i32>().read_unaligned();
+        let lane = |n| _mm_set_epi32(element(n, 3), element(n, 2), element(n, 1), element(n, 0));
+        let lanes = _mm512_castsi128_si512(lane(0));
+        let lanes = _mm512_inserti32x4::<1>(lanes, lane(1));
+        let lanes = _mm512_inserti32x4::<2>(lanes, lane(2));
+        _mm512_inserti32x4::<3>(lanes, lane(3))
+    }
+}
+
+/// The low half of each 32-bit element, an f16, as f32.
+#[inline(always)]
+pub unsafe fn low_f16(elements: __m512i) -> __m512 {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(elements)) }
+}
+
+/// The high half.
+#[inline(always)]
+pub unsafe fn high_f16(elements: __m512i) -> __m512 {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { low_f16(_mm512_srli_epi32::<16>(elements)) }
+}
