@@ -59,8 +59,9 @@ impl<F: Super> Tile<F> for SuperTile<F> {
             }
             let headers: [_; HALF_ROWS] =
                 std::array::from_fn(|row| F::scales(&*address(row).cast::<F::Block>()));
-            self.scales[block][half] = _mm512_loadu_ps(headers.map(|h| h.scale).as_ptr());
-            self.minimums[block][half] = _mm512_loadu_ps(headers.map(|h| h.minimum).as_ptr());
+            self.scales[block][half] = _mm512_loadu_ps(headers.map(|h| h.scale.to_f32()).as_ptr());
+            self.minimums[block][half] =
+                _mm512_loadu_ps(headers.map(|h| h.minimum.to_f32()).as_ptr());
             let in_lanes = |start: &dyn Fn(usize) -> *const u8| {
                 let rows = |i| std::array::from_fn(|lane| start(4 * lane + i));
                 transpose(std::array::from_fn(|i| load_lanes(rows(i), 0)))

@@ -102,7 +102,7 @@ unsafe fn add_block<F: Super, D: IntegerDot>(
             dots = _mm512_sub_epi32(dots, offsets);
         }
         let x_scale = _mm_set1_ps(x.scale);
-        let scales = _mm_mul_ps(_mm_loadu_ps(headers.map(|h| h.scale).as_ptr()), x_scale);
+        let scales = _mm_mul_ps(_mm_loadu_ps(headers.map(|h| h.scale.to_f32()).as_ptr()), x_scale);
         let acc = _mm_fmadd_ps(scales, _mm_cvtepi32_ps(sum_lanes(dots)), acc);
         if !F::HAS_MINIMUM {
             return acc;
@@ -112,7 +112,8 @@ unsafe fn add_block<F: Super, D: IntegerDot>(
         let zero = _mm512_setzero_si512();
         let sums = D::dot2(zero, _mm512_unpacklo_epi8(minimums, zero), x_low);
         let sums = D::dot2(sums, _mm512_unpackhi_epi8(minimums, zero), x_high);
-        let scales = _mm_mul_ps(_mm_loadu_ps(headers.map(|h| h.minimum).as_ptr()), x_scale);
+        let scales =
+            _mm_mul_ps(_mm_loadu_ps(headers.map(|h| h.minimum.to_f32()).as_ptr()), x_scale);
         _mm_fnmadd_ps(scales, _mm_cvtepi32_ps(sum_lanes(sums)), acc)
     }
 }
