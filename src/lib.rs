@@ -8,7 +8,8 @@
 //! 4. [`engine`]: sequences and their prompts become steps of the model;
 //! 5. [`sampler`]: logits become the next token;
 //! 6. [`eval`]: logits become perplexity;
-//! 7. [`cli`]: all of it behind one command line.
+//! 7. [`inspect`]: what a file holds, and whether it will run here;
+//! 8. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
@@ -17,6 +18,7 @@ pub mod compute;
 pub mod engine;
 pub mod eval;
 pub mod gguf;
+pub mod inspect;
 pub mod model;
 pub mod sampler;
 pub mod tokenizer;

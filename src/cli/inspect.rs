@@ -1,13 +1,70 @@
 //! `gatefold inspect`.
 
-use anyhow::Result;
+use super::model_path;
+use crate::gguf::Gguf;
+use crate::inspect::{Check, Machine, Report, check};
+use anyhow::{Result, bail};
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 /// Arguments of `gatefold inspect`.
 #[derive(Args)]
-pub struct InspectArgs {}
+pub struct InspectArgs {
+    /// The GGUF file, or any part of a split one
+    #[arg(short, long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// The same, without -m
+    #[arg(value_name = "FILE", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    /// List every tensor
+    #[arg(long)]
+    tensors: bool,
+    /// Read every weight, and fail if one is NaN or infinite or the model cannot run
+    #[arg(long)]
+    check: bool,
+    /// Print one JSON object, metadata included
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs it.
-pub fn run(_args: InspectArgs) -> Result<()> {
-    Ok(())
+pub fn run(args: InspectArgs) -> Result<()> {
+    let gguf = Gguf::open(&model_path(args.model.or(args.file))?)?;
+    let mut report = Report::new(&gguf, Machine::this())?;
+    if args.tensors {
+        report = report.with_tensors(&gguf);
+    }
+    if args.check {
+        report.check = Some(check_with_progress(&gguf, report.memory.weights_bytes));
+    }
+    let mut stdout = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut stdout, &report).map_err(io::Error::from)?;
+        writeln!(stdout)?;
+    } else {
+        write!(stdout, "{report}")?;
+    }
+    match report.check {
+        Some(check) if !check.faults.is_empty() => bail!(
+            "{}: {} tensors have NaN or infinite weights; download or quantize the model again",
+            gguf.path().display(),
+            check.faults.len()
+        ),
+        Some(_) if !report.verdict.runs => bail!("{}", report.verdict.notes.join("; ")),
+        _ => Ok(()),
+    }
+}
+
+/// Models smaller than this are read before a bar is worth looking at.
+const LONG_BYTES: u64 = 1 << 30;
+
+fn check_with_progress(gguf: &Gguf, n_bytes: u64) -> Check {
+    let bar = if n_bytes < LONG_BYTES { ProgressBar::hidden() } else { ProgressBar::new(n_bytes) };
+    let template = "checking {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+    let check = check(gguf, |n_bytes| bar.inc(n_bytes));
+    bar.finish_and_clear();
+    check
 }

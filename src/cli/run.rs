@@ -5,7 +5,7 @@ use super::model_args::{LoadedModel, ModelArgs, cache_format};
 use super::text_args::TextArgs;
 use crate::engine::{Generated, Generation, Sequence, Speed};
 use crate::sampler::{Sampler, Sampling};
-use crate::tokenizer::{ChatTemplate, Message, Specials};
+use crate::tokenizer::{ChatTemplate, Specials};
 use anyhow::{Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;

@@ -1,5 +1,6 @@
 //! Values of metadata, with the types that they have in a file.
 
+use serde::Serialize;
 use std::fmt;
 
 /// Everything that follows from the list of types: `Name = number in a file, Rust type, its name in messages, bytes`.
@@ -11,12 +12,14 @@ macro_rules! kinds {
         pub enum Kind { $($name = $number,)* }
 
         /// A value, with its type in a file.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
         #[expect(missing_docs, reason = "the names are the types")]
         pub enum Value { $($name($type),)* Array(Array) }
 
         /// An array, with the type of its elements in a file.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
         #[expect(missing_docs, reason = "the names are the types")]
         pub enum Array { $($name(Vec<$type>),)* }
 

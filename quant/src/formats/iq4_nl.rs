@@ -4,7 +4,7 @@
 //! widely in the tails.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches, Table};
+use crate::fit::{self, Stretches};
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -35,9 +35,8 @@ impl Format for Iq4Nl {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat(weights, Table(&VALUES), Stretches { from: 0.8, to: 1.25, n: 24 });
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
+        let fit = fit::flat::<Self>(weights, Stretches { from: 0.8, to: 1.25, n: 32 });
+        let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 16] };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }

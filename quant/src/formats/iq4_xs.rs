@@ -3,7 +3,7 @@
 
 use super::dequantize_super;
 use super::iq4_nl::VALUES;
-use crate::fit::{self, Stretches, Table};
+use crate::fit::{self, Stretches, SubScales};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -34,20 +34,18 @@ impl Format for Iq4Xs {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_symmetric::<32>(
+        let fit = fit::super_block::<Self>(
             weights,
-            Table(&VALUES),
-            -32,
+            SubScales { lowest: -32, highest: 31, highest_minimum: 0, n_minimums: 1 },
             Stretches { from: 0.8, to: 1.25, n: 16 },
-            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
         );
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        for (i, sub_scale) in fit.sub_scales[..8].iter().enumerate() {
-            let stored = (sub_scale + 32) as u8;
-            block.sub_scales_low[i / 2] |= (stored & 15) << (i % 2 * 4);
-            block.sub_scales_high[i / 4] |= stored >> 4 << (i % 4 * 2);
-        }
+        let (sub_scales_high, sub_scales_low) = pack_sub_scales(&fit.sub_scales);
+        let mut block = Block {
+            scale: fit.scale.to_le_bytes(),
+            sub_scales_high,
+            sub_scales_low,
+            codes: [0; 128],
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }
@@ -61,28 +59,41 @@ impl Super for Iq4Xs {
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
-        let sub_scales = unpack(block.sub_scales_low, block.sub_scales_high);
         SuperScales {
             scale: f16::from_le_bytes(block.scale),
             minimum: f16::ZERO,
-            sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
+            sub_scales: unpack_sub_scales(block.sub_scales_high, block.sub_scales_low),
             sub_minimums: [0; 16],
         }
     }
 }
 
-/// The eight sub-scales, all at once, since every kernel needs them: the bits spread over the bytes
-/// of a word, then 32 taken from each byte, with its top bit set meanwhile so that none borrows.
+/// Sixteen sub-scales, one per 16 weights, of the eight.
+///
+/// All at once, since every kernel needs them: their bits are spread over the bytes of a word, then
+/// 32 is taken from each byte, with its top bit set meanwhile so that none borrows.
 #[inline(always)]
-fn unpack(low: [u8; 4], high: [u8; 2]) -> [u8; 8] {
-    let mut low = u64::from(u32::from_le_bytes(low));
+fn unpack_sub_scales(highs: [u8; 2], lows: [u8; 4]) -> [i8; 16] {
+    let mut low = u64::from(u32::from_le_bytes(lows));
     low = (low | low << 16) & 0x0000_ffff_0000_ffff;
     low = (low | low << 8) & 0x00ff_00ff_00ff_00ff;
     low = (low | low << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let mut high = u64::from(u16::from_le_bytes(high));
+    let mut high = u64::from(u16::from_le_bytes(highs));
     high = (high | high << 24) & 0x0000_00ff_0000_00ff;
     high = (high | high << 12) & 0x000f_000f_000f_000f;
     high = (high | high << 6) & 0x0303_0303_0303_0303;
     let stored = low | high << 4 | 0x8080_8080_8080_8080;
-    ((stored - 0x2020_2020_2020_2020) ^ 0x8080_8080_8080_8080).to_le_bytes()
+    let subs = ((stored - 0x2020_2020_2020_2020) ^ 0x8080_8080_8080_8080).to_le_bytes();
+    std::array::from_fn(|i| subs[i / 2] as i8)
+}
+
+/// The bytes of the first eight sub-scales.
+fn pack_sub_scales(sub_scales: &[i8; 16]) -> ([u8; 2], [u8; 4]) {
+    let (mut highs, mut lows) = ([0; 2], [0; 4]);
+    for (sub_idx, sub_scale) in sub_scales[..8].iter().enumerate() {
+        let stored = (sub_scale + 32) as u8;
+        highs[sub_idx / 4] |= stored >> 4 << (sub_idx % 4 * 2);
+        lows[sub_idx / 2] |= (stored & 15) << (sub_idx % 2 * 4);
+    }
+    (highs, lows)
 }

@@ -18,8 +18,9 @@ pub fn unpack(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     (scales.to_le_bytes(), minimums.to_le_bytes())
 }
 
-/// The inverse of [`unpack`], for the first eight of each.
-pub fn pack(scales: &[u8], minimums: &[u8]) -> [u8; 12] {
+/// The inverse of [`unpack`], for the first eight of each, which are below 64.
+pub fn pack(scales: &[i8; 16], minimums: &[u8; 16]) -> [u8; 12] {
+    let scales = scales.map(|scale| scale as u8);
     let mut packed = [0; 12];
     for i in 0..4 {
         packed[i] = scales[i] | scales[i + 4] >> 4 << 6;

@@ -2,7 +2,7 @@
 //! 4-bit minimum.
 
 use super::dequantize_super;
-use crate::fit::{self, Stretches};
+use crate::fit::{self, Stretches, SubScales};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -33,18 +33,17 @@ impl Format for Q2K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_with_minimums::<16>(
+        let fit = fit::super_block::<Self>(
             weights,
-            3.0,
-            15,
-            Stretches { from: 0.7, to: 1.5, n: 8 },
-            fit::Tune { window: 2, rounds: 3, spans: &[1.0] },
+            SubScales { lowest: 0, highest: 15, highest_minimum: 15, n_minimums: 6 },
+            Stretches { from: 0.8, to: 1.6, n: 16 },
         );
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        block.minimum = fit.minimum.to_le_bytes();
-        block.sub_scales =
-            std::array::from_fn(|i| fit.sub_scales[i] as u8 | fit.sub_minimums[i] << 4);
+        let mut block = Block {
+            sub_scales: std::array::from_fn(|i| fit.sub_scales[i] as u8 | fit.sub_minimums[i] << 4),
+            codes: [0; 64],
+            scale: fit.scale.to_le_bytes(),
+            minimum: fit.minimum.to_le_bytes(),
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }

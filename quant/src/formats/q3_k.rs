@@ -1,7 +1,7 @@
 //! Q3_K: 256 weights in 110 bytes, 3.4375 bits each: 16 sub-blocks of 16 with a signed 6-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{self, Integers, Stretches};
+use crate::fit::{self, Stretches, SubScales};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -11,9 +11,6 @@ pub struct Q3K;
 
 /// 110 bytes: the third bits of the codes (bit `i` of byte `j` belongs to weight `32 * i + j`), the
 /// low two bits as in Q2_K, the packed sub-scales, the scale.
-///
-/// Sub-scale `i` is stored plus 32: its low four bits in half `i / 8` of byte `i % 8`, its high two
-/// in pair `i / 4` of byte `8 + i % 4`.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {
@@ -35,20 +32,17 @@ impl Format for Q3K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_symmetric::<16>(
+        let fit = fit::super_block::<Self>(
             weights,
-            Integers(-4.0, 3.0),
-            -32,
-            Stretches { from: 0.7, to: 1.4, n: 16 },
-            fit::Tune { window: 4, rounds: 2, spans: &[1.0] },
+            SubScales { lowest: -32, highest: 31, highest_minimum: 0, n_minimums: 1 },
+            Stretches { from: 0.7, to: 1.6, n: 16 },
         );
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        for (i, sub_scale) in fit.sub_scales.iter().enumerate() {
-            let stored = (sub_scale + 32) as u8;
-            block.sub_scales[i % 8] |= (stored & 15) << (i / 8 * 4);
-            block.sub_scales[8 + i % 4] |= stored >> 4 << (i / 4 * 2);
-        }
+        let mut block = Block {
+            high_bits: [0; 32],
+            codes: [0; 64],
+            sub_scales: pack_sub_scales(&fit.sub_scales),
+            scale: fit.scale.to_le_bytes(),
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }
@@ -64,16 +58,31 @@ impl Super for Q3K {
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
-        let packed = &block.sub_scales;
         SuperScales {
             scale: f16::from_le_bytes(block.scale),
             minimum: f16::ZERO,
-            sub_scales: std::array::from_fn(|i| {
-                let low = packed[i % 8] >> (i / 8 * 4) & 15;
-                let high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
-                (high << 4 | low) as i8 - 32
-            }),
+            sub_scales: unpack_sub_scales(&block.sub_scales),
             sub_minimums: [0; 16],
         }
     }
+}
+
+/// Sub-scale `i` is stored plus 32: its low four bits in half `i / 8` of byte `i % 8`, its high two
+/// in pair `i / 4` of byte `8 + i % 4`.
+fn unpack_sub_scales(packed: &[u8; 12]) -> [i8; 16] {
+    std::array::from_fn(|i| {
+        let low = packed[i % 8] >> (i / 8 * 4) & 15;
+        let high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
+        (high << 4 | low) as i8 - 32
+    })
+}
+
+fn pack_sub_scales(sub_scales: &[i8; 16]) -> [u8; 12] {
+    let mut packed = [0; 12];
+    for (i, sub_scale) in sub_scales.iter().enumerate() {
+        let stored = (sub_scale + 32) as u8;
+        packed[i % 8] |= (stored & 15) << (i / 8 * 4);
+        packed[8 + i % 4] |= stored >> 4 << (i / 4 * 2);
+    }
+    packed
 }

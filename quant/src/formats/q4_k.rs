@@ -1,9 +1,8 @@
 //! Q4_K: 256 weights in 144 bytes, 4.5 bits each: 8 sub-blocks of 32 with a 6-bit scale and a
 //! 6-bit minimum.
 
-use super::dequantize_super;
-use super::packed_scales;
-use crate::fit::{self, Stretches};
+use super::{dequantize_super, packed_scales};
+use crate::fit::{self, Stretches, SubScales};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -34,17 +33,17 @@ impl Format for Q4K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_with_minimums::<32>(
+        let fit = fit::super_block::<Self>(
             weights,
-            15.0,
-            63,
-            Stretches { from: 0.8, to: 1.2, n: 8 },
-            fit::Tune { window: 3, rounds: 2, spans: &[1.0] },
+            SubScales { lowest: 0, highest: 63, highest_minimum: 63, n_minimums: 6 },
+            Stretches { from: 0.9, to: 1.3, n: 16 },
         );
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        block.minimum = fit.minimum.to_le_bytes();
-        block.sub_scales = packed_scales::pack(&fit.sub_scales.map(|s| s as u8), &fit.sub_minimums);
+        let mut block = Block {
+            scale: fit.scale.to_le_bytes(),
+            minimum: fit.minimum.to_le_bytes(),
+            sub_scales: packed_scales::pack(&fit.sub_scales, &fit.sub_minimums),
+            codes: [0; 128],
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }

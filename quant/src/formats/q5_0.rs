@@ -1,7 +1,7 @@
 //! Q5_0: 32 weights in 22 bytes, 5.5 bits each: a scale and symmetric 5-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Integers, Stretches};
+use crate::fit::{self, Stretches};
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -29,10 +29,8 @@ impl Format for Q5_0 {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit =
-            fit::flat(weights, Integers(-16.0, 15.0), Stretches { from: 0.8, to: 1.2, n: 24 });
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
+        let fit = fit::flat::<Self>(weights, Stretches { from: 0.85, to: 1.15, n: 32 });
+        let mut block = Block { scale: fit.scale.to_le_bytes(), high_bits: [0; 4], codes: [0; 16] };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }

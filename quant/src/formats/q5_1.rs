@@ -30,10 +30,13 @@ impl Format for Q5_1 {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat_with_minimum(weights, 31.0, Stretches { from: 0.8, to: 1.2, n: 16 });
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        block.minimum = fit.minimum.to_le_bytes();
+        let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.2, n: 16 });
+        let mut block = Block {
+            scale: fit.scale.to_le_bytes(),
+            minimum: fit.minimum.to_le_bytes(),
+            high_bits: [0; 4],
+            codes: [0; 16],
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }

@@ -1,7 +1,7 @@
 //! Q6_K: 256 weights in 210 bytes, 6.5625 bits each: 16 sub-blocks of 16 with a signed 8-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{self, Integers, Stretches};
+use crate::fit::{self, Stretches, SubScales};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -32,16 +32,17 @@ impl Format for Q6K {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_symmetric::<16>(
+        let fit = fit::super_block::<Self>(
             weights,
-            Integers(-32.0, 31.0),
-            -128,
+            SubScales { lowest: -128, highest: 127, highest_minimum: 0, n_minimums: 1 },
             Stretches { from: 0.85, to: 1.1, n: 16 },
-            fit::Tune { window: 6, rounds: 2, spans: &[1.0] },
         );
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        block.sub_scales = fit.sub_scales;
+        let mut block = Block {
+            codes: [0; 128],
+            high_bits: [0; 64],
+            sub_scales: fit.sub_scales,
+            scale: fit.scale.to_le_bytes(),
+        };
         Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }

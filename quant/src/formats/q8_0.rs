@@ -1,7 +1,7 @@
 //! Q8_0: 32 weights in 34 bytes, 8.5 bits each: a scale and signed bytes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Integers, Stretches};
+use crate::fit::{self, Stretches};
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -28,14 +28,9 @@ impl Format for Q8_0 {
     }
 
     fn quantize(weights: &[f32]) -> Block {
-        let fit =
-            fit::flat(weights, Integers(-127.0, 127.0), Stretches { from: 0.92, to: 1.0, n: 16 });
-        let mut block: Block = bytemuck::Zeroable::zeroed();
-        block.scale = fit.scale.to_le_bytes();
-        Self::LAYOUT.pack(
-            &fit.codes.map(|code| code.wrapping_sub(127)),
-            bytemuck::bytes_of_mut(&mut block),
-        );
+        let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.0, n: 16 });
+        let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 32] };
+        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
         block
     }
 }

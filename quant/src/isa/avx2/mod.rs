@@ -53,8 +53,6 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     match *product.tokens {
         [a] => rows::multiply_super(product, [a]),
         [a, b] => rows::multiply_super(product, [a, b]),
-        [a, b, c] => rows::multiply_super(product, [a, b, c]),
-        [a, b, c, d] => rows::multiply_super(product, [a, b, c, d]),
         _ => tiles::multiply_super(product),
     }
 }

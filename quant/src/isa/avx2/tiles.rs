@@ -54,18 +54,20 @@ macro_rules! tile_product {
                     let end = n_blocks.min(first_block + $tile::capacity::<F>());
                     let rows = tile_rows(product.weights, n_blocks, first_row, first_block..end);
                     tile.unpack::<F>(rows, first_block);
+                    let mut ahead = Ahead::new(product.weights, n_blocks, first_row, first_block..end);
                     let mut out = first_row;
                     for tokens in product.tokens.chunks(N_TOKENS) {
                         let out_rows = &mut product.out[out..];
                         let out_rows = OutRows { out: out_rows, stride: n_rows, n_lanes };
                         match *tokens {
-                            [a, b, c, d] => tile.multiply::<F, 4>(product.x, [a, b, c, d], out_rows),
-                            [a, b, c] => tile.multiply::<F, 3>(product.x, [a, b, c], out_rows),
-                            [a, b] => tile.multiply::<F, 2>(product.x, [a, b], out_rows),
-                            [a] => tile.multiply::<F, 1>(product.x, [a], out_rows),
+                            [a, b, c, d] => tile.multiply::<F, 4>(product.x, [a, b, c, d], &ahead, out_rows),
+                            [a, b, c] => tile.multiply::<F, 3>(product.x, [a, b, c], &ahead, out_rows),
+                            [a, b] => tile.multiply::<F, 2>(product.x, [a, b], &ahead, out_rows),
+                            [a] => tile.multiply::<F, 1>(product.x, [a], &ahead, out_rows),
                             _ => unreachable!("chunks of up to four"),
                         }
                         out += tokens.len() * n_rows;
+                        ahead = Ahead::NOTHING;
                     }
                 }
             }
@@ -90,6 +92,40 @@ fn tile_rows<B>(
 #[inline(always)]
 fn column<'a, T, const N: usize>(rows: &[&'a [T]; N], idx: usize) -> [&'a T; N] {
     std::array::from_fn(|r| &rows[r][idx])
+}
+
+/// The weights of the next tile, to be fetched a few lines at a time while this one multiplies: all
+/// at once they would hold up its loads.
+struct Ahead {
+    start: *const i8,
+    row_bytes: usize,
+    lines_per_block: usize,
+}
+
+impl Ahead {
+    const NOTHING: Ahead = Ahead { start: std::ptr::null(), row_bytes: 0, lines_per_block: 0 };
+
+    /// What follows the tile of `blocks` of eight rows: as many blocks further right, or the start
+    /// of the next eight rows.
+    fn new<B>(weights: &[B], n_blocks: usize, first_row: usize, blocks: Range<usize>) -> Ahead {
+        let (row, block) =
+            if blocks.end < n_blocks { (first_row, blocks.end) } else { (first_row + N_ROWS, 0) };
+        Ahead {
+            start: weights.as_ptr().wrapping_add(row * n_blocks + block).cast(),
+            row_bytes: n_blocks * size_of::<B>(),
+            lines_per_block: (size_of::<B>() * N_ROWS).div_ceil(64),
+        }
+    }
+
+    /// Fetches the share of the tile's block `block_idx`.
+    #[inline(always)]
+    fn fetch(&self, block_idx: usize) {
+        for line in block_idx * self.lines_per_block..(block_idx + 1) * self.lines_per_block {
+            let at = line % N_ROWS * self.row_bytes + line / N_ROWS * 64;
+            // SAFETY: a prefetch may name any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start.wrapping_add(at)) };
+        }
+    }
 }
 
 /// A tile's columns of the rows of output that belong to up to four tokens.

@@ -59,24 +59,25 @@ impl FlatTile {
         &self,
         x: &Activations,
         tokens: [u32; N],
+        ahead: &Ahead,
         mut out: OutRows<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
         let blocks = self.first_block..self.first_block + self.n_blocks;
-        let x = FlatActivations::new(x, tokens, blocks);
+        let x = FlatActivations::new::<F>(x, tokens, blocks);
         let per_block = registers_per_32(&F::LAYOUT);
         for block_idx in 0..self.n_blocks {
+            ahead.fetch(block_idx);
             let registers = &self.codes[block_idx * per_block..][..per_block];
             let dots = dot::<F, N>(registers, column(&x.codes, block_idx));
             for t in 0..N {
-                let x_sum = i32::from(x.sums[t][block_idx]);
-                let offset = _mm256_set1_epi32(x_sum * F::LAYOUT.offset());
+                let offset = _mm256_set1_epi32(x.offsets[t][block_idx]);
                 let dot = _mm256_cvtepi32_ps(_mm256_sub_epi32(dots[t], offset));
-                let x_scale = x.scales[t][block_idx];
-                let factor = _mm256_mul_ps(self.scales[block_idx], _mm256_set1_ps(x_scale));
+                let x_scale = _mm256_set1_ps(x.scales[t][block_idx]);
+                let factor = _mm256_mul_ps(self.scales[block_idx], x_scale);
                 sums[t] = _mm256_fmadd_ps(factor, dot, sums[t]);
                 if F::HAS_MINIMUM {
-                    let x_sum = _mm256_set1_ps(x_scale * x_sum as f32);
+                    let x_sum = _mm256_set1_ps(x.scaled_sums[t][block_idx]);
                     sums[t] = _mm256_fmadd_ps(self.minimums[block_idx], x_sum, sums[t]);
                 }
             }
@@ -89,15 +90,33 @@ impl FlatTile {
 struct FlatActivations<'a, const N: usize> {
     codes: [&'a [[i8; FLAT_LEN]]; N],
     scales: [&'a [f32]; N],
-    sums: [&'a [i16]; N],
+    /// Sums of codes, times the format's offset.
+    offsets: [[i32; N_BLOCKS]; N],
+    /// Sums of codes, times their scale; zero for formats without minimums.
+    scaled_sums: [[f32; N_BLOCKS]; N],
 }
 
 impl<'a, const N: usize> FlatActivations<'a, N> {
-    fn new(x: &'a Activations, tokens: [u32; N], blocks: Range<usize>) -> Self {
+    fn new<F: Flat>(x: &'a Activations, tokens: [u32; N], blocks: Range<usize>) -> Self {
+        let mut offsets = [[0; N_BLOCKS]; N];
+        let mut scaled_sums = [[0.0; N_BLOCKS]; N];
+        for t in 0..N {
+            let sums = &x.sums(tokens[t])[blocks.clone()];
+            for (offset, &sum) in offsets[t].iter_mut().zip(sums) {
+                *offset = i32::from(sum) * F::LAYOUT.offset();
+            }
+            if F::HAS_MINIMUM {
+                let scales = &x.scales(tokens[t])[blocks.clone()];
+                for ((scaled, &sum), &scale) in scaled_sums[t].iter_mut().zip(sums).zip(scales) {
+                    *scaled = scale * f32::from(sum);
+                }
+            }
+        }
         FlatActivations {
             codes: tokens.map(|token| &x.codes(token).as_chunks().0[blocks.clone()]),
             scales: tokens.map(|token| &x.scales(token)[blocks.clone()]),
-            sums: tokens.map(|token| &x.sums(token)[blocks.clone()]),
+            offsets,
+            scaled_sums,
         }
     }
 }

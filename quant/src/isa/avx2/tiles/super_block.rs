@@ -76,6 +76,7 @@ impl SuperTile {
         &self,
         x: &Activations,
         tokens: [u32; N],
+        ahead: &Ahead,
         mut out: OutRows<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
@@ -83,6 +84,7 @@ impl SuperTile {
         let x = SuperActivations::new(x, tokens, blocks);
         let per_block = 8 * registers_per_32(&F::LAYOUT);
         for (block_idx, header) in self.headers[..self.n_blocks].iter().enumerate() {
+            ahead.fetch(block_idx);
             let registers = &self.codes[block_idx * per_block..][..per_block];
             let (x_codes, x_sums) = (column(&x.codes, block_idx), column(&x.sums, block_idx));
             let dots = header.dot::<F, N>(registers, x_codes, x_sums);
