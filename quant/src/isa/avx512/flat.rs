@@ -1,8 +1,6 @@
 //! Products of formats with blocks of 32: one token here, several in [`FlatTile`].
 
-use super::codes::{
-    Blocks, headers, high_f16, low_f16, max_unsigned, piece, prefetch, prefetch_distance, sum_quads,
-};
+use super::codes::{Blocks, headers, high_f16, low_f16, max_unsigned, piece, prefetch, sum_quads};
 use super::dot::IntegerDot;
 use super::flat_tile::FlatTile;
 use super::tile;
@@ -42,7 +40,7 @@ unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>, token: u
     let (sums, last_sums) = product.x.sums(token).as_chunks();
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
     let last = blocks_per_row - 1;
-    let distance = prefetch_distance(blocks_per_row * size_of::<F::Block>());
+    let four_rows = 4 * blocks_per_row * size_of::<F::Block>();
     for (group_idx, out) in product.out.chunks_mut(4).enumerate() {
         let r = |i: usize| (4 * group_idx + i).min(n_rows - 1);
         let rows = [row(r(0)), row(r(1)), row(r(2)), row(r(3))];
@@ -51,14 +49,14 @@ unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>, token: u
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = _mm_setzero_ps();
-            let ahead = rows[0].as_ptr().cast::<u8>().wrapping_add(distance);
             let x = codes.iter().zip(scales).zip(sums);
             for (quad, ((codes, scales), sums)) in x.enumerate() {
                 let rows = [&quads0[quad], &quads1[quad], &quads2[quad], &quads3[quad]];
                 let x = QuadActivations { codes, scales, sums };
                 acc = add_quad::<F, D>(acc, rows, x, 4);
-                let quads_bytes = 4 * size_of::<[F::Block; 4]>();
-                prefetch(ahead.wrapping_add(quad * quads_bytes), quads_bytes);
+                for row in rows {
+                    prefetch(row, four_rows);
+                }
             }
             let n = last_scales.len();
             if n > 0 {
