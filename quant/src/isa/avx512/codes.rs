@@ -14,14 +14,13 @@ pub const PIECE_LEN: usize = 16;
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
 
-/// Asks for the cache lines of a block (or several) that lies `distance` bytes after `block`. It
-/// need not exist.
-///
-/// One token's kernels ask for what lies four rows further, in the four rows that come next: that
-/// is far enough ahead, and four streams get more out of memory than one.
+/// Bytes between what a stream reads and what it asks for.
+const PREFETCH_DISTANCE: usize = 2048;
+
+/// Asks for what a stream of blocks needs some blocks after this one. It need not exist.
 #[inline(always)]
-pub fn prefetch<T>(block: &T, distance: usize) {
-    let start = std::ptr::from_ref(block).cast::<i8>().wrapping_add(distance);
+pub fn prefetch<T>(block: &T) {
+    let start = std::ptr::from_ref(block).cast::<i8>().wrapping_add(PREFETCH_DISTANCE);
     for line in (0..size_of::<T>()).step_by(64) {
         // SAFETY: a prefetch has no effect that could be observed, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };

@@ -34,16 +34,16 @@ struct BlockActivations<'a> {
     sums: &'a [i16; 16],
 }
 
-/// One token: four rows at a time, a row in each lane.
+/// One token: four rows at a time, a row in each lane; the same rows as in `flat`.
 #[inline(always)]
 unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: u32) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let codes = product.x.codes(token).as_chunks().0;
     let (scales, sums) = (product.x.scales(token), product.x.sums(token).as_chunks().0);
-    let four_rows = 4 * blocks_per_row * size_of::<F::Block>();
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
-    for (group_idx, out) in product.out.chunks_mut(4).enumerate() {
-        let r = |i: usize| (4 * group_idx + i).min(n_rows - 1);
+    let quarter = n_rows.div_ceil(4);
+    for i in 0..quarter {
+        let r = |stream: usize| (stream * quarter + i).min(n_rows - 1);
         let rows = [row(r(0)), row(r(1)), row(r(2)), row(r(3))];
         // SAFETY: the caller's promise.
         unsafe {
@@ -58,12 +58,16 @@ unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: 
                 let blocks = [&a[block_idx], &b[block_idx], &c[block_idx], &d[block_idx]];
                 acc = add_block::<F, D>(acc, blocks, x);
                 for block in blocks {
-                    prefetch(block, four_rows);
+                    prefetch(block);
                 }
             }
             let mut values = [0.0; 4];
             _mm_storeu_ps(values.as_mut_ptr(), acc);
-            out.copy_from_slice(&values[..out.len()]);
+            for (stream, value) in values.into_iter().enumerate() {
+                if let Some(out) = product.out.get_mut(stream * quarter + i) {
+                    *out = value;
+                }
+            }
         }
     }
 }
