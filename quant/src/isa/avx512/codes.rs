@@ -14,13 +14,13 @@ pub const PIECE_LEN: usize = 16;
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
 
-/// Bytes between what a stream reads and what it asks for.
-const PREFETCH_DISTANCE: usize = 2048;
+/// Bytes between what a stream of blocks reads and what it asks for.
+pub const STREAM_DISTANCE: usize = 2048;
 
-/// Asks for what a stream of blocks needs some blocks after this one. It need not exist.
+/// Asks for as much as a block, `distance` bytes after its start. It need not exist.
 #[inline(always)]
-pub fn prefetch<T>(block: &T) {
-    let start = std::ptr::from_ref(block).cast::<i8>().wrapping_add(PREFETCH_DISTANCE);
+pub fn prefetch<T>(block: *const T, distance: usize) {
+    let start = block.cast::<i8>().wrapping_add(distance);
     for line in (0..size_of::<T>()).step_by(64) {
         // SAFETY: a prefetch has no effect that could be observed, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };

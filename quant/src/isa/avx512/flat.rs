@@ -1,6 +1,8 @@
 //! Products of formats with blocks of 32: one token here, several in [`FlatTile`].
 
-use super::codes::{Blocks, headers, high_f16, low_f16, max_unsigned, piece, prefetch, sum_quads};
+use super::codes::{
+    Blocks, STREAM_DISTANCE, headers, high_f16, low_f16, max_unsigned, piece, prefetch, sum_quads,
+};
 use super::dot::IntegerDot;
 use super::flat_tile::FlatTile;
 use super::tile;
@@ -58,7 +60,7 @@ unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>, token: u
                 let x = QuadActivations { codes, scales, sums };
                 acc = add_quad::<F, D>(acc, rows, x, 4);
                 for row in rows {
-                    prefetch(row);
+                    prefetch(row, STREAM_DISTANCE);
                 }
             }
             let n = last_scales.len();

@@ -1,7 +1,8 @@
 //! Products of formats with blocks of 256: one token here, several in [`SuperTile`].
 
 use super::codes::{
-    Blocks, PIECE_LEN, headers_of_four, high_f16, low_f16, max_unsigned, piece, prefetch, unroll,
+    Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, max_unsigned, piece,
+    prefetch, unroll,
 };
 use super::dot::IntegerDot;
 use super::super_tile::SuperTile;
@@ -58,7 +59,7 @@ unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: 
                 let blocks = [&a[block_idx], &b[block_idx], &c[block_idx], &d[block_idx]];
                 acc = add_block::<F, D>(acc, blocks, x);
                 for block in blocks {
-                    prefetch(block);
+                    prefetch(block, STREAM_DISTANCE);
                 }
             }
             let mut values = [0.0; 4];

@@ -4,6 +4,7 @@
 //! register holds the same four columns of sixteen rows, which meet one token's four activations,
 //! broadcast. Sums live in registers for the width of a tile, and in the output between tiles.
 
+use super::codes::prefetch;
 use super::dot::IntegerDot;
 use crate::activations::Activations;
 use crate::format::Format;
@@ -79,12 +80,19 @@ impl<'a> TileActivations<'a> {
 pub unsafe fn multiply_many<F: Format, T: Tile<F>, D: IntegerDot>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let max_blocks = TILE_COLS / F::BLOCK_LEN;
+    let blocks_per_line = (64 / size_of::<F::Block>()).max(1);
     // SAFETY: the caller's promise; `rows` are addresses of blocks, each with `n_blocks` more.
     unsafe {
         let mut tile = T::zeroed();
         for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
             for first_block in (0..blocks_per_row).step_by(max_blocks) {
                 let n_blocks = (blocks_per_row - first_block).min(max_blocks);
+                // From a block of this tile to the same of the next.
+                let next_tile = if first_block + n_blocks < blocks_per_row {
+                    n_blocks
+                } else {
+                    2 * HALF_ROWS * blocks_per_row - first_block
+                };
                 for half in 0..2 {
                     let first_row = first_row + half * HALF_ROWS;
                     // Rows beyond the end are copies of the last; what they give is not stored.
@@ -95,6 +103,11 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>, D: IntegerDot>(product: Produ
                     }
                     for block in 0..n_blocks {
                         tile.unpack(half, block, &rows);
+                        if block % blocks_per_line == 0 {
+                            for row in rows {
+                                prefetch(row, next_tile * size_of::<F::Block>());
+                            }
+                        }
                         rows.iter_mut().for_each(|row| *row = row.add(1));
                     }
                 }
