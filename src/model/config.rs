@@ -67,7 +67,12 @@ impl Config {
                 format!("a divisor of {n_heads} heads"),
             ));
         }
-        let head_dim = keys.size_or("llama.attention.key_length", dim / n_heads)?;
+        const KEY_LENGTH: &str = "llama.attention.key_length";
+        if dim % n_heads != 0 && !keys.metadata.contains(KEY_LENGTH) {
+            let expected = format!("a divisor of the embedding's {dim} dimensions");
+            return Err(keys.refuse("llama.attention.head_count", n_heads, expected));
+        }
+        let head_dim = keys.size_or(KEY_LENGTH, dim / n_heads)?;
         let value_dim = keys.size_or("llama.attention.value_length", head_dim)?;
         if value_dim != head_dim {
             let expected = format!("{head_dim}, the length of keys");
