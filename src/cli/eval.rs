@@ -115,6 +115,11 @@ fn write_logits(
     ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
     let n_vocab = loaded.model.n_vocab();
     let name = path.display().to_string();
+    // Renaming would put a file in the place of a device.
+    ensure!(
+        path.is_file() || !path.exists(),
+        "cannot write {name}: it exists and is not a file; name one for --logits"
+    );
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written beside and renamed: a file with this name is always whole.

@@ -99,7 +99,8 @@ impl Report {
         for tensor in tensors {
             let shape = format!("{:?}", tensor.shape);
             let size = bytes(tensor.n_bytes as u64);
-            writeln!(f, "{:<width$}  {:<7} {shape:<20} {size:>9}", tensor.name, tensor.format)?;
+            let name = printable(&tensor.name);
+            writeln!(f, "{name:<width$}  {:<7} {shape:<20} {size:>9}", tensor.format)?;
         }
         Ok(())
     }
@@ -120,7 +121,13 @@ fn fmt_check(f: &mut Formatter<'_>, check: &Check) -> fmt::Result {
 }
 
 fn line(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
-    writeln!(f, "{label:<14}{text}")
+    writeln!(f, "{label:<14}{}", printable(text))
+}
+
+/// Text from a file, which can be anyone's, without the control characters that would steer the
+/// terminal or fake a line.
+fn printable(text: impl Display) -> String {
+    text.to_string().chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 fn bytes(n_bytes: u64) -> String {
