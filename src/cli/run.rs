@@ -186,6 +186,7 @@ fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
 
 /// A model with a sequence that grows answer by answer.
 pub struct Session<'a> {
+    /// What it runs.
     pub loaded: &'a LoadedModel,
     sequence: Sequence<'a>,
     sampler: Sampler,

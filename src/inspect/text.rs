@@ -99,8 +99,7 @@ impl Report {
         for tensor in tensors {
             let shape = format!("{:?}", tensor.shape);
             let size = bytes(tensor.n_bytes as u64);
-            let name = printable(&tensor.name);
-            writeln!(f, "{name:<width$}  {:<7} {shape:<20} {size:>9}", tensor.format)?;
+            writeln!(f, "{:<width$}  {:<7} {shape:<20} {size:>9}", tensor.name, tensor.format)?;
         }
         Ok(())
     }
