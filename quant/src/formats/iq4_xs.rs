@@ -57,10 +57,11 @@ impl Super for Iq4Xs {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: unpack_sub_scales(block.sub_scales_high, block.sub_scales_low),
             sub_minimums: [0; 16],
         }

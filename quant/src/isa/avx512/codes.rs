@@ -4,6 +4,7 @@
 //! Every function here is inlined into a kernel, where the layout is a constant: its loops and
 //! branches are gone by then.
 
+use crate::format::{Super, SuperScales};
 use crate::layout::{Codes, Layout};
 use std::arch::x86_64::*;
 
@@ -12,6 +13,27 @@ pub const PIECE_LEN: usize = 16;
 
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
+
+/// How far ahead of its reads a kernel that streams four rows of `row_bytes` prefetches: beyond
+/// the four rows that it is in, and far enough for memory to answer.
+pub fn prefetch_distance(row_bytes: usize) -> usize {
+    (4 * row_bytes).max(16 << 10)
+}
+
+/// Asks for the cache lines of `len` bytes. They need not exist.
+#[inline(always)]
+pub fn prefetch(start: *const u8, len: usize) {
+    for line in (0..len).step_by(64) {
+        // SAFETY: a prefetch has no effect that could be observed, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
+    }
+}
+
+/// Every fourth of sixteen blocks, from block `i` on: the lanes that [`transpose`] puts in order.
+#[inline(always)]
+pub fn every_fourth<T>(blocks: &[*const T; 16], i: usize) -> Blocks {
+    [blocks[i].cast(), blocks[i + 4].cast(), blocks[i + 8].cast(), blocks[i + 12].cast()]
+}
 
 /// Runs a block of code once per number, each time with the number as a constant.
 macro_rules! unroll {
@@ -47,11 +69,11 @@ pub const fn max_unsigned(layout: &Layout) -> i32 {
 pub unsafe fn load_lanes(blocks: Blocks, offset: usize) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
-        let lane = |i: usize| _mm_loadu_si128(blocks[i].add(offset).cast());
-        let lanes = _mm512_castsi128_si512(lane(0));
-        let lanes = _mm512_inserti32x4::<1>(lanes, lane(1));
-        let lanes = _mm512_inserti32x4::<2>(lanes, lane(2));
-        _mm512_inserti32x4::<3>(lanes, lane(3))
+        let [a, b, c, d] = blocks;
+        let lanes = _mm512_castsi128_si512(_mm_loadu_si128(a.add(offset).cast()));
+        let lanes = _mm512_inserti32x4::<1>(lanes, _mm_loadu_si128(b.add(offset).cast()));
+        let lanes = _mm512_inserti32x4::<2>(lanes, _mm_loadu_si128(c.add(offset).cast()));
+        _mm512_inserti32x4::<3>(lanes, _mm_loadu_si128(d.add(offset).cast()))
     }
 }
 
@@ -124,7 +146,7 @@ unsafe fn shift_right(lanes: __m512i, count: i32) -> __m512i {
 /// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
 /// of register `i`.
 #[inline(always)]
-pub unsafe fn transpose(rows: [__m512i; 4]) -> [__m512i; 4] {
+pub unsafe fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
         let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
@@ -142,16 +164,21 @@ pub unsafe fn transpose(rows: [__m512i; 4]) -> [__m512i; 4] {
 
 /// Within each lane, element `i` of the result is the sum of register `i`'s four.
 #[inline(always)]
-pub unsafe fn sum_quads(rows: [__m512i; 4]) -> __m512i {
+pub unsafe fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
-        let pairs = |a: __m512i, b: __m512i| {
-            _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
-        };
-        let (pairs01, pairs23) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
+        let pairs01 = sum_pairs(rows[0], rows[1]);
+        let pairs23 = sum_pairs(rows[2], rows[3]);
         let low = _mm512_unpacklo_epi64(pairs01, pairs23);
         _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
     }
+}
+
+/// Within each lane, the sums of elements 0 and 2 of `a` and of `b`, then of elements 1 and 3.
+#[inline(always)]
+unsafe fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)) }
 }
 
 /// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.
@@ -162,12 +189,70 @@ pub unsafe fn sum_quads(rows: [__m512i; 4]) -> __m512i {
 pub unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
-        let element = |lane, i| block(lane, i).cast::<i32>().read_unaligned();
-        let lane = |n| _mm_set_epi32(element(n, 3), element(n, 2), element(n, 1), element(n, 0));
-        let lanes = _mm512_castsi128_si512(lane(0));
-        let lanes = _mm512_inserti32x4::<1>(lanes, lane(1));
-        let lanes = _mm512_inserti32x4::<2>(lanes, lane(2));
-        _mm512_inserti32x4::<3>(lanes, lane(3))
+        let mut lanes = _mm512_setzero_si512();
+        unroll!(ELEMENT in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            let header = block(ELEMENT / 4, ELEMENT % 4).cast::<i32>().read_unaligned();
+            lanes = _mm512_mask_set1_epi32(lanes, 1 << ELEMENT, header);
+        });
+        lanes
+    }
+}
+
+/// The headers of four super-blocks.
+pub struct SuperHeaders {
+    /// Per lane, the block's sub-scales.
+    pub sub_scales: __m512i,
+    /// Per lane, the block's sub-minimums.
+    pub sub_minimums: __m512i,
+    /// Each block's two scales as [`low_f16`] and [`high_f16`] take them.
+    pub scales: [i32; 4],
+}
+
+/// Decodes the headers of four super-blocks.
+#[inline(always)]
+pub unsafe fn headers_of_four<F: Super>(blocks: [&F::Block; 4]) -> SuperHeaders {
+    let [a, b, c, d] = blocks;
+    let (a, b, c, d) = (F::scales(a), F::scales(b), F::scales(c), F::scales(d));
+    // SAFETY: the features are the caller's promise.
+    unsafe {
+        let bytes = bytemuck::cast_ref::<[i8; 16], [u8; 16]>;
+        SuperHeaders {
+            sub_scales: of_subs::<F>([
+                bytes(&a.sub_scales),
+                bytes(&b.sub_scales),
+                bytes(&c.sub_scales),
+                bytes(&d.sub_scales),
+            ]),
+            sub_minimums: of_subs::<F>([
+                &a.sub_minimums,
+                &b.sub_minimums,
+                &c.sub_minimums,
+                &d.sub_minimums,
+            ]),
+            scales: [scale_pair(&a), scale_pair(&b), scale_pair(&c), scale_pair(&d)],
+        }
+    }
+}
+
+#[inline(always)]
+fn scale_pair(header: &SuperScales) -> i32 {
+    i32::from(header.minimum.to_bits() as i16) << 16 | i32::from(header.scale.to_bits())
+}
+
+/// Sixteen bytes per lane. Where they are pairs of equals, only one of each is read: the compiler
+/// then leaves out that it was ever doubled.
+#[inline(always)]
+unsafe fn of_subs<F: Super>(lanes: [&[u8; 16]; 4]) -> __m512i {
+    let [a, b, c, d] = lanes;
+    // SAFETY: the features are the caller's promise; the arrays have a lane's sixteen bytes.
+    unsafe {
+        if F::SUB_LEN == PIECE_LEN {
+            return load_lanes([a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr()], 0);
+        }
+        let evens =
+            |b: &[u8; 16]| i64::from_le_bytes([b[0], b[2], b[4], b[6], b[8], b[10], b[12], b[14]]);
+        let evens = _mm512_set_epi64(0, evens(d), 0, evens(c), 0, evens(b), 0, evens(a));
+        _mm512_unpacklo_epi8(evens, evens)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Products of formats with blocks of 32: one token here, several in [`FlatTile`].
 
-use super::codes::{Blocks, headers, high_f16, low_f16, max_unsigned, piece, sum_quads};
+use super::codes::{
+    Blocks, headers, high_f16, low_f16, max_unsigned, piece, prefetch, prefetch_distance, sum_quads,
+};
 use super::dot::IntegerDot;
 use super::flat_tile::FlatTile;
 use super::tile;
@@ -26,43 +28,50 @@ pub unsafe fn multiply<F: Flat, D: IntegerDot>(product: Product<'_, F>) {
 
 /// Activations that meet four consecutive blocks.
 struct QuadActivations<'a> {
-    codes: &'a [[i8; FLAT_LEN]],
-    scales: &'a [f32],
-    sums: &'a [i16],
+    codes: &'a [[i8; FLAT_LEN]; 4],
+    scales: &'a [f32; 4],
+    sums: &'a [i16; 4],
 }
 
 /// One token: four rows at a time, four blocks of each row in the lanes.
 #[inline(always)]
 unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>, token: u32) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
-    let codes = product.x.codes(token).as_chunks::<FLAT_LEN>().0;
-    let (scales, sums) = (product.x.scales(token), product.x.sums(token));
+    let (codes, last_codes) = product.x.codes(token).as_chunks().0.as_chunks();
+    let (scales, last_scales) = product.x.scales(token).as_chunks();
+    let (sums, last_sums) = product.x.sums(token).as_chunks();
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
+    let last = blocks_per_row - 1;
+    let distance = prefetch_distance(blocks_per_row * size_of::<F::Block>());
     for (group_idx, out) in product.out.chunks_mut(4).enumerate() {
-        let rows: [_; 4] = std::array::from_fn(|r| row((4 * group_idx + r).min(n_rows - 1)));
-        // SAFETY: the caller's promise about features; quads reach no further than their slices.
+        let r = |i: usize| (4 * group_idx + i).min(n_rows - 1);
+        let rows = [row(r(0)), row(r(1)), row(r(2)), row(r(3))];
+        let (quads0, quads1) = (rows[0].as_chunks::<4>().0, rows[1].as_chunks::<4>().0);
+        let (quads2, quads3) = (rows[2].as_chunks::<4>().0, rows[3].as_chunks::<4>().0);
+        // SAFETY: the caller's promise.
         unsafe {
             let mut acc = _mm_setzero_ps();
-            let whole = blocks_per_row / 4 * 4;
-            for first in (0..whole).step_by(4) {
-                let blocks = rows.map(|row| &row[first..first + 4]);
-                let x = QuadActivations {
-                    codes: &codes[first..first + 4],
-                    scales: &scales[first..first + 4],
-                    sums: &sums[first..first + 4],
-                };
-                acc = add_quad::<F, D>(acc, blocks, x, 4);
+            let ahead = rows[0].as_ptr().cast::<u8>().wrapping_add(distance);
+            let x = codes.iter().zip(scales).zip(sums);
+            for (quad, ((codes, scales), sums)) in x.enumerate() {
+                let rows = [&quads0[quad], &quads1[quad], &quads2[quad], &quads3[quad]];
+                let x = QuadActivations { codes, scales, sums };
+                acc = add_quad::<F, D>(acc, rows, x, 4);
+                let quads_bytes = 4 * size_of::<[F::Block; 4]>();
+                prefetch(ahead.wrapping_add(quad * quads_bytes), quads_bytes);
             }
-            let rest = blocks_per_row - whole;
-            if rest > 0 {
-                let filled = |i: usize| (whole + i).min(blocks_per_row - 1);
-                let blocks = rows.map(|row| std::array::from_fn::<_, 4, _>(|i| row[filled(i)]));
-                let x = QuadActivations {
-                    codes: &std::array::from_fn::<_, 4, _>(|i| codes[filled(i)]),
-                    scales: &std::array::from_fn::<_, 4, _>(|i| scales[filled(i)]),
-                    sums: &std::array::from_fn::<_, 4, _>(|i| sums[filled(i)]),
-                };
-                acc = add_quad::<F, D>(acc, blocks.each_ref().map(|row| &row[..]), x, rest);
+            let n = last_scales.len();
+            if n > 0 {
+                // Blocks beyond the end are copies of the last; what they give is not added.
+                let block = |row: usize, i: usize| rows[row][(last + 1 - n + i).min(last)];
+                let quad = |row| [block(row, 0), block(row, 1), block(row, 2), block(row, 3)];
+                let (mut codes, mut scales, mut sums) = ([[0; FLAT_LEN]; 4], [0.0; 4], [0; 4]);
+                codes[..n].copy_from_slice(last_codes);
+                scales[..n].copy_from_slice(last_scales);
+                sums[..n].copy_from_slice(last_sums);
+                let x = QuadActivations { codes: &codes, scales: &scales, sums: &sums };
+                let rows = [&quad(0), &quad(1), &quad(2), &quad(3)];
+                acc = add_quad::<F, D>(acc, rows, x, n);
             }
             let mut values = [0.0; 4];
             _mm_storeu_ps(values.as_mut_ptr(), acc);
@@ -75,12 +84,10 @@ unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>, token: u
 #[inline(always)]
 unsafe fn add_quad<F: Flat, D: IntegerDot>(
     mut acc: __m128,
-    rows: [&[F::Block]; 4],
+    rows: [&[F::Block; 4]; 4],
     x: QuadActivations<'_>,
     n: usize,
 ) -> __m128 {
-    assert!(rows.iter().all(|row| row.len() == 4));
-    assert!(x.codes.len() == 4 && x.scales.len() == 4 && x.sums.len() == 4);
     let address = |row: usize, block: usize| (&raw const rows[row][block]).cast::<u8>();
     // SAFETY: the caller's promise about features; all loads stay inside of blocks or of `x`.
     unsafe {
@@ -89,13 +96,14 @@ unsafe fn add_quad<F: Flat, D: IntegerDot>(
         // Lane b: the first and the second half of block b's activations.
         let x_first = _mm512_shuffle_i32x4::<0b10_00_10_00>(x_low, x_high);
         let x_second = _mm512_shuffle_i32x4::<0b11_01_11_01>(x_low, x_high);
-        let dots = std::array::from_fn(|row| {
-            let blocks: Blocks = std::array::from_fn(|block| address(row, block));
+        let mut dots = [_mm512_setzero_si512(); 4];
+        for (row, dot) in dots.iter_mut().enumerate() {
+            let blocks: Blocks =
+                [address(row, 0), address(row, 1), address(row, 2), address(row, 3)];
             let max = const { max_unsigned(&F::LAYOUT) };
-            let first = piece(&F::LAYOUT, blocks, 0);
-            let dot = D::dot4(_mm512_setzero_si512(), first, x_first, max);
-            D::dot4(dot, piece(&F::LAYOUT, blocks, 1), x_second, max)
-        });
+            *dot = D::dot4(*dot, piece(&F::LAYOUT, blocks, 0), x_first, max);
+            *dot = D::dot4(*dot, piece(&F::LAYOUT, blocks, 1), x_second, max);
+        }
         // From here on, lane b, element r is block b of row r.
         let each_lane = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
         let x_scales = _mm512_castps128_ps512(_mm_loadu_ps(x.scales.as_ptr()));
@@ -103,7 +111,7 @@ unsafe fn add_quad<F: Flat, D: IntegerDot>(
         let x_sums = _mm_cvtepi16_epi32(_mm_loadl_epi64(x.sums.as_ptr().cast()));
         let x_sums = _mm512_permutexvar_epi32(each_lane, _mm512_castsi128_si512(x_sums));
         let offsets = _mm512_mullo_epi32(x_sums, _mm512_set1_epi32(F::LAYOUT.offset()));
-        let sums = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum_quads(dots), offsets));
+        let sums = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum_quads(&dots), offsets));
 
         let headers = headers(|block, row| address(row, block));
         let scales = lanes(_mm512_mul_ps(low_f16(headers), x_scales));

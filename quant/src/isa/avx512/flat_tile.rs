@@ -1,8 +1,8 @@
 //! Tiles of blocks of 32.
 
-use super::codes::{Blocks, headers, high_f16, low_f16, max_unsigned, piece, transpose};
+use super::codes::{every_fourth, headers, high_f16, low_f16, max_unsigned, piece, transpose};
 use super::dot::IntegerDot;
-use super::tile::{TILE_COLS, Tile, TileActivations};
+use super::tile::{HALF_ROWS, TILE_COLS, Tile, TileActivations};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -21,30 +21,24 @@ pub struct FlatTile<F> {
 impl<F: Flat> Tile<F> for FlatTile<F> {
     #[inline(always)]
     unsafe fn zeroed() -> Self {
-        // SAFETY: no memory is touched; the features are the caller's promise.
-        let (no_codes, no_scales) = unsafe { (_mm512_setzero_si512(), _mm512_setzero_ps()) };
-        FlatTile {
-            codes: [[[no_codes; FLAT_LEN / 4]; 2]; N_BLOCKS],
-            scales: [[no_scales; 2]; N_BLOCKS],
-            minimums: [[no_scales; 2]; N_BLOCKS],
-            format: PhantomData,
-        }
+        // SAFETY: registers of zeros are as good as any.
+        unsafe { std::mem::zeroed() }
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, address: impl Fn(usize) -> *const u8) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            // Register i has rows i, 4 + i, 8 + i and 12 + i in its lanes: transposed, the rows
-            // are in order.
-            let rows: [Blocks; 4] =
-                std::array::from_fn(|i| std::array::from_fn(|lane| address(4 * lane + i)));
-            let first = transpose(rows.map(|rows| piece(&F::LAYOUT, rows, 0)));
-            let second = transpose(rows.map(|rows| piece(&F::LAYOUT, rows, 1)));
-            let (low, high) = self.codes[block][half].split_at_mut(4);
-            low.copy_from_slice(&first);
-            high.copy_from_slice(&second);
-            let headers = headers(|lane, i| address(4 * lane + i));
+            let mut pieces = [[_mm512_setzero_si512(); 4]; 2];
+            for i in 0..4 {
+                let blocks = every_fourth(rows, i);
+                pieces[0][i] = piece(&F::LAYOUT, blocks, 0);
+                pieces[1][i] = piece(&F::LAYOUT, blocks, 1);
+            }
+            let codes = self.codes[block][half].as_chunks_mut().0;
+            codes[0] = transpose(&pieces[0]);
+            codes[1] = transpose(&pieces[1]);
+            let headers = headers(|lane, i| rows[4 * lane + i].cast());
             self.scales[block][half] = low_f16(headers);
             if F::HAS_MINIMUM {
                 self.minimums[block][half] = high_f16(headers);
@@ -53,11 +47,11 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<D: IntegerDot, const HALVES: usize, const N: usize>(
+    unsafe fn multiply<D: IntegerDot, const N: usize>(
         &self,
         n_blocks: usize,
         x: TileActivations<'_>,
-        sums: &mut [[__m512; HALVES]; N],
+        sums: &mut [[__m512; 2]; N],
     ) {
         let max = const { max_unsigned(&F::LAYOUT) };
         assert!(n_blocks <= N_BLOCKS);
@@ -75,20 +69,22 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         unsafe {
             for block in 0..n_blocks {
                 let codes = &self.codes[block];
-                let mut dots: [[__m512i; HALVES]; N] =
-                    std::array::from_fn(|t| [_mm512_set1_epi32(offsets[t][block]); HALVES]);
+                let mut dots = [[_mm512_setzero_si512(); 2]; N];
+                for t in 0..N {
+                    dots[t] = [_mm512_set1_epi32(offsets[t][block]); 2];
+                }
                 for k in 0..FLAT_LEN / 4 {
                     for t in 0..N {
                         let four = x_codes[t].as_ptr().add(block * FLAT_LEN + 4 * k);
                         let four = _mm512_set1_epi32(four.cast::<i32>().read_unaligned());
-                        for half in 0..HALVES {
+                        for half in 0..2 {
                             dots[t][half] = D::dot4(dots[t][half], codes[half][k], four, max);
                         }
                     }
                 }
                 for t in 0..N {
                     let x_scale = _mm512_set1_ps(*x_scales[t].get_unchecked(block));
-                    for half in 0..HALVES {
+                    for half in 0..2 {
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(dots[t][half]);
                         sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);

@@ -1,6 +1,9 @@
 //! Tiles of blocks of 256.
 
-use super::codes::{Blocks, PIECE_LEN, load_lanes, max_unsigned, piece, transpose, unroll};
+use super::codes::{
+    PIECE_LEN, every_fourth, headers_of_four, high_f16, low_f16, max_unsigned, piece, transpose,
+    unroll,
+};
 use super::dot::IntegerDot;
 use super::tile::{HALF_ROWS, TILE_COLS, Tile, TileActivations};
 use crate::format::{SUPER_LEN, Super};
@@ -27,69 +30,62 @@ pub struct SuperTile<F> {
 impl<F: Super> Tile<F> for SuperTile<F> {
     #[inline(always)]
     unsafe fn zeroed() -> Self {
-        // SAFETY: no memory is touched; the features are the caller's promise.
-        let (zero, no_scales) = unsafe { (_mm512_setzero_si512(), _mm512_setzero_ps()) };
-        SuperTile {
-            codes: [[[zero; SUPER_LEN / 4]; 2]; N_BLOCKS],
-            sub_scales: [[[zero; N_PIECES]; 2]; N_BLOCKS],
-            sum_factors: [[[zero; N_PIECES / 2]; 2]; N_BLOCKS],
-            scales: [[no_scales; 2]; N_BLOCKS],
-            minimums: [[no_scales; 2]; N_BLOCKS],
-            format: PhantomData,
-        }
+        // SAFETY: registers of zeros are as good as any.
+        unsafe { std::mem::zeroed() }
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, address: impl Fn(usize) -> *const u8) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            // Register i has rows i, 4 + i, 8 + i and 12 + i in its lanes: transposed, the rows
-            // are in order.
-            let rows: [Blocks; 4] =
-                std::array::from_fn(|i| std::array::from_fn(|lane| address(4 * lane + i)));
-            let mut pieces = [[_mm512_setzero_si512(); 4]; N_PIECES];
-            for (i, &rows) in rows.iter().enumerate() {
+            let zero = _mm512_setzero_si512();
+            let mut pieces = [[zero; 4]; N_PIECES];
+            for i in 0..4 {
+                let blocks = every_fourth(rows, i);
                 unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-                    pieces[PIECE][i] = piece(&F::LAYOUT, rows, PIECE);
+                    pieces[PIECE][i] = piece(&F::LAYOUT, blocks, PIECE);
                 });
             }
             let codes = self.codes[block][half].as_chunks_mut().0;
-            for (codes, piece) in codes.iter_mut().zip(pieces) {
+            for (codes, piece) in codes.iter_mut().zip(&pieces) {
                 *codes = transpose(piece);
             }
-            let headers: [_; HALF_ROWS] =
-                std::array::from_fn(|row| F::scales(&*address(row).cast::<F::Block>()));
-            self.scales[block][half] = _mm512_loadu_ps(headers.map(|h| h.scale).as_ptr());
-            self.minimums[block][half] = _mm512_loadu_ps(headers.map(|h| h.minimum).as_ptr());
-            let in_lanes = |start: &dyn Fn(usize) -> *const u8| {
-                let rows = |i| std::array::from_fn(|lane| start(4 * lane + i));
-                transpose(std::array::from_fn(|i| load_lanes(rows(i), 0)))
-            };
-            // Element r of register i: the scales of pieces 4 * i.. of row r, a byte each.
-            let sub_scales = in_lanes(&|row| headers[row].sub_scales.as_ptr().cast());
-            for (i, four) in sub_scales.into_iter().enumerate() {
-                self.sub_scales[block][half][4 * i..][..4].copy_from_slice(&sign_extended(four));
+            let (mut sub_scales, mut sub_minimums) = ([zero; 4], [zero; 4]);
+            let mut scales = [0; HALF_ROWS];
+            for i in 0..4 {
+                let blocks = [&*rows[i], &*rows[i + 4], &*rows[i + 8], &*rows[i + 12]];
+                let headers = headers_of_four::<F>(blocks);
+                (sub_scales[i], sub_minimums[i]) = (headers.sub_scales, headers.sub_minimums);
+                for (lane, &pair) in headers.scales.iter().enumerate() {
+                    scales[4 * lane + i] = pair;
+                }
             }
+            let scales = _mm512_loadu_si512(scales.as_ptr().cast());
+            self.scales[block][half] = low_f16(scales);
+            self.minimums[block][half] = high_f16(scales);
+            // Element r of register i: what pieces 4 * i.. of row r have, a byte each.
+            let (sub_scales, sub_minimums) = (transpose(&sub_scales), transpose(&sub_minimums));
             let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
-            let quads = if F::HAS_MINIMUM {
-                in_lanes(&|row| headers[row].sub_minimums.as_ptr())
-            } else {
-                sub_scales
-            };
-            for (i, quad) in quads.into_iter().enumerate() {
-                self.sum_factors[block][half][2 * i..][..2].copy_from_slice(&pairs(quad).map(
-                    |pair| if F::HAS_MINIMUM { pair } else { _mm512_mullo_epi16(pair, offset) },
-                ));
+            for i in 0..4 {
+                let scales = self.sub_scales[block][half].as_chunks_mut().0;
+                scales[i] = sign_extended(sub_scales[i]);
+                let factors = self.sum_factors[block][half].as_chunks_mut().0;
+                factors[i] = if F::HAS_MINIMUM {
+                    pairs(sub_minimums[i])
+                } else {
+                    let [first, second] = pairs(sub_scales[i]);
+                    [_mm512_mullo_epi16(first, offset), _mm512_mullo_epi16(second, offset)]
+                };
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn multiply<D: IntegerDot, const HALVES: usize, const N: usize>(
+    unsafe fn multiply<D: IntegerDot, const N: usize>(
         &self,
         n_blocks: usize,
         x: TileActivations<'_>,
-        sums: &mut [[__m512; HALVES]; N],
+        sums: &mut [[__m512; 2]; N],
     ) {
         let max = const { max_unsigned(&F::LAYOUT) };
         const { assert!(!F::HAS_MINIMUM || F::LAYOUT.offset() == 0) };
@@ -100,20 +96,20 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         unsafe {
             let zero = _mm512_setzero_si512();
             for block in 0..n_blocks {
-                let mut dots = [[zero; HALVES]; N];
+                let mut dots = [[zero; 2]; N];
                 for sub in 0..SUPER_LEN / F::SUB_LEN {
-                    let mut sub_dots = [[zero; HALVES]; N];
+                    let mut sub_dots = [[zero; 2]; N];
                     for k in sub * F::SUB_LEN / 4..(sub + 1) * F::SUB_LEN / 4 {
                         for t in 0..N {
                             let four = x_codes[t].as_ptr().add(block * SUPER_LEN + 4 * k);
                             let four = _mm512_set1_epi32(four.cast::<i32>().read_unaligned());
-                            for half in 0..HALVES {
+                            for half in 0..2 {
                                 let codes = self.codes[block][half][k];
                                 sub_dots[t][half] = D::dot4(sub_dots[t][half], codes, four, max);
                             }
                         }
                     }
-                    for half in 0..HALVES {
+                    for half in 0..2 {
                         let scale = self.sub_scales[block][half][sub * F::SUB_LEN / PIECE_LEN];
                         for t in 0..N {
                             let scaled = _mm512_mullo_epi32(sub_dots[t][half], scale);
@@ -123,7 +119,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                 }
                 for t in 0..N {
                     let x_scale = _mm512_set1_ps(*x_scales[t].get_unchecked(block));
-                    for half in 0..HALVES {
+                    for half in 0..2 {
                         let has_offset = F::LAYOUT.offset() != 0;
                         let mut of_sums = if has_offset { dots[t][half] } else { zero };
                         if has_offset || F::HAS_MINIMUM {

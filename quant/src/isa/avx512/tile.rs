@@ -25,21 +25,21 @@ pub trait Tile<F: Format> {
     /// The CPU must have this module's features; so for all functions here.
     unsafe fn zeroed() -> Self;
 
-    /// Unpacks block `block` of a half; `address` says where each of its rows has that block.
+    /// Unpacks one block of each row of a half, to be block `block` of the tile.
     ///
     /// # Safety
-    /// The addresses must be those of blocks.
-    unsafe fn unpack(&mut self, half: usize, block: usize, address: impl Fn(usize) -> *const u8);
+    /// `rows` must be the addresses of blocks.
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]);
 
     /// Adds the products of the tile's first `n_blocks` blocks with `N` tokens to their sums.
     ///
     /// # Safety
     /// The CPU must have the features of `D`.
-    unsafe fn multiply<D: IntegerDot, const HALVES: usize, const N: usize>(
+    unsafe fn multiply<D: IntegerDot, const N: usize>(
         &self,
         n_blocks: usize,
         x: TileActivations<'_>,
-        sums: &mut [[__m512; HALVES]; N],
+        sums: &mut [[__m512; 2]; N],
     );
 }
 
@@ -79,21 +79,24 @@ impl<'a> TileActivations<'a> {
 pub unsafe fn multiply_many<F: Format, T: Tile<F>, D: IntegerDot>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let max_blocks = TILE_COLS / F::BLOCK_LEN;
-    let address = |row_idx: usize, block_idx: usize| {
-        let block = &product.weights[row_idx.min(n_rows - 1) * blocks_per_row + block_idx];
-        std::ptr::from_ref(block).cast::<u8>()
-    };
-    // SAFETY: the caller's promise; `address` gives nothing but blocks.
+    // SAFETY: the caller's promise; `rows` are addresses of blocks, each with `n_blocks` more.
     unsafe {
         let mut tile = T::zeroed();
         for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
-            let n_halves = (n_rows - first_row).div_ceil(HALF_ROWS).min(2);
             for first_block in (0..blocks_per_row).step_by(max_blocks) {
                 let n_blocks = (blocks_per_row - first_block).min(max_blocks);
-                for (half, block) in (0..n_halves).flat_map(|h| (0..n_blocks).map(move |b| (h, b)))
-                {
+                for half in 0..2 {
                     let first_row = first_row + half * HALF_ROWS;
-                    tile.unpack(half, block, |row| address(first_row + row, first_block + block));
+                    // Rows beyond the end are copies of the last; what they give is not stored.
+                    let mut rows = [std::ptr::null::<F::Block>(); HALF_ROWS];
+                    for (i, row) in rows.iter_mut().enumerate() {
+                        let row_idx = (first_row + i).min(n_rows - 1);
+                        *row = &raw const product.weights[row_idx * blocks_per_row + first_block];
+                    }
+                    for block in 0..n_blocks {
+                        tile.unpack(half, block, &rows);
+                        rows.iter_mut().for_each(|row| *row = row.add(1));
+                    }
                 }
                 let mut tokens = product.tokens;
                 let mut out = &mut *product.out;
@@ -103,10 +106,7 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>, D: IntegerDot>(product: Produ
                     let first_col = first_block * F::BLOCK_LEN;
                     let x = TileActivations { x: product.x, tokens: &tokens[..n], first_col };
                     let at = Place { n_rows, first_row, n_blocks };
-                    match n_halves {
-                        1 => multiply_group::<F, T, D, 1>(&tile, at, x, out),
-                        _ => multiply_group::<F, T, D, 2>(&tile, at, x, out),
-                    }
+                    multiply_group::<F, T, D>(&tile, at, x, out);
                     tokens = &tokens[n..];
                     out = &mut out[n * n_rows..];
                 }
@@ -125,7 +125,7 @@ struct Place {
 
 /// Multiplies a tile with one group of tokens; `out` begins with the first token's row.
 #[inline(always)]
-unsafe fn multiply_group<F: Format, T: Tile<F>, D: IntegerDot, const HALVES: usize>(
+unsafe fn multiply_group<F: Format, T: Tile<F>, D: IntegerDot>(
     tile: &T,
     at: Place,
     x: TileActivations<'_>,
@@ -134,18 +134,18 @@ unsafe fn multiply_group<F: Format, T: Tile<F>, D: IntegerDot, const HALVES: usi
     // SAFETY: the caller's promise.
     unsafe {
         match x.tokens.len() {
-            1 => update_sums::<F, T, D, HALVES, 1>(tile, at, x, out),
-            2 => update_sums::<F, T, D, HALVES, 2>(tile, at, x, out),
-            3 => update_sums::<F, T, D, HALVES, 3>(tile, at, x, out),
-            4 => update_sums::<F, T, D, HALVES, 4>(tile, at, x, out),
-            5 => update_sums::<F, T, D, HALVES, 5>(tile, at, x, out),
-            _ => update_sums::<F, T, D, HALVES, GROUP_LEN>(tile, at, x, out),
+            1 => update_sums::<F, T, D, 1>(tile, at, x, out),
+            2 => update_sums::<F, T, D, 2>(tile, at, x, out),
+            3 => update_sums::<F, T, D, 3>(tile, at, x, out),
+            4 => update_sums::<F, T, D, 4>(tile, at, x, out),
+            5 => update_sums::<F, T, D, 5>(tile, at, x, out),
+            _ => update_sums::<F, T, D, GROUP_LEN>(tile, at, x, out),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn update_sums<F, T, D, const HALVES: usize, const N: usize>(
+unsafe fn update_sums<F, T, D, const N: usize>(
     tile: &T,
     at: Place,
     x: TileActivations<'_>,
@@ -161,11 +161,12 @@ unsafe fn update_sums<F, T, D, const HALVES: usize, const N: usize>(
     // SAFETY: the caller's promise; the masks keep loads and stores inside of the rows of `out`.
     unsafe {
         let mask = |half: usize| {
-            let rows = n_rows - first_row - half * HALF_ROWS;
+            let rows = n_rows.saturating_sub(first_row + half * HALF_ROWS);
             if rows < HALF_ROWS { (1 << rows) - 1 } else { !0 }
         };
-        let place = |out: *mut f32, t, half| out.add(t * n_rows + first_row + half * HALF_ROWS);
-        let mut sums = [[_mm512_setzero_ps(); HALVES]; N];
+        let place =
+            |out: *mut f32, t, half| out.wrapping_add(t * n_rows + first_row + half * HALF_ROWS);
+        let mut sums = [[_mm512_setzero_ps(); 2]; N];
         if x.first_col > 0 {
             for (t, sums) in sums.iter_mut().enumerate() {
                 for (half, sum) in sums.iter_mut().enumerate() {
@@ -173,7 +174,7 @@ unsafe fn update_sums<F, T, D, const HALVES: usize, const N: usize>(
                 }
             }
         }
-        tile.multiply::<D, HALVES, N>(n_blocks, x, &mut sums);
+        tile.multiply::<D, N>(n_blocks, x, &mut sums);
         for (t, sums) in sums.iter().enumerate() {
             for (half, &sum) in sums.iter().enumerate() {
                 _mm512_mask_storeu_ps(place(out.as_mut_ptr(), t, half), mask(half), sum);
