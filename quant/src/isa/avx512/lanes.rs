@@ -17,6 +17,8 @@ macro_rules! lanes {
 }
 
 impl Lanes for Avx512Lanes {
+    const IS_ROOMY: bool = true;
+
     #[inline(always)]
     fn splat(value: f32) -> Self {
         lanes!(_mm512_set1_ps(value))
