@@ -39,7 +39,7 @@ fn random_blocks(format: &DynFormat, n: usize, random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(n * format.block_bytes);
     while bytes.len() < n * format.block_bytes {
         let block: Vec<u8> = (0..format.block_bytes).map(|_| random.next() as u8).collect();
-        format.dequantize(&block, &mut weights);
+        format.dequantize(scalar(), &block, &mut weights);
         let max = weights.iter().fold(0.0, |max: f32, w| max.max(w.abs()));
         let is_finite = weights.iter().all(|w| w.is_finite());
         if random.next().is_multiple_of(16) {

@@ -294,7 +294,7 @@ fn super_dots<F: Super, const N: usize>(
         // SAFETY: this function has AVX2.
         let weights = unsafe { unpack(&F::LAYOUT, halves) };
         // Words `chunk_idx` of the two halves are the scales of the chunk's two sixteens.
-        let word = _mm256_set1_epi16(((2 * chunk_idx + 1) << 8 | 2 * chunk_idx) as i16);
+        let word = _mm256_set1_epi16((((2 * chunk_idx + 1) << 8) | (2 * chunk_idx)) as i16);
         let scales = _mm256_shuffle_epi8(sub_scales, word);
         for t in 0..N {
             let x_codes = load(&x[t].codes[block_idx][chunk_idx]);
