@@ -5,7 +5,7 @@
 //! the integer sum afterwards; eight-bit weights first need a split or a change of sign.
 //!
 //! - `unpack`: the codes of a block, as bytes;
-//! - `rows`: up to four tokens, four rows of weights at a time, straight from the file's bytes;
+//! - `rows`: a few tokens, four rows of weights at a time, straight from the file's bytes;
 //! - `tiles`: more tokens, eight rows unpacked once and multiplied with all of them;
 //! - `lanes`: everything that is not a dot product with weights.
 
@@ -47,7 +47,7 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     }
 }
 
-/// See [`Super`] for the sum.
+/// See [`Super`] for the sum. From three tokens on a tile is faster, for flat formats from five.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     match *product.tokens {
