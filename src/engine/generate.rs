@@ -180,7 +180,7 @@ impl<'a> Answer<'a> {
         on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Answer<'a> {
         Answer {
-            stream: tokenizer.stream(),
+            stream: TextStream::new(tokenizer),
             stops: StopScanner::new(stops),
             on_text,
             text: String::new(),

@@ -39,7 +39,7 @@ pub struct Tokenizer {
 
 enum Model {
     SentencePiece(SentencePiece),
-    ByteLevel(ByteLevel),
+    ByteLevel(Box<ByteLevel>),
 }
 
 impl Tokenizer {
@@ -55,7 +55,8 @@ impl Tokenizer {
                 Model::SentencePiece(SentencePiece::new(&vocabulary, scores, *adds_space_prefix)?)
             }
             Algorithm::ByteLevel { pre_tokenizer, merges } => {
-                Model::ByteLevel(ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?)
+                let model = ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?;
+                Model::ByteLevel(Box::new(model))
             }
         };
         let specials = SpecialTokens::new(&vocabulary)?;
@@ -110,21 +111,10 @@ impl Tokenizer {
     /// The text of tokens: what [`Tokenizer::encode`] would have made them of. Control tokens have
     /// none; bytes that are not UTF-8, and ids beyond the vocabulary, become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let mut stream = self.stream_from_start();
+        let mut stream = TextStream::from_start(self);
         let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
         text.push_str(&stream.finish());
         text
-    }
-
-    /// Decodes tokens one by one that continue a text: a leading space is part of it.
-    pub fn stream(&self) -> TextStream<'_> {
-        TextStream::new(self, false)
-    }
-
-    /// Decodes tokens one by one that begin a text: the space which SentencePiece puts before a
-    /// text is left out.
-    pub fn stream_from_start(&self) -> TextStream<'_> {
-        TextStream::new(self, true)
     }
 
     /// How many tokens there are.
