@@ -13,7 +13,7 @@ pub fn parse_ids(text: &str, n_vocab: usize) -> Result<Vec<u32>> {
     ids.map(|id| match id.parse::<u32>() {
         Ok(number) if (number as usize) < n_vocab => Ok(number),
         _ if id.bytes().all(|digit| digit.is_ascii_digit()) => {
-            bail!("the id {id} is beyond the vocabulary, whose last id is {}", n_vocab - 1)
+            bail!("token id {id} is out of range: the vocabulary has {n_vocab} tokens, from 0 on")
         }
         _ => bail!("`{}` is not a token id; expected a number from 0 on", id.escape_debug()),
     })
