@@ -2,11 +2,13 @@
 
 use super::run::Session;
 use super::text_args::TextArgs;
+use super::{one_line, print_note, print_piece};
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{IsTerminal, Write, stdin, stdout};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +18,10 @@ const HELP: &str = "\
 /system T   begin a new conversation with system message T
 /stats      speed of the last answer
 /exit       leave (so does Ctrl-D)
-Ctrl-C ends an answer that is being made. A line that ends in \\ goes on in the next.";
+Ctrl-C ends an answer that is being made; twice, the program. A line that ends in \\ goes on in the next.";
+
+/// The exit code of a program that Ctrl-C ended, as shells have it.
+const INTERRUPTED: i32 = 130;
 
 /// The messages of a conversation that begins with one from the user.
 pub fn conversation(system: Option<String>, user: String) -> Vec<Message> {
@@ -48,25 +53,40 @@ impl<'a> Chat<'a> {
 
     /// Converses until the input ends. A text given on the command line is the first message.
     pub fn run(mut self, first: &TextArgs) -> Result<()> {
-        let interrupted = Arc::clone(&self.session.interrupted);
-        ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed))
-            .context("cannot watch for Ctrl-C")?;
+        let mut lines = Lines::new()?;
+        self.watch_for_interrupts()?;
         if !first.is_empty() {
             self.answer(first.read()?)?;
         }
-        let mut lines = Lines::new()?;
         loop {
             match lines.next()? {
-                Input::End => return Ok(()),
+                Input::End => break,
                 Input::Message(text) if text.trim().is_empty() => {}
                 Input::Message(text) => self.answer(text)?,
                 Input::Command(command) => {
                     if self.obey(&command).is_none() {
-                        return Ok(());
+                        break;
                     }
                 }
             }
         }
+        if !self.stats.is_empty() {
+            print_note(&self.stats);
+        }
+        Ok(())
+    }
+
+    /// Lets Ctrl-C end answers. The line editor takes the signal for itself when it is made, so this
+    /// comes after it; while a line is edited, Ctrl-C is a key like others.
+    fn watch_for_interrupts(&self) -> Result<()> {
+        let interrupted = Arc::clone(&self.session.interrupted);
+        ctrlc::set_handler(move || {
+            // A large model takes a while until it looks up from its prompt.
+            if interrupted.swap(true, Ordering::Relaxed) {
+                process::exit(INTERRUPTED);
+            }
+        })
+        .context("cannot watch for Ctrl-C")
     }
 
     /// Does what a command says; `None` is to leave.
@@ -79,9 +99,9 @@ impl<'a> Chat<'a> {
                 self.messages.clear();
                 self.system = Some(argument.trim().to_owned()).filter(|system| !system.is_empty());
             }
-            "/stats" => eprintln!("{}", self.stats),
-            "/help" => eprintln!("{HELP}"),
-            _ => eprintln!("there is no command {name}; /help lists them"),
+            "/stats" => print_note(&self.stats),
+            "/help" => print_note(HELP),
+            _ => print_note(format_args!("there is no command {name}; /help lists them")),
         }
         Some(())
     }
@@ -96,23 +116,21 @@ impl<'a> Chat<'a> {
         }
         let result =
             self.template.encode(&self.session.loaded.tokenizer, &messages).map_err(Into::into);
-        let result = result.and_then(|prompt| {
-            self.session.generate(&prompt, |text| {
-                let mut out = stdout().lock();
-                out.write_all(text.as_bytes())?;
-                out.flush()
-            })
-        });
+        let result = result.and_then(|prompt| self.session.generate(&prompt, print_piece));
         writeln!(stdout().lock())?;
         match result {
             Ok(generated) => {
                 self.stats = self.session.summary(&generated);
+                if generated.tokens.is_empty() {
+                    // Interrupted before it began: the question was not asked.
+                    return Ok(());
+                }
                 messages.push(Message::new("assistant", generated.text.trim().to_owned()));
                 self.messages = messages;
             }
             // A conversation that has outgrown the context, say, is no reason to lose it.
             Err(error) if stdin().is_terminal() => {
-                eprintln!("error: {error:#} (/clear begins anew)")
+                print_note(format_args!("error: {} (/clear begins anew)", one_line(&error)));
             }
             Err(error) => return Err(error),
         }
@@ -131,7 +149,7 @@ impl Lines {
         if !stdin().is_terminal() {
             return Ok(Lines::Pipe);
         }
-        eprintln!("/help lists the commands, Ctrl-D leaves");
+        print_note("/help lists the commands, Ctrl-D leaves");
         let editor =
             DefaultEditor::new().context("cannot use the terminal; pipe the input instead")?;
         Ok(Lines::Terminal(Box::new(editor)))

@@ -14,13 +14,17 @@ pub struct Generation<'a> {
     /// Everything that the answer follows. What the sequence already remembers of it is not read
     /// again.
     pub prompt: &'a [u32],
-    /// Most tokens to make; none is up to the end of the context.
+    /// Whether the answer is a text of its own, not the rest of one: it does not begin with the
+    /// space that separates it from the prompt.
+    pub is_own_text: bool,
+    /// Most tokens to make, 1 or more; none is up to the end of the context.
     pub max_tokens: Option<usize>,
     /// Strings that end the answer, and are not part of it.
     pub stops: &'a [String],
-    /// Hears after every chunk of the prompt how many tokens were read.
-    pub prompt_progress: &'a mut dyn FnMut(usize),
-    /// Hears every piece of the answer, and may end it.
+    /// Hears after every chunk of the prompt how much of it is remembered, and may end it all.
+    pub prompt_progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
+    /// Hears the text of every token, and may end the answer. Empty text is of a token that has
+    /// none, or only a part of a character or of what may become a stop string.
     pub on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
 }
 
@@ -52,7 +56,7 @@ pub struct Generated {
     pub prompt_speed: Speed,
     /// Making of the answer, from the second token on: the first comes with the prompt.
     pub speed: Speed,
-    /// The last logits computed, `[n_vocab]`.
+    /// The last logits computed, `[n_vocab]`; none if the reading of the prompt was ended.
     pub last_logits: Vec<f32>,
 }
 
@@ -93,9 +97,7 @@ pub enum GenerateError {
     #[error(transparent)]
     Sampler(#[from] SamplerError),
     /// There is nothing to continue.
-    #[error(
-        "the prompt is empty, and this model has no token that begins a text; give it some text with -p"
-    )]
+    #[error("the prompt is empty, so there is nothing to continue; give it some text with -p")]
     EmptyPrompt,
 }
 
@@ -114,18 +116,30 @@ impl Generation<'_> {
             return Err(GenerateError::EmptyPrompt);
         }
         let remembered = sequence.rewind_to(self.prompt);
-        let new = &self.prompt[remembered..];
         let clock = Clock::start(sequence);
-        let mut logits = sequence.read(new, self.prompt_progress)?;
-        let prompt_speed = clock.stop(sequence, new.len());
+        let mut logits = sequence.read(&self.prompt[remembered..], |n_read| {
+            (self.prompt_progress)(remembered + n_read)
+        })?;
+        let prompt_speed = clock.stop(sequence, sequence.tokens().len() - remembered);
+        if logits.is_empty() {
+            return Ok(Generated {
+                text: String::new(),
+                tokens: Vec::new(),
+                finish_reason: FinishReason::Cancelled,
+                prompt_speed,
+                speed: Speed::default(),
+                last_logits: logits,
+            });
+        }
 
         let clock = Clock::start(sequence);
-        let mut answer = Answer::new(tokenizer, self.stops, self.on_text);
+        let stream = match self.is_own_text {
+            true => TextStream::from_start(tokenizer),
+            false => TextStream::new(tokenizer),
+        };
+        let mut answer = Answer::new(stream, self.stops, self.on_text);
         let mut tokens = Vec::new();
         let finish_reason = loop {
-            if self.max_tokens == Some(tokens.len()) {
-                break FinishReason::Length;
-            }
             let token = sampler.choose(&logits, sequence.tokens())?;
             tokens.push(token);
             if tokenizer.ends_generation(token) {
@@ -140,7 +154,7 @@ impl Generation<'_> {
             if sequence.room() == 0 {
                 break FinishReason::Context;
             }
-            logits = sequence.read(&[token], |_| {})?;
+            logits = sequence.read(&[token], |_| ControlFlow::Continue(()))?;
         };
         let n_steps = sequence.tokens().len() - self.prompt.len();
         let speed = clock.stop(sequence, n_steps);
@@ -175,16 +189,11 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(
-        tokenizer: &'a Tokenizer,
+        stream: TextStream<'a>,
         stops: &'a [String],
         on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Answer<'a> {
-        Answer {
-            stream: TextStream::new(tokenizer),
-            stops: StopScanner::new(stops),
-            on_text,
-            text: String::new(),
-        }
+        Answer { stream, stops: StopScanner::new(stops), on_text, text: String::new() }
     }
 
     fn push(&mut self, token: u32) -> ControlFlow<FinishReason> {
@@ -198,7 +207,7 @@ impl<'a> Answer<'a> {
 
     fn show(&mut self, text: &str) -> ControlFlow<()> {
         self.text.push_str(text);
-        if text.is_empty() { ControlFlow::Continue(()) } else { (self.on_text)(text) }
+        (self.on_text)(text)
     }
 
     fn finish(mut self, reason: FinishReason) -> String {

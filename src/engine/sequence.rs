@@ -3,6 +3,7 @@
 use crate::compute::Compute;
 use crate::model::{Chunk, KvCache, Model, ModelError, Wanted};
 use gatefold_quant::DynFormat;
+use std::ops::ControlFlow;
 use std::slice::ChunksExact;
 
 /// A sequence of tokens, with the model's memory of them.
@@ -14,6 +15,9 @@ pub struct Sequence<'m> {
     batch_len: usize,
     weight_bytes: u64,
 }
+
+/// Tokens whose logits are computed together: 512 take 64 MB with Mixtral's vocabulary.
+const MAX_LOGITS_ROWS: usize = 512;
 
 impl<'m> Sequence<'m> {
     /// An empty sequence of up to `context_len` tokens, which is read in chunks of up to
@@ -36,6 +40,11 @@ impl<'m> Sequence<'m> {
     /// The tokens remembered.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'m Model {
+        self.model
     }
 
     /// What computes.
@@ -69,17 +78,18 @@ impl<'m> Sequence<'m> {
         self.cache.truncate(0);
     }
 
-    /// Appends tokens and returns the logits that follow the last of them, `[n_vocab]`; none for
-    /// no tokens. `progress` hears after every chunk how many are done.
+    /// Appends tokens and returns the logits that follow the last of them, `[n_vocab]`. `progress`
+    /// hears after every chunk how many are done, and may end the reading; there are no logits then,
+    /// as for no tokens, and the chunks read so far are remembered.
     ///
     /// # Errors
     /// If a token is not in the vocabulary or they do not fit; the sequence is unchanged then.
     pub fn read(
         &mut self,
         tokens: &[u32],
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<f32>, ModelError> {
-        self.check_room(tokens)?;
+        self.model.check(&self.cache, tokens)?;
         let mut logits = Vec::new();
         let n_chunks = tokens.chunks(self.batch_len).count();
         let mut done = 0;
@@ -87,7 +97,9 @@ impl<'m> Sequence<'m> {
             let wanted = if chunk_idx + 1 == n_chunks { Wanted::Last } else { Wanted::None };
             logits = self.step(chunk, wanted)?;
             done += chunk.len();
-            progress(done);
+            if progress(done).is_break() {
+                return Ok(Vec::new());
+            }
         }
         Ok(logits)
     }
@@ -101,21 +113,10 @@ impl<'m> Sequence<'m> {
         tokens: &[u32],
         mut each: impl FnMut(ChunksExact<'_, f32>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.check_room(tokens)?;
-        for chunk in tokens.chunks(self.batch_len) {
+        self.model.check(&self.cache, tokens)?;
+        for chunk in tokens.chunks(self.batch_len.min(MAX_LOGITS_ROWS)) {
             let logits = self.step(chunk, Wanted::All)?;
             each(logits.chunks_exact(self.model.n_vocab()))?;
-        }
-        Ok(())
-    }
-
-    fn check_room(&self, tokens: &[u32]) -> Result<(), ModelError> {
-        if tokens.len() > self.room() {
-            return Err(ModelError::Context {
-                wanted: self.tokens.len() + tokens.len(),
-                context_len: self.cache.context_len(),
-                trained_len: self.model.config().context_len,
-            });
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Weights {
     /// (running without it would give wrong results).
     pub fn from_gguf(gguf: &Gguf, config: &Config) -> Result<Weights, ModelError> {
         let mut tensors = Tensors { gguf, used: HashSet::new() };
-        let n_vocab = tensors.get("token_embd.weight")?.shape[0];
+        let n_vocab = tensors.n_vocab()?;
         let token_embedding = tensors.matrix("token_embd.weight", n_vocab, config.dim)?;
         let output = match gguf.tensor("output.weight") {
             Some(_) => tensors.matrix("output.weight", n_vocab, config.dim)?,
@@ -173,6 +173,23 @@ impl<'a> Tensors<'a> {
         })
     }
 
+    /// Rows of the embedding: as many as the tokenizer has tokens, or ids would mean nothing.
+    fn n_vocab(&mut self) -> Result<usize, ModelError> {
+        const NAME: &str = "token_embd.weight";
+        const TOKENS: &str = "tokenizer.ggml.tokens";
+        let n_rows = self.get(NAME)?.shape[0];
+        match self.gguf.metadata().strings(TOKENS)? {
+            Some(tokens) if tokens.len() != n_rows => {
+                let n_tokens = tokens.len();
+                let problem = format!(
+                    "has {n_rows} rows, but {TOKENS} has {n_tokens} tokens; convert the model again"
+                );
+                Err(self.error(NAME, problem))
+            }
+            _ => Ok(n_rows),
+        }
+    }
+
     fn with_shape(&mut self, name: &str, shape: &[usize]) -> Result<&'a Tensor, ModelError> {
         let tensor = self.get(name)?;
         if tensor.shape != shape {
@@ -193,7 +210,7 @@ impl<'a> Tensors<'a> {
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
         let tensor = self.with_shape(name, &[len])?;
         let mut vector = vec![0.0; len];
-        tensor.format.dequantize(Isa::detect(), &tensor.bytes, &mut vector);
+        tensor.format.dequantize(Isa::SCALAR, &tensor.bytes, &mut vector);
         Ok(vector)
     }
 
