@@ -4,6 +4,8 @@
 //!
 //! `cargo bench -p gatefold-quant -- 'Q4_0/avx512'` runs some of them.
 
+#![allow(missing_docs)]
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use gatefold_quant::{Activations, DynFormat, FORMATS, Isa};
 use std::hint::black_box;
