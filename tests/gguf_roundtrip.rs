@@ -187,4 +187,10 @@ fn the_writer_holds_to_its_plan() {
         let shown = format!("{tensors:?}");
         assert!(new(tensors).is_err(), "{shown}");
     }
+
+    for key in ["", "a\nb", &"k".repeat(65536)] {
+        let mut metadata = Metadata::new();
+        metadata.set(key, Value::U8(1));
+        assert!(Writer::new(Vec::new(), &metadata, vec![]).is_err(), "{key:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::error::{GgufError, Problem};
 use super::{File, Gguf};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const IDX_KEY: &str = "split.no";
 const COUNT_KEY: &str = "split.count";
@@ -49,16 +49,16 @@ pub(super) fn open_all(given: File, numbering: Numbering) -> Result<Gguf, GgufEr
     let says = format!("is part {} of {count}", given_idx + 1);
     let wrong = |what: String| Problem::Split(format!("{says}, {what}")).at(&given_path);
 
-    let Some(stem) = stem(&given_path, &suffix(given_idx, count)) else {
-        let suffix = suffix(given_idx, count);
+    let given_suffix = suffix(given_idx, count);
+    let Some(stem) = stem(&given_path, &given_suffix) else {
         return Err(wrong(format!(
-            "so its name must end in {suffix} like those beside it; rename it"
+            "so its name must end in {given_suffix} like those beside it; rename it"
         )));
     };
     let mut given = Some(given);
     let mut files = Vec::new();
     for idx in 0..count {
-        let path = PathBuf::from(format!("{stem}{}", suffix(idx, count)));
+        let path = given_path.with_file_name(format!("{stem}{}", suffix(idx, count)));
         let file = match given.take_if(|_| idx == given_idx) {
             Some(file) => file,
             None if !path.exists() => {
@@ -86,9 +86,9 @@ fn suffix(idx: u64, count: u64) -> String {
     format!("-{:05}-of-{count:05}.gguf", idx + 1)
 }
 
-/// The path of a part without its suffix, if it has that.
+/// The name of a part without its suffix, if it has that.
 fn stem<'a>(path: &'a Path, suffix: &str) -> Option<&'a str> {
-    path.to_str()?.strip_suffix(suffix)
+    path.file_name()?.to_str()?.strip_suffix(suffix)
 }
 
 fn check_numbering(file: &File, expected: Numbering) -> Result<(), Problem> {
