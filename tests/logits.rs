@@ -38,7 +38,7 @@ fn expected(format: &str) -> Expected {
 }
 
 fn logits(format: &str, layout: ExpertLayout, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let model = Model::load(&random_mixtral::gguf(format, layout)).unwrap();
+    let model = Model::load(&random_mixtral::gguf(N_VOCAB, format, layout)).unwrap();
     let compute = Compute::new(Isa::detect(), None).unwrap();
     let cache_format = DynFormat::by_name("F32").unwrap();
     let mut cache = KvCache::new(model.config(), cache_format, tokens.len()).unwrap();

@@ -16,6 +16,7 @@ use crate::activations::ActivationKind;
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::registry::Product;
+use half::f16;
 
 /// A block format of GGUF weights.
 pub trait Format: Sized + 'static {
@@ -117,10 +118,10 @@ pub trait Super: Format {
 /// The decoded header of a super-block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuperScales {
-    /// Scale of the sub-scales.
-    pub scale: f32,
+    /// Scale of the sub-scales, as stored: kernels widen those of several rows at once.
+    pub scale: f16,
     /// Scale of the sub-minimums; 0 without minimums.
-    pub minimum: f32,
+    pub minimum: f16,
     /// A scale per 16 weights; formats with sub-blocks of 32 repeat each.
     pub sub_scales: [i8; 16],
     /// A minimum per 16 weights, likewise; 0 without minimums.

@@ -16,6 +16,9 @@ pub const N_LANES: usize = 16;
 /// [`crate::isa`] sees to that by stamping the functions of this module into target-feature
 /// functions that only a detected [`crate::Isa`] reaches.
 pub(crate) trait Lanes: Copy {
+    /// Whether there are registers for sixteen sums beside their operands.
+    const IS_ROOMY: bool = false;
+
     fn splat(value: f32) -> Self;
     fn from_array(values: [f32; N_LANES]) -> Self;
     fn to_array(self) -> [f32; N_LANES];
@@ -33,7 +36,7 @@ pub(crate) trait Lanes: Copy {
     fn round(self) -> Self;
     /// 2 to the power of each lane; the lanes are integers in -126..=127.
     fn exp2_int(self) -> Self;
-    /// `self` where `self >= limit`, else zero.
+    /// Zero where `self < limit`, else `self`.
     fn zero_below(self, limit: Self) -> Self;
     /// Each lane, an integer in -128..=127, as int8.
     fn to_i8(self) -> [i8; N_LANES];
@@ -91,8 +94,44 @@ pub(crate) fn scores<L: Lanes>(query: &[f32], keys: &[f32], scale: f32, scores: 
 
 #[inline(always)]
 pub(crate) fn weighted_sum<L: Lanes>(weights: &[f32], values: &[f32], out: &mut [f32]) {
-    for (&weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
-        add_scaled::<L>(out, weight, value);
+    let width = out.len();
+    let (wide, narrow) = out.as_chunks_mut::<{ 4 * N_LANES }>();
+    let (narrow, rest) = narrow.as_chunks_mut::<N_LANES>();
+    let n_wide = wide.len() * 4 * N_LANES;
+    for (i, out) in wide.iter_mut().enumerate() {
+        add_columns::<L, 4>(weights, &values[i * 4 * N_LANES..], width, out.as_chunks_mut().0);
+    }
+    for (i, out) in narrow.iter_mut().enumerate() {
+        let values = &values[n_wide + i * N_LANES..];
+        add_columns::<L, 1>(weights, values, width, std::slice::from_mut(out));
+    }
+    let first = width - rest.len();
+    for (&weight, value) in weights.iter().zip(values.chunks_exact(width)) {
+        add_scaled::<L>(rest, weight, &value[first..]);
+    }
+}
+
+/// Some columns of [`weighted_sum`], which stay in registers meanwhile; `values` begins with the
+/// first value's.
+#[inline(always)]
+fn add_columns<L: Lanes, const N: usize>(
+    weights: &[f32],
+    values: &[f32],
+    width: usize,
+    out: &mut [[f32; N_LANES]],
+) {
+    let mut sums = [L::splat(0.0); N];
+    for (sum, out) in sums.iter_mut().zip(&*out) {
+        *sum = L::from_array(*out);
+    }
+    for (&weight, value) in weights.iter().zip(values.chunks(width)) {
+        let factor = L::splat(weight);
+        for (sum, value) in sums.iter_mut().zip(value.as_chunks().0) {
+            *sum = L::from_array(*value).mul_add(factor, *sum);
+        }
+    }
+    for (sum, out) in sums.iter().zip(out) {
+        *out = sum.to_array();
     }
 }
 
@@ -145,9 +184,11 @@ pub(crate) fn exp_sum<L: Lanes>(values: &mut [f32], max: f32) -> f32 {
 pub(crate) fn exp<L: Lanes>(x: L) -> L {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Arguments beyond these would leave the range of exponents; both keep their result.
-    let clamped = x.max(L::splat(-87.4));
-    let clamped = L::splat(0.0).sub(L::splat(0.0).sub(clamped).max(L::splat(-89.0)));
+    // Arguments beyond these would leave the range of exponents; both keep their result. NaN stays:
+    // it is the second operand of `max`.
+    let zero = L::splat(0.0);
+    let clamped = L::splat(-87.4).max(x);
+    let clamped = zero.sub(L::splat(-89.0).max(zero.sub(clamped)));
     let n = clamped.mul(L::splat(std::f32::consts::LOG2_E)).round();
     let r = n.mul_add(L::splat(-LN2_HIGH), clamped);
     let r = n.mul_add(L::splat(-LN2_LOW), r);
@@ -158,7 +199,6 @@ pub(crate) fn exp<L: Lanes>(x: L) -> L {
     // Two factors, since n itself can be 128.
     let half = n.mul(L::splat(0.5)).round();
     let result = polynomial.mul(half.exp2_int()).mul(n.sub(half).exp2_int());
-    // NaN survives: it fails the comparison below, but zero_below keeps what is not below.
     result.zero_below(L::splat(f32::MIN_POSITIVE))
 }
 
@@ -201,18 +241,126 @@ fn load_zero_filled<L: Lanes>(kind: FloatKind, bytes: &[u8]) -> L {
     L::load(kind, &filled[..N_LANES * kind.bytes()])
 }
 
-/// One element of a product of float weights, given as bytes, with activations.
+/// Elements of a product of `R` rows of float weights, given as bytes, with `T` rows of activations.
 #[inline(always)]
-pub(crate) fn dot_floats<L: Lanes>(kind: FloatKind, weights: &[u8], x: &[f32]) -> f32 {
+pub(crate) fn dot_floats<L: Lanes, const R: usize, const T: usize>(
+    kind: FloatKind,
+    rows: [&[u8]; R],
+    tokens: [&[f32]; T],
+) -> [[f32; R]; T] {
+    let n_whole = tokens[0].len() / N_LANES;
     let group_bytes = N_LANES * kind.bytes();
-    let mut sum = L::splat(0.0);
-    let (groups, rest) = x.as_chunks::<N_LANES>();
-    let (whole, tail) = weights.split_at(groups.len() * group_bytes);
-    for (weights, x) in whole.chunks_exact(group_bytes).zip(groups) {
-        sum = L::load(kind, weights).mul_add(L::from_array(*x), sum);
+    let mut sums = [[L::splat(0.0); R]; T];
+    for group in 0..n_whole {
+        let mut weights = [L::splat(0.0); R];
+        for r in 0..R {
+            weights[r] = L::load(kind, &rows[r][group * group_bytes..][..group_bytes]);
+        }
+        for t in 0..T {
+            let x = L::from_array(tokens[t].as_chunks().0[group]);
+            for r in 0..R {
+                sums[t][r] = weights[r].mul_add(x, sums[t][r]);
+            }
+        }
     }
-    if !rest.is_empty() {
-        sum = load_zero_filled::<L>(kind, tail).mul_add(zero_filled(rest), sum);
+    let mut out = [[0.0; R]; T];
+    for t in 0..T {
+        let rest = &tokens[t][n_whole * N_LANES..];
+        for r in 0..R {
+            if !rest.is_empty() {
+                let weights = load_zero_filled::<L>(kind, &rows[r][n_whole * group_bytes..]);
+                sums[t][r] = weights.mul_add(zero_filled(rest), sums[t][r]);
+            }
+            out[t][r] = sums[t][r].sum();
+        }
     }
-    sum.sum()
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::N_LANES;
+    use crate::isa::Isa;
+
+    fn scalar() -> Isa {
+        Isa::named("scalar").unwrap()
+    }
+
+    fn exp(x: f32) -> f32 {
+        scalar().exp_sum(&mut [x], 0.0)
+    }
+
+    #[test]
+    fn exp_is_accurate_over_its_whole_range() {
+        let steps = (0..f32::INFINITY.to_bits()).step_by(1999).map(f32::from_bits);
+        for x in steps.flat_map(|x| [x, -x]).filter(|x| x.abs() < 90.0) {
+            let (exact, found) = (f64::from(x).exp(), exp(x));
+            let rounding = 1.0 + f64::from(f32::EPSILON);
+            if exact * rounding < f64::from(f32::MIN_POSITIVE) {
+                assert_eq!(found, 0.0, "exp({x})");
+            } else if exact > f64::from(f32::MAX) * rounding {
+                assert_eq!(found, f32::INFINITY, "exp({x})");
+            } else if (f64::from(f32::MIN_POSITIVE) * rounding..f64::from(f32::MAX) / rounding)
+                .contains(&exact)
+            {
+                let ulp = f64::from(found.next_up()) - f64::from(found);
+                let error = (f64::from(found) - exact).abs() / ulp;
+                assert!(error <= 2.0, "exp({x}) = {found}, off by {error} ulp");
+            }
+        }
+    }
+
+    #[test]
+    fn exp_at_the_edges() {
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(-0.0), 1.0);
+        assert_eq!([-88.0, -1e30, f32::NEG_INFINITY].map(exp), [0.0; 3]);
+        assert_eq!([88.8, 1e30, f32::INFINITY].map(exp), [f32::INFINITY; 3]);
+        assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn silu_at_the_edges() {
+        let mut gate = [0.0, 200.0, -200.0, 1.0, f32::NAN];
+        scalar().silu_mul(&mut gate, &[3.0, 2.0, 2.0, 2.0, 1.0]);
+        assert_eq!(gate[..3], [0.0, 400.0, 0.0]);
+        assert!((gate[3] - 2.0 / (1.0 + (-1.0f32).exp())).abs() < 1e-6);
+        assert!(gate[4].is_nan());
+    }
+
+    /// The order that the module's documentation states, in plain code.
+    #[test]
+    fn sums_have_the_documented_order() {
+        let a: Vec<f32> = (0..70).map(|i| (i as f32 * 0.7).sin()).collect();
+        let b: Vec<f32> = (0..70).map(|i| (i as f32 * 0.3).cos() * 1e3).collect();
+        for len in 1..=a.len() {
+            let mut lanes = [0.0f32; N_LANES];
+            for i in 0..len {
+                lanes[i % N_LANES] = a[i].mul_add(b[i], lanes[i % N_LANES]);
+            }
+            for apart in [8, 4, 2, 1] {
+                for lane in 0..apart {
+                    lanes[lane] += lanes[lane + apart];
+                }
+            }
+            assert_eq!(scalar().dot(&a[..len], &b[..len]).to_bits(), lanes[0].to_bits());
+        }
+    }
+
+    #[test]
+    fn weighted_sums_go_through_the_values_in_order() {
+        for width in [1, 15, 16, 70, 128, 200] {
+            let values: Vec<f32> = (0..3 * width).map(|i| (i as f32).sin()).collect();
+            let weights = [0.3, -1e3, 1e3];
+            let mut out: Vec<f32> = (0..width).map(|i| i as f32).collect();
+            let mut expected = out.clone();
+            for (i, expected) in expected.iter_mut().enumerate() {
+                for (j, weight) in weights.iter().enumerate() {
+                    *expected = values[j * width + i].mul_add(*weight, *expected);
+                }
+            }
+            scalar().weighted_sum(&weights, &values, &mut out);
+            assert_eq!(out, expected, "width {width}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The formats against independent implementations: see `fixtures/make.py`.
 
-use gatefold_quant::{DynFormat, FORMATS};
+use gatefold_quant::{DynFormat, FORMATS, Isa};
 use std::collections::HashSet;
 
 /// The formats of `fixtures/blocks.bin`, in its order, with the bytes and weights of a block as the
@@ -54,10 +54,12 @@ fn dequantized_blocks_equal_the_gguf_package_bit_for_bit() {
         (bytes, fixture) = fixture.split_at(n_bytes);
         (expected, fixture) = fixture.split_at(4 * WEIGHTS_PER_FORMAT);
         let mut weights = vec![0.0; WEIGHTS_PER_FORMAT];
-        format.dequantize(bytes, &mut weights);
-        for (i, (weight, expected)) in weights.iter().zip(expected.as_chunks().0).enumerate() {
-            let expected = f32::from_le_bytes(*expected);
-            assert_eq!(weight.to_bits(), expected.to_bits(), "{name} {i}: {weight} {expected}");
+        for isa in Isa::available() {
+            format.dequantize(isa, bytes, &mut weights);
+            for (i, (weight, expected)) in weights.iter().zip(expected.as_chunks().0).enumerate() {
+                let expected = f32::from_le_bytes(*expected);
+                assert_eq!(weight.to_bits(), expected.to_bits(), "{name} {i}: {weight} {expected}");
+            }
         }
     }
     assert!(fixture.is_empty());

@@ -2,11 +2,13 @@
 
 use super::run::Session;
 use super::text_args::TextArgs;
+use super::{one_line, print_note};
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{IsTerminal, Write, stdin, stdout};
+use std::process;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +18,10 @@ const HELP: &str = "\
 /system T   begin a new conversation with system message T
 /stats      speed of the last answer
 /exit       leave (so does Ctrl-D)
-Ctrl-C ends an answer that is being made. A line that ends in \\ goes on in the next.";
+Ctrl-C ends an answer that is being made; twice, the program. A line that ends in \\ goes on in the next.";
+
+/// The exit code of a program that Ctrl-C ended, as shells have it.
+const INTERRUPTED: i32 = 130;
 
 /// The messages of a conversation that begins with one from the user.
 pub fn conversation(system: Option<String>, user: String) -> Vec<Message> {
@@ -48,13 +53,11 @@ impl<'a> Chat<'a> {
 
     /// Converses until the input ends. A text given on the command line is the first message.
     pub fn run(mut self, first: &TextArgs) -> Result<()> {
-        let interrupted = Arc::clone(&self.session.interrupted);
-        ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed))
-            .context("cannot watch for Ctrl-C")?;
+        let mut lines = Lines::new()?;
+        self.watch_for_interrupts()?;
         if !first.is_empty() {
             self.answer(first.read()?)?;
         }
-        let mut lines = Lines::new()?;
         loop {
             match lines.next()? {
                 Input::End => return Ok(()),
@@ -69,6 +72,19 @@ impl<'a> Chat<'a> {
         }
     }
 
+    /// Lets Ctrl-C end answers. The line editor takes the signal for itself when it is made, so this
+    /// comes after it; while a line is edited, Ctrl-C is a key like others.
+    fn watch_for_interrupts(&self) -> Result<()> {
+        let interrupted = Arc::clone(&self.session.interrupted);
+        ctrlc::set_handler(move || {
+            // A large model takes a while until it looks up from its prompt.
+            if interrupted.swap(true, Ordering::Relaxed) {
+                process::exit(INTERRUPTED);
+            }
+        })
+        .context("cannot watch for Ctrl-C")
+    }
+
     /// Does what a command says; `None` is to leave.
     fn obey(&mut self, command: &str) -> Option<()> {
         let (name, argument) = command.split_once(' ').unwrap_or((command, ""));
@@ -79,9 +95,9 @@ impl<'a> Chat<'a> {
                 self.messages.clear();
                 self.system = Some(argument.trim().to_owned()).filter(|system| !system.is_empty());
             }
-            "/stats" => eprintln!("{}", self.stats),
-            "/help" => eprintln!("{HELP}"),
-            _ => eprintln!("there is no command {name}; /help lists them"),
+            "/stats" => print_note(&self.stats),
+            "/help" => print_note(HELP),
+            _ => print_note(format_args!("there is no command {name}; /help lists them")),
         }
         Some(())
     }
@@ -107,12 +123,16 @@ impl<'a> Chat<'a> {
         match result {
             Ok(generated) => {
                 self.stats = self.session.summary(&generated);
+                if generated.tokens.is_empty() {
+                    // Interrupted before it began: the question was not asked.
+                    return Ok(());
+                }
                 messages.push(Message::new("assistant", generated.text.trim().to_owned()));
                 self.messages = messages;
             }
             // A conversation that has outgrown the context, say, is no reason to lose it.
             Err(error) if stdin().is_terminal() => {
-                eprintln!("error: {error:#} (/clear begins anew)")
+                print_note(format_args!("error: {} (/clear begins anew)", one_line(&error)));
             }
             Err(error) => return Err(error),
         }
@@ -131,7 +151,7 @@ impl Lines {
         if !stdin().is_terminal() {
             return Ok(Lines::Pipe);
         }
-        eprintln!("/help lists the commands, Ctrl-D leaves");
+        print_note("/help lists the commands, Ctrl-D leaves");
         let editor =
             DefaultEditor::new().context("cannot use the terminal; pipe the input instead")?;
         Ok(Lines::Terminal(Box::new(editor)))

@@ -10,7 +10,9 @@ use clap::Args;
 use gatefold_quant::DynFormat;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{self, BufWriter, Write, stdout};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -115,10 +117,15 @@ fn write_logits(
     ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
     let n_vocab = loaded.model.n_vocab();
     let name = path.display().to_string();
+    // Renaming would put a file in the place of a device.
+    ensure!(
+        path.is_file() || !path.exists(),
+        "cannot write {name}: it exists and is not a file; name one for --logits"
+    );
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Written beside and renamed: a file with this name is always whole.
-    let partial = NamedTempFile::new_in(folder).with_context(|| format!("cannot write {name}"))?;
+    let partial = partial_file(folder).with_context(|| format!("cannot write {name}"))?;
     let mut writer = NpyWriter::new(BufWriter::new(partial), tokens.len(), n_vocab)?;
     let bar = progress_bar(tokens.len(), "tokens");
     sequence.read_all(tokens, |logits| {
@@ -142,6 +149,15 @@ fn write_logits(
         writeln!(out, "{name}: logits of {} tokens over a vocabulary of {n_vocab}", tokens.len())?;
     }
     Ok(())
+}
+
+/// A temporary file in `folder`, to be renamed.
+fn partial_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are their owner's alone; this one is to be like any that a program writes.
+    #[cfg(unix)]
+    builder.permissions(PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 fn progress_bar(len: usize, unit: &str) -> ProgressBar {

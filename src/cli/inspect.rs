@@ -9,8 +9,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+const EXAMPLES: &str = "\
+Examples:
+  gatefold inspect mixtral.gguf              what is in it, and whether it runs here
+  gatefold inspect mixtral.gguf --tensors    with a list of every tensor
+  gatefold inspect mixtral.gguf --check      read every weight: is the download sound?";
+
 /// Arguments of `gatefold inspect`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct InspectArgs {
     /// The GGUF file, or any part of a split one
     #[arg(short, long, value_name = "FILE")]

@@ -12,7 +12,8 @@ pub mod tokenize;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,6 +60,19 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
     if closed_stdout {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: {error:#}");
+    print_note(format_args!("error: {}", one_line(&error)));
     ExitCode::FAILURE
+}
+
+/// Prints a line to stderr. That nobody reads it any more is no reason to fail.
+fn print_note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// An error on one line, and what it quotes from a file without the control characters that would
+/// steer the terminal.
+fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }

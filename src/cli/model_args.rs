@@ -43,10 +43,18 @@ pub struct ComputeArgs {
     isa: Option<String>,
 }
 
+/// More threads than any machine has cores: beyond it, starting them is all that happens.
+const MAX_THREADS: usize = 1024;
+
 impl ComputeArgs {
     /// The pool and the instruction set.
     pub fn resolve(&self) -> Result<Compute> {
-        ensure!(self.threads != Some(0), "-t is 0, but computing takes a thread; use 1 or more");
+        if let Some(n_threads) = self.threads {
+            ensure!(
+                (1..=MAX_THREADS).contains(&n_threads),
+                "-t is {n_threads}; use 1 to {MAX_THREADS}, best as many as there are physical cores"
+            );
+        }
         let isa = self.isa.as_deref().map_or(Ok(Isa::detect()), Isa::named).context("--isa")?;
         Compute::new(isa, self.threads).context("starting the threads")
     }
@@ -79,11 +87,16 @@ impl ModelArgs {
         let compute = self.compute.resolve()?;
         let gguf = Gguf::open(&model_path(self.model.clone())?)?;
         let model = Model::load(&gguf)?;
-        let tokenizer = Tokenizer::from_metadata(gguf.metadata())?;
+        let tokenizer = Tokenizer::from_metadata(gguf.metadata())
+            .with_context(|| gguf.path().display().to_string())?;
         let trained_len = model.config().context_len;
         let context_len = match self.context {
-            None | Some(0) => default_context.unwrap_or(trained_len).min(trained_len),
+            None => default_context.unwrap_or(trained_len).min(trained_len),
             Some(context_len) => {
+                ensure!(
+                    context_len > 0,
+                    "-c is 0, but a text takes some context; use 1 or more, or leave -c out for the {trained_len} that the model was made for"
+                );
                 ensure!(
                     context_len <= trained_len,
                     "-c is {context_len}, but the model was made for contexts of up to {trained_len}"

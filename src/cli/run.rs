@@ -2,11 +2,12 @@
 
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
+use super::print_note;
 use super::text_args::TextArgs;
 use crate::engine::{Generated, Generation, Sequence, Speed};
 use crate::sampler::{Sampler, Sampling};
-use crate::tokenizer::{ChatTemplate, Message, Specials};
-use anyhow::{Result, ensure};
+use crate::tokenizer::{ChatTemplate, Specials};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -70,7 +71,7 @@ pub struct RunArgs {
 #[derive(Args)]
 struct SamplingArgs {
     /// Temperature; 0 always takes the most probable token
-    #[arg(long, value_name = "T", default_value_t = 0.8)]
+    #[arg(long, allow_negative_numbers = true, value_name = "T", default_value_t = 0.8)]
     temp: f32,
 
     /// Draw from this many most probable tokens; 0 is all
@@ -78,15 +79,15 @@ struct SamplingArgs {
     top_k: usize,
 
     /// Draw from the most probable tokens up to this sum of probabilities
-    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.95)]
     top_p: f32,
 
     /// Drop tokens less probable than this fraction of the most probable
-    #[arg(long, value_name = "P", default_value_t = 0.05)]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.05)]
     min_p: f32,
 
     /// Penalty on recent tokens; 1 is none
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    #[arg(long, allow_negative_numbers = true, value_name = "R", default_value_t = 1.0)]
     repeat_penalty: f32,
 
     /// How many last tokens are recent
@@ -133,7 +134,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     };
     let sampling = args.sampling.resolve()?;
     let loaded = args.model.load(None)?;
-    let own_template = ChatTemplate::from_metadata(loaded.gguf.metadata(), &loaded.tokenizer)?;
+    let own_template = if args.raw { None } else { own_template(&loaded)? };
     let on_terminal = args.text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
     let chats = args.chat || (on_terminal && own_template.is_some());
     let mut session = Session {
@@ -150,10 +151,10 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     let text = args.text.read()?;
     let prompt = match own_template {
-        Some(template) if !args.raw => {
+        Some(template) => {
             template.encode(&loaded.tokenizer, &chat::conversation(args.system, text))?
         }
-        _ => {
+        None => {
             ensure!(
                 args.system.is_none(),
                 "--system needs a chat template, and this model has none"
@@ -172,13 +173,20 @@ pub fn run(args: RunArgs) -> Result<()> {
             out.flush()
         })?;
         writeln!(stdout().lock())?;
-        eprintln!("{}", session.summary(&generated));
+        print_note(session.summary(&generated));
     }
     Ok(())
 }
 
+fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
+    ChatTemplate::from_metadata(loaded.gguf.metadata(), &loaded.tokenizer).with_context(|| {
+        format!("{} (--raw does without a template)", loaded.gguf.path().display())
+    })
+}
+
 /// A model with a sequence that grows answer by answer.
 pub struct Session<'a> {
+    /// What it runs.
     pub loaded: &'a LoadedModel,
     sequence: Sequence<'a>,
     sampler: Sampler,
@@ -196,19 +204,23 @@ impl Session<'_> {
         mut show: impl FnMut(&str) -> io::Result<()>,
     ) -> Result<Generated> {
         let bar = prompt_bar(prompt.len());
+        let go_on = || match self.interrupted.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
         let mut shown = Ok(());
         let generation = Generation {
             prompt,
             max_tokens: self.max_tokens,
             stops: self.stops,
-            prompt_progress: &mut |n_read| bar.set_position(n_read as u64),
+            prompt_progress: &mut |n_read| {
+                bar.set_position(n_read as u64);
+                go_on()
+            },
             on_text: &mut |text| {
                 bar.finish_and_clear();
                 shown = show(text);
-                if shown.is_err() || self.interrupted.load(Ordering::Relaxed) {
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
+                if shown.is_err() { ControlFlow::Break(()) } else { go_on() }
             },
         };
         let generated =

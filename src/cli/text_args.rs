@@ -1,9 +1,10 @@
 //! Text from `-p`, `-f` or stdin.
 
+use super::print_note;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 /// Where text comes from.
@@ -38,6 +39,11 @@ impl TextArgs {
                 utf8(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
             }
             None => {
+                if io::stdin().is_terminal() {
+                    print_note(
+                        "reading the text from the terminal; Ctrl-D on an empty line ends it",
+                    );
+                }
                 let mut bytes = Vec::new();
                 io::stdin().lock().read_to_end(&mut bytes).context("cannot read stdin")?;
                 utf8("stdin", bytes)

@@ -47,7 +47,7 @@ pub struct TokenizeArgs {
 pub fn run(args: TokenizeArgs) -> Result<()> {
     let path = model_path(args.model)?;
     let tokenizer = Tokenizer::from_metadata(Gguf::open(&path)?.metadata())
-        .with_context(|| format!("{}", path.display()))?;
+        .with_context(|| path.display().to_string())?;
     let text = args.text.read()?;
     let mut out = io::BufWriter::new(stdout().lock());
     if args.decode {

@@ -18,9 +18,10 @@ pub struct Generation<'a> {
     pub max_tokens: Option<usize>,
     /// Strings that end the answer, and are not part of it.
     pub stops: &'a [String],
-    /// Hears after every chunk of the prompt how many tokens were read.
-    pub prompt_progress: &'a mut dyn FnMut(usize),
-    /// Hears every piece of the answer, and may end it.
+    /// Hears after every chunk of the prompt how much of it is remembered, and may end it all.
+    pub prompt_progress: &'a mut dyn FnMut(usize) -> ControlFlow<()>,
+    /// Hears the text of every token, and may end the answer. Empty text is of a token that has
+    /// none, or only a part of a character or of what may become a stop string.
     pub on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
 }
 
@@ -52,7 +53,7 @@ pub struct Generated {
     pub prompt_speed: Speed,
     /// Making of the answer, from the second token on: the first comes with the prompt.
     pub speed: Speed,
-    /// The last logits computed, `[n_vocab]`.
+    /// The last logits computed, `[n_vocab]`; none if the reading of the prompt was ended.
     pub last_logits: Vec<f32>,
 }
 
@@ -114,10 +115,21 @@ impl Generation<'_> {
             return Err(GenerateError::EmptyPrompt);
         }
         let remembered = sequence.rewind_to(self.prompt);
-        let new = &self.prompt[remembered..];
         let clock = Clock::start(sequence);
-        let mut logits = sequence.read(new, self.prompt_progress)?;
-        let prompt_speed = clock.stop(sequence, new.len());
+        let mut logits = sequence.read(&self.prompt[remembered..], |n_read| {
+            (self.prompt_progress)(remembered + n_read)
+        })?;
+        let prompt_speed = clock.stop(sequence, sequence.tokens().len() - remembered);
+        if logits.is_empty() {
+            return Ok(Generated {
+                text: String::new(),
+                tokens: Vec::new(),
+                finish_reason: FinishReason::Cancelled,
+                prompt_speed,
+                speed: Speed::default(),
+                last_logits: logits,
+            });
+        }
 
         let clock = Clock::start(sequence);
         let mut answer = Answer::new(tokenizer, self.stops, self.on_text);
@@ -140,7 +152,7 @@ impl Generation<'_> {
             if sequence.room() == 0 {
                 break FinishReason::Context;
             }
-            logits = sequence.read(&[token], |_| {})?;
+            logits = sequence.read(&[token], |_| ControlFlow::Continue(()))?;
         };
         let n_steps = sequence.tokens().len() - self.prompt.len();
         let speed = clock.stop(sequence, n_steps);
@@ -198,7 +210,7 @@ impl<'a> Answer<'a> {
 
     fn show(&mut self, text: &str) -> ControlFlow<()> {
         self.text.push_str(text);
-        if text.is_empty() { ControlFlow::Continue(()) } else { (self.on_text)(text) }
+        (self.on_text)(text)
     }
 
     fn finish(mut self, reason: FinishReason) -> String {

@@ -3,6 +3,7 @@
 use crate::compute::Compute;
 use crate::model::{Chunk, KvCache, Model, ModelError, Wanted};
 use gatefold_quant::DynFormat;
+use std::ops::ControlFlow;
 use std::slice::ChunksExact;
 
 /// A sequence of tokens, with the model's memory of them.
@@ -69,15 +70,16 @@ impl<'m> Sequence<'m> {
         self.cache.truncate(0);
     }
 
-    /// Appends tokens and returns the logits that follow the last of them, `[n_vocab]`; none for
-    /// no tokens. `progress` hears after every chunk how many are done.
+    /// Appends tokens and returns the logits that follow the last of them, `[n_vocab]`. `progress`
+    /// hears after every chunk how many are done, and may end the reading; there are no logits then,
+    /// as for no tokens, and the chunks read so far are remembered.
     ///
     /// # Errors
     /// If a token is not in the vocabulary or they do not fit; the sequence is unchanged then.
     pub fn read(
         &mut self,
         tokens: &[u32],
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<f32>, ModelError> {
         self.check_room(tokens)?;
         let mut logits = Vec::new();
@@ -87,7 +89,9 @@ impl<'m> Sequence<'m> {
             let wanted = if chunk_idx + 1 == n_chunks { Wanted::Last } else { Wanted::None };
             logits = self.step(chunk, wanted)?;
             done += chunk.len();
-            progress(done);
+            if progress(done).is_break() {
+                return Ok(Vec::new());
+            }
         }
         Ok(logits)
     }
@@ -107,6 +111,18 @@ impl<'m> Sequence<'m> {
             each(logits.chunks_exact(self.model.n_vocab()))?;
         }
         Ok(())
+    }
+
+    /// Checks ids that will not be read, but compared with.
+    ///
+    /// # Errors
+    /// If one is not in the vocabulary.
+    pub fn check_vocabulary(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        let n_vocab = self.model.n_vocab();
+        match tokens.iter().find(|&&id| id as usize >= n_vocab) {
+            Some(&id) => Err(ModelError::Token { id, n_vocab }),
+            None => Ok(()),
+        }
     }
 
     fn check_room(&self, tokens: &[u32]) -> Result<(), ModelError> {

@@ -21,7 +21,7 @@ impl<W: Write> NpyWriter<W> {
         let padded_len = (FIXED_LEN + header.len() + 1).next_multiple_of(ALIGNMENT) - FIXED_LEN;
         out.write_all(b"\x93NUMPY\x01\x00")?;
         out.write_all(&(padded_len as u16).to_le_bytes())?;
-        write!(out, "{header:<width$}\n", width = padded_len - 1)?;
+        writeln!(out, "{header:<width$}", width = padded_len - 1)?;
         Ok(NpyWriter { out })
     }
 

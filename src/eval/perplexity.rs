@@ -3,6 +3,7 @@
 use crate::engine::Sequence;
 use crate::model::ModelError;
 use gatefold_quant::Isa;
+use std::ops::ControlFlow;
 use thiserror::Error;
 
 /// How surprised the model was by the tokens that were scored.
@@ -67,7 +68,7 @@ pub enum PerplexityError {
 /// before it. `tokens` includes the BOS of the text. `progress` hears after every window.
 ///
 /// # Errors
-/// If there is no whole window, or the model cannot take a step.
+/// If there is no whole window, a token is not in the vocabulary, or the model cannot take a step.
 pub fn perplexity(
     sequence: &mut Sequence<'_>,
     tokens: &[u32],
@@ -81,6 +82,8 @@ pub fn perplexity(
     if tokens.len() < window_len {
         return Err(PerplexityError::Text { n_tokens: tokens.len(), window_len });
     }
+    // The last token of a window is scored without being read, hence not checked on the way.
+    sequence.check_vocabulary(tokens)?;
     let isa = sequence.compute().isa;
     let mut result = Perplexity::default();
     for window in tokens.chunks_exact(window_len) {
@@ -90,7 +93,7 @@ pub fn perplexity(
         }
         sequence.clear();
         let (context, scored) = window[..window_len - 1].split_at(window_len / 2);
-        sequence.read(context, |_| {})?;
+        sequence.read(context, |_| ControlFlow::Continue(()))?;
         let mut next = window[window_len / 2 + 1..].iter();
         sequence.read_all(scored, |logits| {
             for (logits, &token) in logits.zip(next.by_ref()) {

@@ -120,7 +120,13 @@ fn fmt_check(f: &mut Formatter<'_>, check: &Check) -> fmt::Result {
 }
 
 fn line(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
-    writeln!(f, "{label:<14}{text}")
+    writeln!(f, "{label:<14}{}", printable(text))
+}
+
+/// Text from a file, which can be anyone's, without the control characters that would steer the
+/// terminal or fake a line.
+fn printable(text: impl Display) -> String {
+    text.to_string().chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 fn bytes(n_bytes: u64) -> String {

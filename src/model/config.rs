@@ -67,7 +67,12 @@ impl Config {
                 format!("a divisor of {n_heads} heads"),
             ));
         }
-        let head_dim = keys.size_or("llama.attention.key_length", dim / n_heads)?;
+        const KEY_LENGTH: &str = "llama.attention.key_length";
+        if dim % n_heads != 0 && !keys.metadata.contains(KEY_LENGTH) {
+            let expected = format!("a divisor of the embedding's {dim} dimensions");
+            return Err(keys.refuse("llama.attention.head_count", n_heads, expected));
+        }
+        let head_dim = keys.size_or(KEY_LENGTH, dim / n_heads)?;
         let value_dim = keys.size_or("llama.attention.value_length", head_dim)?;
         if value_dim != head_dim {
             let expected = format!("{head_dim}, the length of keys");
@@ -167,5 +172,57 @@ impl Keys<'_> {
             Some(value) => Err(self.refuse(key, value, "a positive number")),
             None => Err(self.refuse(key, "nothing", "a positive number")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::{Bytes, Value, Writer};
+
+    /// The sizes of a model with these keys besides the necessary ones.
+    fn config(keys: &[(&str, Value)]) -> Result<Config, ModelError> {
+        let mut metadata = Metadata::new();
+        metadata.set("general.architecture", Value::String("llama".into()));
+        for (key, size) in [
+            ("block_count", 2),
+            ("embedding_length", 48),
+            ("feed_forward_length", 64),
+            ("attention.head_count", 4),
+            ("context_length", 100),
+        ] {
+            metadata.set(format!("llama.{key}"), Value::U32(size));
+        }
+        metadata.set("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5));
+        for (key, value) in keys {
+            metadata.set(format!("llama.{key}"), value.clone());
+        }
+        let file = Writer::new(Vec::new(), &metadata, vec![]).unwrap().finish().unwrap();
+        Config::from_gguf(&Gguf::from_bytes("keys.gguf", Bytes::from(file))?)
+    }
+
+    #[test]
+    fn heads_take_their_width_from_the_embedding_or_their_own_key() {
+        let plain = config(&[]).unwrap();
+        assert_eq!((plain.head_dim, plain.n_kv_heads, plain.group_len()), (12, 4, 1));
+        let heads = |n| ("attention.head_count", Value::U32(n));
+        let error = config(&[heads(5)]).unwrap_err().to_string();
+        assert!(error.contains("head_count is 5; expected a divisor of"), "{error}");
+        let keys = ("attention.key_length", Value::U32(16));
+        assert_eq!(config(&[heads(5), keys]).unwrap().head_dim, 16);
+    }
+
+    #[test]
+    fn linear_rope_scaling_is_honoured_and_others_are_refused() {
+        let kind = |kind: &str| ("rope.scaling.type", Value::String(kind.into()));
+        let factor = ("rope.scaling.factor", Value::F32(2.0));
+        let scale = |keys: &[(&str, Value)]| config(keys).map(|config| config.rope.scale);
+        assert_eq!(scale(&[]).unwrap(), 1.0);
+        assert_eq!(scale(&[kind("linear"), factor.clone()]).unwrap(), 2.0);
+        assert_eq!(scale(&[kind("none"), factor.clone()]).unwrap(), 1.0);
+        assert_eq!(scale(&[("rope.scale_linear", Value::F32(4.0))]).unwrap(), 4.0);
+        let error = scale(&[kind("yarn"), factor]).unwrap_err().to_string();
+        assert!(error.contains("llama.rope.scaling.type is yarn"), "{error}");
+        assert!(scale(&[kind("linear"), ("rope.scaling.factor", Value::F32(0.0))]).is_err());
     }
 }

@@ -59,7 +59,8 @@ pub enum ModelError {
     },
     /// A sequence would outgrow its context.
     #[error(
-        "{wanted} tokens do not fit into the context of {context_len}; shorten the text or raise -c (the model was made for up to {trained_len})"
+        "{wanted} tokens do not fit into the context of {context_len}; shorten the text{}",
+        if context_len < trained_len { format!(" or raise -c, up to {trained_len}") } else { ", the model was made for no more".to_owned() }
     )]
     Context {
         /// Tokens that the sequence would have.

@@ -85,7 +85,7 @@ impl Weights {
     /// (running without it would give wrong results).
     pub fn from_gguf(gguf: &Gguf, config: &Config) -> Result<Weights, ModelError> {
         let mut tensors = Tensors { gguf, used: HashSet::new() };
-        let n_vocab = tensors.get("token_embd.weight")?.shape[0];
+        let n_vocab = tensors.n_vocab()?;
         let token_embedding = tensors.matrix("token_embd.weight", n_vocab, config.dim)?;
         let output = match gguf.tensor("output.weight") {
             Some(_) => tensors.matrix("output.weight", n_vocab, config.dim)?,
@@ -171,6 +171,23 @@ impl<'a> Tensors<'a> {
             let advice = "is missing: the file is not a whole model, download or convert it again";
             self.error(name, advice.to_owned())
         })
+    }
+
+    /// Rows of the embedding: as many as the tokenizer has tokens, or ids would mean nothing.
+    fn n_vocab(&mut self) -> Result<usize, ModelError> {
+        const NAME: &str = "token_embd.weight";
+        const TOKENS: &str = "tokenizer.ggml.tokens";
+        let n_rows = self.get(NAME)?.shape[0];
+        match self.gguf.metadata().strings(TOKENS)? {
+            Some(tokens) if tokens.len() != n_rows => {
+                let n_tokens = tokens.len();
+                let problem = format!(
+                    "has {n_rows} rows, but {TOKENS} has {n_tokens} tokens; convert the model again"
+                );
+                Err(self.error(NAME, problem))
+            }
+            _ => Ok(n_rows),
+        }
     }
 
     fn with_shape(&mut self, name: &str, shape: &[usize]) -> Result<&'a Tensor, ModelError> {

@@ -39,7 +39,7 @@ pub struct Tokenizer {
 
 enum Model {
     SentencePiece(SentencePiece),
-    ByteLevel(ByteLevel),
+    ByteLevel(Box<ByteLevel>),
 }
 
 impl Tokenizer {
@@ -55,7 +55,8 @@ impl Tokenizer {
                 Model::SentencePiece(SentencePiece::new(&vocabulary, scores, *adds_space_prefix)?)
             }
             Algorithm::ByteLevel { pre_tokenizer, merges } => {
-                Model::ByteLevel(ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?)
+                let model = ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?;
+                Model::ByteLevel(Box::new(model))
             }
         };
         let specials = SpecialTokens::new(&vocabulary)?;

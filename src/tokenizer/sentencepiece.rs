@@ -17,7 +17,7 @@ pub(super) const SPACE: char = '\u{2581}';
 pub(super) struct SentencePiece {
     ids: HashMap<Box<str>, u32>,
     scores: Vec<f32>,
-    byte_ids: [Option<u32>; 256],
+    byte_ids: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
     adds_space_prefix: bool,
     /// Length of the longest piece in bytes: anything longer need not be looked up.
@@ -32,7 +32,7 @@ impl SentencePiece {
         scores: &[f32],
         adds_space_prefix: bool,
     ) -> Result<SentencePiece, TokenizerError> {
-        let mut byte_ids = [None; 256];
+        let mut byte_ids = Box::new([None; 256]);
         let mut ids: HashMap<Box<str>, u32> = HashMap::with_capacity(vocabulary.pieces.len());
         for (id, (piece, kind)) in (0..).zip(vocabulary.pieces.iter().zip(&vocabulary.kinds)) {
             match kind {

@@ -4,6 +4,7 @@
 use gatefold::gguf::{Bytes, Gguf, Metadata, TensorPlan, Value, Writer};
 use gatefold_quant::DynFormat;
 
+/// Size of the real vocabulary.
 pub const N_VOCAB: usize = 32_000;
 pub const DIM: usize = 256;
 pub const HIDDEN_DIM: usize = 512;
@@ -42,13 +43,13 @@ struct Random {
     scale: f32,
 }
 
-fn tensors() -> Vec<Random> {
+fn tensors(n_vocab: usize) -> Vec<Random> {
     let kv_dim = DIM / N_HEADS * N_KV_HEADS;
     let mut tensors = Vec::new();
     let mut add = |name: String, shape: &[usize], scale| {
         tensors.push(Random { name: format!("{name}.weight"), shape: shape.to_vec(), scale });
     };
-    add("token_embd".into(), &[N_VOCAB, DIM], 1.0);
+    add("token_embd".into(), &[n_vocab, DIM], 1.0);
     for layer in 0..N_LAYERS {
         let mut blk =
             |part: &str, shape: &[usize], scale| add(format!("blk.{layer}.{part}"), shape, scale);
@@ -64,7 +65,7 @@ fn tensors() -> Vec<Random> {
         blk("ffn_down_exps", &[N_EXPERTS, DIM, HIDDEN_DIM], 0.05);
     }
     add("output_norm".into(), &[DIM], 0.5);
-    add("output".into(), &[N_VOCAB, DIM], 0.2);
+    add("output".into(), &[n_vocab, DIM], 0.2);
     tensors
 }
 
@@ -90,12 +91,18 @@ pub fn metadata() -> Metadata {
     metadata
 }
 
-/// The bytes of a GGUF file: matrices in `format`, norms and routers in F32.
-pub fn file(metadata: &Metadata, format: &'static DynFormat, layout: ExpertLayout) -> Vec<u8> {
+/// The bytes of a GGUF file: matrices in `format`, norms and routers in F32. Files with fewer
+/// tokens have the same weights but for the rows of the others.
+pub fn file(
+    metadata: &Metadata,
+    n_vocab: usize,
+    format: &'static DynFormat,
+    layout: ExpertLayout,
+) -> Vec<u8> {
     let float = DynFormat::by_name("F32").unwrap();
     let mut plans = Vec::new();
     let mut contents = Vec::new();
-    for Random { name, shape, scale } in tensors() {
+    for Random { name, shape, scale } in tensors(n_vocab) {
         let mut values = uniform(&name, shape.iter().product(), scale);
         if name.contains("norm") {
             values.iter_mut().for_each(|value| *value += 1.0);
@@ -125,8 +132,8 @@ pub fn file(metadata: &Metadata, format: &'static DynFormat, layout: ExpertLayou
 }
 
 /// The model in `format`, in memory.
-pub fn gguf(format: &str, layout: ExpertLayout) -> Gguf {
+pub fn gguf(n_vocab: usize, format: &str, layout: ExpertLayout) -> Gguf {
     let format = DynFormat::by_name(format).unwrap();
-    let bytes = Bytes::from(file(&metadata(), format, layout));
+    let bytes = Bytes::from(file(&metadata(), n_vocab, format, layout));
     Gguf::from_bytes("random-mixtral.gguf", bytes).unwrap()
 }

@@ -57,10 +57,11 @@ impl Super for Iq4Xs {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: unpack_sub_scales(block.sub_scales_high, block.sub_scales_low),
             sub_minimums: [0; 16],
         }
@@ -68,13 +69,22 @@ impl Super for Iq4Xs {
 }
 
 /// Sixteen sub-scales, one per 16 weights, of the eight.
+///
+/// All at once, since every kernel needs them: their bits are spread over the bytes of a word, then
+/// 32 is taken from each byte, with its top bit set meanwhile so that none borrows.
+#[inline(always)]
 fn unpack_sub_scales(highs: [u8; 2], lows: [u8; 4]) -> [i8; 16] {
-    std::array::from_fn(|i| {
-        let sub_idx = i / 2;
-        let low = lows[sub_idx / 2] >> (sub_idx % 2 * 4) & 15;
-        let high = highs[sub_idx / 4] >> (sub_idx % 4 * 2) & 3;
-        (high << 4 | low) as i8 - 32
-    })
+    let mut low = u64::from(u32::from_le_bytes(lows));
+    low = (low | low << 16) & 0x0000_ffff_0000_ffff;
+    low = (low | low << 8) & 0x00ff_00ff_00ff_00ff;
+    low = (low | low << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let mut high = u64::from(u16::from_le_bytes(highs));
+    high = (high | high << 24) & 0x0000_00ff_0000_00ff;
+    high = (high | high << 12) & 0x000f_000f_000f_000f;
+    high = (high | high << 6) & 0x0303_0303_0303_0303;
+    let stored = low | high << 4 | 0x8080_8080_8080_8080;
+    let subs = ((stored - 0x2020_2020_2020_2020) ^ 0x8080_8080_8080_8080).to_le_bytes();
+    std::array::from_fn(|i| subs[i / 2] as i8)
 }
 
 /// The bytes of the first eight sub-scales.

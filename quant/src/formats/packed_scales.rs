@@ -4,17 +4,18 @@
 //! 4..8. Of the last four, bytes 8..12 hold the low four bits (scale in the low half, minimum in the
 //! high half), and the top two bits of bytes 0..8 their high two.
 
-/// The scales and the minimums.
+/// The scales and the minimums; four bytes at a time, since every kernel needs them.
+#[inline(always)]
 pub fn unpack(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
-    let (mut scales, mut minimums) = ([0; 8], [0; 8]);
-    for i in 0..4 {
-        let (with_scale, with_minimum, low) = (packed[i], packed[i + 4], packed[i + 8]);
-        scales[i] = with_scale & 63;
-        minimums[i] = with_minimum & 63;
-        scales[i + 4] = low & 15 | with_scale >> 6 << 4;
-        minimums[i + 4] = low >> 4 | with_minimum >> 6 << 4;
-    }
-    (scales, minimums)
+    let word = |i: usize| u32::from_le_bytes(packed.as_chunks().0[i]);
+    let (with_scales, with_minimums, low) = (word(0), word(1), word(2));
+    let six_bits = |word: u32| u64::from(word & 0x3f3f_3f3f);
+    let high_bits = |word: u32| word >> 2 & 0x3030_3030;
+    let halves = |word: u32| word & 0x0f0f_0f0f;
+    let scales = six_bits(with_scales) | u64::from(halves(low) | high_bits(with_scales)) << 32;
+    let minimums =
+        six_bits(with_minimums) | u64::from(halves(low >> 4) | high_bits(with_minimums)) << 32;
+    (scales.to_le_bytes(), minimums.to_le_bytes())
 }
 
 /// The inverse of [`unpack`], for the first eight of each, which are below 64.

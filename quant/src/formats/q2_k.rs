@@ -55,10 +55,11 @@ impl Super for Q2K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: f16::from_le_bytes(block.minimum).to_f32(),
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::from_le_bytes(block.minimum),
             sub_scales: block.sub_scales.map(|packed| (packed & 15) as i8),
             sub_minimums: block.sub_scales.map(|packed| packed >> 4),
         }

@@ -58,11 +58,12 @@ impl Super for Q5K {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: f16::from_le_bytes(block.minimum).to_f32(),
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::from_le_bytes(block.minimum),
             sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
             sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
         }

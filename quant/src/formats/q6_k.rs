@@ -56,10 +56,11 @@ impl Super for Q6K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
 
+    #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
         SuperScales {
-            scale: f16::from_le_bytes(block.scale).to_f32(),
-            minimum: 0.0,
+            scale: f16::from_le_bytes(block.scale),
+            minimum: f16::ZERO,
             sub_scales: block.sub_scales,
             sub_minimums: [0; 16],
         }

@@ -30,8 +30,8 @@ const MISTRAL: &str = "\
 {{- bos_token }}
 {%- set ns = namespace(system='', expected='user') %}
 {%- for message in messages %}
-    {%- if message.role == 'system' and loop.index0 == (1 if ns.system else 0) %}
-        {%- set ns.system = message.content + '\\n\\n' %}
+    {%- if message.role == 'system' and loop.first %}
+        {%- set ns.system = message.content + '\\n\\n' if message.content else '' %}
     {%- elif message.role != ns.expected %}
         {{- raise_exception('the messages must be from user and assistant in turns, beginning with a user, after at most one from the system; this one is from ' ~ message.role) }}
     {%- elif message.role == 'user' %}

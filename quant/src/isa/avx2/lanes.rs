@@ -71,7 +71,7 @@ impl Lanes for Avx2Lanes {
 
     #[inline(always)]
     fn load(kind: FloatKind, bytes: &[u8]) -> Self {
-        let eight = |group: usize| match kind {
+        let [low, high] = each!(group in [0 1] => match kind {
             FloatKind::F32 => {
                 let values = bytes[32 * group..][..32].as_ptr();
                 // SAFETY: the slice holds 32 bytes; as in `lane_wise`.
@@ -90,8 +90,8 @@ impl Lanes for Avx2Lanes {
                     }
                 }
             }
-        };
-        Avx2Lanes(eight(0), eight(1))
+        });
+        Avx2Lanes(low, high)
     }
 
     #[inline(always)]

@@ -5,9 +5,17 @@
 //! the integer sum afterwards; eight-bit weights first need a split or a change of sign.
 //!
 //! - `unpack`: the codes of a block, as bytes;
-//! - `rows`: one token, four rows of weights at a time, straight from the file's bytes;
-//! - `tiles`: several tokens, eight rows unpacked once and multiplied with all of them;
+//! - `rows`: up to four tokens, four rows of weights at a time, straight from the file's bytes;
+//! - `tiles`: more tokens, eight rows unpacked once and multiplied with all of them;
 //! - `lanes`: everything that is not a dot product with weights.
+
+/// An array of an expression's values for the indices given. It stands in for `array::from_fn` and
+/// `map`, into which the compiler does not inline closures that use target features.
+macro_rules! each {
+    ($index:ident in [$($value:literal)*] => $element:expr) => {
+        [$({ let $index: usize = $value; $element }),*]
+    };
+}
 
 mod lanes;
 mod rows;
@@ -30,8 +38,11 @@ pub fn is_available() -> bool {
 /// See [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    match product.tokens {
-        [_] => rows::multiply_flat(product),
+    match *product.tokens {
+        [a] => rows::multiply_flat(product, [a]),
+        [a, b] => rows::multiply_flat(product, [a, b]),
+        [a, b, c] => rows::multiply_flat(product, [a, b, c]),
+        [a, b, c, d] => rows::multiply_flat(product, [a, b, c, d]),
         _ => tiles::multiply_flat(product),
     }
 }
@@ -39,8 +50,9 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 /// See [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    match product.tokens {
-        [_] => rows::multiply_super(product),
+    match *product.tokens {
+        [a] => rows::multiply_super(product, [a]),
+        [a, b] => rows::multiply_super(product, [a, b]),
         _ => tiles::multiply_super(product),
     }
 }
@@ -85,7 +97,7 @@ mod tests {
                     let mut values = vec![f32::NAN; format.block_len];
                     while !values.iter().all(|value| value.is_finite()) {
                         block.iter_mut().for_each(|byte| *byte = random.next() as u8);
-                        format.dequantize(block, &mut values);
+                        format.dequantize(scalar, block, &mut values);
                     }
                 }
                 let x: Vec<_> = (0..(n_tokens + 2) * cols).map(|_| random.float()).collect();

@@ -1,12 +1,15 @@
-//! Products with one token: four rows of weights at a time, each read once from where it lies.
+//! Products with up to four tokens: four rows of weights at a time, each read once from where it
+//! lies.
 //!
-//! The lanes of a register are the four rows, so that their sums advance together, one fused
-//! multiply-add per block. Memory sets the pace; the weights are prefetched in the order in which
-//! they lie, since the hardware's prefetchers see four streams that soon end.
+//! The lanes of a token's accumulator are the four rows, so that their sums advance together, one
+//! fused multiply-add per block. Memory sets the pace; the weights are prefetched in the order in
+//! which they lie, since the hardware's prefetchers see four streams that soon end.
 
 use super::unpack::{Sixteen, is_wide, max_code, unpack};
+use crate::activations::Activations;
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super, SuperScales};
 use crate::registry::Product;
+use half::f16;
 use std::arch::x86_64::*;
 
 /// Rows computed together.
@@ -14,67 +17,67 @@ const N_ROWS: usize = 4;
 /// How far ahead of use weights are prefetched.
 const PREFETCH_BYTES: usize = 16 << 10;
 
-/// The product with a single token of a flat format's matrix; see [`Flat`] for the sum.
+/// The product of a flat format's matrix with `tokens`; see [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
+pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [u32; N]) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let token = product.tokens[0];
-    let x = FlatRow {
-        codes: product.x.codes(token),
-        scales: product.x.scales(token),
-        sums: product.x.sums(token),
-    };
-    for (first_row, out) in (0..n_rows).step_by(N_ROWS).zip(product.out.chunks_mut(N_ROWS)) {
+    let x = FlatActivations::of_tokens(product.x, tokens);
+    for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
-        let mut sums = _mm_setzero_ps();
-        for first_block in (0..n_blocks / 2 * 2).step_by(2) {
-            rows.prefetch(first_block, 2);
-            let addends = FlatAddends::new::<F>(&rows, &x, [first_block, first_block + 1]);
-            sums = addends.add_first::<F>(sums);
-            sums = addends.add_second::<F>(sums);
+        let mut sums = [_mm_setzero_ps(); N];
+        for block_idx in (0..n_blocks).step_by(2) {
+            rows.prefetch(block_idx, 2);
+            let next_idx = (block_idx + 1).min(n_blocks - 1);
+            let weights = FlatWeights::new::<F>(rows.blocks(block_idx), rows.blocks(next_idx));
+            for t in 0..N {
+                let [first, second] = weights.multiply::<F>(&x[t], [block_idx, next_idx]);
+                sums[t] = first.add_to::<F>(sums[t]);
+                if next_idx > block_idx {
+                    sums[t] = second.add_to::<F>(sums[t]);
+                }
+            }
         }
-        if n_blocks % 2 == 1 {
-            let addends = FlatAddends::new::<F>(&rows, &x, [n_blocks - 1, n_blocks - 1]);
-            sums = addends.add_first::<F>(sums);
-        }
-        store(sums, out);
+        store(sums, product.out, first_row, n_rows);
     }
 }
 
-/// The product with a single token of a super-block format's matrix; see [`Super`] for the sum.
+/// The product of a super-block format's matrix with `tokens`; see [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_super<F: Super>(product: Product<'_, F>) {
+pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens: [u32; N]) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let token = product.tokens[0];
-    let codes = product.x.codes(token).as_chunks::<SUPER_LEN>().0;
-    let sums_of_16 = product.x.sums(token).as_chunks::<16>().0;
-    let x_scales = product.x.scales(token);
-    for (first_row, out) in (0..n_rows).step_by(N_ROWS).zip(product.out.chunks_mut(N_ROWS)) {
+    let x = SuperActivations::of_tokens(product.x, tokens);
+    for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
-        let mut sums = _mm_setzero_ps();
+        let mut sums = [_mm_setzero_ps(); N];
         for block_idx in 0..n_blocks {
             rows.prefetch(block_idx, 1);
             let blocks = rows.blocks(block_idx);
-            let headers = blocks.map(F::scales);
-            let x_sums = even_odd_words(&sums_of_16[block_idx]);
-            let x_scale = _mm_set1_ps(x_scales[block_idx]);
-            let dots: [__m256i; N_ROWS] = std::array::from_fn(|r| {
-                super_dot::<F>(blocks[r], &headers[r], &codes[block_idx], x_sums)
+            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
+            let mut x_sums = [_mm256_setzero_si256(); N];
+            for t in 0..N {
+                x_sums[t] = even_odd_words(&x[t].sums[block_idx]);
+            }
+            let dots = each!(r in [0 1 2 3] => {
+                super_dots::<F, N>(blocks[r], &headers[r], &x, block_idx, x_sums)
             });
-            let scale = headers.each_ref().map(|header| header.scale);
-            let factor = _mm_mul_ps(load_four(scale), x_scale);
-            sums = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
-            if F::HAS_MINIMUM {
-                let dots = headers.each_ref().map(|header| {
-                    let minimums = _mm256_cvtepu8_epi16(even_odd_bytes(&header.sub_minimums));
-                    _mm256_madd_epi16(minimums, x_sums)
-                });
-                let minimum = headers.each_ref().map(|header| header.minimum);
-                let factor = _mm_mul_ps(load_four(minimum), x_scale);
-                sums = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums);
+            let scale = widen(each!(r in [0 1 2 3] => headers[r].scale));
+            let minimum = widen(each!(r in [0 1 2 3] => headers[r].minimum));
+            let minimums = each!(r in [0 1 2 3] => {
+                _mm256_cvtepu8_epi16(even_odd_bytes(&headers[r].sub_minimums))
+            });
+            for t in 0..N {
+                let x_scale = _mm_set1_ps(x[t].scales[block_idx]);
+                let dot = sum_dwords(each!(r in [0 1 2 3] => dots[r][t]));
+                let factor = _mm_mul_ps(scale, x_scale);
+                sums[t] = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(dot), sums[t]);
+                if F::HAS_MINIMUM {
+                    let dots = each!(r in [0 1 2 3] => _mm256_madd_epi16(minimums[r], x_sums[t]));
+                    let factor = _mm_mul_ps(minimum, x_scale);
+                    sums[t] = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums[t]);
+                }
             }
         }
-        store(sums, out);
+        store(sums, product.out, first_row, n_rows);
     }
 }
 
@@ -84,6 +87,7 @@ struct Rows<'a, B> {
 }
 
 impl<'a, B> Rows<'a, B> {
+    #[inline(always)]
     fn new(weights: &'a [B], first_row: usize, n_rows: usize, n_blocks: usize) -> Self {
         let row = |r: usize| &weights[(first_row + r).min(n_rows - 1) * n_blocks..][..n_blocks];
         Rows { rows: std::array::from_fn(row) }
@@ -92,7 +96,7 @@ impl<'a, B> Rows<'a, B> {
     /// A block of each row.
     #[inline(always)]
     fn blocks(&self, block_idx: usize) -> [&'a B; N_ROWS] {
-        self.rows.map(|row| &row[block_idx])
+        each!(r in [0 1 2 3] => &self.rows[r][block_idx])
     }
 
     /// Fetches as many bytes as `n_blocks` blocks of each row have. All four rows together count
@@ -109,168 +113,217 @@ impl<'a, B> Rows<'a, B> {
 }
 
 /// A token's activations for flat formats.
-struct FlatRow<'a> {
-    codes: &'a [i8],
+struct FlatActivations<'a> {
+    codes: &'a [[[i8; 16]; 2]],
     scales: &'a [f32],
     sums: &'a [i16],
 }
 
-/// What two blocks of each of four rows add to their sums: eight lanes, those of the first block
-/// in the lower half.
+impl<'a> FlatActivations<'a> {
+    #[inline(always)]
+    fn of_tokens<const N: usize>(x: &'a Activations, tokens: [u32; N]) -> [Self; N] {
+        const { assert!(FLAT_LEN == 32) }
+        let n_blocks = x.cols() / FLAT_LEN;
+        tokens.map(|token| FlatActivations {
+            codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
+            scales: &x.scales(token)[..n_blocks],
+            sums: &x.sums(token)[..n_blocks],
+        })
+    }
+}
+
+/// A token's activations for super-block formats.
+struct SuperActivations<'a> {
+    codes: &'a [[[i8; 32]; 8]],
+    scales: &'a [f32],
+    sums: &'a [[i16; 16]],
+}
+
+impl<'a> SuperActivations<'a> {
+    #[inline(always)]
+    fn of_tokens<const N: usize>(x: &'a Activations, tokens: [u32; N]) -> [Self; N] {
+        const { assert!(SUPER_LEN == 8 * 32) }
+        let n_blocks = x.cols() / SUPER_LEN;
+        tokens.map(|token| SuperActivations {
+            codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
+            scales: &x.scales(token)[..n_blocks],
+            sums: &x.sums(token).as_chunks().0[..n_blocks],
+        })
+    }
+}
+
+/// What a block of each of four rows adds to their sums.
 struct FlatAddends {
-    factors: __m256,
-    dots: __m256,
-    minimums: __m256,
-    x_sums: __m256,
+    factors: __m128,
+    dots: __m128,
+    minimums: __m128,
+    x_sums: __m128,
 }
 
 impl FlatAddends {
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
-    fn new<F: Flat>(rows: &Rows<'_, F::Block>, x: &FlatRow<'_>, blocks: [usize; 2]) -> Self {
-        let [firsts, seconds] = blocks.map(|block_idx| rows.blocks(block_idx));
-        let codes =
-            blocks.map(|block_idx| x.codes[block_idx * FLAT_LEN..][..FLAT_LEN].as_chunks::<16>().0);
-        let x_low = load_halves(&codes[0][0], &codes[1][0]);
-        let x_high = load_halves(&codes[0][1], &codes[1][1]);
-        let dots: [__m256i; N_ROWS] =
-            std::array::from_fn(|r| flat_dot::<F>(firsts[r], seconds[r], x_low, x_high));
-        let mut dots = flat_sum::<F>(dots);
-        let sums = blocks.map(|block_idx| i32::from(x.sums[block_idx]));
-        if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
-            let [first, second] = sums.map(|sum| _mm_set1_epi32(sum * F::LAYOUT.offset()));
-            dots = _mm256_sub_epi32(dots, _mm256_set_m128i(second, first));
-        }
-        let [first, second] = blocks.map(|block_idx| _mm_set1_ps(x.scales[block_idx]));
-        let x_scales = _mm256_set_m128(second, first);
-        let scales = gather_halves::<F>([firsts, seconds], 0);
-        let (minimums, x_sums) = if F::HAS_MINIMUM {
-            let [first, second] = sums.map(|sum| _mm_set1_ps(sum as f32));
-            let x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(second, first));
-            (gather_halves::<F>([firsts, seconds], 2), x_sums)
-        } else {
-            (_mm256_setzero_ps(), _mm256_setzero_ps())
-        };
-        FlatAddends {
-            factors: _mm256_mul_ps(scales, x_scales),
-            dots: _mm256_cvtepi32_ps(dots),
-            minimums,
-            x_sums,
-        }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn add_first<F: Flat>(&self, sums: __m128) -> __m128 {
-        let [factors, dots, minimums, x_sums] =
-            [self.factors, self.dots, self.minimums, self.x_sums]
-                .map(|lanes| _mm256_castps256_ps128(lanes));
-        let sums = _mm_fmadd_ps(factors, dots, sums);
-        if F::HAS_MINIMUM { _mm_fmadd_ps(minimums, x_sums, sums) } else { sums }
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn add_second<F: Flat>(&self, sums: __m128) -> __m128 {
-        let [factors, dots, minimums, x_sums] =
-            [self.factors, self.dots, self.minimums, self.x_sums]
-                .map(|lanes| _mm256_extractf128_ps::<1>(lanes));
-        let sums = _mm_fmadd_ps(factors, dots, sums);
-        if F::HAS_MINIMUM { _mm_fmadd_ps(minimums, x_sums, sums) } else { sums }
+    fn add_to<F: Flat>(&self, sums: __m128) -> __m128 {
+        let sums = _mm_fmadd_ps(self.factors, self.dots, sums);
+        if F::HAS_MINIMUM { _mm_fmadd_ps(self.minimums, self.x_sums, sums) } else { sums }
     }
 }
 
-/// Products of two blocks with activations, four sums of words in pairs per block; for wide
-/// layouts four sums of dwords.
+/// Two blocks of each of four rows, the first block in the lower halves of the registers.
+struct FlatWeights {
+    /// For each row the codes of weights 0..16 and of 16..32.
+    codes: [[__m256i; 2]; N_ROWS],
+    scales: __m256,
+    minimums: __m256,
+}
+
+impl FlatWeights {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    fn new<F: Flat>(firsts: [&F::Block; N_ROWS], seconds: [&F::Block; N_ROWS]) -> Self {
+        let codes = each!(r in [0 1 2 3] => {
+            let blocks = [bytemuck::bytes_of(firsts[r]), bytemuck::bytes_of(seconds[r])];
+            each!(half in [0 1] => {
+                let halves = each!(i in [0 1] => Sixteen { block: blocks[i], first: 16 * half });
+                // SAFETY: this function has AVX2.
+                unsafe { unpack(&F::LAYOUT, halves) }
+            })
+        });
+        let scales = gather_halves::<F>(firsts, seconds, 0);
+        let minimums = if F::HAS_MINIMUM { gather_halves::<F>(firsts, seconds, 2) } else { scales };
+        FlatWeights { codes, scales, minimums }
+    }
+
+    /// What the two blocks add to a token's sums.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    fn multiply<F: Flat>(&self, x: &FlatActivations<'_>, blocks: [usize; 2]) -> [FlatAddends; 2] {
+        let x_codes = each!(i in [0 1] => &x.codes[blocks[i]]);
+        let x_codes = each!(half in [0 1] => load_halves(&x_codes[0][half], &x_codes[1][half]));
+        let dots = each!(r in [0 1 2 3] => flat_dot::<F>(self.codes[r], x_codes));
+        let mut dots = flat_sum::<F>(dots);
+        let sums = each!(i in [0 1] => i32::from(x.sums[blocks[i]]));
+        if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
+            let [low, high] = each!(i in [0 1] => _mm_set1_epi32(sums[i] * F::LAYOUT.offset()));
+            dots = _mm256_sub_epi32(dots, _mm256_set_m128i(high, low));
+        }
+        let dots = _mm256_cvtepi32_ps(dots);
+        let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[blocks[i]]));
+        let x_scales = _mm256_set_m128(high, low);
+        let factors = _mm256_mul_ps(self.scales, x_scales);
+        let [low, high] = each!(i in [0 1] => _mm_set1_ps(sums[i] as f32));
+        let x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(high, low));
+        let first = FlatAddends {
+            factors: _mm256_castps256_ps128(factors),
+            dots: _mm256_castps256_ps128(dots),
+            minimums: _mm256_castps256_ps128(self.minimums),
+            x_sums: _mm256_castps256_ps128(x_sums),
+        };
+        let second = FlatAddends {
+            factors: _mm256_extractf128_ps::<1>(factors),
+            dots: _mm256_extractf128_ps::<1>(dots),
+            minimums: _mm256_extractf128_ps::<1>(self.minimums),
+            x_sums: _mm256_extractf128_ps::<1>(x_sums),
+        };
+        [first, second]
+    }
+}
+
+/// Products of a row's two blocks with activations, four sums of words in pairs per block; for
+/// wide layouts four sums of dwords.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn flat_dot<F: Flat>(first: &F::Block, second: &F::Block, low: __m256i, high: __m256i) -> __m256i {
-    let blocks = [first, second].map(|block| std::ptr::from_ref(block).cast());
-    let [low_codes, high_codes] = [0, 16].map(|first| {
-        // SAFETY: the references are to blocks of the layout's format.
-        unsafe { unpack(&F::LAYOUT, blocks.map(|block| Sixteen { block, first })) }
-    });
+fn flat_dot<F: Flat>(codes: [__m256i; 2], x_codes: [__m256i; 2]) -> __m256i {
+    let [low, high] =
+        each!(half in [0 1] => pair_products(is_wide(&F::LAYOUT), codes[half], x_codes[half]));
     if is_wide(&F::LAYOUT) {
         let ones = _mm256_set1_epi16(1);
-        let low = _mm256_madd_epi16(pair_products(true, low_codes, low), ones);
-        let high = _mm256_madd_epi16(pair_products(true, high_codes, high), ones);
-        return _mm256_add_epi32(low, high);
+        _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
+    } else {
+        _mm256_add_epi16(low, high)
     }
-    const { assert!(is_wide(&F::LAYOUT) || 8 * 127 * max_code(&F::LAYOUT) <= i16::MAX as usize) }
-    let low = pair_products(false, low_codes, low);
-    _mm256_add_epi16(low, pair_products(false, high_codes, high))
 }
 
 /// Adds up four rows' [`flat_dot`]s: in each half, dword `r` is the sum of row `r`.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
 fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
-    let pairs = [[dots[0], dots[1]], [dots[2], dots[3]]].map(|[a, b]| {
-        let (low, high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let [ab, cd] = each!(i in [0 1] => {
+        let (low, high) = (
+            _mm256_unpacklo_epi32(dots[2 * i], dots[2 * i + 1]),
+            _mm256_unpackhi_epi32(dots[2 * i], dots[2 * i + 1]),
+        );
         if is_wide(&F::LAYOUT) {
             _mm256_add_epi32(low, high)
         } else {
-            // Eight products a word: exact, see the assertion in `flat_dot`.
+            const {
+                let largest_word = 8 * 127 * max_code(&F::LAYOUT);
+                assert!(is_wide(&F::LAYOUT) || largest_word <= i16::MAX as usize);
+            }
             _mm256_madd_epi16(_mm256_add_epi16(low, high), _mm256_set1_epi16(1))
         }
     });
-    let low = _mm256_unpacklo_epi64(pairs[0], pairs[1]);
-    _mm256_add_epi32(low, _mm256_unpackhi_epi64(pairs[0], pairs[1]))
+    _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
 }
 
-/// The dot product of a block with activations, sub-scales and offset applied, as the sum of eight
-/// dwords. `x_sums` come from [`even_odd_words`].
+/// The dot products of a block with the tokens' activations, sub-scales and offset applied, each as
+/// the sum of eight dwords. `x_sums` come from [`even_odd_words`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn super_dot<F: Super>(
+fn super_dots<F: Super, const N: usize>(
     block: &F::Block,
     header: &SuperScales,
-    codes: &[i8; SUPER_LEN],
-    x_sums: __m256i,
-) -> __m256i {
-    let block: *const u8 = std::ptr::from_ref(block).cast();
+    x: &[SuperActivations<'_>; N],
+    block_idx: usize,
+    x_sums: [__m256i; N],
+) -> [__m256i; N] {
+    let block = bytemuck::bytes_of(block);
     let sub_scales = even_odd_bytes(bytemuck::cast_ref(&header.sub_scales));
     let sub_scales = _mm256_cvtepi8_epi16(sub_scales);
-    let mut dot = _mm256_setzero_si256();
+    let mut dots = [_mm256_setzero_si256(); N];
     if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
         let offset = _mm256_set1_epi16(-F::LAYOUT.offset() as i16);
-        dot = _mm256_madd_epi16(_mm256_mullo_epi16(sub_scales, offset), x_sums);
+        let offsets = _mm256_mullo_epi16(sub_scales, offset);
+        for t in 0..N {
+            dots[t] = _mm256_madd_epi16(offsets, x_sums[t]);
+        }
     }
-    for (chunk_idx, codes) in codes.as_chunks::<32>().0.iter().enumerate() {
+    each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
         let first = chunk_idx * 32;
         let halves = [Sixteen { block, first }, Sixteen { block, first: first + 16 }];
-        // SAFETY: the pointer comes from a reference to a block of the layout's format.
+        // SAFETY: this function has AVX2.
         let weights = unsafe { unpack(&F::LAYOUT, halves) };
-        let products = pair_products(is_wide(&F::LAYOUT), weights, load(codes));
-        // Words `chunk_idx` of the halves are the scales of the chunk's sixteens.
-        let word = _mm256_set1_epi16((2 * chunk_idx + 1 << 8 | 2 * chunk_idx) as i16);
+        // Words `chunk_idx` of the two halves are the scales of the chunk's two sixteens.
+        let word = _mm256_set1_epi16(((2 * chunk_idx + 1) << 8 | 2 * chunk_idx) as i16);
         let scales = _mm256_shuffle_epi8(sub_scales, word);
-        dot = _mm256_add_epi32(dot, _mm256_madd_epi16(products, scales));
-    }
-    dot
+        for t in 0..N {
+            let x_codes = load(&x[t].codes[block_idx][chunk_idx]);
+            let products = pair_products(is_wide(&F::LAYOUT), weights, x_codes);
+            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(products, scales));
+        }
+    });
+    dots
 }
 
 /// Sums of two neighbouring products in each word. Wide weights are signed: their magnitudes, at
 /// most 128, are unsigned bytes, and the activations take their signs.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn pair_products(is_wide: bool, weights: __m256i, activations: __m256i) -> __m256i {
+fn pair_products(is_wide: bool, weights: __m256i, x_codes: __m256i) -> __m256i {
     if is_wide {
-        let activations = _mm256_sign_epi8(activations, weights);
-        _mm256_maddubs_epi16(_mm256_abs_epi8(weights), activations)
+        _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x_codes, weights))
     } else {
-        _mm256_maddubs_epi16(weights, activations)
+        _mm256_maddubs_epi16(weights, x_codes)
     }
 }
 
 /// The sums of each register's dwords.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn sum_dwords(dots: [__m256i; N_ROWS]) -> __m128i {
-    let pairs = [[dots[0], dots[1]], [dots[2], dots[3]]]
-        .map(|[a, b]| _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)));
-    let low = _mm256_unpacklo_epi64(pairs[0], pairs[1]);
-    let sums = _mm256_add_epi32(low, _mm256_unpackhi_epi64(pairs[0], pairs[1]));
+fn sum_dwords([a, b, c, d]: [__m256i; N_ROWS]) -> __m128i {
+    let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    let sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
     _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums))
 }
 
@@ -294,16 +347,25 @@ fn even_odd_bytes(bytes: &[u8; 16]) -> __m128i {
     _mm_shuffle_epi8(bytes, _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0))
 }
 
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn widen(values: [f16; N_ROWS]) -> __m128 {
+    let [a, b, c, d] = each!(r in [0 1 2 3] => values[r].to_bits() as i16);
+    _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
+}
+
 /// The f16 at byte `at` of two blocks of each of four rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn gather_halves<F: Flat>(blocks: [[&F::Block; N_ROWS]; 2], at: usize) -> __m256 {
-    let [[a, b, c, d], [e, f, g, h]] = blocks.map(|blocks| {
-        blocks.map(|block| {
-            let block = bytemuck::bytes_of(block);
-            i16::from_le_bytes([block[at], block[at + 1]])
-        })
-    });
+fn gather_halves<F: Flat>(
+    firsts: [&F::Block; N_ROWS],
+    seconds: [&F::Block; N_ROWS],
+    at: usize,
+) -> __m256 {
+    let [[a, b, c, d], [e, f, g, h]] = each!(i in [0 1] => each!(r in [0 1 2 3] => {
+        let block = bytemuck::bytes_of([firsts, seconds][i][r]);
+        i16::from_le_bytes([block[at], block[at + 1]])
+    }));
     _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
 }
 
@@ -321,19 +383,15 @@ fn load_halves(low: &[i8; 16], high: &[i8; 16]) -> __m256i {
     unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
 }
 
+/// Writes the tokens' sums of as many rows as there are.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn load_four(values: [f32; N_ROWS]) -> __m128 {
-    // SAFETY: the array is sixteen bytes.
-    unsafe { _mm_loadu_ps(values.as_ptr()) }
-}
-
-/// Writes the sums of as many rows as there are.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn store(sums: __m128, out: &mut [f32]) {
-    let mut values = [0.0; N_ROWS];
-    // SAFETY: the array is sixteen bytes.
-    unsafe { _mm_storeu_ps(values.as_mut_ptr(), sums) };
-    out.copy_from_slice(&values[..out.len()]);
+fn store<const N: usize>(sums: [__m128; N], out: &mut [f32], first_row: usize, n_rows: usize) {
+    for (out, sums) in out.chunks_exact_mut(n_rows).zip(sums) {
+        let mut values = [0.0; N_ROWS];
+        // SAFETY: the array is sixteen bytes.
+        unsafe { _mm_storeu_ps(values.as_mut_ptr(), sums) };
+        let out = &mut out[first_row..n_rows.min(first_row + N_ROWS)];
+        out.copy_from_slice(&values[..out.len()]);
+    }
 }

@@ -15,6 +15,7 @@ pub use super_block::multiply_super;
 use super::unpack::{Sixteen, is_wide, max_code, unpack};
 use crate::layout::Layout;
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 /// Rows of a tile.
 const N_ROWS: usize = 8;
@@ -51,24 +52,22 @@ macro_rules! tile_product {
                 let n_lanes = N_ROWS.min(n_rows - first_row);
                 for first_block in (0..n_blocks).step_by($tile::capacity::<F>()) {
                     let end = n_blocks.min(first_block + $tile::capacity::<F>());
-                    // At the matrix's end the last row repeats.
-                    let rows = std::array::from_fn(|r| {
-                        let row = (first_row + r).min(n_rows - 1) * n_blocks;
-                        &product.weights[row + first_block..row + end]
-                    });
+                    let rows = tile_rows(product.weights, n_blocks, first_row, first_block..end);
                     tile.unpack::<F>(rows, first_block);
+                    let mut ahead = Ahead::new(product.weights, n_blocks, first_row, first_block..end);
                     let mut out = first_row;
                     for tokens in product.tokens.chunks(N_TOKENS) {
                         let out_rows = &mut product.out[out..];
                         let out_rows = OutRows { out: out_rows, stride: n_rows, n_lanes };
                         match *tokens {
-                            [a, b, c, d] => tile.multiply::<F, 4>(product.x, [a, b, c, d], out_rows),
-                            [a, b, c] => tile.multiply::<F, 3>(product.x, [a, b, c], out_rows),
-                            [a, b] => tile.multiply::<F, 2>(product.x, [a, b], out_rows),
-                            [a] => tile.multiply::<F, 1>(product.x, [a], out_rows),
+                            [a, b, c, d] => tile.multiply::<F, 4>(product.x, [a, b, c, d], &ahead, out_rows),
+                            [a, b, c] => tile.multiply::<F, 3>(product.x, [a, b, c], &ahead, out_rows),
+                            [a, b] => tile.multiply::<F, 2>(product.x, [a, b], &ahead, out_rows),
+                            [a] => tile.multiply::<F, 1>(product.x, [a], &ahead, out_rows),
                             _ => unreachable!("chunks of up to four"),
                         }
                         out += tokens.len() * n_rows;
+                        ahead = Ahead::NOTHING;
                     }
                 }
             }
@@ -76,6 +75,58 @@ macro_rules! tile_product {
     };
 }
 use tile_product;
+
+/// Some blocks of eight neighbouring rows; at the matrix's end the last row repeats.
+fn tile_rows<B>(
+    weights: &[B],
+    n_blocks: usize,
+    first_row: usize,
+    blocks: Range<usize>,
+) -> [&[B]; N_ROWS] {
+    let last_row = weights.len() / n_blocks - 1;
+    let row = |r: usize| &weights[(first_row + r).min(last_row) * n_blocks..][blocks.clone()];
+    std::array::from_fn(row)
+}
+
+/// One element of each row.
+#[inline(always)]
+fn column<'a, T, const N: usize>(rows: &[&'a [T]; N], idx: usize) -> [&'a T; N] {
+    std::array::from_fn(|r| &rows[r][idx])
+}
+
+/// The weights of the next tile, to be fetched a few lines at a time while this one multiplies: all
+/// at once they would hold up its loads.
+struct Ahead {
+    start: *const i8,
+    row_bytes: usize,
+    lines_per_block: usize,
+}
+
+impl Ahead {
+    const NOTHING: Ahead = Ahead { start: std::ptr::null(), row_bytes: 0, lines_per_block: 0 };
+
+    /// What follows the tile of `blocks` of eight rows: as many blocks further right, or the start
+    /// of the next eight rows.
+    fn new<B>(weights: &[B], n_blocks: usize, first_row: usize, blocks: Range<usize>) -> Ahead {
+        let (row, block) =
+            if blocks.end < n_blocks { (first_row, blocks.end) } else { (first_row + N_ROWS, 0) };
+        Ahead {
+            start: weights.as_ptr().wrapping_add(row * n_blocks + block).cast(),
+            row_bytes: n_blocks * size_of::<B>(),
+            lines_per_block: (size_of::<B>() * N_ROWS).div_ceil(64),
+        }
+    }
+
+    /// Fetches the share of the tile's block `block_idx`.
+    #[inline(always)]
+    fn fetch(&self, block_idx: usize) {
+        for line in block_idx * self.lines_per_block..(block_idx + 1) * self.lines_per_block {
+            let at = line % N_ROWS * self.row_bytes + line / N_ROWS * 64;
+            // SAFETY: a prefetch may name any address.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start.wrapping_add(at)) };
+        }
+    }
+}
 
 /// A tile's columns of the rows of output that belong to up to four tokens.
 struct OutRows<'a> {
@@ -89,12 +140,14 @@ impl OutRows<'_> {
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     fn load<const N: usize>(&self) -> [__m256; N] {
-        std::array::from_fn(|t| {
+        let mut sums = [_mm256_setzero_ps(); N];
+        for (t, sums) in sums.iter_mut().enumerate() {
             let mut lanes = [0.0; N_ROWS];
             lanes[..self.n_lanes].copy_from_slice(&self.out[t * self.stride..][..self.n_lanes]);
             // SAFETY: the array is 32 bytes.
-            unsafe { _mm256_loadu_ps(lanes.as_ptr()) }
-        })
+            *sums = unsafe { _mm256_loadu_ps(lanes.as_ptr()) };
+        }
+        sums
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -114,11 +167,11 @@ impl OutRows<'_> {
 /// halves.
 ///
 /// # Safety
-/// The CPU has AVX2; the blocks are readable and of the format that `layout` describes.
+/// The CPU has AVX2.
 #[inline(always)]
 unsafe fn unpack_32(
     layout: &Layout,
-    blocks: [*const u8; N_ROWS],
+    blocks: [&[u8]; N_ROWS],
     first: usize,
     registers: &mut [__m256i],
 ) {
@@ -126,26 +179,32 @@ unsafe fn unpack_32(
     for half in 0..2 {
         let first = first + 16 * half;
         // SAFETY: the caller's promise.
-        let codes = unsafe {
-            transpose(std::array::from_fn(|r| {
-                unpack(layout, [blocks[r], blocks[r + 4]].map(|block| Sixteen { block, first }))
-            }))
-        };
-        let places = 4 * half..4 * half + 4;
-        if !is_wide(layout) {
-            low[places].copy_from_slice(&codes);
-            continue;
-        }
-        for (place, codes) in places.zip(codes) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let unsigned = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
-                let half = _mm256_set1_epi8(15);
-                low[place] = _mm256_and_si256(unsigned, half);
-                high[place] = _mm256_and_si256(_mm256_srli_epi16::<4>(unsigned), half);
+        unsafe {
+            let codes = transpose(each!(r in [0 1 2 3] => {
+                let halves = each!(i in [0 1] => Sixteen { block: blocks[r + 4 * i], first });
+                unpack(layout, halves)
+            }));
+            for (place, codes) in (4 * half..).zip(codes) {
+                if is_wide(layout) {
+                    let unsigned = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
+                    let mask = _mm256_set1_epi8(15);
+                    low[place] = _mm256_and_si256(unsigned, mask);
+                    high[place] = _mm256_and_si256(_mm256_srli_epi16::<4>(unsigned), mask);
+                } else {
+                    low[place] = codes;
+                }
             }
         }
     }
+}
+
+/// Eight f16, given by their bits, as f32.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn widen(bits: [u16; N_ROWS]) -> __m256 {
+    let bits: &[u8; 16] = bytemuck::cast_ref(&bits);
+    // SAFETY: the reference is to sixteen bytes.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bits.as_ptr().cast()) })
 }
 
 /// Transposes four by four dwords in each half.
@@ -162,25 +221,25 @@ fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
     ]
 }
 
-/// Adds to `words`, for each token, the products of the registers with its activations: word pairs
-/// of lane `r` belong to row `r`. `codes` point at as many dwords of activations as there are
-/// registers.
+/// For each token, the products of the registers with its activations, added up: the two words of
+/// lane `r` belong to row `r`.
 ///
 /// # Safety
-/// The CPU has AVX2, and the pointers are as said.
+/// The CPU has AVX2, and `x_codes` hold four codes per register from `first` on.
 #[inline(always)]
 unsafe fn multiply_words<const N: usize>(
     registers: &[__m256i],
-    codes: [*const i8; N],
+    x_codes: [&[i8; 32]; N],
+    first: usize,
 ) -> [__m256i; N] {
     // SAFETY: the caller's promise.
     unsafe {
         let mut words = [_mm256_setzero_si256(); N];
         for (i, &weights) in registers.iter().enumerate() {
             for t in 0..N {
-                let activations = codes[t].add(4 * i).cast::<i32>().read_unaligned();
-                let products = _mm256_maddubs_epi16(weights, _mm256_set1_epi32(activations));
-                words[t] = if i == 0 { products } else { _mm256_add_epi16(words[t], products) };
+                let x_codes = x_codes[t].as_ptr().add(first + 4 * i).cast::<i32>();
+                let x_codes = _mm256_set1_epi32(x_codes.read_unaligned());
+                words[t] = _mm256_add_epi16(words[t], _mm256_maddubs_epi16(weights, x_codes));
             }
         }
         words

@@ -5,9 +5,9 @@ use std::arch::x86_64::*;
 
 /// Sixteen weights of a block, to be unpacked into one half of a register.
 #[derive(Clone, Copy)]
-pub struct Sixteen {
+pub struct Sixteen<'a> {
     /// The block.
-    pub block: *const u8,
+    pub block: &'a [u8],
     /// The first of the weights, a multiple of sixteen.
     pub first: usize,
 }
@@ -34,10 +34,10 @@ pub const fn max_code(layout: &Layout) -> usize {
 /// load, a shift and a mask for each plane.
 ///
 /// # Safety
-/// The CPU has AVX2; each block is readable and of the format that `layout` describes.
+/// The CPU has AVX2.
 #[inline(always)]
-pub unsafe fn unpack(layout: &Layout, halves: [Sixteen; 2]) -> __m256i {
-    // SAFETY: the caller's promise.
+pub unsafe fn unpack(layout: &Layout, halves: [Sixteen<'_>; 2]) -> __m256i {
+    // SAFETY: the caller's promise; a table has sixteen bytes.
     unsafe {
         let mut codes = _mm256_setzero_si256();
         let mut low_bits = 0;
@@ -65,21 +65,21 @@ pub unsafe fn unpack(layout: &Layout, halves: [Sixteen; 2]) -> __m256i {
 /// # Safety
 /// As for [`unpack`].
 #[inline(always)]
-unsafe fn plane_bits(plane: &Plane, low_bits: usize, halves: [Sixteen; 2]) -> __m256i {
+unsafe fn plane_bits(plane: &Plane, low_bits: usize, halves: [Sixteen<'_>; 2]) -> __m256i {
     let per_byte = 8 / plane.bits;
-    let byte = |first: usize| {
-        plane.offset + first / (plane.run * per_byte) * plane.run + first % plane.run
-    };
-    let down = halves.map(|half| half.first / plane.run % per_byte * plane.bits);
     let mask = ((0xff >> (8 - plane.bits)) << low_bits) as u8;
-    // SAFETY: the caller's promise; a plane's bytes lie within the block.
+    let [a, b] = each!(i in [0 1] => {
+        let Sixteen { block, first } = halves[i];
+        let start = plane.offset + first / (plane.run * per_byte) * plane.run + first % plane.run;
+        let down = (first / plane.run % per_byte * plane.bits) as i32 - low_bits as i32;
+        (&block[start..start + 16], down)
+    });
+    // SAFETY: the caller's promise; the slices have sixteen bytes.
     unsafe {
-        let [a, b] = halves.map(|half| _mm_loadu_si128(half.block.add(byte(half.first)).cast()));
-        let bytes = _mm256_set_m128i(b, a);
-        let right = down.map(|down| _mm_set1_epi32(down.saturating_sub(low_bits) as i32));
-        let left = down.map(|down| _mm_set1_epi32(low_bits.saturating_sub(down) as i32));
-        let bytes = _mm256_srlv_epi32(bytes, _mm256_set_m128i(right[1], right[0]));
-        let bytes = _mm256_sllv_epi32(bytes, _mm256_set_m128i(left[1], left[0]));
+        let bytes = _mm256_loadu2_m128i(b.0.as_ptr().cast(), a.0.as_ptr().cast());
+        let right = _mm256_set_m128i(_mm_set1_epi32(b.1.max(0)), _mm_set1_epi32(a.1.max(0)));
+        let left = _mm256_set_m128i(_mm_set1_epi32((-b.1).max(0)), _mm_set1_epi32((-a.1).max(0)));
+        let bytes = _mm256_sllv_epi32(_mm256_srlv_epi32(bytes, right), left);
         _mm256_and_si256(bytes, _mm256_set1_epi8(mask as i8))
     }
 }
@@ -90,15 +90,16 @@ unsafe fn plane_bits(plane: &Plane, low_bits: usize, halves: [Sixteen; 2]) -> __
 /// # Safety
 /// As for [`unpack`].
 #[inline(always)]
-unsafe fn single_bits(plane: &Plane, low_bits: usize, halves: [Sixteen; 2]) -> __m256i {
-    // SAFETY: the caller's promise; a plane's bytes lie within the block.
+unsafe fn single_bits(plane: &Plane, low_bits: usize, halves: [Sixteen<'_>; 2]) -> __m256i {
+    let [a, b] = each!(i in [0 1] => {
+        let start = plane.offset + halves[i].first / 8;
+        i32::from(u16::from_le_bytes([halves[i].block[start], halves[i].block[start + 1]]))
+    });
+    // SAFETY: the caller's promise.
     unsafe {
-        let [a, b] = halves.map(|half| {
-            let bytes = half.block.add(plane.offset + half.first / 8);
-            _mm_cvtsi32_si128(i32::from(bytes.cast::<u16>().read_unaligned()))
-        });
+        let bytes = _mm256_set_m128i(_mm_cvtsi32_si128(b), _mm_cvtsi32_si128(a));
         let spread = _mm256_set_epi64x(0x0101010101010101, 0, 0x0101010101010101, 0);
-        let bytes = _mm256_shuffle_epi8(_mm256_set_m128i(b, a), spread);
+        let bytes = _mm256_shuffle_epi8(bytes, spread);
         let own_bit = _mm256_set1_epi64x(0x8040201008040201u64 as i64);
         let is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, own_bit), own_bit);
         _mm256_and_si256(is_set, _mm256_set1_epi8(1 << low_bits))

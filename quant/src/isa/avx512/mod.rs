@@ -1,20 +1,141 @@
-//! Placeholder.
+//! AVX-512 (F, BW, VL and DQ), with the integer dot products of VNNI where the CPU has them.
+//!
+//! Everything is built on one picture: a 512-bit register is four lanes of sixteen bytes, and each
+//! lane holds sixteen weights of another block ([`codes`]). The four blocks follow each other in a
+//! row, or belong to four rows, as the kernel likes. One token ([`flat`], [`superblock`]) takes
+//! four rows at a time straight from the packed weights; several tokens unpack a tile of rows once
+//! and multiply it with all of them.
 
-pub use super::scalar::{
-    add_scaled, dot, exp_sum, multiply_float, quantize_block, rms_norm, scores, silu_mul,
-    weighted_sum, widen,
-};
+mod codes;
+mod dot;
+mod flat;
+mod flat_tile;
+mod lanes;
+mod super_tile;
+mod superblock;
+mod tile;
+
 use crate::format::{Flat, Super};
 use crate::registry::Product;
+use dot::{Plain, Vnni};
+use lanes::Avx512Lanes;
+use std::arch::is_x86_feature_detected as has;
 
+crate::isa::stamp_vector_functions!(
+    Avx512Lanes,
+    [#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]]
+);
+
+/// Whether this CPU can run this module's functions.
 pub fn is_available() -> bool {
-    false
+    has!("avx512f")
+        && has!("avx512bw")
+        && has!("avx512vl")
+        && has!("avx512dq")
+        && has!("avx2")
+        && has!("fma")
+        && has!("f16c")
 }
 
-pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    super::scalar::multiply_flat(product)
+/// Stamps a family's kernel with and without VNNI, and the function that chooses.
+macro_rules! stamp_product {
+    ($multiply:ident, $with_vnni:ident, $plain:ident, $family:ident, $module:ident) => {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        pub fn $multiply<F: $family>(product: Product<'_, F>) {
+            if has!("avx512vnni") {
+                // SAFETY: the CPU has VNNI, and the rest is this function's own.
+                unsafe { $with_vnni(product) }
+            } else {
+                $plain(product)
+            }
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,avx512vnni")]
+        fn $with_vnni<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernel needs.
+            unsafe { $module::multiply::<F, Vnni>(product) }
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+        fn $plain<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernel needs.
+            unsafe { $module::multiply::<F, Plain>(product) }
+        }
+    };
 }
 
-pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    super::scalar::multiply_super(product)
+stamp_product!(multiply_flat, multiply_flat_vnni, multiply_flat_plain, Flat, flat);
+stamp_product!(multiply_super, multiply_super_vnni, multiply_super_plain, Super, superblock);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activations::Activations;
+    use crate::format::{Family, Format};
+    use crate::formats;
+    use crate::isa::Isa;
+
+    type Kernel<F> = fn(Product<'_, F>);
+
+    /// Compares with the reference on pseudo-random bytes, with one token and with several.
+    fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
+        if !is_available() {
+            return;
+        }
+        let (cols, n_rows, n_tokens) = (5 * 256, 19, 8);
+        let n_blocks = n_rows * cols / F::BLOCK_LEN;
+        let mut state = 1u32;
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            // Without the highest exponent, no two bytes are an f16 that is not finite.
+            (state >> 24) as u8 & 0xbf
+        })
+        .take(n_blocks * size_of::<F::Block>())
+        .collect();
+        let x: Vec<f32> = (0..n_tokens * cols).map(|i| (i as f32 * 1.7).sin()).collect();
+        let isa = Isa::named("scalar").unwrap();
+        let x = Activations::new(isa, F::Family::ACTIVATIONS, cols, &x);
+        let weights: &[F::Block] = bytemuck::cast_slice(&bytes);
+        for tokens in [&[3][..], &[0, 1, 2, 3, 4, 5, 6, 7]] {
+            let mut expected = vec![0.0; n_rows * tokens.len()];
+            let mut found = expected.clone();
+            reference(Product { weights, x: &x, tokens, out: &mut expected });
+            kernel(Product { weights, x: &x, tokens, out: &mut found });
+            let expected: Vec<u32> = expected.iter().map(|y| y.to_bits()).collect();
+            let found: Vec<u32> = found.iter().map(|y| y.to_bits()).collect();
+            assert_eq!(expected, found, "{}", F::NAME);
+        }
+    }
+
+    fn check_flat<F: Flat>() {
+        // SAFETY: `check` has asked for the features.
+        check::<F>(
+            |product| unsafe { multiply_flat_plain(product) },
+            super::super::scalar::multiply_flat,
+        );
+    }
+
+    fn check_super<F: Super>() {
+        // SAFETY: likewise.
+        check::<F>(
+            |product| unsafe { multiply_super_plain(product) },
+            super::super::scalar::multiply_super,
+        );
+    }
+
+    #[test]
+    fn without_vnni_the_bits_are_the_same() {
+        check_flat::<formats::Q4_0>();
+        check_flat::<formats::Q4_1>();
+        check_flat::<formats::Q5_0>();
+        check_flat::<formats::Q5_1>();
+        check_flat::<formats::Q8_0>();
+        check_flat::<formats::Iq4Nl>();
+        check_super::<formats::Q2K>();
+        check_super::<formats::Q3K>();
+        check_super::<formats::Q4K>();
+        check_super::<formats::Q5K>();
+        check_super::<formats::Q6K>();
+        check_super::<formats::Iq4Xs>();
+    }
 }

@@ -52,12 +52,12 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
                     .zip(header.sub_scales)
                     .map(|((u, q), scale)| i32::from(scale) * integer_dot(u, F::LAYOUT.offset(), q))
                     .sum();
-                acc = (header.scale * scales[block_idx]).mul_add(sum as f32, acc);
+                acc = (header.scale.to_f32() * scales[block_idx]).mul_add(sum as f32, acc);
                 if F::HAS_MINIMUM {
                     let sums = &product.x.sums(token)[block_idx * 16..][..16];
                     let minimums = header.sub_minimums.iter().zip(sums);
                     let sum: i32 = minimums.map(|(&m, &s)| i32::from(m) * i32::from(s)).sum();
-                    acc = (-(header.minimum * scales[block_idx])).mul_add(sum as f32, acc);
+                    acc = (-(header.minimum.to_f32() * scales[block_idx])).mul_add(sum as f32, acc);
                 }
             }
             product.out[t * n_rows + row_idx] = acc;

@@ -42,14 +42,14 @@ impl FlatTile {
         (self.first_block, self.n_blocks) = (first_block, rows[0].len());
         let per_block = registers_per_32(&F::LAYOUT);
         for block_idx in 0..self.n_blocks {
-            let blocks = rows.map(|row| &row[block_idx]);
+            let blocks = column(&rows, block_idx);
             let registers = &mut self.codes[block_idx * per_block..][..per_block];
-            let pointers = blocks.map(|block| std::ptr::from_ref(block).cast());
-            // SAFETY: the pointers come from references to blocks of the layout's format.
-            unsafe { unpack_32(&F::LAYOUT, pointers, 0, registers) };
-            self.scales[block_idx] = halves_at::<F>(blocks, 0);
+            let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
+            // SAFETY: this function has AVX2.
+            unsafe { unpack_32(&F::LAYOUT, blocks, 0, registers) };
+            self.scales[block_idx] = f16_at(blocks, 0);
             if F::HAS_MINIMUM {
-                self.minimums[block_idx] = halves_at::<F>(blocks, 2);
+                self.minimums[block_idx] = f16_at(blocks, 2);
             }
         }
     }
@@ -59,28 +59,25 @@ impl FlatTile {
         &self,
         x: &Activations,
         tokens: [u32; N],
+        ahead: &Ahead,
         mut out: OutRows<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
-        let end = self.first_block + self.n_blocks;
-        let codes =
-            tokens.map(|token| &x.codes(token)[self.first_block * FLAT_LEN..end * FLAT_LEN]);
-        let x_scales = tokens.map(|token| &x.scales(token)[self.first_block..end]);
-        let x_sums = tokens.map(|token| &x.sums(token)[self.first_block..end]);
+        let blocks = self.first_block..self.first_block + self.n_blocks;
+        let x = FlatActivations::new::<F>(x, tokens, blocks);
         let per_block = registers_per_32(&F::LAYOUT);
         for block_idx in 0..self.n_blocks {
+            ahead.fetch(block_idx);
             let registers = &self.codes[block_idx * per_block..][..per_block];
-            let codes = codes.map(|codes| &codes[block_idx * FLAT_LEN..][..FLAT_LEN]);
-            let dots = dot::<F, N>(registers, codes);
+            let dots = dot::<F, N>(registers, column(&x.codes, block_idx));
             for t in 0..N {
-                let x_sum = i32::from(x_sums[t][block_idx]);
-                let offset = _mm256_set1_epi32(x_sum * F::LAYOUT.offset());
+                let offset = _mm256_set1_epi32(x.offsets[t][block_idx]);
                 let dot = _mm256_cvtepi32_ps(_mm256_sub_epi32(dots[t], offset));
-                let x_scale = x_scales[t][block_idx];
-                let factor = _mm256_mul_ps(self.scales[block_idx], _mm256_set1_ps(x_scale));
+                let x_scale = _mm256_set1_ps(x.scales[t][block_idx]);
+                let factor = _mm256_mul_ps(self.scales[block_idx], x_scale);
                 sums[t] = _mm256_fmadd_ps(factor, dot, sums[t]);
                 if F::HAS_MINIMUM {
-                    let x_sum = _mm256_set1_ps(x_scale * x_sum as f32);
+                    let x_sum = _mm256_set1_ps(x.scaled_sums[t][block_idx]);
                     sums[t] = _mm256_fmadd_ps(self.minimums[block_idx], x_sum, sums[t]);
                 }
             }
@@ -89,18 +86,55 @@ impl FlatTile {
     }
 }
 
+/// The activations that some tokens have for a tile.
+struct FlatActivations<'a, const N: usize> {
+    codes: [&'a [[i8; FLAT_LEN]]; N],
+    scales: [&'a [f32]; N],
+    /// Sums of codes, times the format's offset.
+    offsets: [[i32; N_BLOCKS]; N],
+    /// Sums of codes, times their scale; zero for formats without minimums.
+    scaled_sums: [[f32; N_BLOCKS]; N],
+}
+
+impl<'a, const N: usize> FlatActivations<'a, N> {
+    fn new<F: Flat>(x: &'a Activations, tokens: [u32; N], blocks: Range<usize>) -> Self {
+        let mut offsets = [[0; N_BLOCKS]; N];
+        let mut scaled_sums = [[0.0; N_BLOCKS]; N];
+        for t in 0..N {
+            let sums = &x.sums(tokens[t])[blocks.clone()];
+            for (offset, &sum) in offsets[t].iter_mut().zip(sums) {
+                *offset = i32::from(sum) * F::LAYOUT.offset();
+            }
+            if F::HAS_MINIMUM {
+                let scales = &x.scales(tokens[t])[blocks.clone()];
+                for ((scaled, &sum), &scale) in scaled_sums[t].iter_mut().zip(sums).zip(scales) {
+                    *scaled = scale * f32::from(sum);
+                }
+            }
+        }
+        FlatActivations {
+            codes: tokens.map(|token| &x.codes(token).as_chunks().0[blocks.clone()]),
+            scales: tokens.map(|token| &x.scales(token)[blocks.clone()]),
+            offsets,
+            scaled_sums,
+        }
+    }
+}
+
 /// The sums of products of the unsigned codes of a block of eight rows with each token's.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn dot<F: Flat, const N: usize>(registers: &[__m256i], codes: [&[i8]; N]) -> [__m256i; N] {
+fn dot<F: Flat, const N: usize>(
+    registers: &[__m256i],
+    x_codes: [&[i8; FLAT_LEN]; N],
+) -> [__m256i; N] {
     let mut dots = [_mm256_setzero_si256(); N];
     for (half_idx, registers) in registers.chunks_exact(PER_32).enumerate() {
         let place_value = _mm256_set1_epi16(1 << (4 * half_idx));
         let n_exact = PER_32.min(exact_additions(&F::LAYOUT));
         for (i, registers) in registers.chunks_exact(n_exact).enumerate() {
-            let codes = codes.map(|codes| codes[4 * n_exact * i..][..4 * n_exact].as_ptr());
-            // SAFETY: the slices hold four codes per register.
-            let words = unsafe { multiply_words(registers, codes) };
+            // SAFETY: this function has AVX2; a block has four codes per register.
+            let words = unsafe { multiply_words(registers, x_codes, 4 * n_exact * i) };
             for t in 0..N {
                 dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(words[t], place_value));
             }
@@ -112,10 +146,6 @@ fn dot<F: Flat, const N: usize>(registers: &[__m256i], codes: [&[i8]; N]) -> [__
 /// The f16 at byte `at` of eight blocks.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn halves_at<F: Flat>(blocks: [&F::Block; N_ROWS], at: usize) -> __m256 {
-    let [a, b, c, d, e, f, g, h] = blocks.map(|block| {
-        let block = bytemuck::bytes_of(block);
-        i16::from_le_bytes([block[at], block[at + 1]])
-    });
-    _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
+fn f16_at(blocks: [&[u8]; N_ROWS], at: usize) -> __m256 {
+    widen(each!(r in [0 1 2 3 4 5 6 7] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]])))
 }

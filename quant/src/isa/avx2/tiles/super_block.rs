@@ -12,7 +12,7 @@ struct SuperTile {
     first_block: usize,
     n_blocks: usize,
     codes: [__m256i; N_REGISTERS],
-    blocks: [Header; N_BLOCKS],
+    headers: [Header; N_BLOCKS],
 }
 
 /// The scales and minimums of a block of eight rows. A row's dword is two words, for two
@@ -46,7 +46,7 @@ impl SuperTile {
             sub_minimums: [zero_words; 8],
         };
         let codes = [zero_words; N_REGISTERS];
-        SuperTile { first_block: 0, n_blocks: 0, codes, blocks: [header; N_BLOCKS] }
+        SuperTile { first_block: 0, n_blocks: 0, codes, headers: [header; N_BLOCKS] }
     }
 
     const fn capacity<F: Super>() -> usize {
@@ -58,14 +58,16 @@ impl SuperTile {
         (self.first_block, self.n_blocks) = (first_block, rows[0].len());
         let per_32 = registers_per_32(&F::LAYOUT);
         for block_idx in 0..self.n_blocks {
-            let blocks = rows.map(|row| &row[block_idx]);
-            let pointers = blocks.map(|block| std::ptr::from_ref(block).cast());
+            let blocks = column(&rows, block_idx);
+            let headers = each!(r in [0 1 2 3 4 5 6 7] => F::scales(blocks[r]));
+            self.headers[block_idx] = Header::new::<F>(&headers);
+            let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
             let registers = &mut self.codes[block_idx * 8 * per_32..][..8 * per_32];
-            for (chunk_idx, registers) in registers.chunks_exact_mut(per_32).enumerate() {
-                // SAFETY: the pointers come from references to blocks of the layout's format.
-                unsafe { unpack_32(&F::LAYOUT, pointers, 32 * chunk_idx, registers) };
-            }
-            self.blocks[block_idx] = Header::new::<F>(&blocks.map(F::scales));
+            each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
+                let registers = &mut registers[chunk_idx * per_32..][..per_32];
+                // SAFETY: this function has AVX2.
+                unsafe { unpack_32(&F::LAYOUT, blocks, 32 * chunk_idx, registers) };
+            });
         }
     }
 
@@ -74,22 +76,20 @@ impl SuperTile {
         &self,
         x: &Activations,
         tokens: [u32; N],
+        ahead: &Ahead,
         mut out: OutRows<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
-        let x_scales = tokens.map(|token| x.scales(token));
-        let codes = tokens.map(|token| x.codes(token).as_chunks::<SUPER_LEN>().0);
-        let x_sums = tokens.map(|token| x.sums(token).as_chunks::<16>().0);
+        let blocks = self.first_block..self.first_block + self.n_blocks;
+        let x = SuperActivations::new(x, tokens, blocks);
         let per_block = 8 * registers_per_32(&F::LAYOUT);
-        let registers = self.codes.chunks_exact(per_block);
-        for (i, (registers, header)) in registers.zip(&self.blocks).take(self.n_blocks).enumerate()
-        {
-            let block_idx = self.first_block + i;
-            let codes = codes.map(|codes| &codes[block_idx]);
-            let x_sums = x_sums.map(|sums| &sums[block_idx]);
-            let dots = header.dot::<F, N>(registers, codes, x_sums);
+        for (block_idx, header) in self.headers[..self.n_blocks].iter().enumerate() {
+            ahead.fetch(block_idx);
+            let registers = &self.codes[block_idx * per_block..][..per_block];
+            let (x_codes, x_sums) = (column(&x.codes, block_idx), column(&x.sums, block_idx));
+            let dots = header.dot::<F, N>(registers, x_codes, x_sums);
             for t in 0..N {
-                let x_scale = _mm256_set1_ps(x_scales[t][block_idx]);
+                let x_scale = _mm256_set1_ps(x.scales[t][block_idx]);
                 let factor = _mm256_mul_ps(header.scale, x_scale);
                 sums[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(dots[t]), sums[t]);
                 if F::HAS_MINIMUM {
@@ -103,32 +103,47 @@ impl SuperTile {
     }
 }
 
+/// The activations that some tokens have for a tile.
+struct SuperActivations<'a, const N: usize> {
+    codes: [&'a [[[i8; 32]; 8]]; N],
+    scales: [&'a [f32]; N],
+    sums: [&'a [[i16; 16]]; N],
+}
+
+impl<'a, const N: usize> SuperActivations<'a, N> {
+    fn new(x: &'a Activations, tokens: [u32; N], blocks: Range<usize>) -> Self {
+        const { assert!(SUPER_LEN == 8 * 32) }
+        let codes = |token| x.codes(token).as_chunks().0.as_chunks().0;
+        SuperActivations {
+            codes: tokens.map(|token| &codes(token)[blocks.clone()]),
+            scales: tokens.map(|token| &x.scales(token)[blocks.clone()]),
+            sums: tokens.map(|token| &x.sums(token).as_chunks().0[blocks.clone()]),
+        }
+    }
+}
+
 impl Header {
     #[target_feature(enable = "avx2,fma,f16c")]
     fn new<F: Super>(headers: &[SuperScales; N_ROWS]) -> Self {
-        let scales = pairs(headers.each_ref().map(|header| {
-            let scales: &[u8; 16] = bytemuck::cast_ref(&header.sub_scales);
-            scales
-        }))
-        .map(|words| _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(words)));
+        let signed = each!(r in [0 1 2 3 4 5 6 7] => load_bytes(&headers[r].sub_scales));
+        let scales = pairs(each!(r in [0 1 2 3 4 5 6 7] => _mm256_cvtepi8_epi16(signed[r])));
+        let minimums = each!(r in [0 1 2 3 4 5 6 7] => load_bytes(&headers[r].sub_minimums));
+        let minimums = each!(r in [0 1 2 3 4 5 6 7] => _mm256_cvtepu8_epi16(minimums[r]));
         let offset = _mm256_set1_epi16(F::LAYOUT.offset() as i16);
-        let lanes = |values: [f32; N_ROWS]| {
-            // SAFETY: the array is 32 bytes.
-            unsafe { _mm256_loadu_ps(values.as_ptr()) }
-        };
+        let scale = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
+        let minimum = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
+        let mut sub_scales = [_mm256_setzero_si256(); 16];
+        for (twice, &both) in sub_scales.as_chunks_mut::<2>().0.iter_mut().zip(&scales) {
+            let (first, second) = (_mm256_slli_epi32::<16>(both), _mm256_srli_epi32::<16>(both));
+            twice[0] = _mm256_blend_epi16::<0b10101010>(both, first);
+            twice[1] = _mm256_blend_epi16::<0b01010101>(both, second);
+        }
         Header {
-            scale: lanes(headers.each_ref().map(|header| header.scale)),
-            minimum: lanes(headers.each_ref().map(|header| header.minimum)),
-            sub_scales: std::array::from_fn(|sixteen| {
-                let words = scales[sixteen / 2];
-                if sixteen % 2 == 0 {
-                    _mm256_blend_epi16::<0b10101010>(words, _mm256_slli_epi32::<16>(words))
-                } else {
-                    _mm256_blend_epi16::<0b01010101>(words, _mm256_srli_epi32::<16>(words))
-                }
-            }),
-            offsets: scales.map(|words| _mm256_mullo_epi16(words, offset)),
-            sub_minimums: pairs(headers.each_ref().map(|header| &header.sub_minimums)),
+            scale,
+            minimum,
+            sub_scales,
+            offsets: each!(i in [0 1 2 3 4 5 6 7] => _mm256_mullo_epi16(scales[i], offset)),
+            sub_minimums: pairs(minimums),
         }
     }
 
@@ -139,20 +154,22 @@ impl Header {
     fn dot<F: Super, const N: usize>(
         &self,
         registers: &[__m256i],
-        codes: [&[i8; SUPER_LEN]; N],
+        x_codes: [&[[i8; 32]; 8]; N],
         x_sums: [&[i16; 16]; N],
     ) -> [__m256i; N] {
         let mut dots = [_mm256_setzero_si256(); N];
         let n_exact = (F::SUB_LEN / 4).min(exact_additions(&F::LAYOUT));
         let per_32 = registers_per_32(&F::LAYOUT);
         for (chunk_idx, registers) in registers.chunks_exact(per_32).enumerate() {
+            let mut x_chunks = [&x_codes[0][chunk_idx]; N];
+            for t in 1..N {
+                x_chunks[t] = &x_codes[t][chunk_idx];
+            }
             for (i, registers) in registers.chunks_exact(n_exact).enumerate() {
                 // Of wide weights the low halves come first, then the high.
                 let (half_idx, first) = (i * n_exact / PER_32, i * n_exact % PER_32 * 4);
-                let codes =
-                    codes.map(|codes| codes[32 * chunk_idx + first..][..4 * n_exact].as_ptr());
-                // SAFETY: the slices hold four codes per register.
-                let words = unsafe { multiply_words(registers, codes) };
+                // SAFETY: this function has AVX2; a chunk has four codes per register.
+                let words = unsafe { multiply_words(registers, x_chunks, first) };
                 let mut sub_scale = self.sub_scales[2 * chunk_idx + first / 16];
                 if half_idx == 1 {
                     sub_scale = _mm256_slli_epi16::<4>(sub_scale);
@@ -171,18 +188,23 @@ impl Header {
     }
 }
 
-/// Sixteen bytes of each of eight rows as pairs of words, a row's dword for each two bytes.
+/// Sixteen words of each of eight rows, from a register per row to one per two words: a row's
+/// dword is those two.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn pairs(rows: [&[u8; 16]; N_ROWS]) -> [__m256i; 8] {
-    let eights = |half: usize| {
-        transpose(std::array::from_fn(|r| {
-            let [a, b] =
-                [rows[r], rows[r + 4]].map(|row| i64::from_le_bytes(row.as_chunks().0[half]));
-            _mm256_cvtepu8_epi16(_mm_set_epi64x(b, a))
-        }))
-    };
-    let [[a, b, c, d], [e, f, g, h]] = [eights(0), eights(1)];
+#[inline]
+fn pairs(rows: [__m256i; N_ROWS]) -> [__m256i; 8] {
+    let low = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x20>(rows[r], rows[r + 4]));
+    let high = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x31>(rows[r], rows[r + 4]));
+    let [[a, b, c, d], [e, f, g, h]] = [transpose(low), transpose(high)];
     [a, b, c, d, e, f, g, h]
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn load_bytes<T: bytemuck::Pod>(bytes: &[T; 16]) -> __m128i {
+    let bytes: &[u8; 16] = bytemuck::cast_ref(bytes);
+    // SAFETY: the reference is to sixteen bytes.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 /// The sum over sixteen words of the eight rows' with those of a token.

@@ -1,0 +1,202 @@
+//! Every instruction set gives the bits of the scalar reference.
+
+use gatefold_quant::{ActivationKind, Activations, DynFormat, FORMATS, Isa};
+use proptest::prelude::*;
+
+/// SplitMix64: reproducible bits.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// In -1..1.
+    fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn floats(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.float()).collect()
+    }
+}
+
+fn others() -> impl Iterator<Item = Isa> {
+    Isa::available().filter(|isa| isa.name() != "scalar")
+}
+
+fn scalar() -> Isa {
+    Isa::named("scalar").unwrap()
+}
+
+/// Random blocks whose weights are of similar magnitude, so that no block drowns the others, and
+/// some blocks of zero bytes, whose scale is zero.
+fn random_blocks(format: &DynFormat, n: usize, random: &mut Random) -> Vec<u8> {
+    let mut weights = vec![0.0; format.block_len];
+    let mut bytes = Vec::with_capacity(n * format.block_bytes);
+    while bytes.len() < n * format.block_bytes {
+        let block: Vec<u8> = (0..format.block_bytes).map(|_| random.next() as u8).collect();
+        format.dequantize(scalar(), &block, &mut weights);
+        let max = weights.iter().fold(0.0, |max: f32, w| max.max(w.abs()));
+        let is_finite = weights.iter().all(|w| w.is_finite());
+        if random.next().is_multiple_of(16) {
+            bytes.resize(bytes.len() + format.block_bytes, 0);
+        } else if is_finite && (0.01..100.0).contains(&max) {
+            bytes.extend(block);
+        }
+    }
+    bytes
+}
+
+/// Rows of different sizes with a few zero blocks; the last row has a NaN.
+fn random_activations(kind: ActivationKind, n: usize, cols: usize) -> Activations {
+    let mut random = Random(n as u64);
+    let mut x = random.floats(n * cols);
+    for block in x.chunks_exact_mut(32) {
+        let scale = [0.0, 0.1, 1.0, 1.0, 30.0][random.next() as usize % 5];
+        block.iter_mut().for_each(|x| *x *= scale);
+    }
+    x[n * cols - 7] = f32::NAN;
+    Activations::new(scalar(), kind, cols, &x)
+}
+
+/// The bits of a value; all NaN alike.
+fn bits(value: f32) -> u32 {
+    if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }
+}
+
+fn assert_same(expected: &[f32], found: &[f32], what: impl Fn() -> String) {
+    assert_eq!(expected.len(), found.len());
+    for (i, (&expected, &found)) in expected.iter().zip(found).enumerate() {
+        assert_eq!(bits(expected), bits(found), "{}: {expected} or {found} at {i}", what());
+    }
+}
+
+#[test]
+fn products_have_the_reference_bits() {
+    const MAX_ROWS: usize = 33;
+    const MAX_TOKENS: usize = 33;
+    for format in FORMATS {
+        let mut all_cols: Vec<usize> = [1, 2, 3, 5].map(|n| n * format.block_len.max(256)).into();
+        if format.block_len <= 32 {
+            all_cols.extend([32, 96, 576]);
+        }
+        if format.block_len == 1 {
+            all_cols.extend([8, 15, 17]);
+        }
+        for cols in all_cols {
+            let n_blocks = MAX_ROWS * cols / format.block_len;
+            let weights = random_blocks(format, n_blocks, &mut Random(cols as u64));
+            let x = random_activations(format.activations, MAX_TOKENS, cols);
+            let tokens: Vec<u32> = (0..MAX_TOKENS as u32).rev().collect();
+            let mut expected = vec![0.0; MAX_ROWS * MAX_TOKENS];
+            format.multiply(scalar(), &weights, &x, &tokens, &mut expected);
+            assert!(expected[..MAX_ROWS].iter().all(|y| y.is_nan()), "{format}: a NaN shows");
+            assert!(expected[MAX_ROWS..].iter().all(|y| y.is_finite()));
+
+            for (isa, n_rows) in others().flat_map(|isa| [1, 3, 4, 5, 16, 17, 33].map(|n| (isa, n)))
+            {
+                for n_tokens in [1, 2, 3, 7, 8, 33] {
+                    let what = || format!("{} {format} {n_rows}x{cols}x{n_tokens}", isa.name());
+                    let weights = &weights[..n_rows * cols / format.block_len * format.block_bytes];
+                    // From the end, so that few tokens are not only the NaN.
+                    let first = MAX_TOKENS - n_tokens;
+                    let mut found = vec![f32::NAN; n_rows * n_tokens];
+                    format.multiply(isa, weights, &x, &tokens[first..], &mut found);
+                    for (t, found) in found.chunks_exact(n_rows).enumerate() {
+                        assert_same(&expected[(first + t) * MAX_ROWS..][..n_rows], found, what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_tokens_and_no_rows_are_no_work() {
+    for format in FORMATS {
+        let x = Activations::zeros(format.activations, 2, 256);
+        let row = vec![0; format.row_bytes(256).unwrap()];
+        for isa in Isa::available() {
+            format.multiply(isa, &row, &x, &[], &mut []);
+            format.multiply(isa, &[], &x, &[1], &mut []);
+            format.multiply(isa, &[], &x, &[1, 0], &mut []);
+        }
+    }
+}
+
+/// Values as they come up, and ones at which functions change their course.
+fn any_value() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        8 => -10.0f32..10.0,
+        2 => -100.0f32..100.0,
+        1 => prop::sample::select(vec![
+            0.0, -0.0, 88.7, 88.8, 89.5, -87.3, -87.4, -104.0, 1e-30, 1e30, -1e30, 1e-40,
+            f32::MAX, f32::INFINITY, f32::NEG_INFINITY, f32::NAN,
+        ]),
+    ]
+}
+
+/// Vectors of one length.
+fn vectors<const N: usize>() -> impl Strategy<Value = [Vec<f32>; N]> {
+    (1usize..70)
+        .prop_flat_map(|len| std::array::from_fn(|_| proptest::collection::vec(any_value(), len)))
+}
+
+/// Runs `function` on every instruction set and compares what it leaves in its first argument.
+fn assert_same_everywhere(start: &[f32], function: impl Fn(Isa, &mut [f32])) {
+    let mut expected = start.to_vec();
+    function(scalar(), &mut expected);
+    for isa in others() {
+        let mut found = start.to_vec();
+        function(isa, &mut found);
+        assert_same(&expected, &found, || isa.name().to_owned());
+    }
+}
+
+proptest! {
+    #[test]
+    fn vector_functions_have_the_reference_bits([a, b] in vectors(), factor in any_value()) {
+        assert_same_everywhere(&[0.0], |isa, out| out[0] = isa.dot(&a, &b));
+        assert_same_everywhere(&a, |isa, y| isa.add_scaled(y, factor, &b));
+        assert_same_everywhere(&a, |isa, out| isa.rms_norm(&a, &b, 1e-5, out));
+        assert_same_everywhere(&a, |isa, gate| isa.silu_mul(gate, &b));
+        assert_same_everywhere(&a, |isa, values| {
+            let sum = isa.exp_sum(values, factor);
+            values[0] += sum;
+        });
+    }
+
+    #[test]
+    fn attention_functions_have_the_reference_bits(
+        len in 1usize..70,
+        n in 1usize..20,
+        seed: u64,
+    ) {
+        let mut random = Random(seed);
+        let (query, keys) = (random.floats(len), random.floats(len * n));
+        let (weights, out) = (random.floats(n), random.floats(len));
+        assert_same_everywhere(&vec![0.0; n], |isa, scores| isa.scores(&query, &keys, 0.3, scores));
+        assert_same_everywhere(&out, |isa, out| isa.weighted_sum(&weights, &keys, out));
+    }
+
+    #[test]
+    fn activations_have_the_reference_bits(
+        x in proptest::collection::vec(any_value(), 512),
+        is_tiny: bool,
+    ) {
+        let x: Vec<f32> = x.iter().map(|x| if is_tiny { x * 1e-31 } else { *x }).collect();
+        for kind in [ActivationKind::Int8Per32, ActivationKind::Int8Per256] {
+            let expected = Activations::new(scalar(), kind, x.len(), &x);
+            for isa in others() {
+                let found = Activations::new(isa, kind, x.len(), &x);
+                prop_assert_eq!(found.codes(0), expected.codes(0));
+                prop_assert_eq!(found.sums(0), expected.sums(0));
+                assert_same(expected.scales(0), found.scales(0), || isa.name().to_owned());
+            }
+        }
+    }
+}

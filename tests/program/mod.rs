@@ -1,0 +1,55 @@
+//! The program, run from the outside.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use assert_cmd::Command;
+use serde_json::Value as Json;
+use std::ffi::OsStr;
+
+/// What a run of the program gave.
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the program with nothing on stdin.
+pub fn gatefold(args: &[impl AsRef<OsStr>]) -> Run {
+    gatefold_reading("", args)
+}
+
+/// Runs the program with this text on stdin.
+pub fn gatefold_reading(stdin: &str, args: &[impl AsRef<OsStr>]) -> Run {
+    let mut command = Command::cargo_bin("gatefold").unwrap();
+    let output = command.args(args).write_stdin(stdin).output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Run {
+    /// What a run that must succeed printed.
+    #[track_caller]
+    pub fn succeeded(self) -> Run {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        self
+    }
+
+    /// Fails unless the run was refused with code 1 and one line that says why.
+    #[track_caller]
+    pub fn refused(self, why: &str) {
+        let Run { code, stdout, stderr } = self;
+        assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(why), "{why:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(!stderr.trim_end().contains(char::is_control), "{stderr:?}");
+    }
+
+    /// What was printed, as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Json {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
