@@ -1,4 +1,4 @@
-//! Products with several tokens: the codes of eight rows of weights are unpacked once and
+//! Products with more tokens: the codes of eight rows of weights are unpacked once and
 //! multiplied with four tokens at a time.
 //!
 //! A register holds four consecutive codes of each of the eight rows; one dword of activations is
@@ -52,18 +52,19 @@ macro_rules! tile_product {
                 let n_lanes = N_ROWS.min(n_rows - first_row);
                 for first_block in (0..n_blocks).step_by($tile::capacity::<F>()) {
                     let end = n_blocks.min(first_block + $tile::capacity::<F>());
-                    let rows = tile_rows(product.weights, n_blocks, first_row, first_block..end);
+                    let (weights, blocks) = (product.weights, first_block..end);
+                    let rows = tile_rows(weights, n_blocks, first_row, blocks.clone());
                     tile.unpack::<F>(rows, first_block);
-                    let mut ahead = Ahead::new(product.weights, n_blocks, first_row, first_block..end);
-                    let mut out = first_row;
+                    let mut ahead = Ahead::new(weights, n_blocks, first_row, blocks);
+                    let (x, mut out) = (product.x, first_row);
                     for tokens in product.tokens.chunks(N_TOKENS) {
-                        let out_rows = &mut product.out[out..];
-                        let out_rows = OutRows { out: out_rows, stride: n_rows, n_lanes };
+                        let columns = &mut product.out[out..];
+                        let columns = OutColumns { out: columns, stride: n_rows, n_lanes };
                         match *tokens {
-                            [a, b, c, d] => tile.multiply::<F, 4>(product.x, [a, b, c, d], &ahead, out_rows),
-                            [a, b, c] => tile.multiply::<F, 3>(product.x, [a, b, c], &ahead, out_rows),
-                            [a, b] => tile.multiply::<F, 2>(product.x, [a, b], &ahead, out_rows),
-                            [a] => tile.multiply::<F, 1>(product.x, [a], &ahead, out_rows),
+                            [a, b, c, d] => tile.multiply::<F, 4>(x, [a, b, c, d], &ahead, columns),
+                            [a, b, c] => tile.multiply::<F, 3>(x, [a, b, c], &ahead, columns),
+                            [a, b] => tile.multiply::<F, 2>(x, [a, b], &ahead, columns),
+                            [a] => tile.multiply::<F, 1>(x, [a], &ahead, columns),
                             _ => unreachable!("chunks of up to four"),
                         }
                         out += tokens.len() * n_rows;
@@ -129,13 +130,13 @@ impl Ahead {
 }
 
 /// A tile's columns of the rows of output that belong to up to four tokens.
-struct OutRows<'a> {
+struct OutColumns<'a> {
     out: &'a mut [f32],
     stride: usize,
     n_lanes: usize,
 }
 
-impl OutRows<'_> {
+impl OutColumns<'_> {
     /// What tiles further left have left there.
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]

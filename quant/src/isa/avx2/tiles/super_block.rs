@@ -77,7 +77,7 @@ impl SuperTile {
         x: &Activations,
         tokens: [u32; N],
         ahead: &Ahead,
-        mut out: OutRows<'_>,
+        mut out: OutColumns<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
         let blocks = self.first_block..self.first_block + self.n_blocks;
