@@ -332,6 +332,12 @@ fn names_are_unique_and_printable() {
 }
 
 #[test]
+fn errors_are_one_line_whatever_the_file_is_called() {
+    let error = Gguf::from_bytes("evil\n\x1b[2J.gguf", Bytes::from(vec![])).unwrap_err();
+    assert_eq!(error.to_string(), r"evil\n\u{1b}[2J.gguf: is not a GGUF file: it is empty");
+}
+
+#[test]
 fn values_that_cannot_be() {
     let mut file = Builder::file(3, 0, 1);
     file.key("k", STRING_VALUE, &[]).text(b"\xed\xa0\x80");

@@ -24,21 +24,17 @@ pub(super) struct Numbering {
 
 impl Numbering {
     /// Of a part; `None` for a file that is a whole model.
-    pub(super) fn of(file: &File) -> Result<Option<Numbering>, Problem> {
+    pub(super) fn of(file: &File) -> Result<Option<Numbering>, GgufError> {
         let metadata = &file.metadata;
-        let number = |key| metadata.u64(key).map_err(|error| *error.problem);
-        let Some(count) = number(COUNT_KEY)? else { return Ok(None) };
-        if count <= 1 {
-            return Ok(None);
-        }
-        let missing = || Problem::MissingKey { key: IDX_KEY.into() };
-        let idx = number(IDX_KEY)?.ok_or_else(missing)?;
+        let Some(count @ 2..) = metadata.u64(COUNT_KEY)? else { return Ok(None) };
+        let idx = metadata.required(IDX_KEY, metadata.u64(IDX_KEY))?;
         if count > MOST_PARTS || idx >= count {
             return Err(Problem::Split(format!(
                 "says it is part {idx}, counted from 0, of {count}; the file is damaged, download it again"
-            )));
+            ))
+            .at(&file.part.path));
         }
-        Ok(Some(Numbering { idx, count, n_tensors: number(TENSORS_KEY)? }))
+        Ok(Some(Numbering { idx, count, n_tensors: metadata.u64(TENSORS_KEY)? }))
     }
 }
 
@@ -52,7 +48,7 @@ pub(super) fn open_all(given: File, numbering: Numbering) -> Result<Gguf, GgufEr
     let given_suffix = suffix(given_idx, count);
     let Some(stem) = stem(&given_path, &given_suffix) else {
         return Err(wrong(format!(
-            "so its name must end in {given_suffix} like those beside it; rename it"
+            "so its name must be UTF-8 and end in {given_suffix} like those beside it; rename it"
         )));
     };
     let mut given = Some(given);
@@ -68,7 +64,7 @@ pub(super) fn open_all(given: File, numbering: Numbering) -> Result<Gguf, GgufEr
             None => File::open(&path)?,
         };
         let expected = Numbering { idx, count, n_tensors };
-        check_numbering(&file, expected).map_err(|problem| problem.at(&path))?;
+        check_numbering(&file, expected)?;
         files.push(file);
     }
     let found: usize = files.iter().map(|file| file.tensors.len()).sum();
@@ -91,7 +87,7 @@ fn stem<'a>(path: &'a Path, suffix: &str) -> Option<&'a str> {
     path.file_name()?.to_str()?.strip_suffix(suffix)
 }
 
-fn check_numbering(file: &File, expected: Numbering) -> Result<(), Problem> {
+fn check_numbering(file: &File, expected: Numbering) -> Result<(), GgufError> {
     let found = Numbering::of(file)?;
     if found == Some(expected) {
         return Ok(());
@@ -106,7 +102,8 @@ fn check_numbering(file: &File, expected: Numbering) -> Result<(), Problem> {
     let (found, expected) = (words(found), words(Some(expected)));
     Err(Problem::Split(format!(
         "says it is {found}, and by its name and the other parts it should be {expected}; download the parts again"
-    )))
+    ))
+    .at(&file.part.path))
 }
 
 /// Parts after the first may leave the architecture out; those that name one name the same.

@@ -3,7 +3,7 @@
 use super::metadata::Metadata;
 use super::validate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 use super::value::encode_str;
-use super::{Problem, header};
+use super::{Problem, header, printable};
 use gatefold_quant::DynFormat;
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -27,10 +27,13 @@ pub enum WriteError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A key or a tensor that no reader would accept.
-    #[error("a GGUF to be written {0}")]
+    #[error("a GGUF to be written {}", printable(.0))]
     Header(Problem),
     /// Bytes that are not those of the plan.
-    #[error("tensor {tensor} is planned to have {planned} bytes, and {given} were given")]
+    #[error(
+        "tensor {} is planned to have {planned} bytes, and {given} were given",
+        printable(tensor)
+    )]
     Size {
         /// Which tensor.
         tensor: String,
