@@ -151,7 +151,7 @@ unsafe fn broadcast_piece(codes: &[i8; SUPER_LEN], piece: usize) -> __m512i {
 /// Within each lane, 16-bit element `n` everywhere.
 #[inline(always)]
 unsafe fn broadcast_word(words: __m512i, n: usize) -> __m512i {
-    let bytes = (2 * n + 1) << 8 | 2 * n;
+    let bytes = ((2 * n + 1) << 8) | (2 * n);
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe { _mm512_shuffle_epi8(words, _mm512_set1_epi16(bytes as i16)) }
 }
