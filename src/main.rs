@@ -1,11 +1,14 @@
 //! The `gatefold` binary: one match on the subcommand.
 
-use clap::Parser;
-use gatefold::cli::{self, Cli, Command};
+use gatefold::cli::{self, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = match cli::parse() {
+        Ok(command) => command,
+        Err(exit_code) => return exit_code,
+    };
+    let result = match command {
         Command::Run(args) => cli::run::run(args),
         Command::Inspect(args) => cli::inspect::run(args),
         Command::Tokenize(args) => cli::tokenize::run(args),

@@ -59,7 +59,7 @@ fn a_completion_goes_to_stdout_and_its_summary_to_stderr() {
     assert!(run.stdout.ends_with('\n') && !run.stdout.contains(PROMPT), "{}", run.stdout);
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
     for part in
-        ["loaded in ", "prompt 6 tokens at ", "generation 23 tokens at ", " GB/s", "logits "]
+        ["loaded in ", "prompt 6 tokens at ", "generation 24 tokens at ", " GB/s", "logits "]
     {
         assert!(run.stderr.contains(part), "{part:?}: {}", run.stderr);
     }

@@ -26,6 +26,7 @@ fn generate(
     let flow = |ends| if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let mut n_made = 0;
     let generation = Generation {
+        is_own_text: false,
         prompt: &PROMPT,
         max_tokens: Some(6),
         stops: &[],

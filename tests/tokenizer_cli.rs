@@ -86,7 +86,7 @@ fn failures_are_one_clear_line() {
     folder.write("latin1.txt", b"caf\xE9 au lait");
     folder.fails(&["-f", "latin1.txt"], "", "latin1.txt is not UTF-8 text: byte 3");
     folder.fails(&["-f", "missing.txt"], "", "missing.txt");
-    folder.fails(&["--decode", "-p", "1,32000"], "", "the id 32000 is beyond the vocabulary");
+    folder.fails(&["--decode", "-p", "1,32000"], "", "token id 32000 is out of range");
     folder.fails(&["--decode"], "[1, two]", "`two` is not a token id");
     Folder::with(&Metadata::new()).fails(&["-p", "x"], "", "model.gguf: the key `tokenizer.ggml.");
     let mut metadata = vocabulary::smollm2_small("smollm");

@@ -44,19 +44,6 @@ pub(crate) trait Lanes: Copy {
     fn sum(self) -> f32;
 }
 
-/// Calls `step` with each whole group of sixteen and the zero-filled rest.
-#[inline(always)]
-fn for_groups<L: Lanes>(a: &[f32], b: &[f32], mut step: impl FnMut(L, L)) {
-    let (a_groups, a_rest) = a.as_chunks::<N_LANES>();
-    let (b_groups, b_rest) = b.as_chunks::<N_LANES>();
-    for (a, b) in a_groups.iter().zip(b_groups) {
-        step(L::from_array(*a), L::from_array(*b));
-    }
-    if !a_rest.is_empty() {
-        step(zero_filled(a_rest), zero_filled(b_rest));
-    }
-}
-
 #[inline(always)]
 fn zero_filled<L: Lanes>(rest: &[f32]) -> L {
     let mut values = [0.0; N_LANES];
@@ -64,24 +51,35 @@ fn zero_filled<L: Lanes>(rest: &[f32]) -> L {
     L::from_array(values)
 }
 
-/// Replaces each value of `y` by `step(y, x)`, sixteen at a time.
-#[inline(always)]
-fn update<L: Lanes>(y: &mut [f32], x: &[f32], mut step: impl FnMut(L, L) -> L) {
-    let (y_groups, y_rest) = y.as_chunks_mut::<N_LANES>();
-    let (x_groups, x_rest) = x.as_chunks::<N_LANES>();
-    for (y, x) in y_groups.iter_mut().zip(x_groups) {
-        *y = step(L::from_array(*y), L::from_array(*x)).to_array();
-    }
-    if !y_rest.is_empty() {
-        let updated = step(zero_filled(y_rest), zero_filled(x_rest)).to_array();
-        y_rest.copy_from_slice(&updated[..y_rest.len()]);
-    }
+/// Replaces each value of a slice by an expression of it and the other slice's value, sixteen at a
+/// time. A macro, since a closure would not inherit the target features that its intrinsics need in
+/// order to be inlined.
+macro_rules! update {
+    ($lanes:ident, $y:expr, $x:expr, |$a:ident, $b:ident| $step:expr) => {
+        let (y_groups, y_rest) = $y.as_chunks_mut::<N_LANES>();
+        let (x_groups, x_rest) = $x.as_chunks::<N_LANES>();
+        for (y, x) in y_groups.iter_mut().zip(x_groups) {
+            let ($a, $b) = ($lanes::from_array(*y), $lanes::from_array(*x));
+            *y = $step.to_array();
+        }
+        if !y_rest.is_empty() {
+            let ($a, $b) = (zero_filled::<$lanes>(y_rest), zero_filled::<$lanes>(x_rest));
+            y_rest.copy_from_slice(&$step.to_array()[..y_rest.len()]);
+        }
+    };
 }
 
 #[inline(always)]
 pub(crate) fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
     let mut sum = L::splat(0.0);
-    for_groups::<L>(a, b, |a, b| sum = a.mul_add(b, sum));
+    let (a_groups, a_rest) = a.as_chunks::<N_LANES>();
+    let (b_groups, b_rest) = b.as_chunks::<N_LANES>();
+    for (a, b) in a_groups.iter().zip(b_groups) {
+        sum = L::from_array(*a).mul_add(L::from_array(*b), sum);
+    }
+    if !a_rest.is_empty() {
+        sum = zero_filled::<L>(a_rest).mul_add(zero_filled(b_rest), sum);
+    }
     sum.sum()
 }
 
@@ -138,7 +136,7 @@ fn add_columns<L: Lanes, const N: usize>(
 #[inline(always)]
 pub(crate) fn add_scaled<L: Lanes>(y: &mut [f32], factor: f32, x: &[f32]) {
     let factor = L::splat(factor);
-    update::<L>(y, x, |y, x| x.mul_add(factor, y));
+    update!(L, y, x, |y, x| x.mul_add(factor, y));
 }
 
 #[inline(always)]
@@ -146,13 +144,13 @@ pub(crate) fn rms_norm<L: Lanes>(x: &[f32], weight: &[f32], epsilon: f32, out: &
     let mean_square = dot::<L>(x, x) / x.len() as f32;
     let factor = L::splat(1.0 / (mean_square + epsilon).sqrt());
     out.copy_from_slice(x);
-    update::<L>(out, weight, |x, weight| x.mul(factor).mul(weight));
+    update!(L, out, weight, |x, weight| x.mul(factor).mul(weight));
 }
 
 #[inline(always)]
 pub(crate) fn silu_mul<L: Lanes>(gate: &mut [f32], up: &[f32]) {
     let (one, zero) = (L::splat(1.0), L::splat(0.0));
-    update::<L>(gate, up, |gate, up| gate.div(one.add(exp(zero.sub(gate)))).mul(up));
+    update!(L, gate, up, |gate, up| gate.div(one.add(exp(zero.sub(gate)))).mul(up));
 }
 
 /// Replaces each value by `exp(value - max)` and returns their sum.

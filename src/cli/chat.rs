@@ -2,7 +2,7 @@
 
 use super::run::Session;
 use super::text_args::TextArgs;
-use super::{one_line, print_note};
+use super::{one_line, print_note, print_piece};
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
@@ -60,16 +60,20 @@ impl<'a> Chat<'a> {
         }
         loop {
             match lines.next()? {
-                Input::End => return Ok(()),
+                Input::End => break,
                 Input::Message(text) if text.trim().is_empty() => {}
                 Input::Message(text) => self.answer(text)?,
                 Input::Command(command) => {
                     if self.obey(&command).is_none() {
-                        return Ok(());
+                        break;
                     }
                 }
             }
         }
+        if !self.stats.is_empty() {
+            print_note(&self.stats);
+        }
+        Ok(())
     }
 
     /// Lets Ctrl-C end answers. The line editor takes the signal for itself when it is made, so this
@@ -112,13 +116,7 @@ impl<'a> Chat<'a> {
         }
         let result =
             self.template.encode(&self.session.loaded.tokenizer, &messages).map_err(Into::into);
-        let result = result.and_then(|prompt| {
-            self.session.generate(&prompt, |text| {
-                let mut out = stdout().lock();
-                out.write_all(text.as_bytes())?;
-                out.flush()
-            })
-        });
+        let result = result.and_then(|prompt| self.session.generate(&prompt, print_piece));
         writeln!(stdout().lock())?;
         match result {
             Ok(generated) => {

@@ -1,14 +1,14 @@
 //! `gatefold eval`.
 
+use super::ids::parse_ids;
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
+use super::progress::progress_bar;
 use super::text_args::TextArgs;
-use crate::engine::Sequence;
 use crate::eval::{NpyWriter, perplexity};
 use crate::tokenizer::Specials;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::io::{self, BufWriter, Write, stdout};
 #[cfg(unix)]
@@ -35,9 +35,9 @@ pub struct EvalArgs {
     #[command(flatten)]
     text: TextArgs,
 
-    /// Token ids instead of a text, taken as they are
-    #[arg(long, value_name = "ID,ID,...", value_delimiter = ',', conflicts_with_all = ["prompt", "file"])]
-    ids: Option<Vec<u32>>,
+    /// Token ids instead of a text, taken as they are, without a token that begins it
+    #[arg(long, value_name = "ID,ID,...", conflicts_with_all = ["prompt", "file"])]
+    ids: Option<String>,
 
     /// Write the logits after every token to this file: NumPy's format, f32, [n_tokens, vocabulary]
     #[arg(long, value_name = "FILE.npy")]
@@ -56,29 +56,30 @@ pub struct EvalArgs {
 pub fn run(args: EvalArgs) -> Result<()> {
     let default_context = args.logits.is_none().then_some(DEFAULT_WINDOW);
     let loaded = args.model.load(default_context)?;
-    let tokens = match &args.ids {
-        Some(ids) => ids.clone(),
+    let (first, tokens) = match &args.ids {
+        Some(ids) => (None, parse_ids(ids, loaded.model.n_vocab()).context("--ids")?),
         None => {
+            let first = loaded.first_token();
             let tokens = loaded.tokenizer.encode(&args.text.read()?, Specials::AsText)?;
-            loaded.first_token().into_iter().chain(tokens).collect()
+            (first, first.into_iter().chain(tokens).collect())
         }
     };
-    let mut sequence = loaded.sequence(args.cache_type)?;
     match &args.logits {
-        Some(path) => write_logits(&loaded, &mut sequence, &tokens, path, args.json),
-        None => print_perplexity(&loaded, &mut sequence, &tokens, args.json),
+        Some(path) => write_logits(&args, &loaded, &tokens, path),
+        None => print_perplexity(&args, &loaded, first, &tokens),
     }
 }
 
 fn print_perplexity(
+    args: &EvalArgs,
     loaded: &LoadedModel,
-    sequence: &mut Sequence<'_>,
+    first: Option<u32>,
     tokens: &[u32],
-    json: bool,
 ) -> Result<()> {
     let window_len = loaded.context_len;
+    let mut sequence = loaded.sequence(args.cache_type)?;
     let bar = progress_bar(tokens.len() / window_len, "windows");
-    let result = perplexity(sequence, tokens, loaded.first_token(), window_len, |so_far| {
+    let result = perplexity(&mut sequence, tokens, first, window_len, |so_far| {
         bar.inc(1);
         bar.set_message(format!("perplexity {:.4}", so_far.value()));
     })?;
@@ -89,13 +90,14 @@ fn print_perplexity(
         "the perplexity is {value}: the model's weights are damaged (`gatefold inspect --check` finds the tensor)"
     );
     let mut out = stdout().lock();
-    if json {
+    if args.json {
         let object = json!({
             "perplexity": value,
             "standard_error": error,
             "n_tokens": tokens.len(),
             "n_scored": result.n_scored,
             "window": window_len,
+            "cache_type": args.cache_type.name,
             "isa": loaded.compute.isa.name(),
         });
         writeln!(out, "{object}")?;
@@ -107,13 +109,7 @@ fn print_perplexity(
     Ok(())
 }
 
-fn write_logits(
-    loaded: &LoadedModel,
-    sequence: &mut Sequence<'_>,
-    tokens: &[u32],
-    path: &Path,
-    json: bool,
-) -> Result<()> {
+fn write_logits(args: &EvalArgs, loaded: &LoadedModel, tokens: &[u32], path: &Path) -> Result<()> {
     ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
     let n_vocab = loaded.model.n_vocab();
     let name = path.display().to_string();
@@ -128,7 +124,7 @@ fn write_logits(
     let partial = partial_file(folder).with_context(|| format!("cannot write {name}"))?;
     let mut writer = NpyWriter::new(BufWriter::new(partial), tokens.len(), n_vocab)?;
     let bar = progress_bar(tokens.len(), "tokens");
-    sequence.read_all(tokens, |logits| {
+    loaded.sequence(args.cache_type)?.read_all(tokens, |logits| {
         for logits in logits {
             writer.write(logits).with_context(|| format!("cannot write {name}"))?;
             bar.inc(1);
@@ -139,7 +135,7 @@ fn write_logits(
     let partial = writer.finish()?.into_inner().context("flushing")?;
     partial.persist(path).with_context(|| format!("cannot write {name}"))?;
     let mut out = stdout().lock();
-    if json {
+    if args.json {
         writeln!(
             out,
             "{}",
@@ -158,10 +154,4 @@ fn partial_file(folder: &Path) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
-}
-
-fn progress_bar(len: usize, unit: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {prefix}, {eta} left  {msg}");
-    let bar = ProgressBar::new(len as u64).with_style(style.expect("a valid template"));
-    bar.with_prefix(unit.to_owned())
 }

@@ -4,8 +4,10 @@
 
 mod chat;
 pub mod eval;
+mod ids;
 pub mod inspect;
 mod model_args;
+mod progress;
 pub mod run;
 mod text_args;
 pub mod tokenize;
@@ -39,6 +41,15 @@ pub enum Command {
     Eval(eval::EvalArgs),
 }
 
+/// The command that the arguments ask for, or the exit code once help or an error is printed.
+pub fn parse() -> Result<Command, ExitCode> {
+    Cli::try_parse().map(|cli| cli.command).map_err(|error| {
+        // Nobody may be reading: no reason to fail, or to fail otherwise.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    })
+}
+
 /// The model file that `-m` named, or how to get one.
 pub fn model_path(model: Option<PathBuf>) -> Result<PathBuf> {
     let Some(path) = model else {
@@ -67,6 +78,13 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 /// Prints a line to stderr. That nobody reads it any more is no reason to fail.
 fn print_note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints a piece of an answer to stdout, at once.
+fn print_piece(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// An error on one line, and what it quotes from a file without the control characters that would

@@ -2,21 +2,21 @@
 
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
-use super::print_note;
+use super::progress::progress_bar;
 use super::text_args::TextArgs;
+use super::{print_note, print_piece};
 use crate::engine::{Generated, Generation, Sequence, Speed};
 use crate::sampler::{Sampler, Sampling};
 use crate::tokenizer::{ChatTemplate, Specials};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write, stdin, stdout};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,6 +143,7 @@ pub fn run(args: RunArgs) -> Result<()> {
         sampler: Sampler::new(loaded.compute.isa, sampling),
         max_tokens,
         stops: &args.stop,
+        has_template: chats || own_template.is_some(),
         interrupted: Arc::default(),
     };
     if chats {
@@ -152,7 +153,9 @@ pub fn run(args: RunArgs) -> Result<()> {
     let text = args.text.read()?;
     let prompt = match own_template {
         Some(template) => {
-            template.encode(&loaded.tokenizer, &chat::conversation(args.system, text))?
+            // The newline that ends a file or `echo` is not part of the message.
+            let message = text.strip_suffix('\n').unwrap_or(&text).to_owned();
+            template.encode(&loaded.tokenizer, &chat::conversation(args.system, message))?
         }
         None => {
             ensure!(
@@ -167,11 +170,7 @@ pub fn run(args: RunArgs) -> Result<()> {
         let generated = session.generate(&prompt, |_| Ok(()))?;
         writeln!(stdout().lock(), "{}", session.json(&prompt, &generated))?;
     } else {
-        let generated = session.generate(&prompt, |text| {
-            let mut out = stdout().lock();
-            out.write_all(text.as_bytes())?;
-            out.flush()
-        })?;
+        let generated = session.generate(&prompt, print_piece)?;
         writeln!(stdout().lock())?;
         print_note(session.summary(&generated));
     }
@@ -192,6 +191,7 @@ pub struct Session<'a> {
     sampler: Sampler,
     max_tokens: Option<usize>,
     stops: &'a [String],
+    has_template: bool,
     /// Set to end the answer that is being made.
     pub interrupted: Arc<AtomicBool>,
 }
@@ -203,7 +203,7 @@ impl Session<'_> {
         prompt: &[u32],
         mut show: impl FnMut(&str) -> io::Result<()>,
     ) -> Result<Generated> {
-        let bar = prompt_bar(prompt.len());
+        let bar = progress_bar(prompt.len(), "prompt tokens");
         let go_on = || match self.interrupted.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -211,6 +211,7 @@ impl Session<'_> {
         let mut shown = Ok(());
         let generation = Generation {
             prompt,
+            is_own_text: self.has_template,
             max_tokens: self.max_tokens,
             stops: self.stops,
             prompt_progress: &mut |n_read| {
@@ -230,15 +231,18 @@ impl Session<'_> {
         Ok(generated)
     }
 
-    /// One line on how fast it went, with a fingerprint of the last logits.
+    /// One line on how fast it went, with what it takes to see that another run did the same: the
+    /// seed, and a fingerprint of the last logits.
     pub fn summary(&self, generated: &Generated) -> String {
         let Generated { prompt_speed, speed, .. } = generated;
         format!(
-            "loaded in {}; prompt {}; generation {}; {:.1} GB/s of weights; logits {:016x}",
-            seconds(self.loaded.load_time),
-            speed_text(prompt_speed),
-            speed_text(speed),
-            speed.bytes_per_second() / 1e9,
+            "loaded in {:.2} s; prompt {} tokens{}; generation {} tokens{}; seed {}; logits {:016x}",
+            self.loaded.load_time.as_secs_f64(),
+            prompt_speed.n_tokens,
+            rates(prompt_speed),
+            generated.tokens.len(),
+            rates(speed),
+            self.sampler.seed(),
             fingerprint(&generated.last_logits),
         )
     }
@@ -260,17 +264,19 @@ impl Session<'_> {
             "load_seconds": self.loaded.load_time.as_secs_f64(),
             "prompt": speed(&generated.prompt_speed),
             "generation": speed(&generated.speed),
+            "seed": self.sampler.seed(),
             "logits_hash": format!("{:016x}", fingerprint(&generated.last_logits)),
         })
     }
 }
 
-fn seconds(duration: Duration) -> String {
-    format!("{:.2} s", duration.as_secs_f64())
-}
-
-fn speed_text(speed: &Speed) -> String {
-    format!("{} tokens at {:.1}/s", speed.n_tokens, speed.tokens_per_second())
+/// How fast, where there was something to time.
+fn rates(speed: &Speed) -> String {
+    if speed.n_tokens == 0 {
+        return String::new();
+    }
+    let (tokens, bytes) = (speed.tokens_per_second(), speed.bytes_per_second() / 1e9);
+    format!(" at {tokens:.1}/s and {bytes:.1} GB/s of weights")
 }
 
 /// FNV-1a over the bits of the values: equal on all machines if and (all but) only if every bit is.
@@ -279,10 +285,4 @@ fn fingerprint(values: &[f32]) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
-}
-
-/// Progress of a prompt; shows itself only once reading takes a while.
-fn prompt_bar(n_tokens: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("reading {bar:30} {pos}/{len} tokens, {eta} left");
-    ProgressBar::new(n_tokens as u64).with_style(style.expect("a valid template"))
 }

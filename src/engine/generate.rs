@@ -14,7 +14,10 @@ pub struct Generation<'a> {
     /// Everything that the answer follows. What the sequence already remembers of it is not read
     /// again.
     pub prompt: &'a [u32],
-    /// Most tokens to make; none is up to the end of the context.
+    /// Whether the answer is a text of its own, not the rest of one: it does not begin with the
+    /// space that separates it from the prompt.
+    pub is_own_text: bool,
+    /// Most tokens to make, 1 or more; none is up to the end of the context.
     pub max_tokens: Option<usize>,
     /// Strings that end the answer, and are not part of it.
     pub stops: &'a [String],
@@ -94,9 +97,7 @@ pub enum GenerateError {
     #[error(transparent)]
     Sampler(#[from] SamplerError),
     /// There is nothing to continue.
-    #[error(
-        "the prompt is empty, and this model has no token that begins a text; give it some text with -p"
-    )]
+    #[error("the prompt is empty, so there is nothing to continue; give it some text with -p")]
     EmptyPrompt,
 }
 
@@ -132,12 +133,13 @@ impl Generation<'_> {
         }
 
         let clock = Clock::start(sequence);
-        let mut answer = Answer::new(tokenizer, self.stops, self.on_text);
+        let stream = match self.is_own_text {
+            true => TextStream::from_start(tokenizer),
+            false => TextStream::new(tokenizer),
+        };
+        let mut answer = Answer::new(stream, self.stops, self.on_text);
         let mut tokens = Vec::new();
         let finish_reason = loop {
-            if self.max_tokens == Some(tokens.len()) {
-                break FinishReason::Length;
-            }
             let token = sampler.choose(&logits, sequence.tokens())?;
             tokens.push(token);
             if tokenizer.ends_generation(token) {
@@ -187,16 +189,11 @@ struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn new(
-        tokenizer: &'a Tokenizer,
+        stream: TextStream<'a>,
         stops: &'a [String],
         on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Answer<'a> {
-        Answer {
-            stream: TextStream::new(tokenizer),
-            stops: StopScanner::new(stops),
-            on_text,
-            text: String::new(),
-        }
+        Answer { stream, stops: StopScanner::new(stops), on_text, text: String::new() }
     }
 
     fn push(&mut self, token: u32) -> ControlFlow<FinishReason> {

@@ -16,6 +16,9 @@ pub struct Sequence<'m> {
     weight_bytes: u64,
 }
 
+/// Tokens whose logits are computed together: 512 take 64 MB with Mixtral's vocabulary.
+const MAX_LOGITS_ROWS: usize = 512;
+
 impl<'m> Sequence<'m> {
     /// An empty sequence of up to `context_len` tokens, which is read in chunks of up to
     /// `batch_len`.
@@ -37,6 +40,11 @@ impl<'m> Sequence<'m> {
     /// The tokens remembered.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'m Model {
+        self.model
     }
 
     /// What computes.
@@ -81,7 +89,7 @@ impl<'m> Sequence<'m> {
         tokens: &[u32],
         mut progress: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<f32>, ModelError> {
-        self.check_room(tokens)?;
+        self.model.check(&self.cache, tokens)?;
         let mut logits = Vec::new();
         let n_chunks = tokens.chunks(self.batch_len).count();
         let mut done = 0;
@@ -105,33 +113,10 @@ impl<'m> Sequence<'m> {
         tokens: &[u32],
         mut each: impl FnMut(ChunksExact<'_, f32>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.check_room(tokens)?;
-        for chunk in tokens.chunks(self.batch_len) {
+        self.model.check(&self.cache, tokens)?;
+        for chunk in tokens.chunks(self.batch_len.min(MAX_LOGITS_ROWS)) {
             let logits = self.step(chunk, Wanted::All)?;
             each(logits.chunks_exact(self.model.n_vocab()))?;
-        }
-        Ok(())
-    }
-
-    /// Checks ids that will not be read, but compared with.
-    ///
-    /// # Errors
-    /// If one is not in the vocabulary.
-    pub fn check_vocabulary(&self, tokens: &[u32]) -> Result<(), ModelError> {
-        let n_vocab = self.model.n_vocab();
-        match tokens.iter().find(|&&id| id as usize >= n_vocab) {
-            Some(&id) => Err(ModelError::Token { id, n_vocab }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_room(&self, tokens: &[u32]) -> Result<(), ModelError> {
-        if tokens.len() > self.room() {
-            return Err(ModelError::Context {
-                wanted: self.tokens.len() + tokens.len(),
-                context_len: self.cache.context_len(),
-                trained_len: self.model.config().context_len,
-            });
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ pub fn perplexity(
         return Err(PerplexityError::Text { n_tokens: tokens.len(), window_len });
     }
     // The last token of a window is scored without being read, hence not checked on the way.
-    sequence.check_vocabulary(tokens)?;
+    sequence.model().check_vocabulary(tokens)?;
     let isa = sequence.compute().isa;
     let mut result = Perplexity::default();
     for window in tokens.chunks_exact(window_len) {

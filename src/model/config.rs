@@ -114,10 +114,12 @@ impl RopeConfig {
             return Err(keys.refuse("llama.rope.dimension_count", n_dims, expected));
         }
         const SCALING: &str = "llama.rope.scaling.type";
+        // Older files have a factor without a type, or the factor under an older key.
+        let older_factor = keys.positive("llama.rope.scale_linear", Some(1.0))?;
+        let factor = keys.positive("llama.rope.scaling.factor", Some(older_factor))?;
         let scale = match keys.metadata.str(SCALING)? {
-            None => keys.positive("llama.rope.scale_linear", Some(1.0))?,
+            None | Some("linear") => factor,
             Some("none") => 1.0,
-            Some("linear") => keys.positive("llama.rope.scaling.factor", Some(1.0))?,
             Some(other) => return Err(keys.refuse(SCALING, other, "'none' or 'linear'")),
         };
         Ok(RopeConfig {

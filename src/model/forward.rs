@@ -88,6 +88,32 @@ impl Model {
         self.weights.token_embedding.rows
     }
 
+    /// Checks that tokens can follow what a sequence remembers.
+    ///
+    /// # Errors
+    /// If one is not in the vocabulary or they do not fit into the context.
+    pub fn check(&self, cache: &KvCache, tokens: &[u32]) -> Result<(), ModelError> {
+        self.check_vocabulary(tokens)?;
+        let (wanted, context_len) = (cache.len() + tokens.len(), cache.context_len());
+        if wanted > context_len {
+            let trained_len = self.config.context_len;
+            return Err(ModelError::Context { wanted, context_len, trained_len });
+        }
+        Ok(())
+    }
+
+    /// Checks that the vocabulary has the tokens.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn check_vocabulary(&self, tokens: &[u32]) -> Result<(), ModelError> {
+        let n_vocab = self.n_vocab();
+        match tokens.iter().find(|&&id| id as usize >= n_vocab) {
+            Some(&id) => Err(ModelError::Token { id, n_vocab }),
+            None => Ok(()),
+        }
+    }
+
     /// Takes chunks of any number of sequences through the model together, layer by layer.
     ///
     /// Each token's logits depend on its sequence alone: not on the other chunks, nor on how a
@@ -101,7 +127,9 @@ impl Model {
         compute: &Compute,
         chunks: &mut [Chunk<'_>],
     ) -> Result<Logits, ModelError> {
-        self.check(chunks)?;
+        for Chunk { cache, tokens, .. } in chunks.iter() {
+            self.check(cache, tokens)?;
+        }
         Ok(compute.run(|| self.forward_checked(compute, chunks)))
     }
 
@@ -126,21 +154,6 @@ impl Model {
         }
         let (values, output_bytes) = self.logits(compute, &step, &mut work.h);
         Logits { values, weight_bytes: weight_bytes + output_bytes }
-    }
-
-    fn check(&self, chunks: &[Chunk<'_>]) -> Result<(), ModelError> {
-        let n_vocab = self.n_vocab();
-        for Chunk { cache, tokens, .. } in chunks {
-            if let Some(&id) = tokens.iter().find(|&&id| id as usize >= n_vocab) {
-                return Err(ModelError::Token { id, n_vocab });
-            }
-            let (wanted, context_len) = (cache.len() + tokens.len(), cache.context_len());
-            if wanted > context_len {
-                let trained_len = self.config.context_len;
-                return Err(ModelError::Context { wanted, context_len, trained_len });
-            }
-        }
-        Ok(())
     }
 
     /// The rows of the step: the tokens' embeddings.

@@ -7,6 +7,13 @@ use gatefold_quant::{DynFormat, Isa};
 /// are merged in order, so that neither chunks nor threads change a bit of the result.
 pub const TILE_LEN: usize = 64;
 
+/// Rows by which a head's memory grows.
+const GROWTH: usize = 4 * TILE_LEN;
+
+/// A row of these bytes reads back as NaN in each of the cache's formats: damaged weights must show,
+/// and a quantizer is made for finite values.
+const NOT_A_NUMBER: u8 = 0xff;
+
 /// The keys and values of one sequence.
 ///
 /// Memory grows with the sequence: `2 * n_layers * n_kv_heads * head_dim` values per token,
@@ -81,8 +88,13 @@ impl KvCache {
         let (format, row_bytes) = (self.format, self.row_bytes());
         let append = |stored: &mut Vec<u8>, row: &[f32]| {
             let start = stored.len();
-            stored.resize(start + row_bytes, 0);
-            format.quantize(row, &mut stored[start..]);
+            if start == stored.capacity() {
+                stored.reserve_exact(GROWTH * row_bytes);
+            }
+            stored.resize(start + row_bytes, NOT_A_NUMBER);
+            if row.iter().all(|value| value.is_finite()) {
+                format.quantize(row, &mut stored[start..]);
+            }
         };
         let heads = &mut self.heads[layer_idx * self.n_kv_heads..][..self.n_kv_heads];
         let rows = keys.chunks_exact(self.head_dim).zip(values.chunks_exact(self.head_dim));

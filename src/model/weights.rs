@@ -250,7 +250,7 @@ impl<'a> Tensors<'a> {
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
         let tensor = self.with_shape(name, &[len])?;
         let mut vector = vec![0.0; len];
-        tensor.format.dequantize(Isa::detect(), &tensor.bytes, &mut vector);
+        tensor.format.dequantize(Isa::SCALAR, &tensor.bytes, &mut vector);
         Ok(vector)
     }
 

@@ -57,6 +57,9 @@ impl Isa {
     /// The names of all instruction sets, on whatever machine, slowest first.
     pub const NAMES: [&str; 4] = ["scalar", "neon", "avx2", "avx512"];
 
+    /// Plain code, which every CPU runs.
+    pub const SCALAR: Isa = Isa(Kind::Scalar);
+
     const ALL: &[Kind] = &[
         Kind::Scalar,
         #[cfg(target_arch = "x86_64")]

@@ -14,18 +14,16 @@ pub const PIECE_LEN: usize = 16;
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
 
-/// How far ahead of its reads a kernel that streams four rows of `row_bytes` prefetches: beyond
-/// the four rows that it is in, and far enough for memory to answer.
-pub fn prefetch_distance(row_bytes: usize) -> usize {
-    (4 * row_bytes).max(16 << 10)
-}
+/// Bytes between what a stream reads and what it asks for.
+const PREFETCH_DISTANCE: usize = 2048;
 
-/// Asks for the cache lines of `len` bytes. They need not exist.
+/// Asks for what a stream of blocks needs some blocks after this one. It need not exist.
 #[inline(always)]
-pub fn prefetch(start: *const u8, len: usize) {
-    for line in (0..len).step_by(64) {
+pub fn prefetch<T>(block: &T) {
+    let start = std::ptr::from_ref(block).cast::<i8>().wrapping_add(PREFETCH_DISTANCE);
+    for line in (0..size_of::<T>()).step_by(64) {
         // SAFETY: a prefetch has no effect that could be observed, wherever it points.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
     }
 }
 

@@ -1,8 +1,7 @@
 //! Products of formats with blocks of 256: one token here, several in [`SuperTile`].
 
 use super::codes::{
-    Blocks, PIECE_LEN, headers_of_four, high_f16, low_f16, max_unsigned, piece, prefetch,
-    prefetch_distance, unroll,
+    Blocks, PIECE_LEN, headers_of_four, high_f16, low_f16, max_unsigned, piece, prefetch, unroll,
 };
 use super::dot::IntegerDot;
 use super::super_tile::SuperTile;
@@ -35,21 +34,20 @@ struct BlockActivations<'a> {
     sums: &'a [i16; 16],
 }
 
-/// One token: four rows at a time, a row in each lane.
+/// One token: four rows at a time, a row in each lane; the same rows as in `flat`.
 #[inline(always)]
 unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: u32) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let codes = product.x.codes(token).as_chunks().0;
     let (scales, sums) = (product.x.scales(token), product.x.sums(token).as_chunks().0);
-    let distance = prefetch_distance(blocks_per_row * size_of::<F::Block>());
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
-    for (group_idx, out) in product.out.chunks_mut(4).enumerate() {
-        let r = |i: usize| (4 * group_idx + i).min(n_rows - 1);
+    let quarter = n_rows.div_ceil(4);
+    for i in 0..quarter {
+        let r = |stream: usize| (stream * quarter + i).min(n_rows - 1);
         let rows = [row(r(0)), row(r(1)), row(r(2)), row(r(3))];
         // SAFETY: the caller's promise.
         unsafe {
             let mut acc = _mm_setzero_ps();
-            let ahead = rows[0].as_ptr().cast::<u8>().wrapping_add(distance);
             for block_idx in 0..blocks_per_row {
                 let x = BlockActivations {
                     codes: &codes[block_idx],
@@ -59,12 +57,17 @@ unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: 
                 let [a, b, c, d] = rows;
                 let blocks = [&a[block_idx], &b[block_idx], &c[block_idx], &d[block_idx]];
                 acc = add_block::<F, D>(acc, blocks, x);
-                let blocks_bytes = size_of::<[F::Block; 4]>();
-                prefetch(ahead.wrapping_add(block_idx * blocks_bytes), blocks_bytes);
+                for block in blocks {
+                    prefetch(block);
+                }
             }
             let mut values = [0.0; 4];
             _mm_storeu_ps(values.as_mut_ptr(), acc);
-            out.copy_from_slice(&values[..out.len()]);
+            for (stream, value) in values.into_iter().enumerate() {
+                if let Some(out) = product.out.get_mut(stream * quarter + i) {
+                    *out = value;
+                }
+            }
         }
     }
 }
