@@ -1,7 +1,6 @@
 //! `gatefold` as a user meets it: the commands on a small random Mixtral with Mistral's vocabulary.
 
 mod program;
-#[allow(dead_code, reason = "this test uses a part")]
 mod random_mixtral;
 mod vocabulary;
 

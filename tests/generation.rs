@@ -1,6 +1,5 @@
 //! Answers that are ended from outside.
 
-#[allow(dead_code, reason = "this test uses a part")]
 mod random_mixtral;
 mod vocabulary;
 

@@ -216,6 +216,27 @@ fn things_that_are_not_files() {
     }
 }
 
+/// The file has a hole for its data, which nothing may look at.
+#[test]
+fn a_large_file_opens_at_once() {
+    const N_WEIGHTS: u64 = 26_000_000_000 / 4;
+    let file =
+        Builder::file(3, 1, 0).tensor("w", &[N_WEIGHTS / 1000, 1000], F32, 0).data(0).clone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.gguf");
+    fs::write(&path, &file.bytes).unwrap();
+    let large = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let n_bytes = file.bytes.len() as u64 + 4 * N_WEIGHTS;
+    large.set_len(n_bytes).unwrap();
+    let start = Instant::now();
+    let gguf = Gguf::open(&path).unwrap();
+    assert_eq!(gguf.tensor("w").unwrap().bytes.len() as u64, 4 * N_WEIGHTS);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    large.set_len(n_bytes - 1).unwrap();
+    let message = Gguf::open(&path).unwrap_err().to_string();
+    assert!(message.contains("tensor w needs 26000000000 bytes"), "{message}");
+}
+
 #[test]
 fn shapes_that_cannot_be() {
     refused(one_tensor(&[], F32, 0, 4), &["w has the shape []"]);
@@ -308,6 +329,12 @@ fn names_are_unique_and_printable() {
     let mut file = Builder::file(3, 1, 0);
     file.text(b"w\xc0\x80").kind(1).size(8).kind(F32).size(0).data(32);
     refused(file.bytes, &["name of tensor 0", "UTF-8"]);
+}
+
+#[test]
+fn errors_are_one_line_whatever_the_file_is_called() {
+    let error = Gguf::from_bytes("evil\n\x1b[2J.gguf", Bytes::from(vec![])).unwrap_err();
+    assert_eq!(error.to_string(), r"evil\n\u{1b}[2J.gguf: is not a GGUF file: it is empty");
 }
 
 #[test]

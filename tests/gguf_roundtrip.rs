@@ -135,6 +135,16 @@ fn the_layout_of_another_file_is_not_copied() {
 }
 
 #[test]
+fn bytes_of_the_program_itself_are_read_in_place() {
+    let file = write(&Metadata::new(), &[(plan("w", "F32", &[3]), vec![7; 12])]);
+    let file: &'static [u8] = file.leak();
+    let gguf = Gguf::from_bytes("built in", Bytes::from(file)).unwrap();
+    let bytes = &gguf.tensor("w").unwrap().bytes;
+    assert_eq!(bytes[..], [7; 12]);
+    assert!(file.as_ptr_range().contains(&bytes.as_ptr()), "no copy");
+}
+
+#[test]
 fn getters_accept_what_they_promise_and_name_what_they_refuse() {
     let mut metadata = Metadata::new();
     metadata.set("count", Value::I8(8));
@@ -186,5 +196,12 @@ fn the_writer_holds_to_its_plan() {
     for tensors in refused {
         let shown = format!("{tensors:?}");
         assert!(new(tensors).is_err(), "{shown}");
+    }
+
+    for key in ["", "a\nb", &"k".repeat(65536)] {
+        let mut metadata = Metadata::new();
+        metadata.set(key, Value::U8(1));
+        let error = Writer::new(Vec::new(), &metadata, vec![]).err().expect(key);
+        assert!(!error.to_string().contains(char::is_control), "{error}");
     }
 }

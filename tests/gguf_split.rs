@@ -97,7 +97,26 @@ fn a_renamed_part_is_refused() {
     let folder = write(&model());
     let renamed = folder.path().join("model.gguf");
     fs::rename(path(&folder, 1, 3), &renamed).unwrap();
-    refused(&renamed, &["is part 2 of 3", "must end in -00002-of-00003.gguf", "rename"]);
+    refused(
+        &renamed,
+        &["is part 2 of 3", "must be UTF-8 and end in -00002-of-00003.gguf", "rename"],
+    );
+}
+
+/// Elsewhere file systems refuse such names themselves.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_folder_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let above = write(&model());
+    let folder = above.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    fs::create_dir(&folder).unwrap();
+    for idx in 0..3 {
+        let part = path(&above, idx, 3);
+        fs::rename(&part, folder.join(part.file_name().unwrap())).unwrap();
+    }
+    let part = folder.join("model-00002-of-00003.gguf");
+    assert_eq!(Gguf::open(&part).unwrap().parts().len(), 3);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod program;
 mod tiny_model;
 
-use gatefold::gguf::Value;
+use gatefold::gguf::{Array, Value};
 use program::{Run, gatefold};
 use serde_json::Value as Json;
 use tiny_model::Model;
@@ -35,8 +35,8 @@ fn the_report_has_the_sizes() {
     let others = attention + 4 * 32 + 3 * 32;
     assert_eq!(report["n_parameters"], experts + embeddings + others);
     assert_eq!(report["n_active_parameters"], experts / 2 + embeddings + others);
-    // Of the embedding one row; Q4_0 takes 18 bytes for 32 weights.
-    let read = 4 * (experts / 2 + 6 * 32 + others - 32 * 32) + 32 * 18;
+    // Matrices alone, and no embedding; Q4_0 takes 18 bytes for 32 weights.
+    let read = 4 * (experts / 2 + 5 * 32 + others - 3 * 32 - 32 * 32) + 32 * 18;
     assert_eq!(report["memory"]["weights_bytes_per_token"], read);
     assert_eq!(report["memory"]["kv_f16"]["per_token"], 2 * 16 * 2);
     assert_eq!(report["memory"]["kv_f16"]["per_context"], 2 * 16 * 2 * 100);
@@ -99,6 +99,9 @@ fn a_model_that_cannot_run_is_still_described() {
     let run = inspect(&model, &["--json"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(run.json()["verdict"]["runs"], false);
+    assert_eq!(run.json()["n_active_parameters"], Json::Null);
+    assert_eq!(run.json()["memory"]["weights_bytes_per_token"], Json::Null);
+    assert!(inspect(&model, &[]).stdout.contains("experts       4, 2 for each token, 64 wide\n"));
     let note = run.json()["verdict"]["notes"][0].to_string();
     assert!(note.contains("output_norm.weight"), "{note}");
     assert_eq!(inspect(&model, &["--check"]).code, 1);
@@ -117,6 +120,52 @@ fn a_model_that_cannot_run_is_still_described() {
         "{}",
         run.stdout
     );
+}
+
+#[test]
+fn a_tied_output_is_read_for_each_token() {
+    let untied = inspect(&Model::with_merged_experts(), &["--json"]).json();
+    let mut model = Model::with_merged_experts();
+    model.tensors.retain(|(plan, _)| plan.name != "output.weight");
+    let tied = inspect(&model, &["--json"]).json();
+    assert_eq!(
+        tied["memory"]["weights_bytes_per_token"],
+        untied["memory"]["weights_bytes_per_token"]
+    );
+    let n_parameters = |report: &Json| report["n_parameters"].as_u64().unwrap();
+    assert_eq!(n_parameters(&tied) + 5 * 32, n_parameters(&untied));
+}
+
+#[test]
+fn the_verdict_is_that_of_run() {
+    // Merges of pieces that are not there: only the whole tokenizer notices.
+    let mut model = Model::with_merged_experts();
+    model.metadata.set("tokenizer.ggml.model", Value::String("gpt2".into()));
+    let merges = vec!["x y".to_string()];
+    model.metadata.set("tokenizer.ggml.merges", Value::Array(Array::String(merges)));
+    let report = inspect(&model, &["--json"]).json();
+    assert_eq!(report["verdict"]["runs"], false, "{}", report["verdict"]);
+    let note = report["verdict"]["notes"][0].to_string();
+    assert!(note.contains("tokenizer.ggml.merges[0]"), "{note}");
+    let (_folder, path) = model.write();
+    assert_eq!(gatefold(&["run", "-m", path.to_str().unwrap(), "-p", "a"]).code, 1);
+
+    let mut model = Model::with_merged_experts();
+    model.metadata.set("tokenizer.chat_template", Value::String("{% if %}".into()));
+    let run = inspect(&model, &["--check"]).succeeded();
+    let verdict = run.stdout.lines().find(|line| line.starts_with("runs here     yes")).unwrap();
+    assert!(verdict.contains("`tokenizer.chat_template` cannot be used"), "{verdict}");
+    assert!(verdict.ends_with("(run it with --raw)"), "{verdict}");
+    let (_folder, path) = model.write();
+    gatefold(&["run", "-m", path.to_str().unwrap(), "-p", "a", "-n", "1", "--raw"]).succeeded();
+}
+
+#[test]
+fn check_runs_on_the_instruction_set_and_the_threads_asked_for() {
+    let model = Model::with_merged_experts();
+    let run = inspect(&model, &["--check", "--isa", "scalar", "-t", "2"]).succeeded();
+    assert!(run.stdout.contains("all weights of 13 tensors are finite"), "{}", run.stdout);
+    inspect(&model, &["--check", "--isa", "mmx"]).refused("unknown instruction set 'mmx'");
 }
 
 #[test]

@@ -45,6 +45,10 @@ pub trait Family<F: Format> {
     /// What the weights are multiplied with.
     const ACTIVATIONS: ActivationKind;
 
+    /// Fails to compile where the format's constants contradict each other: the kernels read the
+    /// bytes that these name, and check nothing.
+    const CHECK: ();
+
     /// Runs the family's kernel; see [`Product`].
     fn multiply(isa: Isa, product: Product<'_, F>);
 
@@ -142,6 +146,7 @@ pub struct SuperFamily;
 
 impl<F: Float> Family<F> for FloatFamily {
     const ACTIVATIONS: ActivationKind = ActivationKind::F32;
+    const CHECK: () = assert!(F::BLOCK_LEN == 1 && size_of::<F::Block>() == F::KIND.bytes());
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_float(product);
     }
@@ -152,6 +157,10 @@ impl<F: Float> Family<F> for FloatFamily {
 
 impl<F: Flat> Family<F> for FlatFamily {
     const ACTIVATIONS: ActivationKind = ActivationKind::Int8Per32;
+    const CHECK: () = {
+        assert!(F::BLOCK_LEN == FLAT_LEN);
+        F::LAYOUT.check(if F::HAS_MINIMUM { 4 } else { 2 }, size_of::<F::Block>(), FLAT_LEN);
+    };
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_flat(product);
     }
@@ -159,6 +168,10 @@ impl<F: Flat> Family<F> for FlatFamily {
 
 impl<F: Super> Family<F> for SuperFamily {
     const ACTIVATIONS: ActivationKind = ActivationKind::Int8Per256;
+    const CHECK: () = {
+        assert!(F::BLOCK_LEN == SUPER_LEN && matches!(F::SUB_LEN, 16 | 32));
+        F::LAYOUT.check(0, size_of::<F::Block>(), SUPER_LEN);
+    };
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_super(product);
     }

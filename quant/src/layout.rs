@@ -50,6 +50,33 @@ impl Layout {
         }
     }
 
+    /// Fails to compile unless the planes of a block of `n_bytes` lie behind its first
+    /// `header_bytes` and inside it, and hold `n_codes` codes in runs that every instruction set can
+    /// load: sixteen bytes at a time, or for single bits in order all at once.
+    pub const fn check(&self, header_bytes: usize, n_bytes: usize, n_codes: usize) {
+        let (mut code_bits, mut plane_idx) = (0, 0);
+        while plane_idx < self.planes.len() {
+            let Plane { offset, bits, run } = self.planes[plane_idx];
+            assert!(matches!(bits, 1 | 2 | 4 | 8), "codes straddle bytes");
+            assert!(n_codes.is_multiple_of(8 / bits * run), "the last run is not whole");
+            assert!(offset >= header_bytes, "the plane lies over the header");
+            assert!(offset + n_codes * bits / 8 <= n_bytes, "the plane leaves the block");
+            if run == 1 {
+                assert!(bits == 1 && n_codes <= 128, "more than sixteen bytes of single bits");
+                assert!(offset + 16 <= n_bytes, "a load of sixteen bytes leaves the block");
+            } else {
+                assert!(run.is_multiple_of(16), "runs are not whole loads");
+            }
+            code_bits += bits;
+            plane_idx += 1;
+        }
+        match self.codes {
+            Codes::Offset(_) => assert!(matches!(code_bits, 1..=8), "codes need more than a byte"),
+            Codes::Signed => assert!(code_bits == 8, "signed codes are bytes"),
+            Codes::Table(_) => assert!(code_bits == 4, "a table has sixteen entries"),
+        }
+    }
+
     /// Writes the unsigned byte of every weight of `block`: the definition that each instruction
     /// set's unpacking is tested against.
     #[inline(always)]
@@ -97,5 +124,29 @@ impl Layout {
             }
             low_bits += plane.bits;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks one plane of codes, behind a header of two bytes in a block of 18 for 32 weights.
+    fn check(offset: usize, bits: usize, run: usize) -> bool {
+        let layout =
+            Layout { planes: vec![Plane { offset, bits, run }].leak(), codes: Codes::Offset(0) };
+        std::panic::catch_unwind(|| layout.check(2, 18, 32)).is_ok()
+    }
+
+    #[test]
+    fn planes_stay_inside_their_block() {
+        assert!(check(2, 4, 16) && check(2, 1, 1));
+        assert!(!check(3, 4, 16), "beyond the end");
+        assert!(!check(0, 4, 16), "over the header");
+        assert!(!check(2, 8, 32), "twice as long");
+        assert!(!check(2, 2, 16), "half a run");
+        assert!(!check(2, 4, 32) && !check(2, 4, 8), "runs of other lengths");
+        assert!(!check(2, 3, 16), "three bits");
+        assert!(!check(3, 1, 1), "sixteen bytes are loaded");
     }
 }

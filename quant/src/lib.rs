@@ -3,7 +3,7 @@
 //!
 //! Read it in this order:
 //!
-//! 1. [`format`](mod@format): what a block format is, and the three families (float, flat, super)
+//! 1. `format`: what a block format is, and the three families (float, flat, super)
 //!    that fix the arithmetic of its dot product;
 //! 2. `formats`: one file per format;
 //! 3. [`registry`]: the list of formats, and [`DynFormat`], the handle the rest of the world uses;
@@ -18,17 +18,22 @@
 //! exact, so their order is free. Sums over floats have one documented order: across the blocks of
 //! a row one fused multiply-add per block (two where the format has minimums), blocks in
 //! increasing order; elsewhere sixteen lanes and one reduction tree ([`vector`]).
+//!
+//! # Safety
+//!
+//! The kernels believe the layout of a format and the lengths that they are given. Both are checked
+//! in one place, [`registry`]: a format's layout when the program is compiled, lengths at every call
+//! of a [`DynFormat`]. The traits behind it are therefore this crate's own.
 
 pub mod activations;
 mod fit;
-pub mod format;
-pub mod formats;
+mod format;
+mod formats;
 pub mod isa;
-pub mod layout;
+mod layout;
 pub mod registry;
 pub mod vector;
 
 pub use activations::{ActivationKind, Activations};
-pub use format::Format;
 pub use isa::Isa;
 pub use registry::{DynFormat, FORMATS};

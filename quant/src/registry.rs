@@ -1,4 +1,6 @@
 //! The formats, and the handle through which the rest of the program sees them.
+//!
+//! The handle is the only way to the kernels from outside, and it checks what they rely on.
 
 use crate::activations::{ActivationKind, Activations};
 use crate::format::{Family, Format};
@@ -41,8 +43,9 @@ pub struct DynFormat {
     multiply: fn(Isa, DynProduct<'_>),
 }
 
-/// A matrix product: some rows of weights times some rows of activations.
-pub struct Product<'a, F: Format> {
+/// A matrix product: some rows of weights times some rows of activations. Its parts fit together,
+/// as [`DynFormat::multiply`] has checked.
+pub(crate) struct Product<'a, F: Format> {
     /// `[n_rows, cols / BLOCK_LEN]` blocks, row after row.
     pub weights: &'a [F::Block],
     /// The activations, of which the product takes the rows `tokens`.
@@ -74,6 +77,7 @@ struct DynProduct<'a> {
 
 impl DynFormat {
     const fn of<F: Format>() -> DynFormat {
+        let () = F::Family::CHECK;
         DynFormat {
             name: F::NAME,
             gguf_type: F::GGUF_TYPE,
@@ -147,7 +151,9 @@ impl DynFormat {
     ) {
         assert_eq!(x.kind(), self.activations, "activations for {}", self.name);
         let row_bytes = self.row_bytes(x.cols()).expect("whole blocks");
-        assert_eq!(weights.len() * tokens.len(), out.len() * row_bytes, "lengths");
+        let n_rows = weights.len() / row_bytes;
+        assert_eq!(weights.len(), n_rows * row_bytes, "rows of {} blocks", self.name);
+        assert_eq!(Some(out.len()), n_rows.checked_mul(tokens.len()), "{n_rows} rows");
         assert!(tokens.iter().all(|&token| (token as usize) < x.n_tokens()), "tokens");
         (self.multiply)(isa, DynProduct { weights, x, tokens, out });
     }

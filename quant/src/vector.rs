@@ -1,5 +1,5 @@
 //! Everything that is not a dot product with quantized weights, written once over sixteen virtual
-//! lanes ([`Lanes`]) and stamped into each instruction set by [`crate::isa`].
+//! lanes (`Lanes`) and stamped into each instruction set by [`crate::isa`].
 //!
 //! A sum over `n` values runs in sixteen lanes, value `i` in lane `i % 16`, in increasing order, a
 //! short last group filled up with zeros; then lanes 8 apart are added, then 4, 2 and 1 apart.

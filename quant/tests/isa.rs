@@ -128,6 +128,28 @@ fn no_tokens_and_no_rows_are_no_work() {
     }
 }
 
+/// What a product with these sizes says about them; `None` if it is computed.
+fn complaint(n_bytes: usize, tokens: &[u32], out_len: usize) -> Option<String> {
+    let format = DynFormat::by_name("Q4_0").unwrap();
+    let x = Activations::zeros(format.activations, 2, 64);
+    let product = || {
+        format.multiply(Isa::detect(), &vec![0; n_bytes], &x, tokens, &mut vec![0.0; out_len]);
+    };
+    let panic = std::panic::catch_unwind(product).err()?;
+    Some(*panic.downcast::<String>().expect("a message"))
+}
+
+#[test]
+fn lengths_are_checked_before_a_kernel_runs() {
+    const ROW_BYTES: usize = 36;
+    assert_eq!(complaint(2 * ROW_BYTES, &[0, 1], 4), None);
+    assert!(complaint(2 * ROW_BYTES, &[0, 1], 3).is_some(), "too short a result");
+    assert!(complaint(2 * ROW_BYTES, &[], 1).is_some(), "a result of nothing");
+    let message = complaint(3 * ROW_BYTES / 2, &[0, 1], 3).unwrap();
+    assert!(message.contains("rows of Q4_0 blocks"), "half a row: {message}");
+    assert!(complaint(ROW_BYTES - 1, &[0], 1).is_some(), "a cut block");
+}
+
 /// Values as they come up, and ones at which functions change their course.
 fn any_value() -> impl Strategy<Value = f32> {
     prop_oneof![

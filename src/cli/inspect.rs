@@ -1,6 +1,8 @@
 //! `gatefold inspect`.
 
+use super::model_args::ComputeArgs;
 use super::model_path;
+use crate::compute::Compute;
 use crate::gguf::Gguf;
 use crate::inspect::{Check, Machine, Report, check};
 use anyhow::{Result, bail};
@@ -31,6 +33,9 @@ pub struct InspectArgs {
     /// Read every weight, and fail if one is NaN or infinite or the model cannot run
     #[arg(long)]
     check: bool,
+    /// What reads the weights for --check.
+    #[command(flatten)]
+    compute: ComputeArgs,
     /// Print one JSON object, metadata included
     #[arg(long)]
     json: bool,
@@ -38,13 +43,14 @@ pub struct InspectArgs {
 
 /// Runs it.
 pub fn run(args: InspectArgs) -> Result<()> {
+    let compute = args.compute.resolve()?;
     let gguf = Gguf::open(&model_path(args.model.or(args.file))?)?;
     let mut report = Report::new(&gguf, Machine::this())?;
     if args.tensors {
         report = report.with_tensors(&gguf);
     }
     if args.check {
-        report.check = Some(check_with_progress(&gguf, report.memory.weights_bytes));
+        report.check = Some(check_with_progress(&gguf, &compute, report.memory.weights_bytes));
     }
     let mut stdout = io::stdout().lock();
     if args.json {
@@ -67,11 +73,11 @@ pub fn run(args: InspectArgs) -> Result<()> {
 /// Models smaller than this are read before a bar is worth looking at.
 const LONG_BYTES: u64 = 1 << 30;
 
-fn check_with_progress(gguf: &Gguf, n_bytes: u64) -> Check {
+fn check_with_progress(gguf: &Gguf, compute: &Compute, n_bytes: u64) -> Check {
     let bar = if n_bytes < LONG_BYTES { ProgressBar::hidden() } else { ProgressBar::new(n_bytes) };
     let template = "checking {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
     bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-    let check = check(gguf, |n_bytes| bar.inc(n_bytes));
+    let check = check(gguf, compute, |n_bytes| bar.inc(n_bytes));
     bar.finish_and_clear();
     check
 }

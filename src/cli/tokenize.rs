@@ -31,7 +31,7 @@ pub struct TokenizeArgs {
     #[arg(long, conflicts_with = "decode")]
     bos: bool,
 
-    /// Take the spelling of control tokens in the text, like </s>, for these tokens
+    /// Take the spelling of control tokens in the text, like `</s>`, for these tokens
     #[arg(long, conflicts_with = "decode")]
     special: bool,
 

@@ -1,12 +1,13 @@
 //! What can be wrong with a GGUF.
 
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a GGUF could not be used: the file, and what is wrong with it, in one line.
 #[derive(Debug, Error)]
-#[error("{}: {problem}", path.display())]
+#[error("{}: {}", printable(path.display()), printable(problem))]
 pub struct GgufError {
     /// The file.
     pub path: PathBuf,
@@ -193,6 +194,19 @@ impl Problem {
     pub(super) fn at(self, path: &Path) -> GgufError {
         GgufError { path: path.to_path_buf(), problem: Box::new(self) }
     }
+}
+
+/// Text with its control characters escaped: what a file or a name says can be anyone's, and must
+/// neither break a message's one line nor steer the terminal.
+pub(crate) fn printable(text: impl Display) -> String {
+    let mut printable = String::new();
+    for c in text.to_string().chars() {
+        match c.is_control() {
+            true => printable.extend(c.escape_debug()),
+            false => printable.push(c),
+        }
+    }
+    printable
 }
 
 fn formats() -> String {

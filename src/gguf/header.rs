@@ -255,14 +255,25 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Checks that a key can have this name.
+pub(super) fn check_key(key: &str) -> Result<(), Problem> {
+    check_length(key, "key", MOST_KEY_BYTES)?;
+    check_printable(key, Place::Value(key))
+}
+
 /// Checks that a tensor can have this name.
 pub(super) fn check_name(name: &str) -> Result<(), Problem> {
-    let (found, place) = (name.len() as u64, Place::Tensor(name));
-    if found > MOST_NAME_BYTES {
-        let item = format!("bytes in the name of tensor {name}");
-        return Err(Problem::TooMany { item, found, most: MOST_NAME_BYTES });
+    check_length(name, "tensor", MOST_NAME_BYTES)?;
+    check_printable(name, Place::Tensor(name))
+}
+
+fn check_length(name: &str, of: &str, most: u64) -> Result<(), Problem> {
+    let found = name.len() as u64;
+    if found > most {
+        let item = format!("bytes in the name of {of} {name}");
+        return Err(Problem::TooMany { item, found, most });
     }
-    check_printable(name, place)
+    Ok(())
 }
 
 /// Names appear in messages of one line.

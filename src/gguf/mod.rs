@@ -18,6 +18,7 @@ mod validate;
 mod value;
 mod write;
 
+pub(crate) use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
 pub use metadata::Metadata;
@@ -75,7 +76,7 @@ impl Gguf {
     /// Whatever is wrong with a file or between the parts; see [`Problem`].
     pub fn open(path: &Path) -> Result<Gguf, GgufError> {
         let file = File::open(path)?;
-        match split::Numbering::of(&file).map_err(|problem| problem.at(path))? {
+        match split::Numbering::of(&file)? {
             Some(numbering) => split::open_all(file, numbering),
             None => Gguf::of_files(vec![file]),
         }
@@ -87,7 +88,7 @@ impl Gguf {
     /// As [`Self::open`]; a part of a split model is refused.
     pub fn from_bytes(name: &str, bytes: Bytes) -> Result<Gguf, GgufError> {
         let file = File::parse(Path::new(name), bytes)?;
-        match split::Numbering::of(&file).map_err(|problem| problem.at(&file.part.path))? {
+        match split::Numbering::of(&file)? {
             Some(_) => Err(Problem::Split(
                 "is one part of a split model, and only whole models can be read from memory; open it as a file".into(),
             )

@@ -2,7 +2,7 @@
 
 use super::error::{GgufError, Problem};
 use super::{File, Gguf};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const IDX_KEY: &str = "split.no";
 const COUNT_KEY: &str = "split.count";
@@ -24,21 +24,17 @@ pub(super) struct Numbering {
 
 impl Numbering {
     /// Of a part; `None` for a file that is a whole model.
-    pub(super) fn of(file: &File) -> Result<Option<Numbering>, Problem> {
+    pub(super) fn of(file: &File) -> Result<Option<Numbering>, GgufError> {
         let metadata = &file.metadata;
-        let number = |key| metadata.u64(key).map_err(|error| *error.problem);
-        let Some(count) = number(COUNT_KEY)? else { return Ok(None) };
-        if count <= 1 {
-            return Ok(None);
-        }
-        let missing = || Problem::MissingKey { key: IDX_KEY.into() };
-        let idx = number(IDX_KEY)?.ok_or_else(missing)?;
+        let Some(count @ 2..) = metadata.u64(COUNT_KEY)? else { return Ok(None) };
+        let idx = metadata.required(IDX_KEY, metadata.u64(IDX_KEY))?;
         if count > MOST_PARTS || idx >= count {
             return Err(Problem::Split(format!(
                 "says it is part {idx}, counted from 0, of {count}; the file is damaged, download it again"
-            )));
+            ))
+            .at(&file.part.path));
         }
-        Ok(Some(Numbering { idx, count, n_tensors: number(TENSORS_KEY)? }))
+        Ok(Some(Numbering { idx, count, n_tensors: metadata.u64(TENSORS_KEY)? }))
     }
 }
 
@@ -49,16 +45,16 @@ pub(super) fn open_all(given: File, numbering: Numbering) -> Result<Gguf, GgufEr
     let says = format!("is part {} of {count}", given_idx + 1);
     let wrong = |what: String| Problem::Split(format!("{says}, {what}")).at(&given_path);
 
-    let Some(stem) = stem(&given_path, &suffix(given_idx, count)) else {
-        let suffix = suffix(given_idx, count);
+    let given_suffix = suffix(given_idx, count);
+    let Some(stem) = stem(&given_path, &given_suffix) else {
         return Err(wrong(format!(
-            "so its name must end in {suffix} like those beside it; rename it"
+            "so its name must be UTF-8 and end in {given_suffix} like those beside it; rename it"
         )));
     };
     let mut given = Some(given);
     let mut files = Vec::new();
     for idx in 0..count {
-        let path = PathBuf::from(format!("{stem}{}", suffix(idx, count)));
+        let path = given_path.with_file_name(format!("{stem}{}", suffix(idx, count)));
         let file = match given.take_if(|_| idx == given_idx) {
             Some(file) => file,
             None if !path.exists() => {
@@ -68,7 +64,7 @@ pub(super) fn open_all(given: File, numbering: Numbering) -> Result<Gguf, GgufEr
             None => File::open(&path)?,
         };
         let expected = Numbering { idx, count, n_tensors };
-        check_numbering(&file, expected).map_err(|problem| problem.at(&path))?;
+        check_numbering(&file, expected)?;
         files.push(file);
     }
     let found: usize = files.iter().map(|file| file.tensors.len()).sum();
@@ -86,12 +82,12 @@ fn suffix(idx: u64, count: u64) -> String {
     format!("-{:05}-of-{count:05}.gguf", idx + 1)
 }
 
-/// The path of a part without its suffix, if it has that.
+/// The name of a part without its suffix, if it has that.
 fn stem<'a>(path: &'a Path, suffix: &str) -> Option<&'a str> {
-    path.to_str()?.strip_suffix(suffix)
+    path.file_name()?.to_str()?.strip_suffix(suffix)
 }
 
-fn check_numbering(file: &File, expected: Numbering) -> Result<(), Problem> {
+fn check_numbering(file: &File, expected: Numbering) -> Result<(), GgufError> {
     let found = Numbering::of(file)?;
     if found == Some(expected) {
         return Ok(());
@@ -106,7 +102,8 @@ fn check_numbering(file: &File, expected: Numbering) -> Result<(), Problem> {
     let (found, expected) = (words(found), words(Some(expected)));
     Err(Problem::Split(format!(
         "says it is {found}, and by its name and the other parts it should be {expected}; download the parts again"
-    )))
+    ))
+    .at(&file.part.path))
 }
 
 /// Parts after the first may leave the architecture out; those that name one name the same.

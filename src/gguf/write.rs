@@ -3,7 +3,7 @@
 use super::metadata::Metadata;
 use super::validate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
 use super::value::encode_str;
-use super::{Problem, header};
+use super::{Problem, header, printable};
 use gatefold_quant::DynFormat;
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -26,11 +26,14 @@ pub enum WriteError {
     /// The operating system says no.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// A tensor that no reader would accept.
-    #[error(transparent)]
-    Tensor(Problem),
+    /// A key or a tensor that no reader would accept.
+    #[error("a GGUF to be written {}", printable(.0))]
+    Header(Problem),
     /// Bytes that are not those of the plan.
-    #[error("tensor {tensor} is planned to have {planned} bytes, and {given} were given")]
+    #[error(
+        "tensor {} is planned to have {planned} bytes, and {given} were given",
+        printable(tensor)
+    )]
     Size {
         /// Which tensor.
         tensor: String,
@@ -63,10 +66,10 @@ impl<W: Write> Writer<W> {
     /// out: they do not hold for this one.
     ///
     /// # Errors
-    /// Where a planned tensor has a name, format or shape that no reader would accept, and where
-    /// `out` fails.
+    /// Where a key or a planned tensor has a name, format or shape that no reader would accept, and
+    /// where `out` fails.
     pub fn new(out: W, metadata: &Metadata, tensors: Vec<TensorPlan>) -> Result<Self, WriteError> {
-        let tensors = sized(tensors).map_err(WriteError::Tensor)?;
+        let tensors = sized(tensors).map_err(WriteError::Header)?;
         let keys =
             metadata.iter().filter(|(key, _)| *key != ALIGNMENT_KEY && !key.starts_with("split."));
         let keys: Vec<_> = keys.collect();
@@ -75,6 +78,7 @@ impl<W: Write> Writer<W> {
         header.extend((tensors.len() as u64).to_le_bytes());
         header.extend((keys.len() as u64).to_le_bytes());
         for (key, value) in keys {
+            header::check_key(key).map_err(WriteError::Header)?;
             encode_str(key, &mut header);
             value.encode(&mut header);
         }

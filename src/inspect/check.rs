@@ -1,5 +1,6 @@
 //! Reading every weight, to find those that are no numbers.
 
+use crate::compute::Compute;
 use crate::gguf::{Gguf, Tensor};
 use gatefold_quant::Isa;
 use rayon::prelude::*;
@@ -30,15 +31,15 @@ pub struct Fault {
 /// Weights read at a time by one thread: whole blocks in every format.
 const CHUNK_LEN: usize = 1 << 16;
 
-/// Reads all weights on all cores. `progress` is told the bytes read since it was last told.
-pub fn check(gguf: &Gguf, progress: impl Fn(u64) + Sync) -> Check {
-    let faults = gguf.tensors().filter_map(|tensor| check_tensor(tensor, &progress)).collect();
+/// Reads all weights. `progress` is told the bytes read since it was last told.
+pub fn check(gguf: &Gguf, compute: &Compute, progress: impl Fn(u64) + Sync) -> Check {
+    let check_one = |tensor| check_tensor(tensor, compute.isa, &progress);
+    let faults = compute.run(|| gguf.tensors().filter_map(check_one).collect());
     Check { n_tensors: gguf.tensors().count(), faults }
 }
 
-fn check_tensor(tensor: &Tensor, progress: &(impl Fn(u64) + Sync)) -> Option<Fault> {
+fn check_tensor(tensor: &Tensor, isa: Isa, progress: &(impl Fn(u64) + Sync)) -> Option<Fault> {
     let format = tensor.format;
-    let isa = Isa::detect();
     let chunk_bytes = CHUNK_LEN / format.block_len * format.block_bytes;
     let chunks = tensor.bytes.par_chunks(chunk_bytes).enumerate();
     let not_finite = chunks.map_init(Vec::new, |weights: &mut Vec<f32>, (chunk_idx, blocks)| {

@@ -1,8 +1,9 @@
 //! What running a model takes, against what the machine has.
 
-use super::{ExpertLayout, Machine};
-use crate::gguf::{Gguf, Tensor};
+use super::Machine;
+use crate::gguf::Gguf;
 use crate::model::Config;
+use crate::model::weights::Weights;
 use gatefold_quant::DynFormat;
 use serde::Serialize;
 
@@ -11,8 +12,8 @@ use serde::Serialize;
 pub struct Memory {
     /// Weights, mapped from the file.
     pub weights_bytes: u64,
-    /// Weights read for each token when one sequence is generated.
-    pub weights_bytes_per_token: u64,
+    /// Weights read for each token when one sequence is generated, where the file is a model.
+    pub weights_bytes_per_token: Option<u64>,
     /// The KV cache in F16, the default.
     pub kv_f16: Option<KvBytes>,
     /// The KV cache in Q8_0, where heads are whole blocks.
@@ -38,19 +39,12 @@ pub struct Verdict {
 }
 
 impl Memory {
-    pub(super) fn of(gguf: &Gguf, config: Option<&Config>) -> Memory {
-        let is_tied = gguf.tensor("output.weight").is_none();
-        let read = |tensor: &Tensor| {
-            let n_bytes = tensor.bytes.len() as u64;
-            match tensor.name.as_str() {
-                "token_embd.weight" if !is_tied => n_bytes / tensor.shape[0] as u64,
-                _ => share(n_bytes, tensor, config),
-            }
-        };
+    pub(super) fn of(gguf: &Gguf, config: Option<&Config>, weights: Option<&Weights>) -> Memory {
+        let per_token = |config: &Config| Some(weights?.bytes_per_token(config.top_k));
         let kv = |format| config.and_then(|config| KvBytes::of(config, format));
         Memory {
             weights_bytes: gguf.tensors().map(|tensor| tensor.bytes.len() as u64).sum(),
-            weights_bytes_per_token: gguf.tensors().map(read).sum(),
+            weights_bytes_per_token: config.and_then(per_token),
             kv_f16: kv("F16"),
             kv_q8_0: kv("Q8_0"),
         }
@@ -67,15 +61,10 @@ impl KvBytes {
 }
 
 impl Verdict {
-    pub(super) fn of(faults: Vec<String>, memory: Memory, machine: Option<Machine>) -> Verdict {
-        if !faults.is_empty() {
-            return Verdict { runs: false, notes: faults };
-        }
-        let notes = match (machine, memory.kv_f16) {
-            (Some(machine), Some(kv)) => vec![fit(memory, kv, machine)],
-            _ => Vec::new(),
-        };
-        Verdict { runs: true, notes }
+    /// Of a model that runs, but for what `notes` say.
+    pub(super) fn runs(memory: Memory, machine: Option<Machine>, notes: Vec<String>) -> Verdict {
+        let fit = machine.zip(memory.kv_f16).map(|(machine, kv)| fit(memory, kv, machine));
+        Verdict { runs: true, notes: fit.into_iter().chain(notes).collect() }
     }
 }
 
@@ -106,17 +95,6 @@ fn fit(memory: Memory, kv: KvBytes, machine: Machine) -> String {
     }
 }
 
-/// The share of a tensor's `amount` that takes part in one token: of experts, as many as it is
-/// routed to.
-pub(super) fn share(amount: u64, tensor: &Tensor, config: Option<&Config>) -> u64 {
-    match (config, ExpertLayout::of_tensor(&tensor.name)) {
-        (Some(config), Some(_)) if config.n_experts > 0 => {
-            (amount as u128 * config.top_k as u128 / config.n_experts as u128) as u64
-        }
-        _ => amount,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,12 +103,12 @@ mod tests {
         let kv = KvBytes { per_token: 100, per_context: 100 << 15 };
         let memory = Memory {
             weights_bytes: 1 << 30,
-            weights_bytes_per_token: 1 << 28,
+            weights_bytes_per_token: Some(1 << 28),
             kv_f16: Some(kv),
             kv_q8_0: Some(KvBytes { per_token: 53, per_context: 53 << 15 }),
         };
         let machine = Machine { memory_bytes: available_bytes + 1000, available_bytes };
-        let verdict = Verdict::of(Vec::new(), memory, Some(machine));
+        let verdict = Verdict::runs(memory, Some(machine), Vec::new());
         assert!(verdict.runs);
         verdict.notes.join("")
     }

@@ -11,13 +11,13 @@ pub use check::{Check, Fault, check};
 pub use machine::Machine;
 pub use memory::{KvBytes, Memory, Verdict};
 
-use crate::gguf::{Gguf, GgufError, Tensor, Value};
-use crate::model::weights::Weights;
-use crate::model::{Config, ModelError};
-use crate::tokenizer::Vocabulary;
-use memory::share;
+use crate::gguf::{Gguf, GgufError, Value};
+use crate::model::Config;
+use crate::model::weights::{ExpertLayout, Weights};
+use crate::tokenizer::{ChatTemplate, Tokenizer};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// What a GGUF holds. Sizes in bytes.
@@ -33,14 +33,15 @@ pub struct Report {
     pub name: Option<String>,
     /// Weights in all tensors.
     pub n_parameters: u64,
-    /// Weights that take part in one token: all but the experts it is not routed to.
-    pub n_active_parameters: u64,
+    /// Weights that take part in one token: all but the experts it is not routed to. `None` where
+    /// the file is no model that can be loaded.
+    pub n_active_parameters: Option<u64>,
     /// The sizes of the model, where its architecture is known.
     pub model: Option<Sizes>,
-    /// How experts are stored.
-    pub expert_layout: ExpertLayout,
+    /// How experts are stored; `None` where the file is no model that can be loaded.
+    pub expert_layout: Option<ExpertLayout>,
     /// What the file says about text.
-    pub tokenizer: Tokenizer,
+    pub tokenizer: TokenizerKeys,
     /// The formats of the weights, by the bytes they take.
     pub formats: Vec<FormatUse>,
     /// What running takes.
@@ -74,26 +75,14 @@ pub struct Sizes {
     pub context_len: usize,
 }
 
-/// How a file stores its experts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpertLayout {
-    /// There are none.
-    Dense,
-    /// Those of a layer in one tensor: `blk.0.ffn_gate_exps.weight`.
-    Merged,
-    /// Each in tensors of its own, as in files of December 2023: `blk.0.ffn_gate.3.weight`.
-    Separate,
-}
-
 /// What a file says about text.
 #[derive(Clone, Debug, Serialize)]
-pub struct Tokenizer {
+pub struct TokenizerKeys {
     /// `tokenizer.ggml.model`: `llama` (SentencePiece) or `gpt2` (byte-level BPE).
     pub kind: Option<String>,
     /// `tokenizer.ggml.pre`
     pub pre: Option<String>,
-    /// Tokens in the vocabulary.
+    /// Tokens in the vocabulary; 0 where the file has none.
     pub n_vocab: usize,
     /// Whether the file has a chat template.
     pub has_chat_template: bool,
@@ -128,32 +117,32 @@ impl Report {
     pub fn new(gguf: &Gguf, machine: Option<Machine>) -> Result<Report, GgufError> {
         let metadata = gguf.metadata();
         let text = |key| Ok(metadata.str(key)?.map(str::to_string));
-        let config = Config::from_gguf(gguf);
-        let faults = faults(gguf, &config);
-        let config = config.ok();
-        let memory = Memory::of(gguf, config.as_ref());
-        let n_vocab = match metadata.strings("tokenizer.ggml.tokens")? {
-            Some(tokens) => tokens.len(),
-            None => gguf.tensor("token_embd.weight").map_or(0, |tensor| tensor.shape[0]),
+        let Loadable { config, weights, faults, notes } = Loadable::of(gguf);
+        let (config, weights) = (config.as_ref(), weights.as_ref());
+        let n_parameters = gguf.tensors().map(|tensor| tensor.n_weights() as u64).sum();
+        let n_idle = weights.zip(config).map(|(weights, config)| weights.n_idle(config.top_k));
+        let memory = Memory::of(gguf, config, weights);
+        let verdict = match faults.is_empty() {
+            true => Verdict::runs(memory, machine, notes),
+            false => Verdict { runs: false, notes: faults },
         };
-        let active = |tensor: &Tensor| share(tensor.n_weights() as u64, tensor, config.as_ref());
         Ok(Report {
             files: gguf.parts().iter().map(|part| part.path.clone()).collect(),
             file_bytes: gguf.parts().iter().map(|part| part.n_bytes as u64).sum(),
             architecture: text("general.architecture")?,
             name: text("general.name")?,
-            n_parameters: gguf.tensors().map(|tensor| tensor.n_weights() as u64).sum(),
-            n_active_parameters: gguf.tensors().map(active).sum(),
-            model: config.as_ref().map(Sizes::of),
-            expert_layout: ExpertLayout::of(gguf),
-            tokenizer: Tokenizer {
+            n_parameters,
+            n_active_parameters: n_idle.map(|n_idle| n_parameters - n_idle),
+            model: config.map(Sizes::of),
+            expert_layout: weights.map(|weights| weights.expert_layout),
+            tokenizer: TokenizerKeys {
                 kind: text("tokenizer.ggml.model")?,
                 pre: text("tokenizer.ggml.pre")?,
-                n_vocab,
+                n_vocab: metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[_]>::len),
                 has_chat_template: metadata.contains("tokenizer.chat_template"),
             },
             formats: FormatUse::of(gguf),
-            verdict: Verdict::of(faults, memory, machine),
+            verdict,
             memory,
             machine,
             metadata: metadata.iter().map(|(key, value)| (key.into(), summary(value))).collect(),
@@ -174,14 +163,35 @@ impl Report {
     }
 }
 
-/// Why the model cannot run; empty if it can.
-fn faults(gguf: &Gguf, config: &Result<Config, ModelError>) -> Vec<String> {
-    let model = match config {
-        Ok(config) => Weights::from_gguf(gguf, config).err().map(|error| error.to_string()),
-        Err(error) => Some(error.to_string()),
-    };
-    let tokenizer = Vocabulary::from_metadata(gguf.metadata()).err().map(|error| error.to_string());
-    model.into_iter().chain(tokenizer).collect()
+/// What running would load, as far as it loads.
+struct Loadable {
+    config: Option<Config>,
+    weights: Option<Weights>,
+    /// Why the model cannot run; empty if it can.
+    faults: Vec<String>,
+    /// What is not as it should be in a model that runs.
+    notes: Vec<String>,
+}
+
+impl Loadable {
+    fn of(gguf: &Gguf) -> Loadable {
+        let (mut faults, mut notes) = (Vec::new(), Vec::new());
+        let config = noted(Config::from_gguf(gguf), &mut faults);
+        let weights = config.as_ref().map(|config| Weights::from_gguf(gguf, config));
+        let weights = weights.and_then(|weights| noted(weights, &mut faults));
+        let tokenizer = noted(Tokenizer::from_metadata(gguf.metadata()), &mut faults);
+        if let Some(tokenizer) = tokenizer {
+            let template = ChatTemplate::from_metadata(gguf.metadata(), &tokenizer);
+            let template = template.map_err(|error| format!("{error} (run it with --raw)"));
+            noted(template, &mut notes);
+        }
+        Loadable { config, weights, faults, notes }
+    }
+}
+
+/// The value, or a note of the error.
+fn noted<T, E: Display>(result: Result<T, E>, notes: &mut Vec<String>) -> Option<T> {
+    result.map_err(|error| notes.push(error.to_string())).ok()
 }
 
 impl Sizes {
@@ -196,28 +206,6 @@ impl Sizes {
             n_experts: config.n_experts,
             n_experts_used: config.top_k,
             context_len: config.context_len,
-        }
-    }
-}
-
-impl ExpertLayout {
-    fn of(gguf: &Gguf) -> ExpertLayout {
-        let layouts = gguf.tensors().filter_map(|tensor| ExpertLayout::of_tensor(&tensor.name));
-        layouts.last().unwrap_or(ExpertLayout::Dense)
-    }
-
-    /// Of the expert or experts in a tensor of this name; `None` if it holds something else.
-    fn of_tensor(name: &str) -> Option<ExpertLayout> {
-        let (_layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-        let part = part.strip_suffix(".weight")?;
-        let part =
-            ["ffn_gate", "ffn_up", "ffn_down"].iter().find_map(|&kind| part.strip_prefix(kind));
-        match part? {
-            "_exps" => Some(ExpertLayout::Merged),
-            expert => {
-                let idx = expert.strip_prefix('.')?;
-                idx.parse::<usize>().is_ok().then_some(ExpertLayout::Separate)
-            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The report as text.
 
-use super::{Check, ExpertLayout, KvBytes, Report, Sizes};
+use super::{Check, KvBytes, Report, Sizes};
+use crate::gguf::printable;
+use crate::model::weights::ExpertLayout;
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Report {
@@ -13,7 +15,7 @@ impl Display for Report {
         }
         line(f, "size", bytes(self.file_bytes))?;
         let active = match self.n_active_parameters {
-            n if n < self.n_parameters => format!(", of which {} in each token", count(n)),
+            Some(n) if n < self.n_parameters => format!(", of which {} in each token", count(n)),
             _ => String::new(),
         };
         line(f, "parameters", format!("{}{active}", count(self.n_parameters)))?;
@@ -42,16 +44,13 @@ impl Report {
             format!("{n_heads} for queries, {n_kv_heads} for keys and values, {head_dim} wide");
         line(f, "heads", heads)?;
         let layout = match self.expert_layout {
-            ExpertLayout::Dense => None,
-            ExpertLayout::Merged => Some("merged, a tensor for all of a layer"),
-            ExpertLayout::Separate => Some("a tensor each"),
+            None | Some(ExpertLayout::Dense) => "",
+            Some(ExpertLayout::Merged) => "; merged, a tensor for all of a layer",
+            Some(ExpertLayout::Separate) => "; a tensor each",
         };
-        let experts = match layout {
-            None => format!("none, dense feed-forward networks, {hidden_dim} wide"),
-            Some(layout) => {
-                let (n, used) = (model.n_experts, model.n_experts_used);
-                format!("{n}, {used} for each token, {hidden_dim} wide; {layout}")
-            }
+        let experts = match (model.n_experts, model.n_experts_used) {
+            (0, _) => format!("none, dense feed-forward networks, {hidden_dim} wide"),
+            (n, used) => format!("{n}, {used} for each token, {hidden_dim} wide{layout}"),
         };
         line(f, "experts", experts)?;
         line(f, "context", format!("{} tokens", model.context_len))
@@ -69,8 +68,9 @@ impl Report {
     fn fmt_memory(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let memory = &self.memory;
         let weights = bytes(memory.weights_bytes);
-        let read = bytes(memory.weights_bytes_per_token);
-        line(f, "weights", format!("{weights}, mapped; {read} read for each token"))?;
+        let read = memory.weights_bytes_per_token;
+        let read = read.map_or(String::new(), |n| format!("; {} read for each token", bytes(n)));
+        line(f, "weights", format!("{weights}, mapped{read}"))?;
         let caches = [("F16", memory.kv_f16), ("Q8_0", memory.kv_q8_0)];
         let caches = caches.into_iter().filter_map(|(format, kv)| Some((format, kv?)));
         for (idx, (format, KvBytes { per_token, per_context })) in caches.enumerate() {
@@ -121,12 +121,6 @@ fn fmt_check(f: &mut Formatter<'_>, check: &Check) -> fmt::Result {
 
 fn line(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
     writeln!(f, "{label:<14}{}", printable(text))
-}
-
-/// Text from a file, which can be anyone's, without the control characters that would steer the
-/// terminal or fake a line.
-fn printable(text: impl Display) -> String {
-    text.to_string().chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
 fn bytes(n_bytes: u64) -> String {

@@ -49,11 +49,12 @@ impl Config {
     /// other.
     pub fn from_gguf(gguf: &Gguf) -> Result<Config, ModelError> {
         let keys = Keys { file: gguf.path().display().to_string(), metadata: gguf.metadata() };
-        let architecture = keys.metadata.str("general.architecture")?;
-        if architecture != Some("llama") {
+        const ARCHITECTURE: &str = "general.architecture";
+        let architecture = keys.metadata.required(ARCHITECTURE, keys.metadata.str(ARCHITECTURE))?;
+        if architecture != "llama" {
             return Err(keys.refuse(
-                "general.architecture",
-                architecture.unwrap_or("nothing"),
+                ARCHITECTURE,
+                architecture,
                 "'llama', the architecture of Mixtral, Mistral, Llama and their fine-tunes",
             ));
         }
@@ -149,10 +150,9 @@ impl Keys<'_> {
     }
 
     fn size(&self, key: &str) -> Result<usize, ModelError> {
-        match self.metadata.u64(key)? {
-            Some(size @ 1..=MAX_SIZE) => Ok(size as usize),
-            Some(size) => Err(self.refuse(key, size, format!("1 to {MAX_SIZE}"))),
-            None => Err(self.refuse(key, "nothing", "a positive number")),
+        match self.metadata.required(key, self.metadata.u64(key))? {
+            size @ 1..=MAX_SIZE => Ok(size as usize),
+            size => Err(self.refuse(key, size, format!("1 to {MAX_SIZE}"))),
         }
     }
 
@@ -168,11 +168,10 @@ impl Keys<'_> {
     }
 
     fn positive(&self, key: &str, default: Option<f32>) -> Result<f32, ModelError> {
-        let value = self.metadata.f32(key)?.or(default);
-        match value {
-            Some(value) if value > 0.0 && value.is_finite() => Ok(value),
-            Some(value) => Err(self.refuse(key, value, "a positive number")),
-            None => Err(self.refuse(key, "nothing", "a positive number")),
+        let value = self.metadata.f32(key).map(|value| value.or(default));
+        match self.metadata.required(key, value)? {
+            value if value > 0.0 && value.is_finite() => Ok(value),
+            value => Err(self.refuse(key, value, "a positive number")),
         }
     }
 }
@@ -215,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn missing_keys_are_named() {
+        let keys = Metadata::new();
+        let file = Writer::new(Vec::new(), &keys, vec![]).unwrap().finish().unwrap();
+        let gguf = Gguf::from_bytes("keys.gguf", Bytes::from(file)).unwrap();
+        let error = Config::from_gguf(&gguf).unwrap_err().to_string();
+        assert!(error.contains("keys.gguf: has no key general.architecture"), "{error}");
+    }
+
+    #[test]
     fn linear_rope_scaling_is_honoured_and_others_are_refused() {
         let kind = |kind: &str| ("rope.scaling.type", Value::String(kind.into()));
         let factor = ("rope.scaling.factor", Value::F32(2.0));
@@ -225,6 +233,8 @@ mod tests {
         assert_eq!(scale(&[("rope.scale_linear", Value::F32(4.0))]).unwrap(), 4.0);
         let error = scale(&[kind("yarn"), factor]).unwrap_err().to_string();
         assert!(error.contains("llama.rope.scaling.type is yarn"), "{error}");
+        let error = scale(&[kind("a\n\x1b[2J")]).unwrap_err().to_string();
+        assert!(error.contains(r"llama.rope.scaling.type is a\n\u{1b}[2J; expected"), "{error}");
         assert!(scale(&[kind("linear"), ("rope.scaling.factor", Value::F32(0.0))]).is_err());
     }
 }

@@ -18,7 +18,7 @@ pub use config::Config;
 pub use forward::{Chunk, Logits, Model, Wanted};
 pub use kv_cache::KvCache;
 
-use crate::gguf::GgufError;
+use crate::gguf::{GgufError, printable};
 use thiserror::Error;
 
 /// Why a model cannot be loaded or run.
@@ -28,7 +28,7 @@ pub enum ModelError {
     #[error(transparent)]
     Gguf(#[from] GgufError),
     /// A metadata key has a value that cannot be run.
-    #[error("{file}: {key} is {found}; expected {expected}")]
+    #[error("{file}: {key} is {}; expected {expected}", printable(found))]
     Metadata {
         /// The file.
         file: String,

@@ -1,6 +1,6 @@
 //! Matrix products over the pool.
 //!
-//! A product's rows are shared out in panels of [`PANEL_ROWS`], and every panel writes a stretch of
+//! A product's rows are shared out in panels of `PANEL_ROWS`, and every panel writes a stretch of
 //! memory of its own: results lie panel by panel ([`Panels`]), not token by token. That needs no
 //! locks and no unsafe code, and for a single token the two orders are the same.
 

@@ -5,6 +5,7 @@
 use super::{Config, ModelError};
 use crate::gguf::{Bytes, Gguf, Tensor};
 use gatefold_quant::{DynFormat, Isa};
+use serde::Serialize;
 use std::collections::HashSet;
 
 /// A matrix `[rows = out features, cols = in features]` of blocks, where the file is mapped.
@@ -63,6 +64,18 @@ pub struct Layer {
     pub experts: Vec<Expert>,
 }
 
+/// How a file stores its experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpertLayout {
+    /// There are none: a dense model.
+    Dense,
+    /// Those of a layer in one tensor: `blk.0.ffn_gate_exps.weight`.
+    Merged,
+    /// Each in tensors of its own, as in files of December 2023: `blk.0.ffn_gate.3.weight`.
+    Separate,
+}
+
 /// All tensors.
 pub struct Weights {
     /// `[n_vocab, dim]`
@@ -75,6 +88,8 @@ pub struct Weights {
     pub output: Matrix,
     /// Divisors of the rotary frequencies, `[rope.n_dims / 2]`, where the file has them.
     pub rope_divisors: Option<Vec<f32>>,
+    /// How the file stores the experts.
+    pub expert_layout: ExpertLayout,
 }
 
 impl Weights {
@@ -84,7 +99,8 @@ impl Weights {
     /// If a tensor is missing, has another shape, or is one that the architecture does not have
     /// (running without it would give wrong results).
     pub fn from_gguf(gguf: &Gguf, config: &Config) -> Result<Weights, ModelError> {
-        let mut tensors = Tensors { gguf, used: HashSet::new() };
+        let mut tensors =
+            Tensors { gguf, used: HashSet::new(), expert_layout: ExpertLayout::Dense };
         let n_vocab = tensors.n_vocab()?;
         let token_embedding = tensors.matrix("token_embd.weight", n_vocab, config.dim)?;
         let output = match gguf.tensor("output.weight") {
@@ -104,9 +120,27 @@ impl Weights {
             output_norm: tensors.vector("output_norm.weight", config.dim)?,
             output,
             rope_divisors,
+            expert_layout: tensors.expert_layout,
         };
         tensors.refuse_unused()?;
         Ok(weights)
+    }
+
+    /// Bytes of the matrices that a token is multiplied with, being routed to `top_k` experts per
+    /// layer: what generating one token reads from memory.
+    pub fn bytes_per_token(&self, top_k: usize) -> u64 {
+        let layers = self.layers.iter().flat_map(|layer| {
+            let attention = [&layer.q, &layer.k, &layer.v, &layer.attention_output];
+            let experts = layer.experts.iter().take(top_k.max(1)).flat_map(Expert::matrices);
+            attention.into_iter().chain(&layer.router).chain(experts)
+        });
+        layers.chain([&self.output]).map(|matrix| matrix.bytes.len() as u64).sum()
+    }
+
+    /// Weights of the experts that a token is not routed to.
+    pub fn n_idle(&self, top_k: usize) -> u64 {
+        let idle = self.layers.iter().flat_map(|layer| layer.experts.iter().skip(top_k.max(1)));
+        idle.flat_map(Expert::matrices).map(|matrix| (matrix.rows * matrix.cols) as u64).sum()
     }
 }
 
@@ -137,6 +171,10 @@ impl Layer {
 }
 
 impl Expert {
+    fn matrices(&self) -> [&Matrix; 3] {
+        [&self.gate, &self.up, &self.down]
+    }
+
     fn find_all(
         tensors: &mut Tensors<'_>,
         layer_idx: usize,
@@ -157,6 +195,8 @@ impl Expert {
 struct Tensors<'a> {
     gguf: &'a Gguf,
     used: HashSet<String>,
+    /// How the experts found last are stored.
+    expert_layout: ExpertLayout,
 }
 
 impl<'a> Tensors<'a> {
@@ -231,12 +271,14 @@ impl<'a> Tensors<'a> {
         }
         let first = format!("blk.{layer_idx}.{part}.0.weight");
         if self.gguf.tensor(&first).is_some() {
+            self.expert_layout = ExpertLayout::Separate;
             return (0..n_experts)
                 .map(|expert_idx| {
                     self.matrix(&format!("blk.{layer_idx}.{part}.{expert_idx}.weight"), rows, cols)
                 })
                 .collect();
         }
+        self.expert_layout = ExpertLayout::Merged;
         let merged = format!("blk.{layer_idx}.{part}_exps.weight");
         let tensor = self.with_shape(&merged, &[n_experts, rows, cols])?;
         let expert_bytes = tensor.bytes.len() / n_experts;

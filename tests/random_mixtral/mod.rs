@@ -1,6 +1,8 @@
 //! A small random Mixtral, in any format: the one whose logits `fixtures/mixtral/make.py` had
 //! computed by transformers.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use gatefold::gguf::{Bytes, Gguf, Metadata, TensorPlan, Value, Writer};
 use gatefold_quant::DynFormat;
 

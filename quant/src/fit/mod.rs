@@ -17,8 +17,8 @@ mod flat;
 mod grid;
 mod super_block;
 
-pub use flat::{FlatFit, flat};
-pub use super_block::{SubScales, SuperFit, super_block};
+pub use flat::flat;
+pub use super_block::{SubScales, super_block};
 
 use grid::Grid;
 use half::f16;

@@ -2,7 +2,7 @@
 //!
 //! An [`Isa`] value is a proof: it can only be had from [`Isa::detect`] or [`Isa::named`], which
 //! ask the CPU. Every kernel is a method of it, and calling one is therefore safe. Adding an
-//! instruction set is one folder here, one line in [`Isa::ALL`] and one in `dispatch!`.
+//! instruction set is one folder here, one line in `Isa::ALL` and one in `dispatch!`.
 
 #![allow(unsafe_code)]
 
