@@ -36,8 +36,8 @@ mod tests {
     #[test]
     fn ids_that_are_none_are_named() {
         for (text, expected) in [
-            ("1,32", "the id 32 is beyond the vocabulary, whose last id is 31"),
-            ("99999999999999999999", "the id 99999999999999999999 is beyond the vocabulary"),
+            ("1,32", "token id 32 is out of range: the vocabulary has 32 tokens"),
+            ("99999999999999999999", "token id 99999999999999999999 is out of range"),
             ("1,-2", "`-2` is not a token id"),
             ("[1,x]", "`x` is not a token id"),
             ("[1", "not closed"),
