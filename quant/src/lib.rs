@@ -6,11 +6,12 @@
 //! 1. `format`: what a block format is, and the three families (float, flat, super)
 //!    that fix the arithmetic of its dot product;
 //! 2. `formats`: one file per format;
-//! 3. [`registry`]: the list of formats, and [`DynFormat`], the handle the rest of the world uses;
-//! 4. [`activations`]: the other operand, quantized to int8;
-//! 5. [`vector`]: everything that is not a dot product with weights, written once over sixteen
+//! 3. `fit`: how quantizing finds the scales that lose least;
+//! 4. [`registry`]: the list of formats, and [`DynFormat`], the handle the rest of the world uses;
+//! 5. [`activations`]: the other operand, quantized to int8;
+//! 6. [`vector`]: everything that is not a dot product with weights, written once over sixteen
 //!    virtual lanes;
-//! 6. [`isa`]: the same kernels for scalar code, AVX2 and AVX-512.
+//! 7. [`isa`]: the same kernels for scalar code, AVX2 and AVX-512.
 //!
 //! # The numeric contract
 //!

@@ -227,7 +227,9 @@ fn least_squares(
         let (sq, xq, qq) = (sq[lane], xq[lane], qq[lane]);
         scales[lane] = (n * xq - sx * sq) / (n * qq - sq * sq);
         minimums[lane] = (scales[lane] * sq - sx) / n;
-        if allowed == Minimums::NotNegative && minimums[lane] < 0.0 {
+        // Where all codes are equal, the minimum is not a number.
+        let is_allowed = allowed == Minimums::Any || minimums[lane] >= 0.0;
+        if !is_allowed {
             (scales[lane], minimums[lane]) = (xq / qq, 0.0);
         }
     }

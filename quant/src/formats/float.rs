@@ -42,13 +42,15 @@ impl F32 {
 }
 
 impl F16 {
+    /// The nearest that is finite.
     fn narrow(weight: f32) -> f16 {
-        f16::from_f32(weight)
+        f16::from_f32(weight.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
     }
 }
 
 impl Bf16 {
+    /// The nearest that is finite.
     fn narrow(weight: f32) -> bf16 {
-        bf16::from_f32(weight)
+        bf16::from_f32(weight.clamp(bf16::MIN.to_f32(), bf16::MAX.to_f32()))
     }
 }

@@ -1,5 +1,5 @@
-//! IQ4_XS: 256 weights in 136 bytes, 4.25 bits each: 8 sub-blocks of 32 with a signed 6-bit scale, and
-//! the table of IQ4_NL.
+//! IQ4_XS: 256 weights in 136 bytes, 4.25 bits each: 8 sub-blocks of 32 with a signed 6-bit scale,
+//! and the table of IQ4_NL.
 
 use super::dequantize_super;
 use super::iq4_nl::VALUES;
@@ -11,8 +11,8 @@ use half::f16;
 /// `weight = scale * sub_scale * VALUES[code]`.
 pub struct Iq4Xs;
 
-/// 136 bytes: the scale, the sub-scales plus 32, their high two bits first, then their low four, both
-/// in order from the lowest bits up, then the codes, 32 weights in every 16 bytes.
+/// 136 bytes: the scale, the sub-scales plus 32, their high two bits first, then their low four,
+/// both in order from the lowest bits up, then the codes, 32 weights in every 16 bytes.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

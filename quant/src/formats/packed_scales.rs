@@ -1,8 +1,8 @@
 //! Eight 6-bit scales and eight 6-bit minimums in twelve bytes, as in Q4_K and Q5_K.
 //!
 //! The first four scales are the low six bits of bytes 0..4, the first four minimums those of bytes
-//! 4..8. Of the last four, bytes 8..12 hold the low four bits (scale in the low half, minimum in the
-//! high half), and the top two bits of bytes 0..8 their high two.
+//! 4..8. Of the last four, bytes 8..12 hold the low four bits (scale in the low half, minimum in
+//! the high half), and the top two bits of bytes 0..8 their high two.
 
 /// The scales and the minimums; four bytes at a time, since every kernel needs them.
 #[inline(always)]

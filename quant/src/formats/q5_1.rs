@@ -8,7 +8,8 @@ use crate::layout::{Codes, Layout, Plane};
 /// `weight = scale * code + minimum`.
 pub struct Q5_1;
 
-/// 24 bytes: scale, minimum, the fifth bits of the codes in order, then the low four bits as in Q4_0.
+/// 24 bytes: scale, minimum, the fifth bits of the codes in order, then the low four bits as in
+/// Q4_0.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

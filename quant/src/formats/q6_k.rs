@@ -9,8 +9,8 @@ use half::f16;
 /// `weight = scale * sub_scale * (code - 32)`.
 pub struct Q6K;
 
-/// 210 bytes: the low four bits of the codes, 128 weights in every 64 bytes, their high two bits, 128
-/// weights in every 32 bytes, the sub-scales, the scale.
+/// 210 bytes: the low four bits of the codes, 128 weights in every 64 bytes, their high two bits,
+/// 128 weights in every 32 bytes, the sub-scales, the scale.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {
