@@ -150,3 +150,6 @@ mod tests {
         assert!(!check(3, 1, 1), "sixteen bytes are loaded");
     }
 }
+
+#[cfg(test)]
+mod packing_tests;
