@@ -180,9 +180,9 @@ fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)
     let merges = metadata.strings(MERGES)?.ok_or(TokenizerError::MissingKey { key: MERGES })?;
     let known: HashSet<&str> = pieces.iter().map(String::as_str).collect();
     let mut joined = String::new();
-    let mut pair = |(index, merge): (usize, &String)| {
+    let mut pair = |(idx, merge): (usize, &String)| {
         let problem = |problem| TokenizerError::Merge {
-            index,
+            idx,
             merge: merge.chars().take(64).collect(),
             problem,
         };
