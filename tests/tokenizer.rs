@@ -164,6 +164,8 @@ fn special_ids_and_defaults() {
     let tokenizer = mistral();
     assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.n_vocab()), (Some(1), Some(2), 32_000));
     assert!(tokenizer.adds_bos());
+    let text = [vec![1], as_text(&tokenizer, "</s>")].concat();
+    assert_eq!(tokenizer.encode_text("</s>").unwrap(), text);
     assert!(tokenizer.ends_generation(2) && !tokenizer.ends_generation(1));
     assert_eq!((tokenizer.piece(259), tokenizer.piece(32_000)), (Some("▁▁"), None));
 
@@ -171,7 +173,7 @@ fn special_ids_and_defaults() {
     assert!(!tokenizer.adds_bos());
     let ends = (0..20).filter(|&id| tokenizer.ends_generation(id));
     let ends: Vec<_> = ends.map(|id| tokenizer.piece(id).unwrap()).collect();
-    assert_eq!(ends, ["<|endoftext|>", "<|im_end|>"]);
+    assert_eq!(ends, ["<|endoftext|>", "<|im_end|>", "<reponame>"]);
 
     let mut metadata = vocabulary::mistral();
     metadata.set("tokenizer.ggml.add_bos_token", Value::Bool(false));
@@ -179,6 +181,8 @@ fn special_ids_and_defaults() {
     metadata.set("tokenizer.ggml.eot_token_id", Value::U32(77));
     let tokenizer = Tokenizer::from_metadata(&metadata).unwrap();
     assert!(!tokenizer.adds_bos() && tokenizer.ends_generation(77));
+    assert_eq!((tokenizer.bos(), tokenizer.first_token()), (Some(1), None));
+    assert_eq!(tokenizer.encode_text("</s>").unwrap(), as_text(&tokenizer, "</s>"));
     let ids = as_text(&tokenizer, "Hello");
     assert_eq!(tokenizer.piece(ids[0]), Some("Hello"));
     assert_eq!(tokenizer.decode(&as_text(&tokenizer, " Hello")), " Hello");

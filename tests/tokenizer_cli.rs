@@ -88,7 +88,12 @@ fn failures_are_one_clear_line() {
     folder.fails(&["-f", "missing.txt"], "", "missing.txt");
     folder.fails(&["--decode", "-p", "1,32000"], "", "token id 32000 is out of range");
     folder.fails(&["--decode"], "[1, two]", "`two` is not a token id");
-    Folder::with(&Metadata::new()).fails(&["-p", "x"], "", "model.gguf: the key `tokenizer.ggml.");
+    let missing = "error: model.gguf: `tokenizer.ggml.tokens` is missing; the file has no complete";
+    Folder::with(&Metadata::new()).fails(&["-p", "x"], "", missing);
+    let mut metadata = vocabulary::mistral();
+    metadata.set("tokenizer.ggml.tokens", gatefold::gguf::Value::U32(1));
+    let mistyped = "error: model.gguf: key tokenizer.ggml.tokens is 1";
+    Folder::with(&metadata).fails(&["-p", "x"], "", mistyped);
     let mut metadata = vocabulary::smollm2_small("smollm");
     metadata.set("tokenizer.ggml.pre", gatefold::gguf::Value::String("klingon".into()));
     Folder::with(&metadata).fails(&["-p", "x"], "", "`tokenizer.ggml.pre` is `klingon`");

@@ -59,6 +59,9 @@ fn refusals_name_the_key() {
 
     refused(&Metadata::new(), "`tokenizer.ggml.tokens` is missing");
     refused(&llama(&[]), "0 pieces");
+    let mistyped = with(good(), "tokens", Value::U32(1));
+    let error = Tokenizer::from_metadata(&mistyped).err().unwrap().to_string();
+    assert!(!error.contains("(new metadata)"), "callers name the file: {error}");
     refused(&with(good(), "tokens", Value::U32(1)), "tokenizer.ggml.tokens");
     refused(&with(good(), "model", string("t5")), "`tokenizer.ggml.model` is `t5`");
     refused(&with(good(), "scores", floats(&[0.0; 3])), "`tokenizer.ggml.scores` holds 3 values");

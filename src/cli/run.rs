@@ -178,7 +178,7 @@ pub fn run(args: RunArgs) -> Result<()> {
 }
 
 fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
-    ChatTemplate::from_metadata(loaded.gguf.metadata(), &loaded.tokenizer).with_context(|| {
+    ChatTemplate::from_metadata(loaded.gguf.metadata()).with_context(|| {
         format!("{} (--raw does without a template)", loaded.gguf.path().display())
     })
 }

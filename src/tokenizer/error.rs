@@ -1,17 +1,18 @@
 //! What can be wrong with a vocabulary, and with a text.
 
-use crate::gguf::GgufError;
+use crate::gguf::{GgufError, Problem};
 use thiserror::Error;
 
-/// Why a tokenizer could not be built from a file's metadata, or a text not be encoded.
+/// Why a tokenizer could not be built from a file's metadata, or a text not be encoded. Which file
+/// that is, the caller knows.
 #[derive(Debug, Error)]
 pub enum TokenizerError {
     /// A key has the wrong type.
     #[error(transparent)]
-    Metadata(#[from] GgufError),
+    Metadata(Problem),
 
     /// A key that the tokenizer cannot do without is absent.
-    #[error("the key `{key}` is missing: the file has no complete tokenizer; convert it again")]
+    #[error("`{key}` is missing; the file has no complete tokenizer: convert the model again")]
     MissingKey {
         /// The key.
         key: &'static str,
@@ -74,10 +75,10 @@ pub enum TokenizerError {
     },
 
     /// A merge that is not two pieces of the vocabulary which join to a third.
-    #[error("`tokenizer.ggml.merges[{index}]` is `{merge}`: {problem}")]
+    #[error("`tokenizer.ggml.merges[{idx}]` is `{merge}`: {problem}")]
     Merge {
         /// Its place in the array.
-        index: usize,
+        idx: usize,
         /// The merge, shortened if it is long.
         merge: String,
         /// What is wrong with it.
@@ -102,6 +103,12 @@ pub enum TokenizerError {
     },
 
     /// The byte-pair model refused the vocabulary or the text.
-    #[error("byte-pair encoding: {0}")]
+    #[error("byte-pair encoding failed")]
     BytePair(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<GgufError> for TokenizerError {
+    fn from(error: GgufError) -> TokenizerError {
+        TokenizerError::Metadata(*error.problem)
+    }
 }

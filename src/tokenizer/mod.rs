@@ -72,6 +72,14 @@ impl Tokenizer {
         self.encode_guarded(text, specials, None)
     }
 
+    /// The ids of a prompt that is text and nothing else: the first token, where the model wants
+    /// one, and the text's.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids: Vec<u32> = self.first_token().into_iter().collect();
+        ids.extend(self.encode(text, Specials::AsText)?);
+        Ok(ids)
+    }
+
     /// As [`Tokenizer::encode`], where `guard` keeps the spelling of a control token from being
     /// one, and is itself no part of the text.
     pub(crate) fn encode_guarded(
@@ -81,12 +89,12 @@ impl Tokenizer {
         guard: Option<char>,
     ) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = Vec::new();
-        for (index, fragment) in self.specials.split(text, specials).into_iter().enumerate() {
+        for (idx, fragment) in self.specials.split(text, specials).into_iter().enumerate() {
             match (fragment, guard) {
                 (Fragment::Token(id), _) => ids.push(id),
-                (Fragment::Text(text), None) => self.append_text(text, index == 0, &mut ids)?,
+                (Fragment::Text(text), None) => self.append_text(text, idx == 0, &mut ids)?,
                 (Fragment::Text(text), Some(guard)) => {
-                    self.append_text(&text.replace(guard, ""), index == 0, &mut ids)?;
+                    self.append_text(&text.replace(guard, ""), idx == 0, &mut ids)?;
                 }
             }
         }
@@ -137,6 +145,11 @@ impl Tokenizer {
         self.vocabulary.adds_bos
     }
 
+    /// The token that begins a prompt, where the model wants one.
+    pub fn first_token(&self) -> Option<u32> {
+        self.bos().filter(|_| self.adds_bos())
+    }
+
     /// Whether the model has no more to say after this token: EOS, the end of a turn or message.
     pub fn ends_generation(&self, id: u32) -> bool {
         self.vocabulary.ends.contains(&id)
@@ -145,11 +158,6 @@ impl Tokenizer {
     /// A token's piece as the file spells it, or none if the id is beyond the vocabulary.
     pub fn piece(&self, id: u32) -> Option<&str> {
         self.vocabulary.pieces.get(id as usize).map(String::as_str)
-    }
-
-    /// What a token is for, or none if the id is beyond the vocabulary.
-    pub fn kind(&self, id: u32) -> Option<PieceKind> {
-        self.vocabulary.kinds.get(id as usize).copied()
     }
 
     /// Whether texts are preceded by a space.

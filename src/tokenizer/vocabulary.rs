@@ -19,9 +19,10 @@ const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
 const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
 const ADD_SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 
-/// Tokens that end an answer in one chat format or another. Files often name just one of theirs as
-/// EOS, and that not always the one which their chat format uses.
-const END_NAMES: [&str; 10] = [
+/// Tokens that end an answer in one chat format or another, or a document of what a model of code was
+/// trained on. Files often name just one of theirs as EOS, and that not always the one which their
+/// chat format uses.
+const END_NAMES: &[&str] = &[
     "<|im_end|>",
     "<|eot_id|>",
     "<|eom_id|>",
@@ -30,8 +31,16 @@ const END_NAMES: [&str; 10] = [
     "<|end|>",
     "<end_of_turn>",
     "<|end_of_turn|>",
+    "<|return|>",
+    "<｜end▁of▁sentence｜>",
     "<EOT>",
+    "_<EOT>",
     "</s>",
+    "<|fim_pad|>",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<reponame>",
+    "<|file_sep|>",
 ];
 
 /// What a piece is for (`tokenizer.ggml.token_type`).
@@ -180,9 +189,9 @@ fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)
     let merges = metadata.strings(MERGES)?.ok_or(TokenizerError::MissingKey { key: MERGES })?;
     let known: HashSet<&str> = pieces.iter().map(String::as_str).collect();
     let mut joined = String::new();
-    let mut pair = |(index, merge): (usize, &String)| {
+    let mut pair = |(idx, merge): (usize, &String)| {
         let problem = |problem| TokenizerError::Merge {
-            index,
+            idx,
             merge: merge.chars().take(64).collect(),
             problem,
         };

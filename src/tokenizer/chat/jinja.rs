@@ -1,67 +1,154 @@
 //! Templates run as Hugging Face runs them, within limits: they come from files of unknown origin.
 
+use super::checked::{ASSIGNED, Checked, MADE};
+use super::limits::{Limits, length_of_result};
 use super::{ChatError, Message, date};
-use minijinja::value::Kwargs;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use minijinja::value::{Kwargs, Rest};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, State, Value, escape_formatter, filters,
+};
+use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 use serde_json::ser::Formatter;
-use std::io;
+use std::error::Error as _;
+use std::{fmt, io, iter, thread};
 
 /// Steps that a template may take, plus [`FUEL_PER_MESSAGE`]; real ones take some hundred.
-const FUEL: u64 = 200_000;
-const FUEL_PER_MESSAGE: u64 = 20_000;
+const FUEL: u64 = 100_000;
+const FUEL_PER_MESSAGE: u64 = 10_000;
 
 /// Depth to which macros and includes may nest.
 const RECURSION_LIMIT: usize = 100;
 
+/// Stack of the thread in which a template is compiled and run, in bytes: long chains of operators
+/// are deep trees to the compiler. What is not touched takes no memory.
+const STACK_LEN: usize = 256 << 20;
+
+/// Widest indentation of JSON, in spaces.
+const MAX_INDENT: usize = 8;
+
 /// What a template sees.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct Conversation<'a> {
     pub messages: &'a [Message],
     pub add_generation_prompt: bool,
     pub bos_token: &'a str,
     pub eos_token: &'a str,
+    /// None are offered, which templates ask for by `tools is not none`.
+    pub tools: Option<()>,
+    /// None either.
+    pub documents: Option<()>,
 }
 
-/// Whether a template is valid Jinja.
+/// An end that the template has called for, or that was put to it, in words of its own.
+#[derive(Debug)]
+pub(super) struct Stopped(String);
+
+impl Stopped {
+    pub(super) fn error(message: impl Into<String>) -> Error {
+        let stopped = Stopped(message.into());
+        Error::new(ErrorKind::InvalidOperation, stopped.0.clone()).with_source(stopped)
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Whether a template is valid.
 pub(super) fn check(source: &str) -> Result<(), ChatError> {
-    let environment = environment(0);
-    let checked = environment.template_from_str(source);
-    checked.map(|_| ()).map_err(|error| ChatError::Syntax { reason: reason(&error) })
+    apart(|| Checked::compile(source).map(|_| ())).map_err(|reason| ChatError::Syntax { reason })
 }
 
 /// Runs a template.
 pub(super) fn render(source: &str, conversation: &Conversation) -> Result<String, ChatError> {
-    environment(conversation.messages.len())
-        .render_str(source, conversation)
-        .map_err(|error| ChatError::Template { reason: reason(&error) })
+    let run = || {
+        let template = Checked::compile(source)?;
+        template.run(&environment(conversation.messages), Value::from_serialize(conversation))
+    };
+    apart(run).map_err(|reason| ChatError::Template { reason })
 }
 
-fn environment(n_messages: usize) -> Environment<'static> {
+/// Does something in a thread with a large stack, which may also panic: the engine is not proof
+/// against every template. The error is the reason, on one line.
+fn apart<T: Send>(run: impl Fn() -> Result<T, Error> + Sync) -> Result<T, String> {
+    thread::scope(|scope| {
+        let run = || run().map_err(|error| reason(&error));
+        let builder = thread::Builder::new().name("chat template".into()).stack_size(STACK_LEN);
+        let thread = builder.spawn_scoped(scope, run);
+        let thread = thread.map_err(|error| format!("no thread can be had for it: {error}"))?;
+        thread.join().unwrap_or_else(|_| Err("the template engine cannot cope with it".to_owned()))
+    })
+}
+
+fn environment<'a>(messages: &[Message]) -> Environment<'a> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
-    environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * n_messages as u64));
+    environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
     environment.set_recursion_limit(RECURSION_LIMIT);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", tojson);
+    let lens = messages.iter().map(|message| message.role.len() + message.content.len());
+    limit(&mut environment, &Limits::new(lens.sum()));
     environment
+}
+
+/// Keeps everything that a template makes within limits.
+fn limit(environment: &mut Environment, limits: &Limits) {
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    let made = limits.clone();
+    environment.add_filter(MADE, move |value: Value| made.weigh(value));
+    let assigned = limits.clone();
+    environment.add_filter(ASSIGNED, move |value: Value| assigned.weigh_part(value));
+    let written = limits.clone();
+    environment.set_formatter(move |out, state, value| {
+        escape_formatter(out, state, &written.weigh(value.clone())?)
+    });
+    environment.add_filter("~join", filters::join);
+    environment.add_filter("~replace", filters::replace);
+    environment.add_filter("~indent", filters::indent);
+    environment.add_filter("~format", filters::format);
+    for name in ["join", "replace", "indent", "format"] {
+        let limits = limits.clone();
+        environment.add_filter(name, move |state: &State, args: Rest<Value>| {
+            limits.allow(length_of_result(name, &args))?;
+            state.apply_filter(&format!("~{name}"), &args)
+        });
+    }
+    let limits = limits.clone();
+    environment.set_unknown_method_callback(move |state, value, method, args| {
+        let all: Vec<Value> = iter::once(value).chain(args).cloned().collect();
+        limits.allow(length_of_result(method, &all))?;
+        // The library would look for it forever.
+        if method == "count" && args.first().and_then(Value::as_str) == Some("") {
+            return Err(Stopped::error("it counts how often the empty text occurs"));
+        }
+        unknown_method_callback(state, value, method, args)
+    });
+    // Of no use to chats, and what these make would have to be foreseen, too.
+    for name in ["batch", "slice", "pprint"] {
+        environment.remove_filter(name);
+    }
+    environment.remove_global("debug");
 }
 
 /// What went wrong, on one line: a message that the template raised, as it is.
 fn reason(error: &Error) -> String {
-    match (error.kind(), error.detail(), error.line()) {
-        (ErrorKind::InvalidOperation, Some(raised), None) => raised.to_owned(),
-        (ErrorKind::OutOfFuel, ..) => "it takes too many steps".to_owned(),
-        _ => error.to_string().replace('\n', " "),
+    let causes = iter::successors(error.source(), |cause| (*cause).source());
+    let stopped = causes.filter_map(|cause| cause.downcast_ref::<Stopped>()).last();
+    match (stopped, error.kind()) {
+        (Some(stopped), _) => stopped.0.clone(),
+        (None, ErrorKind::OutOfFuel) => "it takes too many steps".to_owned(),
+        (None, _) => error.to_string().replace('\n', " "),
     }
 }
 
 fn raise_exception(message: String) -> Result<String, Error> {
-    Err(Error::new(ErrorKind::InvalidOperation, message))
+    Err(Stopped::error(message))
 }
 
 fn strftime_now(format: &str) -> Result<String, Error> {
@@ -81,7 +168,7 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let mut json = Vec::new();
     let written = match indent {
         Some(width) => {
-            let spaces = " ".repeat(width.min(16));
+            let spaces = " ".repeat(width.min(MAX_INDENT));
             let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
             value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
         }

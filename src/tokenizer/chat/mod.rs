@@ -10,11 +10,13 @@
 //!   precedes. Templates that were published with the models write answers right behind `[/INST]`,
 //!   and lack that space; it is put there.
 
+mod checked;
 mod date;
 mod jinja;
+mod limits;
 
 use super::{Specials, Tokenizer, TokenizerError};
-use crate::gguf::{GgufError, Metadata};
+use crate::gguf::Metadata;
 use jinja::Conversation;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -63,9 +65,6 @@ impl Message {
 /// Why a conversation could not be made a prompt.
 #[derive(Debug, Error)]
 pub enum ChatError {
-    /// The key has the wrong type.
-    #[error(transparent)]
-    Metadata(#[from] GgufError),
     /// The template is not valid Jinja.
     #[error("the file's `{TEMPLATE}` cannot be used: {reason}")]
     Syntax {
@@ -81,7 +80,7 @@ pub enum ChatError {
     /// The messages use every character that could guard the spelling of control tokens.
     #[error("the messages contain all private-use characters, of which one must be free")]
     NoGuard,
-    /// The prompt could not be encoded.
+    /// The key has the wrong type, or the prompt could not be encoded.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
 }
@@ -90,10 +89,6 @@ pub enum ChatError {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: String,
-    bos: String,
-    eos: String,
-    /// Answers follow `[/INST]` without a space.
-    lacks_answer_space: bool,
 }
 
 impl ChatTemplate {
@@ -101,39 +96,36 @@ impl ChatTemplate {
     ///
     /// # Errors
     /// If it is not valid Jinja.
-    pub fn from_metadata(
-        metadata: &Metadata,
-        tokenizer: &Tokenizer,
-    ) -> Result<Option<ChatTemplate>, ChatError> {
-        let Some(source) = metadata.str(TEMPLATE)? else { return Ok(None) };
-        let (bos, eos) = ends(tokenizer);
-        ChatTemplate::new(source, bos, eos).map(Some)
+    pub fn from_metadata(metadata: &Metadata) -> Result<Option<ChatTemplate>, ChatError> {
+        let source = metadata.str(TEMPLATE).map_err(TokenizerError::from)?;
+        let Some(source) = source else { return Ok(None) };
+        jinja::check(source)?;
+        Ok(Some(ChatTemplate { source: source.to_owned() }))
     }
 
     /// Mistral's instruct format of 8x7B: `<s>[INST] question [/INST] answer</s>[INST] next [/INST]`.
     pub fn mistral() -> ChatTemplate {
-        ChatTemplate::new(MISTRAL, "<s>", "</s>").expect("the template of this file is valid")
-    }
-
-    fn new(source: &str, bos: &str, eos: &str) -> Result<ChatTemplate, ChatError> {
-        jinja::check(source)?;
-        let (source, bos, eos) = (source.to_owned(), bos.to_owned(), eos.to_owned());
-        let mut template = ChatTemplate { source, bos, eos, lacks_answer_space: false };
-        let probe = [Message::new("user", "question"), Message::new("assistant", "answer")];
-        template.lacks_answer_space = template
-            .render(&probe, false)
-            .is_ok_and(|text| text.contains(&format!("{ANSWER_MARK}answer")));
-        Ok(template)
+        ChatTemplate { source: MISTRAL.to_owned() }
     }
 
     /// The conversation as text, with the spelling of special tokens; `add_generation_prompt` asks
     /// for what an answer begins with.
     pub fn render(
         &self,
+        tokenizer: &Tokenizer,
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, ChatError> {
-        self.write(messages, add_generation_prompt, &self.bos, &self.eos)
+        let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or("");
+        let conversation = Conversation {
+            messages,
+            add_generation_prompt,
+            bos_token: spelling(tokenizer.bos()),
+            eos_token: spelling(tokenizer.eos()),
+            tools: None,
+            documents: None,
+        };
+        jinja::render(&self.source, &conversation)
     }
 
     /// The ids of a prompt that asks for an answer to the last message. They begin with BOS exactly
@@ -143,8 +135,7 @@ impl ChatTemplate {
         tokenizer: &Tokenizer,
         messages: &[Message],
     ) -> Result<Vec<u32>, ChatError> {
-        let (bos, eos) = ends(tokenizer);
-        let spaces_answers = self.lacks_answer_space && tokenizer.adds_space_prefix();
+        let spaces_answers = tokenizer.adds_space_prefix() && self.lacks_answer_space(tokenizer);
         let is_guarded = |text: &str| {
             tokenizer.spells_control_token(text) || (spaces_answers && text.contains(ANSWER_MARK))
         };
@@ -161,34 +152,26 @@ impl ChatTemplate {
                 }
             }
         }
-        let mut prompt = self.write(&messages, true, bos, eos)?;
+        let mut prompt = self.render(tokenizer, &messages, true)?;
         if spaces_answers {
             prompt = with_answer_spaces(&prompt);
         }
         let mut ids = tokenizer.encode_guarded(&prompt, Specials::Parse, guard)?;
-        let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
-        if let Some(bos) = bos.filter(|bos| ids.first() != Some(bos)) {
-            ids.insert(0, bos);
+        let first = tokenizer.first_token();
+        if let Some(first) = first.filter(|first| ids.first() != Some(first)) {
+            ids.insert(0, first);
         }
         Ok(ids)
     }
 
-    fn write(
-        &self,
-        messages: &[Message],
-        add_generation_prompt: bool,
-        bos_token: &str,
-        eos_token: &str,
-    ) -> Result<String, ChatError> {
-        let conversation = Conversation { messages, add_generation_prompt, bos_token, eos_token };
-        jinja::render(&self.source, &conversation)
+    /// Whether answers follow `[/INST]` without a space, which a small conversation shows.
+    fn lacks_answer_space(&self, tokenizer: &Tokenizer) -> bool {
+        let probe = [Message::new("user", "question"), Message::new("assistant", "answer")];
+        self.source.contains(ANSWER_MARK)
+            && self
+                .render(tokenizer, &probe, false)
+                .is_ok_and(|text| text.contains(&format!("{ANSWER_MARK}answer")))
     }
-}
-
-/// The spelling of BOS and EOS, empty where there is none.
-fn ends(tokenizer: &Tokenizer) -> (&str, &str) {
-    let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or("");
-    (spelling(tokenizer.bos()), spelling(tokenizer.eos()))
 }
 
 /// A character that no message contains.

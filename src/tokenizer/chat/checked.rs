@@ -1,0 +1,157 @@
+//! Templates compiled with a check behind each step that makes a value.
+
+use minijinja::machinery::{CodeGenerator, Instruction, Instructions, WhitespaceConfig, parse};
+use minijinja::machinery::{Token, Vm, make_string_output, tokenize};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use std::collections::BTreeMap;
+
+/// The filter that checks what a step has made. No template can spell it.
+pub(super) const MADE: &str = "~";
+
+/// The filter that checks what becomes part of a namespace.
+pub(super) const ASSIGNED: &str = "=";
+
+/// Longest template, in bytes. What the compiler takes of the stack grows with it; published
+/// templates have up to 30,000.
+const MAX_LEN: usize = 1 << 17;
+
+/// Most names, literals and operators in one tag.
+const MAX_TAG_LEN: usize = 2000;
+
+/// As Hugging Face configures Jinja.
+const WHITESPACE: WhitespaceConfig =
+    WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
+
+/// A template ready to run.
+pub(super) struct Checked<'a> {
+    instructions: Instructions<'a>,
+    blocks: BTreeMap<&'a str, Instructions<'a>>,
+}
+
+impl<'a> Checked<'a> {
+    /// Compiles a template.
+    pub(super) fn compile(source: &'a str) -> Result<Checked<'a>, Error> {
+        if source.len() > MAX_LEN {
+            let detail = format!("it has {} bytes; templates have up to {MAX_LEN}", source.len());
+            return Err(Error::new(ErrorKind::SyntaxError, detail));
+        }
+        check_tags(source)?;
+        let tree = parse(source, "template", SyntaxConfig, WHITESPACE)?;
+        let mut generator = CodeGenerator::new("template", source);
+        generator.compile_stmt(&tree);
+        let (instructions, blocks) = generator.finish();
+        Ok(Checked {
+            instructions: checked(&instructions),
+            blocks: blocks.iter().map(|(name, block)| (*name, checked(block))).collect(),
+        })
+    }
+
+    /// Runs it. The environment has the filters [`MADE`] and [`ASSIGNED`], and a formatter that
+    /// checks what is written.
+    pub(super) fn run(&self, environment: &Environment<'a>, seen: Value) -> Result<String, Error> {
+        let mut text = String::new();
+        let mut output = make_string_output(&mut text);
+        let vm = Vm::new(environment);
+        vm.eval(&self.instructions, seen, &self.blocks, &mut output, AutoEscape::None)?;
+        Ok(text)
+    }
+}
+
+/// Refuses what would keep the compiler busy. It computes what is constant, in which it repeats
+/// texts and lists without a limit, and looks for it again in each part of a long expression.
+fn check_tags(source: &str) -> Result<(), Error> {
+    let mut n_tokens = 0;
+    let mut before = None;
+    let mut is_product = false;
+    for token in tokenize(source, false, SyntaxConfig, WHITESPACE) {
+        let token = token?.0;
+        let begins = matches!(token, Token::VariableStart | Token::BlockStart);
+        n_tokens = if begins { 0 } else { n_tokens + 1 };
+        if n_tokens > MAX_TAG_LEN {
+            let detail = format!("it has a tag of more than {MAX_TAG_LEN} words");
+            return Err(Error::new(ErrorKind::SyntaxError, detail));
+        }
+        let is_text = matches!(token, Token::Str(_) | Token::String(_));
+        if is_product && (is_text || matches!(token, Token::ParenOpen | Token::BracketOpen)) {
+            return Err(constant_product());
+        }
+        // What a call unpacks, `f(*list)`, is no product.
+        is_product =
+            matches!(token, Token::Mul) && !matches!(before, Some(Token::ParenOpen | Token::Comma));
+        let follows_text = matches!(
+            before,
+            Some(Token::Str(_) | Token::String(_) | Token::ParenClose | Token::BracketClose)
+        );
+        if is_product && follows_text {
+            return Err(constant_product());
+        }
+        before = Some(token);
+    }
+    Ok(())
+}
+
+fn constant_product() -> Error {
+    let detail = "`*` stands between names and numbers only, not beside a text, list or bracket";
+    Error::new(ErrorKind::SyntaxError, detail)
+}
+
+/// The instructions with checks between them.
+fn checked<'a>(plain: &Instructions<'a>) -> Instructions<'a> {
+    let each = || (0..).map_while(|idx| Some((idx, plain.get(idx)?)));
+    let mut places = vec![0];
+    for (idx, instruction) in each() {
+        places.push(places[idx as usize] + with_checks(instruction).len() as u32);
+    }
+    let mut checked = Instructions::new(plain.name(), plain.source());
+    for (idx, instruction) in each() {
+        let line = plain.get_line(idx).and_then(|line| u16::try_from(line).ok());
+        for mut instruction in with_checks(instruction) {
+            if let Some(target) = jump_target(&mut instruction) {
+                *target = places[*target as usize];
+            }
+            checked.add_with_line(instruction, line.unwrap_or(u16::MAX));
+        }
+    }
+    checked
+}
+
+/// What an instruction becomes.
+fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
+    let check = |filter| Instruction::ApplyFilter(filter, Some(1), u8::MAX);
+    match instruction {
+        // Written as a value, of which the formatter takes notice.
+        Instruction::EmitRaw(text) => {
+            let text = Value::from_safe_string((*text).to_owned());
+            vec![Instruction::LoadConst(text), Instruction::Emit]
+        }
+        // The namespace lies on the stack above the value.
+        Instruction::SetAttr(_) => {
+            vec![Instruction::Swap, check(ASSIGNED), Instruction::Swap, instruction.clone()]
+        }
+        Instruction::Add
+        | Instruction::Mul
+        | Instruction::StringConcat
+        | Instruction::Slice
+        | Instruction::BuildList(_)
+        | Instruction::BuildMap(_)
+        | Instruction::EndCapture
+        | Instruction::ApplyFilter(..)
+        | Instruction::CallFunction(..)
+        | Instruction::CallMethod(..)
+        | Instruction::CallObject(_) => vec![instruction.clone(), check(MADE)],
+        _ => vec![instruction.clone()],
+    }
+}
+
+fn jump_target<'b>(instruction: &'b mut Instruction) -> Option<&'b mut u32> {
+    match instruction {
+        Instruction::Iterate(target)
+        | Instruction::Jump(target)
+        | Instruction::JumpIfFalse(target)
+        | Instruction::JumpIfFalseOrPop(target)
+        | Instruction::JumpIfTrueOrPop(target)
+        | Instruction::BuildMacro(_, target, _) => Some(target),
+        _ => None,
+    }
+}
