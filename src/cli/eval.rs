@@ -5,7 +5,6 @@ use super::model_args::{LoadedModel, ModelArgs, cache_format};
 use super::progress::progress_bar;
 use super::text_args::TextArgs;
 use crate::eval::{NpyWriter, perplexity};
-use crate::tokenizer::Specials;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
@@ -59,9 +58,8 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let (first, tokens) = match &args.ids {
         Some(ids) => (None, parse_ids(ids, loaded.model.n_vocab()).context("--ids")?),
         None => {
-            let first = loaded.first_token();
-            let tokens = loaded.tokenizer.encode(&args.text.read()?, Specials::AsText)?;
-            (first, first.into_iter().chain(tokens).collect())
+            let tokens = loaded.tokenizer.encode_text(&args.text.read()?)?;
+            (loaded.tokenizer.first_token(), tokens)
         }
     };
     match &args.logits {

@@ -110,11 +110,6 @@ impl ModelArgs {
 }
 
 impl LoadedModel {
-    /// The token that begins a text, where the model wants one.
-    pub fn first_token(&self) -> Option<u32> {
-        self.tokenizer.bos().filter(|_| self.tokenizer.adds_bos())
-    }
-
     /// An empty sequence with a cache of this format.
     pub fn sequence(&self, cache_format: &'static DynFormat) -> Result<Sequence<'_>, ModelError> {
         Sequence::new(&self.model, &self.compute, cache_format, self.context_len, self.batch_len)

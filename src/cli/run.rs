@@ -7,7 +7,7 @@ use super::text_args::TextArgs;
 use super::{print_note, print_piece};
 use crate::engine::{Generated, Generation, Sequence, Speed};
 use crate::sampler::{Sampler, Sampling};
-use crate::tokenizer::{ChatTemplate, Specials};
+use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
@@ -162,8 +162,7 @@ pub fn run(args: RunArgs) -> Result<()> {
                 args.system.is_none(),
                 "--system needs a chat template, and this model has none"
             );
-            let tokens = loaded.tokenizer.encode(&text, Specials::AsText)?;
-            loaded.first_token().into_iter().chain(tokens).collect()
+            loaded.tokenizer.encode_text(&text)?
         }
     };
     if args.json {

@@ -179,12 +179,9 @@ impl Loadable {
         let config = noted(Config::from_gguf(gguf), &mut faults);
         let weights = config.as_ref().map(|config| Weights::from_gguf(gguf, config));
         let weights = weights.and_then(|weights| noted(weights, &mut faults));
-        let tokenizer = noted(Tokenizer::from_metadata(gguf.metadata()), &mut faults);
-        if let Some(tokenizer) = tokenizer {
-            let template = ChatTemplate::from_metadata(gguf.metadata(), &tokenizer);
-            let template = template.map_err(|error| format!("{error} (run it with --raw)"));
-            noted(template, &mut notes);
-        }
+        noted(Tokenizer::from_metadata(gguf.metadata()), &mut faults);
+        let template = ChatTemplate::from_metadata(gguf.metadata());
+        noted(template.map_err(|error| format!("{error} (run it with --raw)")), &mut notes);
         Loadable { config, weights, faults, notes }
     }
 }

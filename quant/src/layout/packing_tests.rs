@@ -1,8 +1,8 @@
 //! Layouts: packing and unpacking are inverses, and a layout covers its bytes once.
 
+use super::{Codes, Layout};
 use crate::format::{Flat, Super};
 use crate::formats::*;
-use super::{Codes, Layout};
 use proptest::prelude::*;
 
 /// A format's layout, its weights and bytes per block.
