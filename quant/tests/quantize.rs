@@ -1,6 +1,6 @@
 //! What quantizing loses: compared with other programs, and for weights of any magnitude.
 
-use gatefold_quant::{DynFormat, FORMATS};
+use gatefold_quant::{DynFormat, FORMATS, Isa};
 use half::f16;
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn quantized(format: &DynFormat, weights: &[f32]) -> Vec<f32> {
     let mut bytes = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];
     format.quantize(weights, &mut bytes);
     let mut read_back = vec![f32::NAN; weights.len()];
-    format.dequantize(&bytes, &mut read_back);
+    format.dequantize(Isa::SCALAR, &bytes, &mut read_back);
     read_back
 }
 
