@@ -4,12 +4,13 @@
 //!
 //! 1. [`gguf`]: a memory-mapped file becomes metadata and tensors;
 //! 2. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;
-//! 3. [`model`]: tokens become logits, layer by layer, two experts each;
-//! 4. [`engine`]: sequences and their prompts become steps of the model;
-//! 5. [`sampler`]: logits become the next token;
-//! 6. [`eval`]: logits become perplexity;
-//! 7. [`inspect`]: what a file holds, and whether it will run here;
-//! 8. [`cli`]: all of it behind one command line.
+//! 3. [`compute`]: the instruction set and the pool of threads;
+//! 4. [`model`]: tokens become logits, layer by layer, two experts each;
+//! 5. [`engine`]: sequences and their prompts become steps of the model;
+//! 6. [`sampler`]: logits become the next token;
+//! 7. [`eval`]: logits become perplexity;
+//! 8. [`inspect`]: what a file holds, and whether it will run here;
+//! 9. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 

@@ -1,5 +1,5 @@
 //! `gatefold` as an attacker, or a user in a hurry, meets it: whatever the arguments, texts and
-//! files, the answer is one line and code 1.
+//! files, the answer is code 1 and a clear message, of one line but for arguments that do not parse.
 
 mod program;
 mod tiny_model;

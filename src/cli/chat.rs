@@ -26,6 +26,8 @@ const INTERRUPTED: i32 = 130;
 /// The messages of a conversation that begins with one from the user.
 pub fn conversation(system: Option<String>, user: String) -> Vec<Message> {
     let system = system.map(|content| Message::new("system", content));
+    // The newline that ends a file or `echo` is not part of the message.
+    let user = user.strip_suffix('\n').unwrap_or(&user).to_owned();
     system.into_iter().chain([Message::new("user", user)]).collect()
 }
 

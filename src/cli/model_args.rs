@@ -22,7 +22,8 @@ pub struct ModelArgs {
     #[command(flatten)]
     compute: ComputeArgs,
 
-    /// Tokens of context: for eval those of a window [default: as many as the model was made for; eval: 512]
+    /// Tokens of context; for perplexity those of a window [default: as many as the model was made
+    /// for; perplexity: 512]
     #[arg(short, long = "ctx-size", value_name = "N")]
     pub context: Option<usize>,
 

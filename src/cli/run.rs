@@ -153,9 +153,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     let text = args.text.read()?;
     let prompt = match own_template {
         Some(template) => {
-            // The newline that ends a file or `echo` is not part of the message.
-            let message = text.strip_suffix('\n').unwrap_or(&text).to_owned();
-            template.encode(&loaded.tokenizer, &chat::conversation(args.system, message))?
+            template.encode(&loaded.tokenizer, &chat::conversation(args.system, text))?
         }
         None => {
             ensure!(

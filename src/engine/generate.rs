@@ -83,7 +83,8 @@ impl Speed {
     }
 
     fn per_second(&self, amount: f64) -> f64 {
-        if amount > 0.0 { amount / self.duration.as_secs_f64() } else { 0.0 }
+        let seconds = self.duration.as_secs_f64();
+        if seconds > 0.0 { amount / seconds } else { 0.0 }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a GGUF holds, and whether it will run here.
 //!
-//! [`Report`] is made from the header alone; [`check()`] reads every weight.
+//! [`Report`] is made from the header and the norms; [`check()`] reads every weight.
 
 mod check;
 mod machine;
