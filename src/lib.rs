@@ -10,10 +10,13 @@
 //! 6. [`sampler`]: logits become the next token;
 //! 7. [`eval`]: logits become perplexity;
 //! 8. [`inspect`]: what a file holds, and whether it will run here;
-//! 9. [`cli`]: all of it behind one command line.
+//! 9. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
+//! 10. [`quantize`]: checkpoints become quantized GGUF files;
+//! 11. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
+pub mod checkpoint;
 pub mod cli;
 pub mod compute;
 pub mod engine;
@@ -21,5 +24,6 @@ pub mod eval;
 pub mod gguf;
 pub mod inspect;
 pub mod model;
+pub mod quantize;
 pub mod sampler;
 pub mod tokenizer;

@@ -1,0 +1,77 @@
+//! Tensors as the files of a checkpoint hold them: under the names and in the layout they have
+//! there.
+
+use super::error::{CheckpointError, Problem};
+use gatefold_quant::DynFormat;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// An open file with weights in it.
+///
+/// It is read by position, not mapped: a conversion reads every byte once, and mapped pages would
+/// count as the program's memory; a disk that fails is an error, not a signal.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub n_bytes: u64,
+    /// When it was last written, where the system knows.
+    pub modified: Option<SystemTime>,
+    file: Mutex<File>,
+}
+
+impl SourceFile {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn open(path: &Path) -> Result<Arc<SourceFile>, CheckpointError> {
+        let open = || {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::other("it is not a file"));
+            }
+            Ok((metadata.len(), metadata.modified().ok(), Mutex::new(file)))
+        };
+        let (n_bytes, modified, file) = open().map_err(|error| Problem::Read(error).at(path))?;
+        Ok(Arc::new(SourceFile { path: path.to_path_buf(), n_bytes, modified, file }))
+    }
+
+    /// Fills `out` from the bytes at `offset`.
+    ///
+    /// # Errors
+    /// If the file ends before that, or cannot be read.
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
+        read.map_err(|error| Problem::Read(error).at(&self.path))
+    }
+}
+
+/// A tensor of a file.
+#[derive(Clone, Debug)]
+pub struct StoredTensor {
+    /// The format of its blocks; single numbers are blocks of one.
+    pub format: &'static DynFormat,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// The file that holds it.
+    pub file: Arc<SourceFile>,
+    /// Where in the file it begins. That it ends within the file is checked where this is made.
+    pub offset: u64,
+}
+
+/// The tensors of one or more files, by their names there.
+#[derive(Debug, Default)]
+pub struct StoredTensors {
+    /// The files, in the order of their names.
+    pub files: Vec<Arc<SourceFile>>,
+    /// The tensors.
+    pub tensors: BTreeMap<String, StoredTensor>,
+}

@@ -1,0 +1,1 @@
+//! The files being written, what of them is finished, and how a run resumes.

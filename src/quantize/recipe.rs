@@ -1,0 +1,1 @@
+//! Recipes: which format a tensor gets, by its role.
