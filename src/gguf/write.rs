@@ -216,6 +216,11 @@ impl<W: Write> Writer<W> {
         Writer { out, layout, idx: n_tensors, written: 0 }
     }
 
+    /// Tensors that are written whole.
+    pub fn n_tensors(&self) -> usize {
+        self.idx
+    }
+
     /// Writes the next tensor.
     ///
     /// # Errors
