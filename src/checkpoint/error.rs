@@ -1,5 +1,6 @@
 //! What can be wrong with a checkpoint.
 
+use super::torch::TorchError;
 use crate::gguf::{GgufError, printable};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ pub enum Problem {
         /// Which tensor.
         tensor: String,
     },
+    /// A PyTorch file.
+    #[error(transparent)]
+    Torch(TorchError),
 }
 
 impl Problem {
