@@ -1,5 +1,6 @@
 //! What can be wrong with a checkpoint.
 
+use super::torch::TorchError;
 use crate::gguf::{GgufError, printable};
 use crate::model::ModelError;
 use std::io;
@@ -151,6 +152,9 @@ pub enum Problem {
         /// Which tensor.
         tensor: String,
     },
+    /// A PyTorch file.
+    #[error(transparent)]
+    Torch(TorchError),
 }
 
 impl Problem {

@@ -28,6 +28,7 @@ pub mod vocabulary;
 pub use error::{CheckpointError, Problem};
 pub use stored::{SourceFile, StoredTensor, StoredTensors};
 pub use tensor::{RowOrder, Tensor};
+pub use torch::TorchError;
 
 use crate::gguf::Metadata;
 use std::ffi::OsStr;
