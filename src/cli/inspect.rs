@@ -2,12 +2,12 @@
 
 use super::model_args::ComputeArgs;
 use super::model_path;
+use super::progress::amount_bar;
 use crate::compute::Compute;
 use crate::gguf::Gguf;
 use crate::inspect::{Check, Machine, Report, check};
 use anyhow::{Result, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -43,13 +43,13 @@ pub struct InspectArgs {
 
 /// Runs it.
 pub fn run(args: InspectArgs) -> Result<()> {
-    let compute = args.compute.resolve()?;
     let gguf = Gguf::open(&model_path(args.model.or(args.file))?)?;
     let mut report = Report::new(&gguf, Machine::this())?;
     if args.tensors {
         report = report.with_tensors(&gguf);
     }
     if args.check {
+        let compute = args.compute.resolve()?;
         report.check = Some(check_with_progress(&gguf, &compute, report.memory.weights_bytes));
     }
     let mut stdout = io::stdout().lock();
@@ -70,13 +70,8 @@ pub fn run(args: InspectArgs) -> Result<()> {
     }
 }
 
-/// Models smaller than this are read before a bar is worth looking at.
-const LONG_BYTES: u64 = 1 << 30;
-
 fn check_with_progress(gguf: &Gguf, compute: &Compute, n_bytes: u64) -> Check {
-    let bar = if n_bytes < LONG_BYTES { ProgressBar::hidden() } else { ProgressBar::new(n_bytes) };
-    let template = "checking {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+    let bar = amount_bar(n_bytes, "bytes");
     let check = check(gguf, compute, |n_bytes| bar.inc(n_bytes));
     bar.finish_and_clear();
     check

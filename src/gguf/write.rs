@@ -1,7 +1,7 @@
 //! Writing GGUF files, one tensor after the other.
 
-use super::metadata::Metadata;
-use super::validate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
+use super::metadata::{Metadata, is_of_one_file};
+use super::validate::DEFAULT_ALIGNMENT;
 use super::value::{Value, encode_str};
 use super::{Problem, header, printable, split};
 use gatefold_quant::DynFormat;
@@ -166,7 +166,7 @@ impl Extent {
 
 /// The keys that are about the model, not about the file it was in.
 fn own_keys(metadata: &Metadata) -> impl Iterator<Item = (&str, &Value)> {
-    metadata.iter().filter(|(key, _)| *key != ALIGNMENT_KEY && !key.starts_with("split."))
+    metadata.iter().filter(|(key, _)| !is_of_one_file(key))
 }
 
 fn check_names<'a>(tensors: impl IntoIterator<Item = &'a TensorPlan>) -> Result<(), WriteError> {

@@ -10,6 +10,7 @@ mod text;
 pub use check::{Check, Fault, check};
 pub use machine::Machine;
 pub use memory::{KvBytes, Memory, Verdict};
+pub use text::decimal;
 
 use crate::gguf::{Gguf, GgufError, Value};
 use crate::model::Config;

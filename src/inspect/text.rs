@@ -15,10 +15,10 @@ impl Display for Report {
         }
         line(f, "size", bytes(self.file_bytes))?;
         let active = match self.n_active_parameters {
-            Some(n) if n < self.n_parameters => format!(", of which {} in each token", count(n)),
+            Some(n) if n < self.n_parameters => format!(", of which {} in each token", decimal(n)),
             _ => String::new(),
         };
-        line(f, "parameters", format!("{}{active}", count(self.n_parameters)))?;
+        line(f, "parameters", format!("{}{active}", decimal(self.n_parameters)))?;
         if let Some(model) = &self.model {
             self.fmt_model(f, model)?;
         }
@@ -127,7 +127,8 @@ fn bytes(n_bytes: u64) -> String {
     format!("{}B", si(n_bytes))
 }
 
-fn count(n: u64) -> String {
+/// A number to read at a glance: `26.4 G`, `960`.
+pub fn decimal(n: u64) -> String {
     si(n).trim_end().to_string()
 }
 

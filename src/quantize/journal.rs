@@ -9,6 +9,7 @@
 
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::tensor::Part;
 use crate::gguf::FileLayout;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -51,9 +52,9 @@ impl Job {
         for tensor in &checkpoint.tensors {
             input.update(format!("{:?} {:?} {}\n", tensor.name, tensor.shape, tensor.format));
             for part in &tensor.parts {
-                let name = part.file.path.file_name();
-                let (offset, rows, cols, order) = (part.offset, part.rows, part.cols, part.order);
-                input.update(format!("{name:?} {offset} {rows} {cols} {order:?}\n"));
+                let Part { file, offset, format, rows, cols, order } = part;
+                let name = file.path.file_name();
+                input.update(format!("{name:?} {offset} {format} {rows} {cols} {order:?}\n"));
             }
         }
         let mut plan = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));

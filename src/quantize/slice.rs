@@ -141,9 +141,10 @@ fn weights(
         let weights =
             &mut buffer[..chunk.len() / tensor.format.block_bytes * tensor.format.block_len];
         tensor.format.dequantize(isa, chunk, weights);
-        // One test of all: a search could not be vectorized.
-        if !weights.iter().fold(true, |fit, weight| fit & (weight.abs() <= largest)) {
-            let at = weights.iter().position(|weight| !(weight.abs() <= largest));
+        let fits = |weight: &f32| weight.abs() <= largest;
+        // All are tested first: a search for one cannot be vectorized.
+        if !weights.iter().fold(true, |all, weight| all & fits(weight)) {
+            let at = weights.iter().position(|weight| !fits(weight));
             let at = at.expect("one that does not fit");
             return Err(unfit(tensor, weight_idx + at, weights[at], format, largest));
         }
