@@ -1,5 +1,6 @@
 //! What can be wrong with a checkpoint.
 
+use super::vocabulary::VocabularyProblem;
 use crate::gguf::{GgufError, printable};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,9 @@ pub enum Problem {
         /// Which tensor.
         tensor: String,
     },
+    /// The tokenizer cannot be converted.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyProblem),
 }
 
 impl Problem {
