@@ -205,7 +205,11 @@ fn code_is_named_and_not_run() {
     ];
     for (function, name) in calls {
         let pickle = [function, &command, b"\x85R."].concat();
-        refused_pickle(&pickle, &format!("asks for {name}").replace("for __globals", "for torch._utils._rebuild_tensor_v2.__globals"));
+        refused_pickle(
+            &pickle,
+            &format!("asks for {name}")
+                .replace("for __globals", "for torch._utils._rebuild_tensor_v2.__globals"),
+        );
         refused_pickle(&pickle, "nothing was run");
     }
     assert!(!touched.exists());
