@@ -8,6 +8,7 @@ mod ids;
 pub mod inspect;
 mod model_args;
 mod progress;
+pub mod quantize;
 pub mod run;
 mod text_args;
 pub mod tokenize;
@@ -39,6 +40,8 @@ pub enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Measure perplexity, or write logits
     Eval(eval::EvalArgs),
+    /// Make a quantized GGUF from a checkpoint or from another GGUF
+    Quantize(quantize::QuantizeArgs),
 }
 
 /// The command that the arguments ask for, or the exit code once help or an error is printed.

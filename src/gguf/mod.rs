@@ -22,8 +22,9 @@ pub(crate) use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
 pub use metadata::{Metadata, is_of_one_file};
+pub use split::part_path;
 pub use value::{Array, Kind, Value};
-pub use write::{TensorPlan, WriteError, Writer};
+pub use write::{FileLayout, TensorPlan, WriteError, Writer};
 
 use gatefold_quant::DynFormat;
 use std::collections::HashMap;
