@@ -1,7 +1,7 @@
 //! Writing GGUF files, one tensor after the other.
 
-use super::metadata::Metadata;
-use super::validate::{ALIGNMENT_KEY, DEFAULT_ALIGNMENT};
+use super::metadata::{Metadata, is_of_one_file};
+use super::validate::DEFAULT_ALIGNMENT;
 use super::value::encode_str;
 use super::{Problem, header, printable};
 use gatefold_quant::DynFormat;
@@ -70,9 +70,7 @@ impl<W: Write> Writer<W> {
     /// where `out` fails.
     pub fn new(out: W, metadata: &Metadata, tensors: Vec<TensorPlan>) -> Result<Self, WriteError> {
         let tensors = sized(tensors).map_err(WriteError::Header)?;
-        let keys =
-            metadata.iter().filter(|(key, _)| *key != ALIGNMENT_KEY && !key.starts_with("split."));
-        let keys: Vec<_> = keys.collect();
+        let keys: Vec<_> = metadata.iter().filter(|(key, _)| !is_of_one_file(key)).collect();
         let mut header = b"GGUF".to_vec();
         header.extend(3u32.to_le_bytes());
         header.extend((tensors.len() as u64).to_le_bytes());
