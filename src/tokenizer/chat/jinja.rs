@@ -3,9 +3,10 @@
 use super::checked::{ASSIGNED, Checked, FACTOR, LOOKED, MADE};
 use super::limits::{Limits, TOO_LONG, length_of_result, time};
 use super::{ChatError, Message, date};
+use minijinja::tests::is_in;
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, State, Value, escape_formatter, filters, tests,
+    AutoEscape, Environment, Error, ErrorKind, State, Value, escape_formatter, filters,
 };
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
@@ -151,7 +152,7 @@ fn limit(environment: &mut Environment, limits: &Limits) {
     let looked = limits.clone();
     environment.add_test("in", move |state: &State, value: &Value, list: &Value| {
         looked.check_time()?;
-        tests::is_in(state, value, list)
+        is_in(state, value, list)
     });
     let written = limits.clone();
     environment.set_formatter(move |out, state, value| {
@@ -263,7 +264,11 @@ mod tests {
     fn whoever_does_not_stop_is_left_behind() {
         let second = Duration::from_secs(1);
         assert_eq!(apart(second, || Ok(7)), Ok(7));
-        assert_eq!(apart(second / 100, move || Ok(sleep(second))), Err(TOO_LONG.to_owned()));
+        let late = apart(second / 100, move || {
+            sleep(second);
+            Ok(())
+        });
+        assert_eq!(late, Err(TOO_LONG.to_owned()));
         let panic = apart(second, || -> Result<(), _> { panic!("of the engine") });
         assert_eq!(panic, Err("the template engine cannot cope with it".to_owned()));
     }
