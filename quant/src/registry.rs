@@ -39,7 +39,7 @@ pub struct DynFormat {
     /// What its dot product multiplies the weights with.
     pub activations: ActivationKind,
     dequantize: fn(Isa, &[u8], &mut [f32]),
-    quantize: fn(&[f32], &mut [u8]),
+    quantize: fn(Isa, &[f32], &mut [u8]),
     multiply: fn(Isa, DynProduct<'_>),
 }
 
@@ -87,11 +87,8 @@ impl DynFormat {
             dequantize: |isa, bytes, weights| {
                 F::Family::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
-            quantize: |weights, bytes| {
-                let blocks: &mut [F::Block] = bytemuck::cast_slice_mut(bytes);
-                for (block, weights) in blocks.iter_mut().zip(weights.chunks_exact(F::BLOCK_LEN)) {
-                    *block = F::quantize(weights);
-                }
+            quantize: |isa, weights, bytes| {
+                isa.quantize::<F>(weights, bytemuck::cast_slice_mut(bytes));
             },
             multiply: |isa, DynProduct { weights, x, tokens, out }| {
                 let weights = bytemuck::cast_slice(weights);
@@ -129,9 +126,9 @@ impl DynFormat {
     ///
     /// # Panics
     /// If the lengths do not agree.
-    pub fn quantize(&self, weights: &[f32], bytes: &mut [u8]) {
+    pub fn quantize(&self, isa: Isa, weights: &[f32], bytes: &mut [u8]) {
         assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
-        (self.quantize)(weights, bytes);
+        (self.quantize)(isa, weights, bytes);
     }
 
     /// Multiplies rows of weights with rows of activations:

@@ -206,6 +206,44 @@ proptest! {
     }
 
     #[test]
+    fn quantizers_make_the_reference_bytes(
+        bits in proptest::collection::vec(any::<u32>(), 512),
+        kinds in proptest::array::uniform4(0usize..7),
+    ) {
+        // A stretch of 128 weights of each kind: blocks of one kind, and blocks of two.
+        let finite = |bits: u32| {
+            let value = f32::from_bits(bits);
+            if value.is_finite() { value } else { 0.0 }
+        };
+        let stretches = bits.chunks_exact(128).zip(kinds);
+        let weights: Vec<f32> = stretches.flat_map(|(bits, kind)| {
+            let (constant, mut n) = (bits[0] as i32 as f32 * 1e-10, 0);
+            bits.iter().map(move |&bits| {
+                n += 1;
+                let unit = bits as i32 as f32 / (1u32 << 31) as f32;
+                match kind {
+                    0 => 0.0,
+                    1 => constant,
+                    2 => finite(bits),
+                    3 => finite(bits & 0x807f_ffff),
+                    4 => unit.powi(3) * f32::MAX,
+                    5 => unit * if n % 40 == 1 { 100.0 } else { 0.1 },
+                    _ => unit * 0.02,
+                }
+            })
+        }).collect();
+        for format in FORMATS {
+            let mut expected = vec![0; format.row_bytes(weights.len()).unwrap()];
+            format.quantize(scalar(), &weights, &mut expected);
+            for isa in others() {
+                let mut found = vec![0; expected.len()];
+                format.quantize(isa, &weights, &mut found);
+                prop_assert_eq!(&found, &expected, "{} {}", format, isa.name());
+            }
+        }
+    }
+
+    #[test]
     fn activations_have_the_reference_bits(
         x in proptest::collection::vec(any_value(), 512),
         is_tiny: bool,

@@ -22,7 +22,7 @@ fn weights_of(distribution: &str) -> Vec<f32> {
 
 fn quantized(format: &DynFormat, weights: &[f32]) -> Vec<f32> {
     let mut bytes = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];
-    format.quantize(weights, &mut bytes);
+    format.quantize(Isa::detect(), weights, &mut bytes);
     let mut read_back = vec![f32::NAN; weights.len()];
     format.dequantize(Isa::SCALAR, &bytes, &mut read_back);
     read_back

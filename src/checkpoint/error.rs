@@ -1,6 +1,8 @@
 //! What can be wrong with a checkpoint.
 
+use super::torch::TorchError;
 use crate::gguf::{GgufError, printable};
+use crate::model::ModelError;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -11,6 +13,9 @@ pub enum CheckpointError {
     /// A GGUF is at fault, and says so itself.
     #[error(transparent)]
     Gguf(#[from] GgufError),
+    /// The sizes are none that a model can have.
+    #[error(transparent)]
+    Sizes(#[from] ModelError),
     /// Any other file or folder.
     #[error("{}: {}", printable(path.display()), printable(problem))]
     File {
@@ -27,12 +32,129 @@ pub enum Problem {
     /// The operating system says no.
     #[error("cannot be read: {0}")]
     Read(io::Error),
+    /// Neither a folder nor a file that holds a model.
+    #[error(
+        "{0}; a checkpoint is a GGUF file, a folder with config.json and *.safetensors (Hugging Face), or a folder with params.json and consolidated.* (Mistral)"
+    )]
+    NotACheckpoint(&'static str),
+    /// A folder, a pipe, a device.
+    #[error("is not a file")]
+    NotAFile,
+    /// Weights that are not where they should be.
+    #[error("has no {wanted}; download the missing files into it")]
+    NoWeights {
+        /// Names of files that would do.
+        wanted: &'static str,
+    },
+    /// A file that another one names is not there.
+    #[error("names the file {file}, which is not beside it; download it too")]
+    MissingShard {
+        /// The missing one.
+        file: String,
+    },
+    /// An index that leads out of its folder.
+    #[error(
+        "says that {tensor} is in {file:?}, which is not the name of a file beside it; download it again"
+    )]
+    Outside {
+        /// Which tensor.
+        tensor: String,
+        /// Where it is said to be.
+        file: String,
+    },
+    /// An index that is wrong.
+    #[error("says that {tensor} is in {file}, where it is not; download both again")]
+    NotInShard {
+        /// Which tensor.
+        tensor: String,
+        /// Where it is said to be.
+        file: String,
+    },
+    /// The structure of a file makes no sense.
+    #[error("is damaged: {0}; download it again")]
+    Damaged(String),
     /// The file ends before a tensor does.
     #[error("ends before its tensor {tensor} does: the file is cut short; download it again")]
     Truncated {
         /// Which tensor.
         tensor: String,
     },
+    /// A file became shorter after it was opened.
+    #[error("has become shorter since it was opened; leave it as it is while it is read")]
+    Shrunk,
+    /// JSON that is none.
+    #[error("is not a JSON object: {0}")]
+    Json(String),
+    /// A key that must be there.
+    #[error("has no {key}, which says {what}; download the file again")]
+    MissingKey {
+        /// Which.
+        key: String,
+        /// What it is for.
+        what: &'static str,
+    },
+    /// A value that cannot be used.
+    #[error("{key} is {found}; expected {expected}")]
+    Key {
+        /// Whose value.
+        key: String,
+        /// The value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// Two tensors of one name.
+    #[error(
+        "has a tensor {tensor}, and {} has one too: files whose tensors are slices (model parallel) must be put together with the program that wrote them, others be downloaded again",
+        other.display()
+    )]
+    Duplicate {
+        /// Which tensor.
+        tensor: String,
+        /// The other file.
+        other: PathBuf,
+    },
+    /// A tensor that the model must have.
+    #[error(
+        "has no tensor {tensor}: a file is missing, or this is another kind of model; download it again"
+    )]
+    MissingTensor {
+        /// Which, by its name in the checkpoint.
+        tensor: String,
+    },
+    /// A tensor of another shape than the model's sizes ask for.
+    #[error(
+        "tensor {tensor} has the shape {found:?} (outermost first), and {expected:?} was expected"
+    )]
+    Shape {
+        /// Which tensor.
+        tensor: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape it should have.
+        expected: Vec<usize>,
+    },
+    /// A tensor of numbers that are no weights.
+    #[error(
+        "tensor {tensor} is {found}, and gatefold reads F32, F16 and BF16; download the model in one of these"
+    )]
+    NumberType {
+        /// Which tensor.
+        tensor: String,
+        /// What it holds.
+        found: String,
+    },
+    /// A tensor that the model has no use for.
+    #[error(
+        "has a tensor {tensor}, which is none of this kind of model; without it the results would be wrong"
+    )]
+    Unknown {
+        /// Which tensor.
+        tensor: String,
+    },
+    /// A PyTorch file.
+    #[error(transparent)]
+    Torch(TorchError),
 }
 
 impl Problem {

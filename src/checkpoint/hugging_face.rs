@@ -1,14 +1,193 @@
 //! Hugging Face folders: `config.json` and safetensors.
 
-use super::Checkpoint;
-use super::error::CheckpointError;
+use super::error::{CheckpointError, Problem};
+use super::json::JsonObject;
+use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
+use super::layout::{Entry, Layout};
+use super::llama::Model;
+use super::stored::StoredTensors;
+use super::{Checkpoint, safetensors, vocabulary};
+use crate::model::Config;
+use crate::model::config::RopeConfig;
 use std::path::Path;
+
+/// The file that says what the model is.
+pub const CONFIG: &str = "config.json";
+
+const STEM: &str = "model";
+
+/// What all models have. In the transformers library rotary embeddings turn halves of a head, so
+/// the rows of q and k were permuted when these files were made.
+const COMMON: [Entry; 9] = [
+    ("token_embd", "model.embed_tokens.weight", Same),
+    ("attn_norm", "model.layers.N.input_layernorm.weight", Same),
+    ("attn_q", "model.layers.N.self_attn.q_proj.weight", Halves),
+    ("attn_k", "model.layers.N.self_attn.k_proj.weight", Halves),
+    ("attn_v", "model.layers.N.self_attn.v_proj.weight", Same),
+    ("attn_output", "model.layers.N.self_attn.o_proj.weight", Same),
+    ("ffn_norm", "model.layers.N.post_attention_layernorm.weight", Same),
+    ("output_norm", "model.norm.weight", Same),
+    ("output", "lm_head.weight", Same),
+];
+
+const DENSE: [Entry; 3] = [
+    ("ffn_gate", "model.layers.N.mlp.gate_proj.weight", Same),
+    ("ffn_up", "model.layers.N.mlp.up_proj.weight", Same),
+    ("ffn_down", "model.layers.N.mlp.down_proj.weight", Same),
+];
+
+/// As the hub's files are.
+const EXPERTS: [Entry; 4] = [
+    ("ffn_gate_inp", "model.layers.N.block_sparse_moe.gate.weight", Same),
+    ("ffn_gate_exps", "model.layers.N.block_sparse_moe.experts.E.w1.weight", Separate),
+    ("ffn_up_exps", "model.layers.N.block_sparse_moe.experts.E.w3.weight", Separate),
+    ("ffn_down_exps", "model.layers.N.block_sparse_moe.experts.E.w2.weight", Separate),
+];
+
+/// As transformers 5 has them in memory, and some tools save them: the gate above up.
+const MERGED_EXPERTS: [Entry; 4] = [
+    ("ffn_gate_inp", "model.layers.N.mlp.gate.weight", Same),
+    ("ffn_gate_exps", "model.layers.N.mlp.experts.gate_up_proj", UpperHalves),
+    ("ffn_up_exps", "model.layers.N.mlp.experts.gate_up_proj", LowerHalves),
+    ("ffn_down_exps", "model.layers.N.mlp.experts.down_proj", Same),
+];
 
 /// Opens a folder.
 ///
 /// # Errors
 /// Whatever is wrong with its files.
 pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    let _ = folder;
-    unimplemented!()
+    let config = JsonObject::read(&folder.join(CONFIG))?;
+    let model = model(&config)?;
+    let mut metadata = model.metadata(folder, config.path())?;
+    let stored = weights(folder)?;
+    let tensors = layout(&stored, &model).arrange(folder, &model, &stored)?;
+    vocabulary::read(folder, model.n_vocab, &mut metadata)?;
+    let (path, files) = (folder.to_path_buf(), stored.files);
+    Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors })
+}
+
+/// Whether a folder has weights in these files.
+pub(super) fn has_weights(folder: &Path) -> Result<bool, CheckpointError> {
+    let is_weights = |name: &str| name.starts_with(STEM) && name.ends_with(".safetensors");
+    Ok(!safetensors::files(folder, is_weights)?.is_empty())
+}
+
+fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
+    let none = || Problem::NoWeights { wanted: "model*.safetensors" }.at(folder);
+    safetensors::read_folder(folder, STEM)?.ok_or_else(none)
+}
+
+fn layout(stored: &StoredTensors, model: &Model) -> Layout {
+    let has = |part: &str| stored.tensors.keys().any(|name| name.contains(part));
+    let experts = match model.config.n_experts {
+        0 => &DENSE[..],
+        _ if has(".mlp.experts.") => &MERGED_EXPERTS,
+        _ => &EXPERTS,
+    };
+    let mut tensors = [&COMMON, experts].concat();
+    // Saved without the head's wrapper around the model.
+    if !has("model.") {
+        for (_, name, _) in &mut tensors {
+            *name = name.strip_prefix("model.").unwrap_or(name);
+        }
+    }
+    // A tied head may be stored nevertheless.
+    let ignored: &[&str] = match model.tied {
+        true => &[".rotary_emb.inv_freq", "lm_head.weight"],
+        false => &[".rotary_emb.inv_freq"],
+    };
+    Layout { tensors, ignored }
+}
+
+/// What a kind of model takes for granted, as the transformers library does.
+struct Defaults {
+    rope_base: f32,
+    n_experts: usize,
+}
+
+fn model(config: &JsonObject) -> Result<Model, CheckpointError> {
+    let kind = config.required("model_type", "the kind of model", config.str("model_type"))?;
+    let defaults = match kind {
+        "mixtral" => Defaults { rope_base: 1e6, n_experts: 8 },
+        "mistral" | "llama" => Defaults { rope_base: 1e4, n_experts: 0 },
+        _ => return Err(config.refuse("model_type", "mixtral, mistral or llama")),
+    };
+    if config.str("hidden_act")?.is_some_and(|activation| activation != "silu") {
+        return Err(config.refuse("hidden_act", "silu"));
+    }
+    let size = |key, what| config.required(key, what, config.size(key));
+    let dim = size("hidden_size", "how wide the model is")?;
+    let n_heads = size("num_attention_heads", "how many heads attention has")?;
+    let head_dim = match config.size("head_dim")? {
+        Some(head_dim) => head_dim,
+        None if dim % n_heads == 0 => dim / n_heads,
+        None => {
+            let expected = format!("a divisor of the hidden_size {dim}");
+            return Err(config.refuse("num_attention_heads", expected));
+        }
+    };
+    let n_experts = match defaults.n_experts {
+        0 => 0,
+        n_experts => config.size("num_local_experts")?.unwrap_or(n_experts),
+    };
+    let top_k = match n_experts {
+        0 => 0,
+        _ => config.size("num_experts_per_tok")?.unwrap_or(2),
+    };
+    let mut context_len = size("max_position_embeddings", "the longest text")?;
+    // Mixtral attends to everything, whatever its file says; in other models what lies before the
+    // window would have to be forgotten.
+    if n_experts == 0
+        && let Some(window) = config.size("sliding_window")?
+    {
+        context_len = context_len.min(window);
+    }
+    let epsilon = config.positive("rms_norm_eps");
+    let config_of_model = Config {
+        dim,
+        n_layers: size("num_hidden_layers", "how many layers there are")?,
+        n_heads,
+        n_kv_heads: config.size("num_key_value_heads")?.unwrap_or(n_heads),
+        head_dim,
+        hidden_dim: size("intermediate_size", "how wide an expert is")?,
+        n_experts,
+        top_k,
+        context_len,
+        norm_epsilon: config.required("rms_norm_eps", "the epsilon of norms", epsilon)?,
+        rope: rope(config, head_dim, defaults.rope_base)?,
+    };
+    Ok(Model {
+        config: config_of_model,
+        n_vocab: size("vocab_size", "how many tokens there are")?,
+        tied: config.bool("tie_word_embeddings")?.unwrap_or(false),
+    })
+}
+
+/// Rotary embedding: `rope_theta` and `rope_scaling`, or both in `rope_parameters`, where
+/// transformers 5 writes them.
+fn rope(config: &JsonObject, head_dim: usize, base: f32) -> Result<RopeConfig, CheckpointError> {
+    let parameters = config.object("rope_parameters")?;
+    let base_of = |object: &JsonObject| object.positive("rope_theta");
+    let nested = parameters.as_ref().map(base_of).transpose()?.flatten();
+    let base = nested.or(base_of(config)?).unwrap_or(base);
+    let scaling = match parameters {
+        Some(parameters) => Some(parameters),
+        None => config.object("rope_scaling")?,
+    };
+    let scale = scaling.as_ref().map_or(Ok(1.0), scale)?;
+    Ok(RopeConfig { n_dims: head_dim, base, scale })
+}
+
+/// What positions are divided by.
+fn scale(scaling: &JsonObject) -> Result<f32, CheckpointError> {
+    let key = if scaling.get("rope_type").is_some() { "rope_type" } else { "type" };
+    match scaling.str(key)? {
+        None | Some("default") => Ok(1.0),
+        Some("linear") => {
+            let factor = scaling.positive("factor");
+            scaling.required("factor", "how far positions are stretched", factor)
+        }
+        Some(_) => Err(scaling.refuse(key, "default or linear, the scalings that gatefold has")),
+    }
 }

@@ -1,14 +1,166 @@
 //! Mistral's own folders: `params.json`, `tokenizer.model` and `consolidated.*`.
 
-use super::Checkpoint;
-use super::error::CheckpointError;
-use std::path::Path;
+use super::error::{CheckpointError, Problem};
+use super::json::JsonObject;
+use super::layout::Arrangement::{Same, Separate, Stacked, StackedTransposed};
+use super::layout::{Entry, Layout};
+use super::llama::Model;
+use super::stored::StoredTensors;
+use super::{Checkpoint, safetensors, torch, vocabulary};
+use crate::model::Config;
+use crate::model::config::RopeConfig;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// The file that says what the model is.
+pub const PARAMS: &str = "params.json";
+
+/// How the names of files with weights begin.
+const STEM: &str = "consolidated";
+
+const EMBEDDING: &str = "tok_embeddings.weight";
+
+/// What all models have. Rotary embeddings turn neighbours, as in a GGUF.
+const COMMON: [Entry; 9] = [
+    ("token_embd", EMBEDDING, Same),
+    ("attn_norm", "layers.N.attention_norm.weight", Same),
+    ("attn_q", "layers.N.attention.wq.weight", Same),
+    ("attn_k", "layers.N.attention.wk.weight", Same),
+    ("attn_v", "layers.N.attention.wv.weight", Same),
+    ("attn_output", "layers.N.attention.wo.weight", Same),
+    ("ffn_norm", "layers.N.ffn_norm.weight", Same),
+    ("output_norm", "norm.weight", Same),
+    ("output", "output.weight", Same),
+];
+
+const DENSE: [Entry; 3] = [
+    ("ffn_gate", "layers.N.feed_forward.w1.weight", Same),
+    ("ffn_up", "layers.N.feed_forward.w3.weight", Same),
+    ("ffn_down", "layers.N.feed_forward.w2.weight", Same),
+];
+
+/// As in the first release.
+const EXPERTS: [Entry; 4] = [
+    ("ffn_gate_inp", "layers.N.feed_forward.gate.weight", Same),
+    ("ffn_gate_exps", "layers.N.feed_forward.experts.E.w1.weight", Separate),
+    ("ffn_up_exps", "layers.N.feed_forward.experts.E.w3.weight", Separate),
+    ("ffn_down_exps", "layers.N.feed_forward.experts.E.w2.weight", Separate),
+];
+
+/// As in the first upload to Hugging Face's hub: for kernels that multiply the rows of all experts
+/// in one go, w2 lies like w1 and w3.
+const STACKED_EXPERTS: [Entry; 4] = [
+    ("ffn_gate_inp", "layers.N.block_sparse_moe.gate.weight", Same),
+    ("ffn_gate_exps", "layers.N.block_sparse_moe.w1", Stacked),
+    ("ffn_up_exps", "layers.N.block_sparse_moe.w3", Stacked),
+    ("ffn_down_exps", "layers.N.block_sparse_moe.w2", StackedTransposed),
+];
+
+/// The context of Mistral 7B and Mixtral 8x7B. The files of the first releases do not say it.
+const CONTEXT_LEN: usize = 32_768;
 
 /// Opens a folder.
 ///
 /// # Errors
 /// Whatever is wrong with its files.
 pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    let _ = folder;
-    unimplemented!()
+    let params = JsonObject::read(&folder.join(PARAMS))?;
+    let stored = weights(folder)?;
+    let model = model(&params, &stored)?;
+    let mut metadata = model.metadata(folder, params.path())?;
+    let tensors = layout(&stored, &model).arrange(folder, &model, &stored)?;
+    vocabulary::read(folder, model.n_vocab, &mut metadata)?;
+    let (path, files) = (folder.to_path_buf(), stored.files);
+    Ok(Checkpoint { path, kind: "a folder of Mistral's own layout", files, metadata, tensors })
+}
+
+/// Whether a file is one of such a folder, by its name.
+pub(super) fn has_file(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str);
+    name.is_some_and(|name| name == PARAMS || name.starts_with(STEM))
+}
+
+fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
+    if let Some(stored) = safetensors::read_folder(folder, STEM)? {
+        return Ok(stored);
+    }
+    let is_torch =
+        |name: &str| name.starts_with(STEM) && (name.ends_with(".pth") || name.ends_with(".pt"));
+    let paths = safetensors::files(folder, is_torch)?;
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    match paths.is_empty() {
+        false => torch::read(&paths),
+        true => {
+            let wanted = "consolidated.safetensors, consolidated.*.pth or consolidated.*.pt";
+            Err(Problem::NoWeights { wanted }.at(folder))
+        }
+    }
+}
+
+fn layout(stored: &StoredTensors, model: &Model) -> Layout {
+    let stacked = || stored.tensors.keys().any(|name| name.contains(".block_sparse_moe."));
+    let experts = match model.config.n_experts {
+        0 => &DENSE[..],
+        _ if stacked() => &STACKED_EXPERTS,
+        _ => &EXPERTS,
+    };
+    Layout { tensors: [&COMMON, experts].concat(), ignored: &["rope.freqs"] }
+}
+
+fn model(params: &JsonObject, stored: &StoredTensors) -> Result<Model, CheckpointError> {
+    let size = |key, what| params.required(key, what, params.size(key));
+    let dim = size("dim", "how wide the model is")?;
+    let n_heads = size("n_heads", "how many heads attention has")?;
+    let head_dim = size("head_dim", "how wide a head is")?;
+    // Files of the hub's first upload have the experts' sizes beside the others.
+    let nested = params.object("moe")?;
+    let moe = nested.as_ref().unwrap_or(params);
+    let n_experts = moe.size("num_experts")?.unwrap_or(0);
+    let top_k = match n_experts {
+        0 => 0,
+        _ => {
+            const TOP_K: &str = "num_experts_per_tok";
+            moe.required(TOP_K, "how many experts a token is routed to", moe.size(TOP_K))?
+        }
+    };
+    let mut context_len = params.size("max_seq_len")?.unwrap_or(CONTEXT_LEN);
+    // What lies before the window would have to be forgotten.
+    if let Some(window) = params.size("sliding_window")? {
+        context_len = context_len.min(window);
+    }
+    // The first dense model was trained with the base of Llama, and its file does not say so.
+    let rope_base = if n_experts > 0 { 1e6 } else { 1e4 };
+    let epsilon = params.positive("norm_eps");
+    let config = Config {
+        dim,
+        n_layers: size("n_layers", "how many layers there are")?,
+        n_heads,
+        n_kv_heads: params.size("n_kv_heads")?.unwrap_or(n_heads),
+        head_dim,
+        hidden_dim: size("hidden_dim", "how wide an expert is")?,
+        n_experts,
+        top_k,
+        context_len,
+        norm_epsilon: params.required("norm_eps", "the epsilon of norms", epsilon)?,
+        rope: RopeConfig {
+            n_dims: head_dim,
+            base: params.positive("rope_theta")?.unwrap_or(rope_base),
+            scale: 1.0,
+        },
+    };
+    let n_vocab = n_vocab(params, stored)?;
+    let tied = params.bool("tied_embeddings")?.unwrap_or(false);
+    Ok(Model { config, n_vocab, tied })
+}
+
+/// Tokens: as the file says, or where it does not (-1, or no such key), as many as have embeddings.
+fn n_vocab(params: &JsonObject, stored: &StoredTensors) -> Result<usize, CheckpointError> {
+    const KEY: &str = "vocab_size";
+    let said = params.get(KEY).is_some_and(|value| value.as_i64() != Some(-1));
+    let embedding = stored.tensors.get(EMBEDDING);
+    let n_embeddings = embedding.and_then(|tensor| tensor.shape.first().copied());
+    match n_embeddings.filter(|_| !said) {
+        Some(n_embeddings) => Ok(n_embeddings),
+        None => params.required(KEY, "how many tokens there are", params.size(KEY)),
+    }
 }

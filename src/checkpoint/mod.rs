@@ -7,13 +7,17 @@
 //! 3. [`gguf_file`]: a GGUF, of any format and either expert layout.
 //!
 //! [`safetensors`] and [`torch`] find the tensors that files hold, under the names they have there
-//! ([`stored`]); the layouts above give them a GGUF's names and say in which order their rows come
-//! ([`tensor`]). [`vocabulary`] turns the tokenizer's files into metadata. Opening reads headers
-//! alone; the weights are read row by row, when somebody asks.
+//! ([`stored`]). [`llama`] says which tensors the model has, and the folders' layouts ([`layout`])
+//! where each of them is stored and how its rows are arranged there ([`tensor`]). [`vocabulary`]
+//! turns the tokenizer's files into metadata. Opening reads headers alone; the weights are read row
+//! by row, when somebody asks.
 
 pub mod error;
 pub mod gguf_file;
 pub mod hugging_face;
+mod json;
+mod layout;
+mod llama;
 pub mod mistral;
 pub mod safetensors;
 pub mod stored;
@@ -24,8 +28,11 @@ pub mod vocabulary;
 pub use error::{CheckpointError, Problem};
 pub use stored::{SourceFile, StoredTensor, StoredTensors};
 pub use tensor::{RowOrder, Tensor};
+pub use torch::TorchError;
 
 use crate::gguf::Metadata;
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,7 +44,7 @@ pub struct Checkpoint {
     pub kind: &'static str,
     /// The files that hold the weights.
     pub files: Vec<Arc<SourceFile>>,
-    /// Architecture, sizes, vocabulary; without `general.file_type`.
+    /// Architecture, sizes, vocabulary; with `general.file_type` only where a GGUF had it.
     pub metadata: Metadata,
     /// The tensors, in the order in which the model uses them.
     pub tensors: Vec<Tensor>,
@@ -45,11 +52,42 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens a folder or a file, of whatever kind it is. For a folder, the kind is told by what
-    /// lies in it; for a file, by its first bytes.
+    /// lies in it; for a file, by its first bytes. A file of a folder of weights stands for the
+    /// folder.
     ///
     /// # Errors
     /// Whatever is wrong with the files; a path that is no checkpoint is told what one looks like.
     pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
-        gguf_file::open(path)
+        let metadata = fs::metadata(path).map_err(|error| Problem::Read(error).at(path))?;
+        if metadata.is_dir() {
+            return open_folder(path);
+        }
+        if gguf_file::has_magic(path)? {
+            return gguf_file::open(path);
+        }
+        let of_folder = ["json", "safetensors", "pth", "pt"];
+        let extension = path.extension().and_then(OsStr::to_str);
+        if !extension.is_some_and(|extension| of_folder.contains(&extension)) {
+            return Err(Problem::NotACheckpoint("is not a GGUF file").at(path));
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        if mistral::has_file(path) { mistral::open(folder) } else { open_folder(folder) }
+    }
+}
+
+/// Mistral's repositories on the hub have both kinds of weights beside each other, with the same
+/// content: Hugging Face's are taken if they are there.
+fn open_folder(folder: &Path) -> Result<Checkpoint, CheckpointError> {
+    let (config, params) = (folder.join(hugging_face::CONFIG), folder.join(mistral::PARAMS));
+    match (config.exists(), params.exists()) {
+        (true, true) if hugging_face::has_weights(folder)? => hugging_face::open(folder),
+        (_, true) => mistral::open(folder),
+        (true, false) => hugging_face::open(folder),
+        (false, false) => {
+            Err(Problem::NotACheckpoint("has neither config.json nor params.json").at(folder))
+        }
     }
 }

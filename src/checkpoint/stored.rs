@@ -4,7 +4,8 @@
 use super::error::{CheckpointError, Problem};
 use gatefold_quant::DynFormat;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::btree_map::Entry;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,15 +32,14 @@ impl SourceFile {
     /// # Errors
     /// If there is none, or it cannot be read.
     pub fn open(path: &Path) -> Result<Arc<SourceFile>, CheckpointError> {
-        let open = || {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::other("it is not a file"));
-            }
-            Ok((metadata.len(), metadata.modified().ok(), Mutex::new(file)))
-        };
-        let (n_bytes, modified, file) = open().map_err(|error| Problem::Read(error).at(path))?;
+        let read = |error| Problem::Read(error).at(path);
+        // Asked before opening: to open a pipe is to wait for whoever writes into it.
+        let metadata = fs::metadata(path).map_err(read)?;
+        if !metadata.is_file() {
+            return Err(Problem::NotAFile.at(path));
+        }
+        let file = Mutex::new(File::open(path).map_err(read)?);
+        let (n_bytes, modified) = (metadata.len(), metadata.modified().ok());
         Ok(Arc::new(SourceFile { path: path.to_path_buf(), n_bytes, modified, file }))
     }
 
@@ -50,15 +50,19 @@ impl SourceFile {
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
-        read.map_err(|error| Problem::Read(error).at(&self.path))
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Problem::Shrunk.at(&self.path),
+            _ => Problem::Read(error).at(&self.path),
+        })
     }
 }
 
 /// A tensor of a file.
 #[derive(Clone, Debug)]
 pub struct StoredTensor {
-    /// The format of its blocks; single numbers are blocks of one.
-    pub format: &'static DynFormat,
+    /// The format of its blocks; single numbers are blocks of one. Where there is none for its
+    /// type of numbers, the name of that type, `I64`: an error once a model needs the tensor.
+    pub format: Result<&'static DynFormat, String>,
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
     /// The file that holds it.
@@ -74,4 +78,23 @@ pub struct StoredTensors {
     pub files: Vec<Arc<SourceFile>>,
     /// The tensors.
     pub tensors: BTreeMap<String, StoredTensor>,
+}
+
+impl StoredTensors {
+    /// Adds a tensor.
+    ///
+    /// # Errors
+    /// If there is one of that name.
+    pub fn insert(&mut self, name: String, tensor: StoredTensor) -> Result<(), CheckpointError> {
+        match self.tensors.entry(name) {
+            Entry::Vacant(entry) => {
+                entry.insert(tensor);
+                Ok(())
+            }
+            Entry::Occupied(entry) => {
+                let other = entry.get().file.path.clone();
+                Err(Problem::Duplicate { tensor: entry.key().clone(), other }.at(&tensor.file.path))
+            }
+        }
+    }
 }

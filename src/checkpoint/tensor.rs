@@ -2,7 +2,7 @@
 
 use super::error::CheckpointError;
 use super::stored::SourceFile;
-use gatefold_quant::DynFormat;
+use gatefold_quant::{DynFormat, Isa};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ pub struct Tensor {
     pub name: String,
     /// Sizes, outermost first; a vector is one row.
     pub shape: Vec<usize>,
-    /// The format of the stored blocks.
+    /// The format in which its rows are read: that of all parts, or F32 where parts differ.
     pub format: &'static DynFormat,
-    /// The stored matrices, top to bottom; all of [`Self::format`] and of the same columns.
+    /// The stored matrices, top to bottom, all of the same columns.
     pub parts: Vec<Part>,
 }
 
@@ -29,6 +29,8 @@ pub struct Part {
     pub file: Arc<SourceFile>,
     /// Where its first byte is.
     pub offset: u64,
+    /// The format of its blocks.
+    pub format: &'static DynFormat,
     /// Out features, as read.
     pub rows: usize,
     /// In features, as read.
@@ -53,7 +55,21 @@ pub enum RowOrder {
     Transposed,
 }
 
+/// Stored bytes that a transposition holds besides its output.
+const TRANSPOSED_BYTES: usize = 4 << 20;
+
+/// Columns that a transposition writes at a time: two cache lines of each row in 16-bit formats.
+const TRANSPOSED_COLS: usize = 64;
+
 impl Tensor {
+    /// A tensor of these parts, of which there is at least one.
+    pub(super) fn of_parts(name: String, shape: Vec<usize>, parts: Vec<Part>) -> Tensor {
+        let first = parts[0].format;
+        let agree = parts.iter().all(|part| part.format.gguf_type == first.gguf_type);
+        let format = if agree { first } else { exact() };
+        Tensor { name, shape, format, parts }
+    }
+
     /// Rows of all parts: the product of all sizes but the last.
     pub fn n_rows(&self) -> usize {
         self.parts.iter().map(|part| part.rows).sum()
@@ -64,7 +80,7 @@ impl Tensor {
         self.shape.last().copied().unwrap_or(1)
     }
 
-    /// Bytes per row, as stored.
+    /// Bytes per row, as read.
     pub fn row_bytes(&self) -> usize {
         self.n_cols() / self.format.block_len * self.format.block_bytes
     }
@@ -85,48 +101,97 @@ impl Tensor {
             let from = rows.start.clamp(first, last) - first;
             let to = rows.end.clamp(first, last) - first;
             let (of_part, rest) = out.split_at_mut((to - from) * self.row_bytes());
-            part.read_rows(self.format, from..to, of_part)?;
+            if part.format.gguf_type == self.format.gguf_type {
+                part.read_rows(from..to, of_part)?;
+            } else {
+                part.read_exact_rows(from..to, of_part)?;
+            }
             (first, out) = (last, rest);
         }
         Ok(())
     }
 }
 
+/// The format that holds the weights of every other one exactly.
+fn exact() -> &'static DynFormat {
+    DynFormat::by_name("F32").expect("F32 is registered")
+}
+
 impl Part {
-    fn read_rows(
-        &self,
-        format: &DynFormat,
-        rows: Range<usize>,
-        out: &mut [u8],
-    ) -> Result<(), CheckpointError> {
+    fn row_bytes(&self) -> usize {
+        self.cols / self.format.block_len * self.format.block_bytes
+    }
+
+    /// Reads rows as F32.
+    fn read_exact_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
+        let mut stored = vec![0; self.row_bytes()];
+        let mut weights = vec![0.0; self.cols];
+        for (row, out) in rows.zip(out.chunks_exact_mut(self.cols * size_of::<f32>())) {
+            self.read_rows(row..row + 1, &mut stored)?;
+            self.format.dequantize(Isa::detect(), &stored, &mut weights);
+            exact().quantize(Isa::detect(), &weights, out);
+        }
+        Ok(())
+    }
+
+    fn read_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
         if rows.is_empty() {
             return Ok(());
         }
-        let row_bytes = out.len() / rows.len();
         match self.order {
-            RowOrder::Stored => self.read(rows.start * row_bytes, out),
-            RowOrder::HalvesToPairs { n_heads } => {
-                let head_rows = self.rows / n_heads;
-                for (row, out) in rows.zip(out.chunks_exact_mut(row_bytes)) {
-                    let (head, row) = (row / head_rows, row % head_rows);
-                    let stored = head * head_rows + row % 2 * (head_rows / 2) + row / 2;
-                    self.read(stored * row_bytes, out)?;
+            RowOrder::Stored => self.read(rows.start * self.row_bytes(), out),
+            RowOrder::HalvesToPairs { n_heads } => self.read_pairs(self.rows / n_heads, rows, out),
+            RowOrder::Transposed => self.read_transposed(rows, out),
+        }
+    }
+
+    /// Head by head: the wanted rows are two runs of stored ones, one in each half of the head.
+    fn read_pairs(
+        &self,
+        head_rows: usize,
+        rows: Range<usize>,
+        out: &mut [u8],
+    ) -> Result<(), CheckpointError> {
+        let row_bytes = self.row_bytes();
+        let mut run = Vec::new();
+        for head in rows.start / head_rows..rows.end.div_ceil(head_rows) {
+            let first = head * head_rows;
+            let from = rows.start.max(first) - first;
+            let to = rows.end.min(first + head_rows) - first;
+            for half in 0..2 {
+                // Pairs whose row of this half is wanted.
+                let pairs = (from + 1 - half) / 2..(to + 1 - half) / 2;
+                run.resize(pairs.len() * row_bytes, 0);
+                self.read((first + half * (head_rows / 2) + pairs.start) * row_bytes, &mut run)?;
+                for (pair, row) in pairs.zip(run.chunks_exact(row_bytes)) {
+                    let at = (first + 2 * pair + half - rows.start) * row_bytes;
+                    out[at..at + row_bytes].copy_from_slice(row);
                 }
-                Ok(())
-            }
-            RowOrder::Transposed => {
-                let weight_bytes = format.block_bytes;
-                let mut column = vec![0; rows.len() * weight_bytes];
-                for col in 0..self.cols {
-                    self.read((col * self.rows + rows.start) * weight_bytes, &mut column)?;
-                    for (row, weight) in column.chunks_exact(weight_bytes).enumerate() {
-                        let at = row * row_bytes + col * weight_bytes;
-                        out[at..at + weight_bytes].copy_from_slice(weight);
-                    }
-                }
-                Ok(())
             }
         }
+        Ok(())
+    }
+
+    /// Stored rows, which are columns here, are read whole and in sequence: picking out the wanted
+    /// weights one stretch at a time would make the disk seek for each.
+    fn read_transposed(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
+        let weight_bytes = self.format.block_bytes;
+        let stored_bytes = self.rows * weight_bytes;
+        let n_cols = (TRANSPOSED_BYTES / stored_bytes).clamp(1, TRANSPOSED_COLS);
+        let mut stored = vec![0; n_cols.min(self.cols) * stored_bytes];
+        for first in (0..self.cols).step_by(n_cols) {
+            let cols = first..self.cols.min(first + n_cols);
+            let stored = &mut stored[..cols.len() * stored_bytes];
+            self.read(first * stored_bytes, stored)?;
+            for (row, out) in rows.clone().zip(out.chunks_exact_mut(self.row_bytes())) {
+                let out = out[first * weight_bytes..].chunks_exact_mut(weight_bytes);
+                let column = stored.chunks_exact(stored_bytes);
+                for (weight, stored) in out.zip(column) {
+                    weight.copy_from_slice(&stored[row * weight_bytes..][..weight_bytes]);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read(&self, start: usize, out: &mut [u8]) -> Result<(), CheckpointError> {

@@ -4,6 +4,14 @@ use super::error::{GgufError, Problem};
 use super::value::{Array, Value};
 use std::path::{Path, PathBuf};
 
+/// The key with which a file says at which multiples its tensors begin.
+pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
+
+/// Whether a key says how one file is laid out, and holds for no other: alignment, number of parts.
+pub fn is_of_one_file(key: &str) -> bool {
+    key == ALIGNMENT_KEY || key.starts_with("split.")
+}
+
 /// The keys of a GGUF and their values, in file order.
 ///
 /// A getter returns `Ok(None)` where the key is absent, and an error that names the file, the key,
@@ -38,6 +46,11 @@ impl Metadata {
             Some(entry) => entry.1 = value,
             None => self.entries.push((key, value)),
         }
+    }
+
+    /// Keeps the keys for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.entries.retain(|(key, _)| keep(key));
     }
 
     /// Keys and values, in file order.

@@ -21,9 +21,10 @@ mod write;
 pub(crate) use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
-pub use metadata::Metadata;
+pub use metadata::{Metadata, is_of_one_file};
+pub use split::part_path;
 pub use value::{Array, Kind, Value};
-pub use write::{TensorPlan, WriteError, Writer};
+pub use write::{FileLayout, TensorPlan, WriteError, Writer};
 
 use gatefold_quant::DynFormat;
 use std::collections::HashMap;
@@ -58,6 +59,10 @@ pub struct Tensor {
     /// Sizes, outermost first: a matrix is `[rows = out features, cols = in features]`, stacked
     /// experts are `[n_experts, rows, cols]`.
     pub shape: Vec<usize>,
+    /// The file that holds it, an index into [`Gguf::parts`].
+    pub part_idx: usize,
+    /// Where in that file it begins.
+    pub offset: u64,
     /// The blocks, row after row.
     pub bytes: Bytes,
 }
@@ -109,7 +114,8 @@ impl Gguf {
             if gguf.parts.is_empty() {
                 gguf.metadata = file.metadata;
             }
-            for tensor in file.tensors {
+            for mut tensor in file.tensors {
+                tensor.part_idx = gguf.parts.len();
                 let idx = gguf.tensors.len();
                 if gguf.index.insert(tensor.name.clone(), idx).is_some() {
                     let item = format!("tensors {}, one of them in another part", tensor.name);

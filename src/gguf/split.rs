@@ -2,11 +2,12 @@
 
 use super::error::{GgufError, Problem};
 use super::{File, Gguf};
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-const IDX_KEY: &str = "split.no";
-const COUNT_KEY: &str = "split.count";
-const TENSORS_KEY: &str = "split.tensors.count";
+pub(super) const IDX_KEY: &str = "split.no";
+pub(super) const COUNT_KEY: &str = "split.count";
+pub(super) const TENSORS_KEY: &str = "split.tensors.count";
 const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// Parts of the most finely split model; five digits have no room for more.
@@ -75,6 +76,18 @@ pub(super) fn open_all(given: File, numbering: Numbering) -> Result<Gguf, GgufEr
     }
     check_architecture(&files)?;
     Gguf::of_files(files)
+}
+
+/// Where a part of a model lies that would as a whole be at `path`: of `model.gguf`, part 0 of 2 is
+/// `model-00001-of-00002.gguf`.
+pub fn part_path(path: &Path, idx: usize, count: usize) -> PathBuf {
+    let stem = match path.extension() {
+        Some(extension) if extension == "gguf" => path.file_stem(),
+        _ => path.file_name(),
+    };
+    let mut name = stem.map_or_else(OsString::new, OsString::from);
+    name.push(suffix(idx as u64, count as u64));
+    path.with_file_name(name)
 }
 
 /// How the name of a part ends.

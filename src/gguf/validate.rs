@@ -5,13 +5,12 @@ use super::directory::Directory;
 use super::error::Problem;
 use super::header::check_shape;
 use super::map::Bytes;
+use super::metadata::ALIGNMENT_KEY;
 use super::value::Value;
 use gatefold_quant::DynFormat;
 
 /// Where tensors begin, unless the file says otherwise.
 pub(super) const DEFAULT_ALIGNMENT: u64 = 32;
-/// The key with which it says so.
-pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
 
 /// Finds the tensors of `directory` in `file`, in which the header takes `header_bytes`.
 ///
@@ -47,6 +46,8 @@ pub(super) fn tensors(
             name: name.clone(),
             format,
             shape: shape.iter().map(|&size| size as usize).collect(),
+            part_idx: 0,
+            offset: start,
             bytes: file.slice(start as usize..end as usize),
         });
     }

@@ -37,7 +37,7 @@ pub(super) fn add_attention(
     ];
     let qkv_bytes = multiply(compute, h, qkv);
     rotate_queries(config, step, work);
-    remember(config, layer_idx, step, work);
+    remember(compute, config, layer_idx, step, work);
     attend_all(compute, config, layer_idx, step, work);
 
     let Workspace { attended, attended_inputs, projected, .. } = work;
@@ -71,7 +71,13 @@ fn rotate_queries(config: &Config, step: &Step<'_, '_>, work: &mut Workspace) {
 }
 
 /// Appends the step's keys, rotated, and values to the sequences' caches.
-fn remember(config: &Config, layer_idx: usize, step: &mut Step<'_, '_>, work: &Workspace) {
+fn remember(
+    compute: &Compute,
+    config: &Config,
+    layer_idx: usize,
+    step: &mut Step<'_, '_>,
+    work: &Workspace,
+) {
     let row_len = config.n_kv_heads * config.head_dim;
     let (mut key, mut value) = (vec![0.0; row_len], vec![0.0; row_len]);
     let mut rows = step.rotations.iter().enumerate();
@@ -80,7 +86,7 @@ fn remember(config: &Config, layer_idx: usize, step: &mut Step<'_, '_>, work: &W
             work.k.copy_token(row, &mut key);
             work.v.copy_token(row, &mut value);
             key.chunks_exact_mut(config.head_dim).for_each(|head| rotation.apply(head));
-            chunk.cache.push(layer_idx, &key, &value);
+            chunk.cache.push(compute.isa, layer_idx, &key, &value);
         }
     }
 }

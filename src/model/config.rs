@@ -2,6 +2,7 @@
 
 use super::ModelError;
 use crate::gguf::{Gguf, Metadata};
+use std::path::Path;
 
 /// The sizes of a model of GGUF architecture `llama`: Mixtral, Mistral, Llama and relatives.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +49,15 @@ impl Config {
     /// If the architecture is another, a key is missing or mistyped, or sizes contradict each
     /// other.
     pub fn from_gguf(gguf: &Gguf) -> Result<Config, ModelError> {
-        let keys = Keys { file: gguf.path().display().to_string(), metadata: gguf.metadata() };
+        Config::from_metadata(gguf.path(), gguf.metadata())
+    }
+
+    /// Reads the sizes from the metadata of `file`.
+    ///
+    /// # Errors
+    /// As [`Self::from_gguf`].
+    pub fn from_metadata(file: &Path, metadata: &Metadata) -> Result<Config, ModelError> {
+        let keys = Keys { file: file.display().to_string(), metadata };
         const ARCHITECTURE: &str = "general.architecture";
         let architecture = keys.metadata.required(ARCHITECTURE, keys.metadata.str(ARCHITECTURE))?;
         if architecture != "llama" {

@@ -84,7 +84,7 @@ impl KvCache {
     }
 
     /// Appends one token's keys and values, `[n_kv_heads, head_dim]` each, to a layer.
-    pub(super) fn push(&mut self, layer_idx: usize, keys: &[f32], values: &[f32]) {
+    pub(super) fn push(&mut self, isa: Isa, layer_idx: usize, keys: &[f32], values: &[f32]) {
         let (format, row_bytes) = (self.format, self.row_bytes());
         let append = |stored: &mut Vec<u8>, row: &[f32]| {
             let start = stored.len();
@@ -93,7 +93,7 @@ impl KvCache {
             }
             stored.resize(start + row_bytes, NOT_A_NUMBER);
             if row.iter().all(|value| value.is_finite()) {
-                format.quantize(row, &mut stored[start..]);
+                format.quantize(isa, row, &mut stored[start..]);
             }
         };
         let heads = &mut self.heads[layer_idx * self.n_kv_heads..][..self.n_kv_heads];

@@ -1,1 +1,357 @@
-//! The files being written, what of them is finished, and how a run resumes.
+//! The files being written, and how a run goes on with those of another.
+//!
+//! Until all is written, `OUTPUT` is called `OUTPUT.part`, and `OUTPUT.part.journal` tells what of
+//! it is finished ([`Journal`]). The order of the steps makes every moment a good one to be killed:
+//!
+//! 1. the journal is made and locked, then the unfinished files;
+//! 2. to start over, unfinished files are removed first, then the journal is emptied: never does
+//!    it vouch for a file that another job wrote;
+//! 3. a finished tensor is told once it is on the disk;
+//! 4. when all tensors are, the files get their names, of a split model the first part last, since
+//!    no reader takes a model without it; where that replaces another model, the old first part is
+//!    removed before anything is renamed, so that no mixture has one;
+//! 5. at last the journal is removed. A journal that tells of all tensors, with files under their
+//!    final names beside it, is a run that was killed during 4 or 5.
+
+use super::journal::{Job, Journal, Past, is_same_file};
+use super::{Plan, QuantizeError};
+use crate::checkpoint::Checkpoint;
+use crate::gguf::{FileLayout, TensorPlan, part_path};
+use std::fmt::{self, Display};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The files of a conversion, locked for this run.
+#[derive(Debug)]
+pub struct Output {
+    overwrite: bool,
+    start: Start,
+    /// The files, in the order in which they are written.
+    pub(super) files: Vec<OutputFile>,
+    /// Their journal.
+    pub(super) journal: Journal,
+    /// The names of all tensors, in order.
+    pub(super) tensors: Vec<String>,
+}
+
+/// A file to be written.
+#[derive(Debug)]
+pub(super) struct OutputFile {
+    /// What it is called in the end.
+    pub path: PathBuf,
+    /// What it is called until then.
+    pub partial: PathBuf,
+    /// What it holds.
+    pub layout: FileLayout,
+    /// The tensors in it.
+    pub tensors: Range<usize>,
+    /// Whether it has its final name already, from a run that was killed right after.
+    pub is_named: bool,
+}
+
+/// Where a conversion starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From the beginning: there was no earlier run, or it finished no tensor.
+    Fresh,
+    /// Behind the tensors that an earlier run finished.
+    Resumed {
+        /// How many those are.
+        n_tensors: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// From the beginning, although an earlier run had finished something.
+    Over(Reason),
+}
+
+/// Why the work of an earlier run is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The files of the input are not the same.
+    Input,
+    /// What shall be made of them is not the same.
+    Plan,
+    /// Its files are not as it left them.
+    Damaged,
+}
+
+impl Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Start::Fresh => f.write_str("starting from the beginning"),
+            Start::Resumed { n_tensors, of } => {
+                write!(
+                    f,
+                    "going on where an earlier run stopped: {n_tensors} of {of} tensors are finished"
+                )
+            }
+            Start::Over(reason) => {
+                let reason = match reason {
+                    Reason::Input => "the input has changed",
+                    Reason::Plan => "what is to be written has changed",
+                    Reason::Damaged => "its unfinished file is not as it was left",
+                };
+                write!(f, "starting over: since an earlier run, {reason}")
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Prepares to write what `plan` makes of `checkpoint` to `path`, or for a plan of several
+    /// parts to `NAME-00001-of-0000N.gguf` and so on beside it, and finds out how far an earlier
+    /// run came. Only `overwrite` lets it replace finished files.
+    ///
+    /// # Errors
+    /// If the files are there already, are the input, do not fit on the disk or are being written
+    /// by another run, and where the folder cannot be written to.
+    pub fn open(
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+        path: &Path,
+        overwrite: bool,
+    ) -> Result<Output, QuantizeError> {
+        check_folder(path)?;
+        let files = output_files(checkpoint, plan, path)?;
+        let journal_path = with_suffix(path, ".part.journal");
+        let finals = files.iter().map(|file| &file.path);
+        for path in finals.chain(files.iter().map(|file| &file.partial)).chain([&journal_path]) {
+            check_replaceable(checkpoint, path)?;
+        }
+        let was_begun = journal_path.exists();
+        if !was_begun {
+            check_absent(&files, overwrite)?;
+        }
+        let mut journal = Journal::open(&journal_path, path)?;
+        let past = journal.read()?;
+        let job = Job::new(checkpoint, files.iter().map(|file| &file.layout));
+        let tensors: Vec<_> = checkpoint.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        let start = Start::after(&past, &job, &files, &tensors);
+        let mut output = Output { overwrite, start, files, journal, tensors };
+        match output.prepare(path, &past, &job) {
+            Ok(()) => Ok(output),
+            Err(error) if was_begun => Err(error),
+            Err(error) => output.journal.remove().and(Err(error)),
+        }
+    }
+
+    /// Checks what only the owner of the journal can, and takes hold of the files or removes them.
+    fn prepare(&mut self, path: &Path, past: &Past, job: &Job) -> Result<(), QuantizeError> {
+        let n_finished = self.n_finished();
+        for file in &mut self.files {
+            file.is_named = n_finished == self.tensors.len() && file.has_its_name();
+        }
+        let unnamed = Output::unnamed(&self.files);
+        check_absent(unnamed.iter().copied(), self.overwrite)?;
+        let past_job = past.job.as_ref();
+        let past_files = past_job.map_or(0, |job| job.n_files);
+        let past_partials: Vec<_> =
+            (0..past_files).map(|idx| partial_path(path, idx, past_files)).collect();
+        let mut in_the_way = unnamed.iter().map(|file| &file.partial).filter(|path| path.exists());
+        if let Some(path) = in_the_way.next().filter(|_| past_job.is_none()) {
+            return Err(QuantizeError::InTheWay { path: path.clone() });
+        }
+        let planned: u64 = unnamed.iter().map(|file| file.layout.n_bytes()).sum();
+        let there = past_partials.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len()));
+        check_space(folder(path), planned.saturating_sub(there.sum()))?;
+
+        let goes_on = past_job == Some(job) && self.start != Start::Over(Reason::Damaged);
+        if !goes_on {
+            past_partials
+                .iter()
+                .filter(|path| path.exists())
+                .try_for_each(|path| fs::remove_file(path).map_err(QuantizeError::output(path)))?;
+            sync_folder(path)?;
+            self.journal.begin(job)?;
+            sync_folder(path)?;
+        }
+        Ok(())
+    }
+
+    /// Where the work starts.
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// Tensors that are finished.
+    pub(super) fn n_finished(&self) -> usize {
+        match self.start {
+            Start::Resumed { n_tensors, .. } => n_tensors,
+            Start::Fresh | Start::Over(_) => 0,
+        }
+    }
+
+    /// The files that do not have their final names.
+    pub(super) fn unnamed(files: &[OutputFile]) -> Vec<&OutputFile> {
+        files.iter().filter(|file| !file.is_named).collect()
+    }
+
+    /// Gives the files, all of which are on the disk, their names.
+    pub(super) fn finish(self) -> Result<Vec<PathBuf>, QuantizeError> {
+        let unnamed = Output::unnamed(&self.files);
+        check_absent(unnamed.iter().copied(), self.overwrite)?;
+        let Some(first) = self.files.first() else { return Ok(Vec::new()) };
+        if self.files.len() > 1 && !first.is_named && first.path.exists() {
+            fs::remove_file(&first.path).map_err(QuantizeError::output(&first.path))?;
+        }
+        for file in unnamed.into_iter().rev() {
+            sync_folder(&file.path)?;
+            fs::rename(&file.partial, &file.path).map_err(QuantizeError::output(&file.path))?;
+        }
+        sync_folder(&first.path)?;
+        self.journal.remove()?;
+        Ok(self.files.into_iter().map(|file| file.path).collect())
+    }
+}
+
+impl Start {
+    /// Where the job starts after what is past.
+    fn after(past: &Past, job: &Job, files: &[OutputFile], tensors: &[String]) -> Start {
+        let Past { job: Some(past_job), finished } = past else { return Start::Fresh };
+        let (n_tensors, of) = (finished.len(), tensors.len());
+        let all_are_there = || files.iter().all(|file| file.is_there(n_tensors, of));
+        match () {
+            () if finished.is_empty() => Start::Fresh,
+            () if past_job.input != job.input => Start::Over(Reason::Input),
+            () if past_job != job => Start::Over(Reason::Plan),
+            () if tensors.starts_with(finished) && all_are_there() => {
+                Start::Resumed { n_tensors, of }
+            }
+            () => Start::Over(Reason::Damaged),
+        }
+    }
+}
+
+impl OutputFile {
+    /// How many of its tensors are among the first `n_finished` of all.
+    pub fn n_finished(&self, n_finished: usize) -> usize {
+        n_finished.clamp(self.tensors.start, self.tensors.end) - self.tensors.start
+    }
+
+    /// Whether the file has what it has to have when `n_finished` tensors of `of` are finished.
+    fn is_there(&self, n_finished: usize, of: usize) -> bool {
+        match (self.n_finished(n_finished), fs::metadata(&self.partial)) {
+            (n, Ok(there)) => n == 0 || there.len() >= self.layout.end_of(n),
+            (n, Err(_)) => n == 0 && n_finished < of || n_finished == of && self.has_its_name(),
+        }
+    }
+
+    /// Whether it is found under its final name: the header and the size tell it from another.
+    fn has_its_name(&self) -> bool {
+        let header = self.layout.header();
+        let read = || {
+            let mut found = vec![0; header.len()];
+            let mut file = File::open(&self.path)?;
+            file.read_exact(&mut found)?;
+            Ok::<_, io::Error>((found, file.metadata()?.len()))
+        };
+        let is_whole = |(found, n_bytes)| found == header && n_bytes == self.layout.n_bytes();
+        !self.partial.exists() && read().is_ok_and(is_whole)
+    }
+}
+
+fn output_files(
+    checkpoint: &Checkpoint,
+    plan: &Plan,
+    path: &Path,
+) -> Result<Vec<OutputFile>, QuantizeError> {
+    let tensors =
+        checkpoint.tensors.iter().zip(&plan.tensors).map(|(tensor, planned)| TensorPlan {
+            name: tensor.name.clone(),
+            format: planned.format,
+            shape: tensor.shape.clone(),
+        });
+    let tensors: Vec<_> = tensors.collect();
+    let n_files = plan.parts.len();
+    let layouts = match n_files {
+        1 => vec![FileLayout::of_model(&plan.metadata, tensors)?],
+        _ => {
+            let parts = plan.parts.iter().map(|part| tensors[part.clone()].to_vec());
+            FileLayout::of_parts(&plan.metadata, parts.collect())?
+        }
+    };
+    let files = layouts.into_iter().zip(&plan.parts).enumerate().map(|(idx, (layout, tensors))| {
+        let (path, partial) = (file_path(path, idx, n_files), partial_path(path, idx, n_files));
+        OutputFile { path, partial, layout, tensors: tensors.clone(), is_named: false }
+    });
+    Ok(files.collect())
+}
+
+fn file_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
+    match n_files {
+        1 => path.to_path_buf(),
+        _ => part_path(path, idx, n_files),
+    }
+}
+
+fn partial_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
+    with_suffix(&file_path(path, idx, n_files), ".part")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// The folder in which `path` lies.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn check_folder(path: &Path) -> Result<(), QuantizeError> {
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(QuantizeError::NotAFile { path: path.into(), what: "the name of a folder" });
+    }
+    match folder(path) {
+        folder if folder.is_dir() => Ok(()),
+        folder => Err(QuantizeError::NoFolder { path: folder.into() }),
+    }
+}
+
+/// Checks that what is at `path`, if anything is, may be replaced by a file.
+fn check_replaceable(checkpoint: &Checkpoint, path: &Path) -> Result<(), QuantizeError> {
+    let Ok(there) = fs::metadata(path) else { return Ok(()) };
+    if !there.is_file() {
+        let what = if there.is_dir() { "a folder" } else { "a device or a pipe" };
+        return Err(QuantizeError::NotAFile { path: path.into(), what });
+    }
+    let mut inputs = checkpoint.files.iter().filter_map(|file| fs::metadata(&file.path).ok());
+    match inputs.any(|input| is_same_file(&input, &there)) {
+        true => Err(QuantizeError::IsInput { path: path.into() }),
+        false => Ok(()),
+    }
+}
+
+fn check_absent<'a>(
+    files: impl IntoIterator<Item = &'a OutputFile>,
+    overwrite: bool,
+) -> Result<(), QuantizeError> {
+    let mut files = files.into_iter().filter(|file| file.path.symlink_metadata().is_ok());
+    match files.next().filter(|_| !overwrite) {
+        Some(file) => Err(QuantizeError::Exists { path: file.path.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_space(folder: &Path, needed: u64) -> Result<(), QuantizeError> {
+    let available = fs4::available_space(folder).map_err(QuantizeError::output(folder))?;
+    match needed <= available {
+        true => Ok(()),
+        false => Err(QuantizeError::Space { path: folder.into(), needed, available }),
+    }
+}
+
+/// Puts the names in the folder of `path` on the disk. Where folders cannot be opened, the system
+/// takes care of that itself.
+fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
+    if cfg!(unix) {
+        let folder = folder(path);
+        let sync = File::open(folder).and_then(|folder| folder.sync_all());
+        sync.map_err(QuantizeError::output(folder))?;
+    }
+    Ok(())
+}

@@ -1,8 +1,13 @@
-//! What becomes of each tensor.
+//! What becomes of each tensor of a checkpoint, and in which file it goes.
 
-use crate::gguf::Metadata;
+use super::recipe::{self, Place, Recipe};
+use super::role::Role;
+use crate::checkpoint::{Checkpoint, Tensor};
+use crate::gguf::{Metadata, Value, printable};
 use gatefold_quant::DynFormat;
+use regex::Regex;
 use std::ops::Range;
+use thiserror::Error;
 
 /// What a conversion shall write.
 #[derive(Clone, Debug)]
@@ -22,4 +27,202 @@ pub struct PlannedTensor {
     pub format: &'static DynFormat,
     /// Its size in that format.
     pub n_bytes: u64,
+    /// Why that format.
+    pub reason: Reason,
+}
+
+/// Why a tensor gets its format.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reason {
+    /// The recipe says so, or the tensor is to stay as it is.
+    Recipe,
+    /// The user says so.
+    Override,
+    /// Its rows are not whole blocks of the format it should have had.
+    Fallback(&'static DynFormat),
+}
+
+/// What the user wants.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// The recipe; without one, every tensor keeps its format, but for norms and routers in 16
+    /// bits, which become F32.
+    pub recipe: Option<&'static Recipe>,
+    /// Formats for tensors by name; of several that match, the last counts.
+    pub overrides: Vec<Override>,
+    /// Whether tensors that are quantized may be quantized again.
+    pub allow_requantize: bool,
+    /// The most bytes of tensors in a file. A single tensor larger than that has a file of its own.
+    pub most_bytes: Option<u64>,
+}
+
+/// A format for the tensors whose names match.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// Searched for in the names.
+    pub pattern: Regex,
+    /// What they get.
+    pub format: &'static DynFormat,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// Losing twice.
+    #[error(
+        "tensor {} is {from} already, and as {to} it would lose a second time; convert the original in F16, BF16 or F32, or pass --allow-requantize",
+        printable(tensor)
+    )]
+    Requantize {
+        /// Which tensor.
+        tensor: String,
+        /// What it is.
+        from: &'static DynFormat,
+        /// What it shall be.
+        to: &'static DynFormat,
+    },
+    /// Blocks for a vector, which no runtime reads.
+    #[error(
+        "tensor {} is a vector, which runtimes read as F32 or F16; leave it out of --tensor-type {pattern}={to}",
+        printable(tensor)
+    )]
+    Vector {
+        /// Which tensor.
+        tensor: String,
+        /// The pattern that matches it.
+        pattern: String,
+        /// What it shall be.
+        to: &'static DynFormat,
+    },
+    /// A pattern for nothing.
+    #[error(
+        "--tensor-type {pattern}={to} matches no tensor; `gatefold quantize --dry-run` lists their names"
+    )]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+        /// Its format.
+        to: &'static DynFormat,
+    },
+}
+
+impl Plan {
+    /// Decides for every tensor of `checkpoint`.
+    ///
+    /// # Errors
+    /// If a wish cannot be granted; see [`PlanError`].
+    pub fn new(checkpoint: &Checkpoint, wishes: &Wishes) -> Result<Plan, PlanError> {
+        let names = || checkpoint.tensors.iter().map(|tensor| tensor.name.as_str());
+        for Override { pattern, format } in &wishes.overrides {
+            if !names().any(|name| pattern.is_match(name)) {
+                return Err(PlanError::NoMatch { pattern: pattern.to_string(), to: format });
+            }
+        }
+        let roles: Vec<_> = names().map(Role::of).collect();
+        let has = |role| roles.iter().any(|&(other, _)| other == role);
+        let (is_moe, is_tied) = (has(Role::Router), !has(Role::Output));
+        let n_layers = roles.iter().filter_map(|(_, layer_idx)| *layer_idx).max();
+        let n_layers = n_layers.map_or(0, |last: usize| last.saturating_add(1));
+        let place = |tensor: &Tensor, (role, layer_idx): (Role, Option<usize>)| {
+            let role = match role {
+                _ if tensor.shape.len() == 1 => Role::Vector,
+                Role::Embedding if is_tied => Role::Output,
+                role => role,
+            };
+            Place { role, layer_idx: layer_idx.unwrap_or(0), n_layers, is_moe }
+        };
+        let tensors = checkpoint.tensors.iter().zip(&roles);
+        let tensors = tensors.map(|(tensor, &role)| wishes.planned(tensor, place(tensor, role)));
+        let tensors: Vec<PlannedTensor> = tensors.collect::<Result<_, _>>()?;
+        Ok(Plan {
+            metadata: metadata(checkpoint, wishes.recipe, &tensors),
+            parts: parts(&tensors, wishes.most_bytes.unwrap_or(u64::MAX)),
+            tensors,
+        })
+    }
+
+    /// Bytes of all tensors.
+    pub fn n_bytes(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.n_bytes).sum()
+    }
+}
+
+impl Wishes {
+    fn planned(&self, tensor: &Tensor, place: Place) -> Result<PlannedTensor, PlanError> {
+        let overriding = self.overrides.iter().rfind(|wish| wish.pattern.is_match(&tensor.name));
+        let (wanted, reason) = match overriding {
+            Some(wish) => (wish.format, Reason::Override),
+            None => (self.by_recipe(tensor, place), Reason::Recipe),
+        };
+        if let Some(Override { pattern, .. }) = overriding
+            && place.role == Role::Vector
+            && wanted.block_len > 1
+        {
+            let (tensor, pattern) = (tensor.name.clone(), pattern.to_string());
+            return Err(PlanError::Vector { tensor, pattern, to: wanted });
+        }
+        let format = recipe::fitting(wanted, tensor.n_cols());
+        let is_lossy = tensor.format.block_len > 1 && format.block_len > 1;
+        if is_lossy && format != tensor.format && !self.allow_requantize {
+            let (tensor, from) = (tensor.name.clone(), tensor.format);
+            return Err(PlanError::Requantize { tensor, from, to: format });
+        }
+        let row_bytes = tensor.n_cols() / format.block_len * format.block_bytes;
+        Ok(PlannedTensor {
+            format,
+            n_bytes: tensor.n_rows() as u64 * row_bytes as u64,
+            reason: if format == wanted { reason } else { Reason::Fallback(wanted) },
+        })
+    }
+
+    fn by_recipe(&self, tensor: &Tensor, place: Place) -> &'static DynFormat {
+        match self.recipe {
+            Some(recipe) => recipe.format(place),
+            None => {
+                let is_small = matches!(place.role, Role::Router | Role::Vector);
+                DynFormat::by_name("F32").filter(|_| is_small && tensor.format.block_len == 1)
+            }
+        }
+        .unwrap_or(tensor.format)
+    }
+}
+
+/// The keys of the checkpoint, and those that tell what was made of it.
+fn metadata(
+    checkpoint: &Checkpoint,
+    recipe: Option<&Recipe>,
+    tensors: &[PlannedTensor],
+) -> Metadata {
+    const FILE_TYPE: &str = "general.file_type";
+    /// Of the block formats' layouts; those before it were of 2023.
+    const QUANTIZATION_VERSION: u32 = 2;
+    let mut metadata = checkpoint.metadata.clone();
+    // A copy without a file type gets that of most of its bytes.
+    let largest = || tensors.iter().max_by_key(|tensor| tensor.n_bytes);
+    let recipe = recipe.or_else(|| {
+        let largest = largest().filter(|_| !metadata.contains(FILE_TYPE));
+        largest.and_then(|tensor| recipe::by_name(tensor.format.name))
+    });
+    if let Some(recipe) = recipe {
+        metadata.set(FILE_TYPE, Value::U32(recipe.file_type));
+    }
+    if tensors.iter().any(|tensor| tensor.format.block_len > 1) {
+        metadata.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    }
+    metadata
+}
+
+/// As many tensors in each file as stay within `most_bytes`.
+fn parts(tensors: &[PlannedTensor], most_bytes: u64) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut n_bytes) = (0, 0u64);
+    for (idx, tensor) in tensors.iter().enumerate() {
+        if n_bytes.saturating_add(tensor.n_bytes) > most_bytes && start < idx {
+            parts.push(start..idx);
+            (start, n_bytes) = (idx, 0);
+        }
+        n_bytes = n_bytes.saturating_add(tensor.n_bytes);
+    }
+    parts.push(start..tensors.len());
+    parts
 }

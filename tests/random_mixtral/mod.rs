@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use gatefold::gguf::{Bytes, Gguf, Metadata, TensorPlan, Value, Writer};
-use gatefold_quant::DynFormat;
+use gatefold_quant::{DynFormat, Isa};
 
 /// Size of the real vocabulary.
 pub const N_VOCAB: usize = 32_000;
@@ -121,7 +121,7 @@ pub fn file(
         let part_len = values.len() / parts.len();
         for ((name, shape), values) in parts.into_iter().zip(values.chunks_exact(part_len)) {
             let mut bytes = vec![0; format.row_bytes(values.len()).unwrap()];
-            format.quantize(values, &mut bytes);
+            format.quantize(Isa::detect(), values, &mut bytes);
             plans.push(TensorPlan { name, format, shape });
             contents.push(bytes);
         }

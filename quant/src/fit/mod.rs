@@ -20,8 +20,19 @@ mod super_block;
 pub use flat::flat;
 pub use super_block::{SubScales, super_block};
 
+use crate::format::Format;
 use grid::Grid;
 use half::f16;
+
+/// Makes blocks of the weights.
+///
+/// Each instruction set compiles this and all below it for itself: hence `inline(always)`.
+#[inline(always)]
+pub fn quantize<F: Format>(weights: &[f32], blocks: &mut [F::Block]) {
+    for (block, weights) in blocks.iter_mut().zip(weights.chunks_exact(F::BLOCK_LEN)) {
+        *block = F::quantize(weights);
+    }
+}
 
 /// Candidates tried at once.
 const N_LANES: usize = 16;

@@ -19,6 +19,7 @@ macro_rules! float_format {
                 weights[0] = <$float>::from_le_bytes(*block).into();
             }
 
+            #[inline(always)]
             fn quantize(weights: &[f32]) -> Self::Block {
                 let narrow: fn(f32) -> $float = $format::narrow;
                 narrow(weights[0]).to_le_bytes()

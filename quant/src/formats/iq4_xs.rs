@@ -33,6 +33,7 @@ impl Format for Iq4Xs {
         dequantize_super::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::super_block::<Self>(
             weights,

@@ -31,6 +31,7 @@ impl Format for Q3K {
         dequantize_super::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::super_block::<Self>(
             weights,

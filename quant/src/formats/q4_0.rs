@@ -27,6 +27,7 @@ impl Format for Q4_0 {
         dequantize_flat::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::flat::<Self>(weights, Stretches { from: 0.8, to: 1.25, n: 32 });
         let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 16] };

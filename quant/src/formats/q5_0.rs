@@ -28,6 +28,7 @@ impl Format for Q5_0 {
         dequantize_flat::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::flat::<Self>(weights, Stretches { from: 0.85, to: 1.15, n: 32 });
         let mut block = Block { scale: fit.scale.to_le_bytes(), high_bits: [0; 4], codes: [0; 16] };

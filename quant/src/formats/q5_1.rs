@@ -30,6 +30,7 @@ impl Format for Q5_1 {
         dequantize_flat::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.2, n: 16 });
         let mut block = Block {

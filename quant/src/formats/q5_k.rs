@@ -32,6 +32,7 @@ impl Format for Q5K {
         dequantize_super::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::super_block::<Self>(
             weights,

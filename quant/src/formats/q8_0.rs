@@ -27,6 +27,7 @@ impl Format for Q8_0 {
         dequantize_flat::<Self>(block, weights);
     }
 
+    #[inline(always)]
     fn quantize(weights: &[f32]) -> Block {
         let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.0, n: 16 });
         let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 32] };

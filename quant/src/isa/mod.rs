@@ -12,7 +12,7 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-use crate::format::{Flat, Float, FloatKind, Super};
+use crate::format::{Flat, Float, FloatKind, Format, Super};
 use crate::registry::Product;
 
 /// An instruction set that this CPU has.
@@ -141,7 +141,7 @@ macro_rules! stamp_vector_functions {
             quantize_block(x: &[f32], codes: &mut [i8]) -> f32,
             widen(kind: crate::format::FloatKind, bytes: &[u8], out: &mut [f32]) -> (),
         }
-        crate::isa::stamp_vector_functions! { @float $lanes, $features }
+        crate::isa::stamp_vector_functions! { @generic $lanes, $features }
     };
     ($lanes:ty, $features:tt, $($function:ident $arguments:tt -> $result:ty,)*) => {
         $(crate::isa::stamp_vector_functions! { @one $lanes, $features, $function $arguments -> $result })*
@@ -152,10 +152,15 @@ macro_rules! stamp_vector_functions {
             crate::vector::$function::<$lanes>($($argument),*)
         }
     };
-    (@float $lanes:ty, [$($features:tt)*]) => {
+    (@generic $lanes:ty, [$($features:tt)*]) => {
         $($features)*
         pub fn multiply_float<F: crate::format::Float>(product: crate::registry::Product<'_, F>) {
             crate::isa::float::multiply::<$lanes, F>(product)
+        }
+
+        $($features)*
+        pub fn quantize<F: crate::format::Format>(weights: &[f32], blocks: &mut [F::Block]) {
+            crate::fit::quantize::<F>(weights, blocks)
         }
     };
 }
@@ -174,6 +179,11 @@ impl Isa {
 
     pub(crate) fn multiply_super<F: Super>(self, product: Product<'_, F>) {
         dispatch!(self, multiply_super::<F>(product))
+    }
+
+    /// Makes blocks of the weights.
+    pub(crate) fn quantize<F: Format>(self, weights: &[f32], blocks: &mut [F::Block]) {
+        dispatch!(self, quantize::<F>(weights, blocks))
     }
 
     /// The int8 codes of a block of activations, whose length is a multiple of 16, and its scale.

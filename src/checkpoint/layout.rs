@@ -1,0 +1,180 @@
+//! Layouts: under which names, and in which arrangement, a kind of checkpoint stores the tensors of
+//! a GGUF.
+
+use super::error::{CheckpointError, Problem};
+use super::llama::{Model, Slot};
+use super::stored::{StoredTensor, StoredTensors};
+use super::tensor::{Part, RowOrder, Tensor};
+use std::collections::HashSet;
+use std::iter;
+use std::path::Path;
+
+/// A layout, as data.
+pub struct Layout {
+    /// Where each tensor is.
+    pub tensors: Vec<Entry>,
+    /// What the files may hold besides, by the ends of names: buffers that say what the sizes say.
+    pub ignored: &'static [&'static str],
+}
+
+/// A line of a layout: the role of a tensor in a GGUF, its name in the checkpoint (in which `N`
+/// stands for the layer and `E` for the expert), and how its rows are arranged there.
+pub type Entry = (&'static str, &'static str, Arrangement);
+
+/// How a checkpoint stores a tensor of a GGUF.
+#[derive(Clone, Copy, Debug)]
+pub enum Arrangement {
+    /// As it is in a GGUF.
+    Same,
+    /// A matrix whose heads rotate halves, not neighbours.
+    Halves,
+    /// `[n_experts, rows, cols]` as a matrix per expert.
+    Separate,
+    /// In the upper halves of `[n_experts, 2 * rows, cols]`.
+    UpperHalves,
+    /// In the lower halves of `[n_experts, 2 * rows, cols]`.
+    LowerHalves,
+    /// The experts below each other, `[n_experts * rows, cols]`.
+    Stacked,
+    /// The transposed experts below each other, `[n_experts * cols, rows]`.
+    StackedTransposed,
+}
+
+/// Rows of a stored tensor that become rows of a GGUF's.
+struct Slice {
+    /// What `E` in the stored name stands for.
+    expert_idx: usize,
+    /// The shape that the whole stored tensor must have.
+    shape: Vec<usize>,
+    /// Weights of it before the slice.
+    start: usize,
+    rows: usize,
+    cols: usize,
+    order: RowOrder,
+}
+
+impl Layout {
+    /// The tensors of `model`, found among the `stored` ones of `folder`.
+    ///
+    /// # Errors
+    /// If one is missing, has another shape or numbers that are no weights, and if there is one
+    /// that the model does not have.
+    pub fn arrange(
+        &self,
+        folder: &Path,
+        model: &Model,
+        stored: &StoredTensors,
+    ) -> Result<Vec<Tensor>, CheckpointError> {
+        let mut used = HashSet::new();
+        let mut tensors = Vec::new();
+        for slot in model.slots() {
+            let (_, stored_name, arrangement) = self.entry(slot.role);
+            let mut parts = Vec::new();
+            for slice in arrangement.slices(&slot, model.config.head_dim) {
+                let name = in_place(stored_name, slot.layer_idx, slice.expert_idx);
+                let missing = || Problem::MissingTensor { tensor: name.clone() }.at(folder);
+                let source = stored.tensors.get(&name).ok_or_else(missing)?;
+                parts.push(slice.part(&name, source)?);
+                used.insert(name);
+            }
+            tensors.push(Tensor::of_parts(slot.name(), slot.shape, parts));
+        }
+        let ignored = |name: &str| self.ignored.iter().any(|end| name.ends_with(end));
+        let unknown = |name: &&String| !used.contains(*name) && !ignored(name);
+        match stored.tensors.keys().find(unknown) {
+            None => Ok(tensors),
+            Some(name) => {
+                let path = &stored.tensors[name].file.path;
+                Err(Problem::Unknown { tensor: name.clone() }.at(path))
+            }
+        }
+    }
+
+    fn entry(&self, role: &str) -> Entry {
+        let mut entries = self.tensors.iter();
+        *entries.find(|entry| entry.0 == role).expect("a layout has a line per role")
+    }
+}
+
+/// The stored name, with the numbers in place of `N` and `E`.
+fn in_place(name: &str, layer_idx: Option<usize>, expert_idx: usize) -> String {
+    let parts = name.split('.').map(|part| match (part, layer_idx) {
+        ("N", Some(layer_idx)) => layer_idx.to_string(),
+        ("E", _) => expert_idx.to_string(),
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join(".")
+}
+
+impl Arrangement {
+    /// What a tensor is put together from, top to bottom: made one by one, because the number of
+    /// experts is only a claim until all have been found.
+    fn slices(self, slot: &Slot, head_dim: usize) -> Box<dyn Iterator<Item = Slice>> {
+        let whole = slot.shape.clone();
+        let cols = whole[whole.len() - 1];
+        let rows = if whole.len() > 1 { whole[whole.len() - 2] } else { 1 };
+        let n_experts = if whole.len() > 2 { whole[0] } else { 1 };
+        let slice = move |expert_idx, shape, start, order| Slice {
+            expert_idx,
+            shape,
+            start,
+            rows,
+            cols,
+            order,
+        };
+        let once = |slice| -> Box<dyn Iterator<Item = Slice>> { Box::new(iter::once(slice)) };
+        let halves = move |half: usize| {
+            let doubled = vec![n_experts, 2 * rows, cols];
+            (0..n_experts).map(move |expert_idx| {
+                let start = (2 * expert_idx + half) * rows * cols;
+                slice(expert_idx, doubled.clone(), start, RowOrder::Stored)
+            })
+        };
+        let all = |shape| Slice { rows: n_experts * rows, ..slice(0, shape, 0, RowOrder::Stored) };
+        match self {
+            Arrangement::Same => once(all(whole)),
+            Arrangement::Stacked => once(all(vec![n_experts * rows, cols])),
+            Arrangement::Halves => {
+                let order = RowOrder::HalvesToPairs { n_heads: rows / head_dim };
+                once(slice(0, whole, 0, order))
+            }
+            Arrangement::Separate => {
+                Box::new((0..n_experts).map(move |expert_idx| {
+                    slice(expert_idx, vec![rows, cols], 0, RowOrder::Stored)
+                }))
+            }
+            Arrangement::UpperHalves => Box::new(halves(0)),
+            Arrangement::LowerHalves => Box::new(halves(1)),
+            Arrangement::StackedTransposed => {
+                let stacked = vec![n_experts * cols, rows];
+                Box::new((0..n_experts).map(move |expert_idx| {
+                    let start = expert_idx * cols * rows;
+                    slice(expert_idx, stacked.clone(), start, RowOrder::Transposed)
+                }))
+            }
+        }
+    }
+}
+
+impl Slice {
+    /// Where the slice is. Only a stored tensor of the right shape has one: its size is the file's,
+    /// so that products of its sizes cannot overflow.
+    fn part(self, name: &str, stored: &StoredTensor) -> Result<Part, CheckpointError> {
+        let Slice { shape, start, rows, cols, order, .. } = self;
+        let refuse = |problem: Problem| Err(problem.at(&stored.file.path));
+        let tensor = name.to_owned();
+        if stored.shape != shape {
+            let found = stored.shape.clone();
+            return refuse(Problem::Shape { tensor, found, expected: shape });
+        }
+        let format = match &stored.format {
+            Ok(format) => *format,
+            Err(found) => {
+                return refuse(Problem::NumberType { tensor, found: found.clone() });
+            }
+        };
+        // One weight per block: checkpoints of this kind hold plain numbers.
+        let offset = stored.offset + (start * format.block_bytes) as u64;
+        Ok(Part { file: stored.file.clone(), offset, format, rows, cols, order })
+    }
+}

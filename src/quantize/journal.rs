@@ -1,0 +1,198 @@
+//! The journal of a conversion: what becomes what, and how much of it is on the disk.
+//!
+//! It is a text file beside the output, with a JSON object per line: first the [`Job`], then a line
+//! per finished tensor, in order. A line is written only when what it tells is on the disk, so that
+//! it holds after a kill and after a power cut; a line that was torn has no end and does not count.
+//!
+//! Whoever has the journal locked owns the unfinished files beside it. It is the first file to be
+//! made and the last to be removed.
+
+use super::QuantizeError;
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::tensor::Part;
+use crate::gguf::FileLayout;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Bytes of a journal; a line has a hundred at most, and no model has more tensors than 2^18.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What becomes what: a run goes on with the files of another that had the same job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Digest of the input's files (names, sizes, times) and of where they hold each tensor.
+    pub input: String,
+    /// Digest of the headers to be written, and of who writes.
+    pub plan: String,
+    /// Number of files to be written.
+    pub n_files: usize,
+}
+
+/// A tensor that is on the disk.
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    tensor: String,
+}
+
+impl Job {
+    /// The job of making files with these layouts from `checkpoint`.
+    pub fn new<'a>(
+        checkpoint: &Checkpoint,
+        layouts: impl ExactSizeIterator<Item = &'a FileLayout>,
+    ) -> Job {
+        let mut input = Sha256::new();
+        for file in &checkpoint.files {
+            let time = file.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            input.update(format!("{:?} {} {time:?}\n", file.path.file_name(), file.n_bytes));
+        }
+        for tensor in &checkpoint.tensors {
+            input.update(format!("{:?} {:?} {}\n", tensor.name, tensor.shape, tensor.format));
+            for part in &tensor.parts {
+                let Part { file, offset, format, rows, cols, order } = part;
+                let name = file.path.file_name();
+                input.update(format!("{name:?} {offset} {format} {rows} {cols} {order:?}\n"));
+            }
+        }
+        let mut plan = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));
+        let n_files = layouts.len();
+        layouts.for_each(|layout| plan.update(layout.header()));
+        Job { input: hex(input), plan: hex(plan), n_files }
+    }
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The journal, locked until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+/// What an earlier run wrote.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Its job; `None` where there was no earlier run, or it came to nothing.
+    pub job: Option<Job>,
+    /// The tensors that it finished.
+    pub finished: Vec<String>,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, or makes it, and locks it for the output at `output`.
+    ///
+    /// # Errors
+    /// If another run has it, or the system refuses.
+    pub fn open(path: &Path, output: &Path) -> Result<Journal, QuantizeError> {
+        let failed = QuantizeError::output(path);
+        loop {
+            let options = OpenOptions::new().read(true).write(true).create(true).clone();
+            let file = options.open(path).map_err(&failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(QuantizeError::Locked { path: output.to_path_buf() });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            // The run that had the lock may have finished, and removed the file, since it was opened.
+            let ours = file.metadata().map_err(&failed)?;
+            if fs::metadata(path).is_ok_and(|there| is_same_file(&there, &ours)) {
+                return Ok(Journal { path: path.to_path_buf(), file });
+            }
+        }
+    }
+
+    /// What is written so far; a torn last line is cut off.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(&mut self) -> Result<Past, QuantizeError> {
+        self.try_read().map_err(QuantizeError::output(&self.path))
+    }
+
+    fn try_read(&mut self) -> io::Result<Past> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        (&mut self.file).take(MOST_BYTES).read_to_end(&mut bytes)?;
+        let mut past = Past::default();
+        let mut valid_bytes = 0;
+        for line in
+            bytes.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"))
+        {
+            if past.job.is_none() {
+                let Ok(job) = serde_json::from_slice(line) else { break };
+                past.job = Some(job);
+            } else {
+                let Ok(Finished { tensor }) = serde_json::from_slice(line) else { break };
+                past.finished.push(tensor);
+            }
+            valid_bytes += line.len() as u64;
+        }
+        self.file.set_len(valid_bytes)?;
+        self.file.seek(SeekFrom::Start(valid_bytes))?;
+        Ok(past)
+    }
+
+    /// Forgets all, and begins with this job.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn begin(&mut self, job: &Job) -> Result<(), QuantizeError> {
+        let begin = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        begin.map_err(QuantizeError::output(&self.path))?;
+        self.append(std::slice::from_ref(job))
+    }
+
+    /// Tells that these tensors are on the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn finished<'a>(
+        &mut self,
+        tensors: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), QuantizeError> {
+        let lines = tensors.into_iter().map(|tensor| Finished { tensor: tensor.into() });
+        self.append(&lines.collect::<Vec<_>>())
+    }
+
+    fn append(&mut self, lines: &[impl Serialize]) -> Result<(), QuantizeError> {
+        let mut append = || {
+            let mut text = Vec::new();
+            for line in lines {
+                serde_json::to_writer(&mut text, line)?;
+                text.push(b'\n');
+            }
+            self.file.write_all(&text)?;
+            self.file.sync_data()
+        };
+        append().map_err(QuantizeError::output(&self.path))
+    }
+
+    /// Removes it, with everything done.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove(self) -> Result<(), QuantizeError> {
+        fs::remove_file(&self.path).map_err(QuantizeError::output(&self.path))
+    }
+}
+
+/// Whether two files are one, under whatever names.
+#[cfg(unix)]
+pub fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// Whether two files may be one: where files have no numbers, same sizes and times will do.
+#[cfg(not(unix))]
+pub fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+    a.len() == b.len() && a.modified().ok() == b.modified().ok()
+}

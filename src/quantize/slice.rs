@@ -1,0 +1,227 @@
+//! Slices: some rows of a tensor, on their way from the input's format to the output's.
+//!
+//! Rows are independent of each other, and so are blocks: however a tensor is cut, the bytes are the
+//! same. What bounds the memory of a conversion is the number of slices and their size.
+
+use super::{Plan, QuantizeError};
+use crate::checkpoint::{Checkpoint, Tensor};
+use gatefold_quant::{DynFormat, Isa};
+use std::mem;
+use std::ops::Range;
+
+/// Weights of a slice, unless a row has more or memory is short: reads and writes of some megabytes.
+const SLICE_WEIGHTS: usize = 4 << 20;
+/// Bytes of all slices together.
+const MOST_BYTES: usize = 512 << 20;
+/// Weights of the widest row; two slices of such rows take [`MOST_BYTES`] at worst.
+const MOST_COLS: usize = 16 << 20;
+/// Weights that are converted at once: whole blocks of every format, and few enough to stay in a
+/// core's own cache between reading and quantizing.
+const CHUNK_WEIGHTS: usize = 16 << 10;
+
+/// How tensors are cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Weights per slice.
+    slice_weights: usize,
+    /// Slices under way at once.
+    pub n_slices: usize,
+}
+
+impl Cut {
+    /// Enough slices to keep `n_threads` busy while one is read and one is written.
+    ///
+    /// # Errors
+    /// If a row is too wide.
+    pub fn new(
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+        n_threads: usize,
+    ) -> Result<Cut, QuantizeError> {
+        let n_slices = 2 * n_threads + 2;
+        let weight_bytes = 2 * size_of::<f32>();
+        let slice_weights = SLICE_WEIGHTS.min(MOST_BYTES / (n_slices * weight_bytes));
+        let mut cut = Cut { slice_weights, n_slices };
+        for (tensor, planned) in checkpoint.tensors.iter().zip(&plan.tensors) {
+            let n_cols = tensor.n_cols();
+            if n_cols > MOST_COLS {
+                let tensor = tensor.name.clone();
+                return Err(QuantizeError::Wide { tensor, n_cols, most: MOST_COLS });
+            }
+            let row_bytes = tensor.row_bytes() + n_bytes(planned.format, n_cols);
+            let slice_bytes = cut.slice_rows(tensor) * row_bytes;
+            cut.n_slices = cut.n_slices.min((MOST_BYTES / slice_bytes).max(2));
+        }
+        Ok(cut)
+    }
+
+    fn slice_rows(&self, tensor: &Tensor) -> usize {
+        (self.slice_weights / tensor.n_cols()).clamp(1, tensor.n_rows())
+    }
+
+    /// The rows of each slice of a tensor.
+    pub fn slices(&self, tensor: &Tensor) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (n_rows, slice_rows) = (tensor.n_rows(), self.slice_rows(tensor));
+        (0..n_rows).step_by(slice_rows).map(move |row| row..n_rows.min(row + slice_rows))
+    }
+}
+
+/// Some rows of a tensor.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// Which tensor, an index into the checkpoint and the plan.
+    pub tensor_idx: usize,
+    /// Which rows.
+    pub rows: Range<usize>,
+    /// The rows as they are read.
+    source: Vec<u8>,
+    /// The rows as they are to be written.
+    pub bytes: Vec<u8>,
+}
+
+impl Slice {
+    /// Reads the rows `rows` of `tensor`.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn read(
+        &mut self,
+        tensor: &Tensor,
+        tensor_idx: usize,
+        rows: Range<usize>,
+    ) -> Result<(), QuantizeError> {
+        resize(&mut self.source, rows.len() * tensor.row_bytes());
+        tensor.read_rows(rows.clone(), &mut self.source)?;
+        (self.tensor_idx, self.rows) = (tensor_idx, rows);
+        Ok(())
+    }
+
+    /// Converts what was read of `tensor` to `format`. Blocks that are in that format already are
+    /// kept as they are.
+    ///
+    /// # Errors
+    /// If a weight is not finite or too large for `format`.
+    pub fn convert(
+        &mut self,
+        tensor: &Tensor,
+        format: &'static DynFormat,
+        isa: Isa,
+    ) -> Result<(), QuantizeError> {
+        if tensor.format != format {
+            resize(&mut self.bytes, n_bytes(format, self.rows.len() * tensor.n_cols()));
+            let mut chunks = self.bytes.chunks_mut(n_bytes(format, CHUNK_WEIGHTS));
+            let quantize = |weights: &[f32]| {
+                let chunk = chunks.next().expect("as many chunks of blocks as of weights");
+                format.quantize(isa, weights, chunk);
+            };
+            return weights(&self.source, self.rows.start, tensor, format, isa, quantize);
+        }
+        if format.block_len == 1 {
+            weights(&self.source, self.rows.start, tensor, format, isa, |_| ())?;
+        }
+        mem::swap(&mut self.source, &mut self.bytes);
+        Ok(())
+    }
+}
+
+/// Reads weights out of `source`, rows of `tensor` from `first_row` on, chunk by chunk, and checks
+/// that `format` can express each.
+fn weights(
+    source: &[u8],
+    first_row: usize,
+    tensor: &Tensor,
+    format: &'static DynFormat,
+    isa: Isa,
+    mut then: impl FnMut(&[f32]),
+) -> Result<(), QuantizeError> {
+    let largest = largest_weight(format, isa);
+    let mut buffer = vec![0.0; CHUNK_WEIGHTS];
+    let mut weight_idx = first_row * tensor.n_cols();
+    for chunk in source.chunks(n_bytes(tensor.format, CHUNK_WEIGHTS)) {
+        let weights =
+            &mut buffer[..chunk.len() / tensor.format.block_bytes * tensor.format.block_len];
+        tensor.format.dequantize(isa, chunk, weights);
+        let fits = |weight: &f32| weight.abs() <= largest;
+        // All are tested first: a search for one cannot be vectorized.
+        if !weights.iter().fold(true, |all, weight| all & fits(weight)) {
+            let at = weights.iter().position(|weight| !fits(weight));
+            let at = at.expect("one that does not fit");
+            return Err(unfit(tensor, weight_idx + at, weights[at], format, largest));
+        }
+        then(weights);
+        weight_idx += weights.len();
+    }
+    Ok(())
+}
+
+/// The largest magnitude that blocks of `format` are sure to hold: what comes back of a block of
+/// the largest numbers there are.
+fn largest_weight(format: &DynFormat, isa: Isa) -> f32 {
+    let mut bytes = vec![0; format.block_bytes];
+    let mut weights = vec![f32::MAX; format.block_len];
+    format.quantize(isa, &weights, &mut bytes);
+    format.dequantize(isa, &bytes, &mut weights);
+    weights.iter().fold(f32::MAX, |least, weight| least.min(weight.abs()))
+}
+
+fn unfit(
+    tensor: &Tensor,
+    weight_idx: usize,
+    weight: f32,
+    format: &'static DynFormat,
+    largest: f32,
+) -> QuantizeError {
+    let mut row = weight_idx / tensor.n_cols();
+    let part = tensor.parts.iter().find(|part| {
+        let is_within = row < part.rows;
+        row = row.saturating_sub(part.rows);
+        is_within
+    });
+    let path = part.map(|part| part.file.path.clone()).unwrap_or_default();
+    let mut position = Vec::new();
+    let mut rest = weight_idx;
+    for &size in tensor.shape.iter().rev() {
+        position.insert(0, rest % size);
+        rest /= size;
+    }
+    let tensor = tensor.name.clone();
+    match weight.is_finite() {
+        true => QuantizeError::TooLarge { path, tensor, position, weight, format, largest },
+        false => QuantizeError::NotFinite { path, tensor, position, weight },
+    }
+}
+
+/// Bytes of `n_weights`, which are whole blocks.
+fn n_bytes(format: &DynFormat, n_weights: usize) -> usize {
+    n_weights / format.block_len * format.block_bytes
+}
+
+/// Makes room for `len` bytes and no more: buffers are what the memory goes to.
+fn resize(buffer: &mut Vec<u8>, len: usize) {
+    buffer.reserve_exact(len.saturating_sub(buffer.len()));
+    buffer.resize(len, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatefold_quant::FORMATS;
+
+    /// Real weights are below 1000; scales are stored as F16, which ends at 65504.
+    #[test]
+    fn formats_hold_what_they_are_said_to() {
+        for format in FORMATS {
+            let largest = largest_weight(format, Isa::SCALAR);
+            assert!((65504.0..=f32::MAX).contains(&largest), "{format}: {largest}");
+            for weight in [largest, -largest] {
+                let mut weights = vec![weight; format.block_len];
+                let mut bytes = vec![0; format.block_bytes];
+                format.quantize(Isa::SCALAR, &weights, &mut bytes);
+                format.dequantize(Isa::SCALAR, &bytes, &mut weights);
+                let error =
+                    weights.iter().fold(0f32, |error, back| error.max((back - weight).abs()));
+                assert!(error <= largest / 8.0, "{format}: {weight} comes back as {weights:?}");
+            }
+        }
+    }
+}
