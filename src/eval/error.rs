@@ -60,7 +60,10 @@ pub enum EvalError {
 pub enum SavedProblem {
     /// The operating system says no.
     #[error("cannot be read: {0}")]
-    Read(#[from] io::Error),
+    Read(io::Error),
+    /// It ends too early.
+    #[error("is cut short: save it again")]
+    CutShort,
     /// Not what `--save-base` writes.
     #[error("does not begin like a file of saved logits; make it with --save-base")]
     NotSaved,
@@ -122,4 +125,13 @@ pub enum SavedProblem {
         /// Bytes that the header asks for.
         expected: u64,
     },
+}
+
+impl From<io::Error> for SavedProblem {
+    fn from(error: io::Error) -> SavedProblem {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => SavedProblem::CutShort,
+            _ => SavedProblem::Read(error),
+        }
+    }
 }

@@ -212,7 +212,7 @@ impl SavedBase {
         let mut bytes = vec![0; n_rows * self.n_vocab * 2];
         self.file.read_exact(&mut bytes).map_err(|error| EvalError::Saved {
             path: self.path.clone(),
-            problem: SavedProblem::Read(error),
+            problem: error.into(),
         })?;
         let steps = bytes.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
         Ok(steps.map(|steps| -f32::from(steps) / STEPS_PER_NAT).collect())
