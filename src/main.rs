@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => cli::inspect::run(args),
         Command::Tokenize(args) => cli::tokenize::run(args),
         Command::Eval(args) => cli::eval::run(args),
+        Command::Quantize(args) => cli::quantize::run(args),
     };
     cli::exit_code(result)
 }

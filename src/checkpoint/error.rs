@@ -1,6 +1,7 @@
 //! What can be wrong with a checkpoint.
 
 use super::torch::TorchError;
+use super::vocabulary::VocabularyProblem;
 use crate::gguf::{GgufError, printable};
 use crate::model::ModelError;
 use std::io;
@@ -155,6 +156,9 @@ pub enum Problem {
     /// A PyTorch file.
     #[error(transparent)]
     Torch(TorchError),
+    /// The tokenizer cannot be converted.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyProblem),
 }
 
 impl Problem {

@@ -9,6 +9,7 @@ pub mod inspect;
 mod model_args;
 mod output_file;
 mod progress;
+pub mod quantize;
 pub mod run;
 mod text_args;
 pub mod tokenize;
@@ -40,6 +41,8 @@ pub enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Measure perplexity, or write logits
     Eval(eval::EvalArgs),
+    /// Make a quantized GGUF from a checkpoint or from another GGUF
+    Quantize(quantize::QuantizeArgs),
 }
 
 /// The command that the arguments ask for, or the exit code once help or an error is printed.

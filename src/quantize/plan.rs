@@ -45,8 +45,8 @@ pub enum Reason {
 /// What the user wants.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The recipe; without one, every tensor keeps its format, but for norms and routers in 16
-    /// bits, which become F32.
+    /// The recipe; without one, every tensor keeps its format (experts that differ get the finest
+    /// among them), but for norms and routers in 16 bits, which become F32.
     pub recipe: Option<&'static Recipe>,
     /// Formats for tensors by name; of several that match, the last counts.
     pub overrides: Vec<Override>,
@@ -162,9 +162,12 @@ impl Wishes {
             return Err(PlanError::Vector { tensor, pattern, to: wanted });
         }
         let format = recipe::fitting(wanted, tensor.n_cols());
-        let is_lossy = tensor.format.block_len > 1 && format.block_len > 1;
-        if is_lossy && format != tensor.format && !self.allow_requantize {
-            let (tensor, from) = (tensor.name.clone(), tensor.format);
+        let loses_again =
+            |from: &DynFormat| from.block_len > 1 && format.block_len > 1 && *from != *format;
+        let allowed = self.allow_requantize || self.recipe.is_none() && overriding.is_none();
+        let from = tensor.parts.iter().map(|part| part.format).find(|from| loses_again(from));
+        if let Some(from) = from.filter(|_| !allowed) {
+            let tensor = tensor.name.clone();
             return Err(PlanError::Requantize { tensor, from, to: format });
         }
         let row_bytes = tensor.n_cols() / format.block_len * format.block_bytes;
@@ -183,8 +186,16 @@ impl Wishes {
                 DynFormat::by_name("F32").filter(|_| is_small && tensor.format.block_len == 1)
             }
         }
-        .unwrap_or(tensor.format)
+        .unwrap_or_else(|| finest(tensor))
     }
+}
+
+/// The format that its parts have, of several the one with the most bits: files of December 2023
+/// gave some experts of a layer a better one than the others.
+fn finest(tensor: &Tensor) -> &'static DynFormat {
+    let formats = tensor.parts.iter().map(|part| part.format);
+    let bits = |format: &DynFormat| 8 * 256 * format.block_bytes / format.block_len;
+    formats.max_by_key(|format| bits(format)).unwrap_or(tensor.format)
 }
 
 /// The keys of the checkpoint, and those that tell what was made of it.

@@ -8,6 +8,7 @@
 mod byte_level;
 mod chat;
 mod error;
+pub(crate) mod keys;
 mod pre_tokenizer;
 mod sentencepiece;
 mod specials;
@@ -17,13 +18,14 @@ mod vocabulary;
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use error::TokenizerError;
 pub use pre_tokenizer::PreTokenizer;
+pub(crate) use sentencepiece::{SPACE, byte_of};
 pub use specials::Specials;
 pub use stream::TextStream;
 pub use vocabulary::{Algorithm, PieceKind, Vocabulary};
 
 use crate::gguf::Metadata;
 use byte_level::{ByteLevel, Speller};
-use sentencepiece::{SPACE, SentencePiece};
+use sentencepiece::SentencePiece;
 use specials::{Fragment, SpecialTokens};
 
 /// What SentencePiece writes for the unknown token.
@@ -212,7 +214,7 @@ impl Texts {
     }
 
     fn push_sentencepiece(&mut self, piece: &str, kind: PieceKind) {
-        match (kind, sentencepiece::byte_of(piece)) {
+        match (kind, byte_of(piece)) {
             (PieceKind::Unknown, _) => self.bytes.extend_from_slice(UNKNOWN_TEXT.as_bytes()),
             (PieceKind::Byte, Some(byte)) => self.bytes.push(byte),
             _ => self.bytes.extend_from_slice(piece.replace(SPACE, " ").as_bytes()),

@@ -29,7 +29,7 @@ const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}
 
 static PRE_TOKENIZERS: [PreTokenizer; 5] = [
     PreTokenizer {
-        names: &["default", "gpt-2"],
+        names: &["gpt-2", "default"],
         pattern: GPT2,
         isolates_digits: false,
         ends_at_newlines: false,
@@ -74,6 +74,25 @@ impl PreTokenizer {
     /// The one that `tokenizer.ggml.pre` names.
     pub fn named(name: &str) -> Option<&'static PreTokenizer> {
         PRE_TOKENIZERS.iter().find(|pre_tokenizer| pre_tokenizer.names.contains(&name))
+    }
+
+    /// The one that cuts out digits or not, and has this published pattern; none is GPT-2's.
+    pub(crate) fn defined_by(
+        pattern: Option<&str>,
+        isolates_digits: bool,
+    ) -> Option<&'static PreTokenizer> {
+        let pattern = match pattern {
+            Some(published) => published.strip_suffix(r"(?!\S)|\s+")?,
+            None => GPT2,
+        };
+        PRE_TOKENIZERS.iter().find(|pre_tokenizer| {
+            pre_tokenizer.pattern == pattern && pre_tokenizer.isolates_digits == isolates_digits
+        })
+    }
+
+    /// Its name in `tokenizer.ggml.pre`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.names[0]
     }
 
     /// All names, for people.

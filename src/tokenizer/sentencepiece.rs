@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
 /// SentencePiece writes spaces as this.
-pub(super) const SPACE: char = '\u{2581}';
+pub(crate) const SPACE: char = '\u{2581}';
 
 /// The pieces and their scores, ready to merge.
 pub(super) struct SentencePiece {
@@ -115,7 +115,7 @@ impl SentencePiece {
 }
 
 /// The byte that a piece like `<0x0A>` stands for.
-pub(super) fn byte_of(piece: &str) -> Option<u8> {
+pub(crate) fn byte_of(piece: &str) -> Option<u8> {
     let digits = piece.strip_prefix("<0x")?.strip_suffix('>')?;
     let is_byte = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     if is_byte { u8::from_str_radix(digits, 16).ok() } else { None }

@@ -1,23 +1,13 @@
 //! The vocabulary of a file, checked as a whole before anything is built on it.
 
 use super::error::TokenizerError;
+use super::keys::{
+    ADD_BOS, ADD_SPACE_PREFIX, BOS, EOM, EOS, EOT, MERGES, MODEL, PRE, SCORES, TOKEN_TYPE, TOKENS,
+    UNKNOWN,
+};
 use super::pre_tokenizer::PreTokenizer;
 use crate::gguf::Metadata;
 use std::collections::HashSet;
-
-const MODEL: &str = "tokenizer.ggml.model";
-const PRE: &str = "tokenizer.ggml.pre";
-const TOKENS: &str = "tokenizer.ggml.tokens";
-const SCORES: &str = "tokenizer.ggml.scores";
-const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
-const MERGES: &str = "tokenizer.ggml.merges";
-const BOS: &str = "tokenizer.ggml.bos_token_id";
-const EOS: &str = "tokenizer.ggml.eos_token_id";
-const EOT: &str = "tokenizer.ggml.eot_token_id";
-const EOM: &str = "tokenizer.ggml.eom_token_id";
-const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
-const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
-const ADD_SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 
 /// Tokens that end an answer in one chat format or another, or a document of what a model of code was
 /// trained on. Files often name just one of theirs as EOS, and that not always the one which their
@@ -43,11 +33,11 @@ const END_NAMES: &[&str] = &[
     "<|file_sep|>",
 ];
 
-/// What a piece is for (`tokenizer.ggml.token_type`).
+/// What a piece is for, with its number in `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceKind {
     /// Text.
-    Normal,
+    Normal = 1,
     /// Stands for text that no piece covers.
     Unknown,
     /// Steers the model and has no text: BOS, EOS, the marks of a chat format.
@@ -58,6 +48,21 @@ pub enum PieceKind {
     Unused,
     /// One byte, `<0x0A>`.
     Byte,
+}
+
+impl PieceKind {
+    /// The kind with this number, in SentencePiece's files as in a GGUF.
+    pub fn by_number(number: i64) -> Option<PieceKind> {
+        match number {
+            1 => Some(PieceKind::Normal),
+            2 => Some(PieceKind::Unknown),
+            3 => Some(PieceKind::Control),
+            4 => Some(PieceKind::UserDefined),
+            5 => Some(PieceKind::Unused),
+            6 => Some(PieceKind::Byte),
+            _ => None,
+        }
+    }
 }
 
 /// How text becomes pieces.
@@ -137,15 +142,8 @@ fn kinds(metadata: &Metadata, n_pieces: usize) -> Result<Vec<PieceKind>, Tokeniz
         return Ok(vec![PieceKind::Normal; n_pieces]);
     };
     check_length(TOKEN_TYPE, types.len(), n_pieces)?;
-    let kind = |(id, found)| match found {
-        1 => Ok(PieceKind::Normal),
-        2 => Ok(PieceKind::Unknown),
-        3 => Ok(PieceKind::Control),
-        4 => Ok(PieceKind::UserDefined),
-        5 => Ok(PieceKind::Unused),
-        6 => Ok(PieceKind::Byte),
-        _ => Err(TokenizerError::PieceKind { id, found }),
-    };
+    let kind =
+        |(id, found)| PieceKind::by_number(found).ok_or(TokenizerError::PieceKind { id, found });
     types.into_iter().enumerate().map(kind).collect()
 }
 

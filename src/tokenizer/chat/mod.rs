@@ -15,14 +15,13 @@ mod date;
 mod jinja;
 mod limits;
 
+use super::keys::CHAT_TEMPLATE;
 use super::{Specials, Tokenizer, TokenizerError};
 use crate::gguf::Metadata;
 use jinja::Conversation;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use thiserror::Error;
-
-const TEMPLATE: &str = "tokenizer.chat_template";
 
 /// Where Mistral's instruct format goes over from the user's message to the answer.
 const ANSWER_MARK: &str = "[/INST]";
@@ -66,7 +65,7 @@ impl Message {
 #[derive(Debug, Error)]
 pub enum ChatError {
     /// The template is not valid Jinja.
-    #[error("the file's `{TEMPLATE}` cannot be used: {reason}")]
+    #[error("the file's `{CHAT_TEMPLATE}` cannot be used: {reason}")]
     Syntax {
         /// What the engine says.
         reason: String,
@@ -97,7 +96,7 @@ impl ChatTemplate {
     /// # Errors
     /// If it is not valid Jinja.
     pub fn from_metadata(metadata: &Metadata) -> Result<Option<ChatTemplate>, ChatError> {
-        let source = metadata.str(TEMPLATE).map_err(TokenizerError::from)?;
+        let source = metadata.str(CHAT_TEMPLATE).map_err(TokenizerError::from)?;
         let Some(source) = source else { return Ok(None) };
         jinja::check(source)?;
         Ok(Some(ChatTemplate { source: source.to_owned() }))

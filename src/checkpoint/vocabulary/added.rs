@@ -1,0 +1,92 @@
+//! Tokens that were added to a vocabulary after it was trained: the marks of chat formats, mostly.
+
+use super::definition::{Piece, Pieces};
+use super::error::VocabularyProblem;
+use super::folder::{Folder, Settings, spelling};
+use crate::checkpoint::error::CheckpointError;
+use crate::tokenizer::PieceKind;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// A token that is cut out of texts before the vocabulary sees them.
+#[derive(Deserialize)]
+pub(super) struct AddedToken {
+    pub id: u64,
+    pub content: String,
+    /// Whether it steers the model and is no text.
+    #[serde(default)]
+    pub special: bool,
+}
+
+impl AddedToken {
+    /// Puts the token in its place. Where the vocabulary has it there already, as more than text,
+    /// it knows best what the token is.
+    pub(super) fn add_to(&self, pieces: &mut Pieces) -> Result<(), VocabularyProblem> {
+        let is_known =
+            |piece: &Piece| piece.text == self.content && piece.kind != PieceKind::Normal;
+        if pieces.get(self.id).is_some_and(is_known) {
+            return Ok(());
+        }
+        let text = self.content.clone();
+        let score = Piece::NEVER_MERGED;
+        pieces.replace(self.id, Piece { text, kind: self.kind(), score })
+    }
+
+    /// Marks like `<|im_start|>` count as control tokens even where they are not called special:
+    /// what a message says must not turn into them.
+    fn kind(&self) -> PieceKind {
+        let is_mark = self.content.starts_with("<|") && self.content.ends_with("|>");
+        if self.special || is_mark { PieceKind::Control } else { PieceKind::UserDefined }
+    }
+}
+
+/// Adds the tokens that the files beside the tokenizer's list: `added_tokens.json`, then
+/// `tokenizer_config.json`, whose word counts where they differ.
+pub(super) fn add_listed(
+    folder: &Folder<'_>,
+    tokenizer_config: &Settings,
+    special_tokens_map: &Settings,
+    pieces: &mut Pieces,
+) -> Result<(), CheckpointError> {
+    let listed = folder.settings("added_tokens.json")?;
+    let special = named_special(tokenizer_config, special_tokens_map);
+    for (content, id) in listed.iter() {
+        let id = id.as_u64().ok_or_else(|| listed.mistyped(content, "an id"))?;
+        let (content, special) = (content.to_owned(), special.contains(content));
+        let token = AddedToken { id, content, special };
+        token.add_to(pieces).map_err(|problem| listed.problem(problem))?;
+    }
+    for token in decoder(tokenizer_config)? {
+        token.add_to(pieces).map_err(|problem| tokenizer_config.problem(problem))?;
+    }
+    Ok(())
+}
+
+/// The tokens of `added_tokens_decoder`, an object from ids to descriptions.
+fn decoder(tokenizer_config: &Settings) -> Result<Vec<AddedToken>, CheckpointError> {
+    const KEY: &str = "added_tokens_decoder";
+    let Some(decoder) = tokenizer_config.get(KEY) else { return Ok(vec![]) };
+    let token = |(id, description): (&String, &Value)| {
+        let id = id.parse().ok()?;
+        let content = spelling(description)?.to_owned();
+        let special = description.get("special").and_then(Value::as_bool).unwrap_or(false);
+        Some(AddedToken { id, content, special })
+    };
+    let tokens = decoder.as_object().and_then(|tokens| tokens.iter().map(token).collect());
+    tokens.ok_or_else(|| tokenizer_config.mistyped(KEY, "an object from ids to tokens"))
+}
+
+/// The tokens that settings give a role: `eos_token`, `additional_special_tokens`, ...
+fn named_special<'s>(
+    tokenizer_config: &'s Settings,
+    special_tokens_map: &'s Settings,
+) -> HashSet<&'s str> {
+    let roles = tokenizer_config.iter().chain(special_tokens_map.iter());
+    let tokens = roles.filter_map(|(role, tokens)| match role {
+        _ if role.ends_with("_token") => Some(std::slice::from_ref(tokens)),
+        _ if role.ends_with("_special_tokens") => tokens.as_array().map(Vec::as_slice),
+        _ => None,
+    });
+    tokens.flatten().filter_map(spelling).collect()
+}
