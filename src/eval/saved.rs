@@ -210,10 +210,9 @@ impl SavedBase {
     /// Logits of the next scored tokens, `[n_rows, n_vocab]`, the largest of each row being 0.
     pub(super) fn read(&mut self, n_rows: usize) -> Result<Vec<f32>, EvalError> {
         let mut bytes = vec![0; n_rows * self.n_vocab * 2];
-        self.file.read_exact(&mut bytes).map_err(|error| EvalError::Saved {
-            path: self.path.clone(),
-            problem: error.into(),
-        })?;
+        self.file
+            .read_exact(&mut bytes)
+            .map_err(|error| EvalError::Saved { path: self.path.clone(), problem: error.into() })?;
         let steps = bytes.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
         Ok(steps.map(|steps| -f32::from(steps) / STEPS_PER_NAT).collect())
     }
