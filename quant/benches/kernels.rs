@@ -1,5 +1,5 @@
-//! Speed of the products, on one core: bytes of weights per second for one token, multiply-adds per
-//! second for several. Beside them, what reading memory alone gives: machines are noisy, and only
+//! Speed on one core: of the products, in bytes of weights per second for one token and
+//! multiply-adds per second for several; of quantizing, in weights per second. Beside them, what reading memory alone gives: machines are noisy, and only
 //! figures of one run compare.
 //!
 //! `cargo bench -p gatefold-quant -- 'Q4_0/avx512'` runs some of them.
@@ -72,12 +72,37 @@ fn products(criterion: &mut Criterion) {
     }
 }
 
+/// Weights like a model's: sums of four uniform numbers are nearly Gaussian.
+fn bell_shaped(n: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..n).map(|_| 0.03 * (uniform() + uniform() + uniform() + uniform())).collect()
+}
+
+fn quantizers(criterion: &mut Criterion) {
+    let weights = bell_shaped(1 << 18);
+    for format in FORMATS {
+        let mut group = criterion.benchmark_group(format.name);
+        group.throughput(Throughput::Elements(weights.len() as u64));
+        let mut bytes = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];
+        for isa in Isa::available() {
+            group.bench_function(BenchmarkId::new("quantize", isa.name()), |bencher| {
+                bencher.iter(|| format.quantize(isa, &weights, &mut bytes));
+            });
+        }
+        group.finish();
+    }
+}
+
 criterion_group! {
     name = kernels;
     config = Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(500));
-    targets = read_memory, products
+    targets = read_memory, products, quantizers
 }
 criterion_main!(kernels);

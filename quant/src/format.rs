@@ -1,7 +1,7 @@
 //! What a block format is.
 //!
-//! A [`Format`] says how many weights a block holds, how they are read back and how they are made.
-//! How it multiplies follows from its family, of which there are three:
+//! A [`Format`] says how many weights a block holds and how they are read back. How it multiplies,
+//! and how blocks are made, follows from its family, of which there are three:
 //!
 //! | family | formats | activations | one block adds |
 //! | --- | --- | --- | --- |

