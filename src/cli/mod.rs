@@ -7,6 +7,7 @@ pub mod eval;
 mod ids;
 pub mod inspect;
 mod model_args;
+mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
