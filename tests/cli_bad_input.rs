@@ -320,6 +320,7 @@ fn chat_templates() {
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
             "chat template",
         ),
+        ("{% for a in [1] %}{{ loop.cycle() }}{% endfor %}", "the template engine cannot cope"),
     ] {
         model.metadata.set("tokenizer.chat_template", Value::String(template.into()));
         let path = folder.write("bad.gguf", &model.file());

@@ -64,18 +64,18 @@ pub enum Start {
         of: usize,
     },
     /// From the beginning, although an earlier run had finished something.
-    Over(Reason),
+    Over(Change),
 }
 
-/// Why the work of an earlier run is of no use.
+/// What makes the work of an earlier run useless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum Change {
     /// The files of the input are not the same.
     Input,
     /// What shall be made of them is not the same.
     Plan,
-    /// Its files are not as it left them.
-    Damaged,
+    /// Its unfinished files are not as it left them.
+    Files,
 }
 
 impl Display for Start {
@@ -88,13 +88,13 @@ impl Display for Start {
                     "going on where an earlier run stopped: {n_tensors} of {of} tensors are finished"
                 )
             }
-            Start::Over(reason) => {
-                let reason = match reason {
-                    Reason::Input => "the input has changed",
-                    Reason::Plan => "what is to be written has changed",
-                    Reason::Damaged => "its unfinished file is not as it was left",
+            Start::Over(change) => {
+                let change = match change {
+                    Change::Input => "the input has changed",
+                    Change::Plan => "what is to be written has changed",
+                    Change::Files => "its unfinished file is not as it was left",
                 };
-                write!(f, "starting over: since an earlier run, {reason}")
+                write!(f, "starting over: since an earlier run, {change}")
             }
         }
     }
@@ -158,7 +158,7 @@ impl Output {
         let there = past_partials.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len()));
         check_space(folder(path), planned.saturating_sub(there.sum()))?;
 
-        let goes_on = past_job == Some(job) && self.start != Start::Over(Reason::Damaged);
+        let goes_on = past_job == Some(job) && self.start != Start::Over(Change::Files);
         if !goes_on {
             past_partials
                 .iter()
@@ -215,12 +215,12 @@ impl Start {
         let all_are_there = || files.iter().all(|file| file.is_there(n_tensors, of));
         match () {
             () if finished.is_empty() => Start::Fresh,
-            () if past_job.input != job.input => Start::Over(Reason::Input),
-            () if past_job != job => Start::Over(Reason::Plan),
+            () if past_job.input != job.input => Start::Over(Change::Input),
+            () if past_job != job => Start::Over(Change::Plan),
             () if tensors.starts_with(finished) && all_are_there() => {
                 Start::Resumed { n_tensors, of }
             }
-            () => Start::Over(Reason::Damaged),
+            () => Start::Over(Change::Files),
         }
     }
 }
