@@ -6,7 +6,7 @@ mod vocabulary;
 
 use assert_cmd::cargo::cargo_bin;
 use gatefold_quant::{DynFormat, Isa};
-use program::{Run, gatefold, gatefold_reading};
+use program::{Run, gatefold, gatefold_reading, read_npy};
 use random_mixtral::{ExpertLayout, N_VOCAB};
 use serde_json::Value as Json;
 use std::fs;
@@ -152,23 +152,6 @@ fn tokenize_agrees_with_the_prompt_of_run() {
     assert_eq!(with_bos, complete_json(&["-n", "1"])["prompt_ids"]);
     assert_eq!(on_model("tokenize", &["--json", "-f", empty]).stdout, "[]\n");
     assert_eq!(on_model("tokenize", &["--json", "--bos", "-f", empty]).stdout, "[1]\n");
-}
-
-/// The rows of a matrix of f32 in NumPy's format.
-fn read_npy(path: &Path, n_cols: usize) -> Vec<Vec<f32>> {
-    let bytes = fs::read(path).unwrap();
-    assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
-    let data_start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = str::from_utf8(&bytes[10..data_start]).unwrap();
-    let values: Vec<f32> = bytes[data_start..]
-        .chunks(4)
-        .map(|value| f32::from_le_bytes(value.try_into().unwrap()))
-        .collect();
-    let rows: Vec<Vec<f32>> = values.chunks(n_cols).map(<[f32]>::to_vec).collect();
-    for entry in ["'<f4'", "'fortran_order': False", &format!("({}, {n_cols})", rows.len())] {
-        assert!(header.contains(entry), "{entry} is not in {header}");
-    }
-    rows
 }
 
 #[test]
@@ -320,7 +303,10 @@ fn help_has_the_flags_and_examples() {
         ("run", run),
         ("inspect", "-m, --tensors --check --json"),
         ("tokenize", "-m, -p, -f, --bos --special --decode --json"),
-        ("eval", "-m, -t, -c, -b, -p, -f, --isa --ids --logits --cache-type --json"),
+        (
+            "eval",
+            "-m, -t, -c, -b, -p, -f, --isa --ids --base --save-base --logits --cache-type --json",
+        ),
     ];
     for (command, flags) in flags {
         let help = gatefold(&[command, "--help"]).succeeded().stdout;

@@ -300,7 +300,8 @@ fn weights_that_are_no_numbers() {
         let path = folder.write("bad.gguf", &model.file());
         run(&path).refused("`gatefold inspect --check` finds the tensor");
         let ids = ["4"; 8].join(",");
-        gatefold(&["eval", "-m", &path, "-c", "8", "--ids", &ids]).refused("the perplexity is NaN");
+        gatefold(&["eval", "-m", &path, "-c", "8", "--ids", &ids])
+            .refused("bad.gguf: the logits are not finite");
         let check = gatefold(&["inspect", "-m", &path, "--check"]);
         assert_eq!(check.code, 1);
         assert!(check.stdout.contains(&name), "{}", check.stdout);
@@ -319,6 +320,7 @@ fn chat_templates() {
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
             "chat template",
         ),
+        ("{% for a in [1] %}{{ loop.cycle() }}{% endfor %}", "the template engine cannot cope"),
     ] {
         model.metadata.set("tokenizer.chat_template", Value::String(template.into()));
         let path = folder.write("bad.gguf", &model.file());

@@ -5,6 +5,8 @@ mod vocabulary;
 use gatefold::gguf::{Metadata, Value};
 use gatefold::tokenizer::{ChatTemplate, Message, Specials, Tokenizer};
 use serde::Deserialize;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Shaped like the template that came with Mixtral 8x7B Instruct first: no system message, and
 /// answers right behind `[/INST]`.
@@ -185,6 +187,11 @@ fn messages_cannot_spell_control_tokens() {
     let until_end = &ids[1..ids.iter().position(|&id| id == end).unwrap()];
     let spelled = tokenizer.encode(&format!("user\n{said}"), Specials::AsText).unwrap();
     assert_eq!(until_end, spelled);
+
+    let ids = chatml.encode(&tokenizer, &[Message::new("user<|im_end|>", "a")]).unwrap();
+    assert_eq!(ids.iter().filter(|&&id| id == end).count(), 1);
+    let spelled = tokenizer.encode("user<|im_end|>\na", Specials::AsText).unwrap();
+    assert_eq!(ids[1..=spelled.len()], spelled);
 }
 
 #[test]
@@ -234,6 +241,7 @@ fn templates_cannot_do_harm() {
     let circle = "it puts a namespace into another value";
     let (large, many) = ("it makes a value that is too large", "it makes too much text");
     let (steps, words) = ("it takes too many steps", "it has a tag of more than 2000 words");
+    let empty = "it repeats an empty list";
     let (product, lost) = ("`*` stands between", "the template engine cannot cope");
     for (source, expected) in [
         (once("{% set ns.x = ns %}{{ ns }}"), circle),
@@ -261,6 +269,8 @@ fn templates_cannot_do_harm() {
         (once("{{ 1 in [0] * 99999999999 }}"), product),
         (once("{{ 2 * ('x' ~ 'y') }}"), product),
         (once("{% for i in [1] %}{{ loop.cycle() }}{% endfor %}"), lost),
+        (once("{% set e = [] %}{% set n = 99999999999999 %}{{ e * n }}"), empty),
+        (once("{% set e = [] %}{% set n = 99999999999999 %}{{ n * e|list }}"), empty),
         (once("{{ 'abc'.count('') }}"), "it counts how often the empty text occurs"),
         (once("{{ debug() }}"), "debug is unknown"),
         (looped("{% set ns.s = [ns.s] %}"), "it makes a value that nests too deep"),
@@ -284,4 +294,32 @@ fn templates_cannot_do_harm() {
     }
     let many_branches = format!("{{% if 0 %}}{}{{% endif %}}ab", "{% elif 0 %}".repeat(9000));
     assert_eq!(template(&many_branches).render(&tokenizer, &hello(), true).unwrap(), "ab");
+}
+
+/// Steps that make nothing, but look at a list of 900,000 items: few enough for the limit on steps,
+/// and hours of work.
+#[test]
+fn templates_cannot_look_around_all_day() {
+    let looks = [
+        "{% for i in range(9000) %}{% if 'x' in l %}{% endif %}{% endfor %}",
+        "{% for i in range(9000) %}{% if l is eq(m) %}{% endif %}{% endfor %}",
+        "{% for i in range(9000) %}{% set x = l|min %}{% endfor %}",
+        "{{ l|select('in', m)|length }}",
+    ];
+    let tokenizer = mistral();
+    thread::scope(|scope| {
+        for look in looks {
+            let tokenizer = &tokenizer;
+            scope.spawn(move || {
+                let tens = "{% set l = l + l + l + l + l + l + l + l + l + l %}";
+                let lists =
+                    "{% set l = range(90000)|list %}".to_owned() + tens + "{% set m = l[0:] %}";
+                let begun = Instant::now();
+                let result = template(&(lists + look)).render(tokenizer, &hello(), true);
+                let error = result.expect_err(look).to_string();
+                assert!(error.contains("it takes too long"), "{look}: {error}");
+                assert!(begun.elapsed() < Duration::from_secs(10), "{look}: {:?}", begun.elapsed());
+            });
+        }
+    });
 }

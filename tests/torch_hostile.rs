@@ -201,15 +201,14 @@ fn code_is_named_and_not_run() {
         (b"\x80\x02c__builtin__\nexec\n", "__builtin__.exec"),
         (b"\x80\x02ctorch\nload\n", "torch.load"),
         (b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93", "os.system"),
-        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2.__globals__\n", "__globals__"),
+        (
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2.__globals__\n",
+            "torch._utils._rebuild_tensor_v2.__globals__",
+        ),
     ];
     for (function, name) in calls {
         let pickle = [function, &command, b"\x85R."].concat();
-        refused_pickle(
-            &pickle,
-            &format!("asks for {name}")
-                .replace("for __globals", "for torch._utils._rebuild_tensor_v2.__globals"),
-        );
+        refused_pickle(&pickle, &format!("asks for {name},"));
         refused_pickle(&pickle, "nothing was run");
     }
     assert!(!touched.exists());
@@ -245,7 +244,8 @@ fn pickles_that_make_no_sense_are_refused() {
         (b"\x80\x02t", "goes back to a mark"),
         (b"\x80\x02q\0.", "takes a value from an empty stack"),
         (b"\x80\x02h\x05.", "was not remembered"),
-        (b"\x80\x02]]s", "takes values from an empty stack"),
+        (b"\x80\x02]]s", "takes a value from an empty stack"),
+        (b"\x80\x02]s", "takes values from an empty stack"),
         (b"\x80\x02](K\x01K\x01u", "sets a key of what is no dictionary"),
         (b"\x80\x02}(K\x01u", "sets a key without a value"),
         (b"\x80\x02}K\x01a", "appends to what is no list"),
@@ -265,18 +265,16 @@ fn pickles_that_make_no_sense_are_refused() {
     ] {
         refused_pickle(program, wanted);
     }
-    let unnamed = String::from_utf8_lossy(&PLAIN.pickle()).len();
-    assert!(unnamed > 0);
 }
 
 #[test]
 fn huge_numbers_in_a_pickle_take_no_memory() {
     refused_pickle(b"\x80\x02}r\xff\xff\xff\xffj\xff\xff\xff\xff.", "without tensors");
     let nested = |open: &[u8], close: &[u8], n| {
-        [b"\x80\x02", &open.repeat(n)[..], &close.repeat(n), b"."].concat()
+        [b"\x80\x02]", &open.repeat(n)[..], &close.repeat(n), b"."].concat()
     };
     // Lists in lists, tuples in tuples, and dictionaries that hold themselves.
-    refused_pickle(&nested(b"]", b"a", 100_000), "cut");
+    refused_pickle(&nested(b"]", b"a", 100_000), "holds a list");
     refused_pickle(&nested(b"(", b"t", 100_000), "holds a list");
     refused_pickle(&nested(b"]", b"", 3_000_000), "values in data.pkl, and at most 262144");
     refused_pickle(b"\x80\x02}q\0X\x05\0\0\0modelh\0s.", "without tensors");
@@ -323,7 +321,10 @@ fn archives_that_lie_are_refused() {
     refused(&with(&Lies { n_bytes: Some(u32::MAX), ..Lies::default() }), "damaged zip directory");
     refused(&with(&Lies { n_bytes: Some(23), ..Lies::default() }), "has 23 bytes");
     refused(&with(&Lies { local_header: Some(0), ..Lies::default() }), "overlaps");
-    refused(&with(&Lies { local_header: Some(4), ..Lies::default() }), "does not begin where");
+    refused(
+        &with(&Lies { local_header: Some(4), ..Lies::default() }),
+        "not where the directory says",
+    );
     refused(&with(&Lies { local_header: Some(9_999), ..Lies::default() }), "not within the file");
 
     let zip = Zip::of_pickle(&pickle);

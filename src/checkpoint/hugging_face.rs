@@ -6,15 +6,13 @@ use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalve
 use super::layout::{Entry, Layout};
 use super::llama::Model;
 use super::stored::StoredTensors;
-use super::{Checkpoint, safetensors, vocabulary};
+use super::{Checkpoint, mistral, safetensors, vocabulary};
 use crate::model::Config;
 use crate::model::config::RopeConfig;
 use std::path::Path;
 
 /// The file that says what the model is.
 pub const CONFIG: &str = "config.json";
-
-const STEM: &str = "model";
 
 /// What all models have. In the transformers library rotary embeddings turn halves of a head, so
 /// the rows of q and k were permuted when these files were made.
@@ -69,13 +67,17 @@ pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
 
 /// Whether a folder has weights in these files.
 pub(super) fn has_weights(folder: &Path) -> Result<bool, CheckpointError> {
-    let is_weights = |name: &str| name.starts_with(STEM) && name.ends_with(".safetensors");
     Ok(!safetensors::files(folder, is_weights)?.is_empty())
+}
+
+/// Mistral's files may lie beside these.
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") && !name.starts_with(mistral::STEM)
 }
 
 fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
     let none = || Problem::NoWeights { wanted: "model*.safetensors" }.at(folder);
-    safetensors::read_folder(folder, STEM)?.ok_or_else(none)
+    safetensors::read_folder(folder, "model", is_weights)?.ok_or_else(none)
 }
 
 fn layout(stored: &StoredTensors, model: &Model) -> Layout {
@@ -87,7 +89,7 @@ fn layout(stored: &StoredTensors, model: &Model) -> Layout {
     };
     let mut tensors = [&COMMON, experts].concat();
     // Saved without the head's wrapper around the model.
-    if !has("model.") {
+    if !stored.tensors.keys().any(|name| name.starts_with("model.")) {
         for (_, name, _) in &mut tensors {
             *name = name.strip_prefix("model.").unwrap_or(name);
         }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub const PARAMS: &str = "params.json";
 
 /// How the names of files with weights begin.
-const STEM: &str = "consolidated";
+pub(super) const STEM: &str = "consolidated";
 
 const EMBEDDING: &str = "tok_embeddings.weight";
 
@@ -81,11 +81,12 @@ pub(super) fn has_file(path: &Path) -> bool {
 }
 
 fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
-    if let Some(stored) = safetensors::read_folder(folder, STEM)? {
+    let named = |name: &str, end| name.starts_with(STEM) && name.ends_with(end);
+    let is_safetensors = |name: &str| named(name, ".safetensors");
+    if let Some(stored) = safetensors::read_folder(folder, STEM, is_safetensors)? {
         return Ok(stored);
     }
-    let is_torch =
-        |name: &str| name.starts_with(STEM) && (name.ends_with(".pth") || name.ends_with(".pt"));
+    let is_torch = |name: &str| named(name, ".pth") || named(name, ".pt");
     let paths = safetensors::files(folder, is_torch)?;
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     match paths.is_empty() {

@@ -39,12 +39,16 @@ pub fn read(paths: &[&Path]) -> Result<StoredTensors, CheckpointError> {
 }
 
 /// Reads the headers of a model's files in a folder: the one `STEM.safetensors`, or those that
-/// `STEM.safetensors.index.json` lists, or all whose names begin with `STEM`. `None` where there
-/// is no such file.
+/// `STEM.safetensors.index.json` lists, or all whose names are `accepted`. `None` where there is no
+/// such file.
 ///
 /// # Errors
 /// As [`read`]; and if a file of the index is missing, or has not the tensors that it should have.
-pub fn read_folder(folder: &Path, stem: &str) -> Result<Option<StoredTensors>, CheckpointError> {
+pub fn read_folder(
+    folder: &Path,
+    stem: &str,
+    accepted: impl Fn(&str) -> bool,
+) -> Result<Option<StoredTensors>, CheckpointError> {
     let single = folder.join(format!("{stem}.safetensors"));
     if single.exists() {
         return read(&[&single]).map(Some);
@@ -53,7 +57,7 @@ pub fn read_folder(folder: &Path, stem: &str) -> Result<Option<StoredTensors>, C
     if index.exists() {
         return read_index(&index).map(Some);
     }
-    let paths = files(folder, |name| name.starts_with(stem) && name.ends_with(".safetensors"))?;
+    let paths = files(folder, accepted)?;
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     if paths.is_empty() { Ok(None) } else { read(&paths).map(Some) }
 }

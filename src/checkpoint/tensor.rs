@@ -55,11 +55,14 @@ pub enum RowOrder {
     Transposed,
 }
 
-/// Stored bytes that a transposition holds besides its output.
-const TRANSPOSED_BYTES: usize = 4 << 20;
+/// Stored bytes that a transposition reads at a time, unless a single row has more.
+const BAND_BYTES: usize = 1 << 20;
 
-/// Columns that a transposition writes at a time: two cache lines of each row in 16-bit formats.
-const TRANSPOSED_COLS: usize = 64;
+/// Columns that a transposition makes at a time: 128 bytes of each row in 16-bit formats.
+const BAND_COLS: usize = 64;
+
+/// Rows that it makes of them at a time.
+const TILE_ROWS: usize = 32;
 
 impl Tensor {
     /// A tensor of these parts, of which there is at least one.
@@ -124,12 +127,15 @@ impl Part {
 
     /// Reads rows as F32.
     fn read_exact_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
+        let isa = Isa::detect();
         let mut stored = vec![0; self.row_bytes()];
         let mut weights = vec![0.0; self.cols];
         for (row, out) in rows.zip(out.chunks_exact_mut(self.cols * size_of::<f32>())) {
             self.read_rows(row..row + 1, &mut stored)?;
-            self.format.dequantize(Isa::detect(), &stored, &mut weights);
-            exact().quantize(Isa::detect(), &weights, out);
+            self.format.dequantize(isa, &stored, &mut weights);
+            for (out, weight) in out.as_chunks_mut().0.iter_mut().zip(&weights) {
+                *out = weight.to_le_bytes();
+            }
         }
         Ok(())
     }
@@ -172,23 +178,21 @@ impl Part {
         Ok(())
     }
 
-    /// Stored rows, which are columns here, are read whole and in sequence: picking out the wanted
-    /// weights one stretch at a time would make the disk seek for each.
+    /// A band of stored rows, which are columns here, at a time. They are read whole: that is
+    /// several times the bytes that are wanted, but in sequence and in few calls.
     fn read_transposed(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
         let weight_bytes = self.format.block_bytes;
         let stored_bytes = self.rows * weight_bytes;
-        let n_cols = (TRANSPOSED_BYTES / stored_bytes).clamp(1, TRANSPOSED_COLS);
-        let mut stored = vec![0; n_cols.min(self.cols) * stored_bytes];
+        let n_cols = (BAND_BYTES / stored_bytes).clamp(1, BAND_COLS);
+        let mut band = vec![0; n_cols.min(self.cols) * stored_bytes];
         for first in (0..self.cols).step_by(n_cols) {
-            let cols = first..self.cols.min(first + n_cols);
-            let stored = &mut stored[..cols.len() * stored_bytes];
-            self.read(first * stored_bytes, stored)?;
-            for (row, out) in rows.clone().zip(out.chunks_exact_mut(self.row_bytes())) {
-                let out = out[first * weight_bytes..].chunks_exact_mut(weight_bytes);
-                let column = stored.chunks_exact(stored_bytes);
-                for (weight, stored) in out.zip(column) {
-                    weight.copy_from_slice(&stored[row * weight_bytes..][..weight_bytes]);
-                }
+            let band = &mut band[..n_cols.min(self.cols - first) * stored_bytes];
+            self.read(first * stored_bytes, band)?;
+            let out = &mut out[first * weight_bytes..];
+            match weight_bytes {
+                2 => transpose::<2>(band, self.rows, rows.clone(), out, self.cols),
+                4 => transpose::<4>(band, self.rows, rows.clone(), out, self.cols),
+                _ => unreachable!("weights of {} are not stored one by one", self.format),
             }
         }
         Ok(())
@@ -196,5 +200,33 @@ impl Part {
 
     fn read(&self, start: usize, out: &mut [u8]) -> Result<(), CheckpointError> {
         self.file.read_at(self.offset + start as u64, out)
+    }
+}
+
+/// Turns `rows` of a band of columns into rows, weights being `N` bytes: `band` is
+/// `[n_cols, n_rows]`, and the rows of `out` begin `out_cols` weights apart.
+fn transpose<const N: usize>(
+    band: &[u8],
+    n_rows: usize,
+    rows: Range<usize>,
+    out: &mut [u8],
+    out_cols: usize,
+) {
+    let (band, out) = (band.as_chunks::<N>().0, out.as_chunks_mut::<N>().0);
+    let n_cols = band.len() / n_rows;
+    // Neighbours in a row are far apart in the band, often in the same few sets of the cache; in a
+    // tile they lie close together.
+    let mut tile = [[[0; N]; TILE_ROWS]; BAND_COLS];
+    for first in rows.clone().step_by(TILE_ROWS) {
+        let n = TILE_ROWS.min(rows.end - first);
+        for (tile, column) in tile.iter_mut().zip(band.chunks_exact(n_rows)) {
+            tile[..n].copy_from_slice(&column[first..first + n]);
+        }
+        for row in 0..n {
+            let out = &mut out[(first - rows.start + row) * out_cols..][..n_cols];
+            for (out, tile) in out.iter_mut().zip(&tile) {
+                *out = tile[row];
+            }
+        }
     }
 }

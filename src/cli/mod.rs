@@ -7,6 +7,7 @@ pub mod eval;
 mod ids;
 pub mod inspect;
 mod model_args;
+mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
@@ -38,7 +39,7 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back
     Tokenize(tokenize::TokenizeArgs),
-    /// Measure perplexity, or write logits
+    /// Measure perplexity and the distance between two models, or write logits
     Eval(eval::EvalArgs),
     /// Make a quantized GGUF from a checkpoint or from another GGUF
     Quantize(quantize::QuantizeArgs),

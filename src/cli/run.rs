@@ -240,7 +240,7 @@ impl Session<'_> {
             generated.tokens.len(),
             rates(speed),
             self.sampler.seed(),
-            fingerprint(&generated.last_logits),
+            generated.logits_hash(),
         )
     }
 
@@ -262,7 +262,7 @@ impl Session<'_> {
             "prompt": speed(&generated.prompt_speed),
             "generation": speed(&generated.speed),
             "seed": self.sampler.seed(),
-            "logits_hash": format!("{:016x}", fingerprint(&generated.last_logits)),
+            "logits_hash": format!("{:016x}", generated.logits_hash()),
         })
     }
 }
@@ -274,12 +274,4 @@ fn rates(speed: &Speed) -> String {
     }
     let (tokens, bytes) = (speed.tokens_per_second(), speed.bytes_per_second() / 1e9);
     format!(" at {tokens:.1}/s and {bytes:.1} GB/s of weights")
-}
-
-/// FNV-1a over the bits of the values: equal on all machines if and (all but) only if every bit is.
-fn fingerprint(values: &[f32]) -> u64 {
-    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

@@ -60,6 +60,17 @@ pub struct Generated {
     pub last_logits: Vec<f32>,
 }
 
+impl Generated {
+    /// FNV-1a over the bits of the last logits: equal on all machines if and (all but) only if every
+    /// bit of them is.
+    pub fn logits_hash(&self) -> u64 {
+        let bytes = self.last_logits.iter().flat_map(|logit| logit.to_le_bytes());
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
 /// Tokens in a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Speed {

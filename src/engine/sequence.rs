@@ -121,6 +121,15 @@ impl<'m> Sequence<'m> {
         Ok(())
     }
 
+    /// Appends tokens in one step and returns the logits after each, `[tokens.len(), n_vocab]`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_each(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        self.model.check(&self.cache, tokens)?;
+        self.step(tokens, Wanted::All)
+    }
+
     fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<Vec<f32>, ModelError> {
         let chunk = Chunk { cache: &mut self.cache, tokens, wanted };
         let logits = self.model.forward(self.compute, &mut [chunk])?;

@@ -180,7 +180,11 @@ impl Loadable {
         let config = noted(Config::from_gguf(gguf), &mut faults);
         let weights = config.as_ref().map(|config| Weights::from_gguf(gguf, config));
         let weights = weights.and_then(|weights| noted(weights, &mut faults));
-        noted(Tokenizer::from_metadata(gguf.metadata()), &mut faults);
+        let tokenizer = Tokenizer::from_metadata(gguf.metadata());
+        noted(
+            tokenizer.map_err(|error| format!("{}: {error}", gguf.path().display())),
+            &mut faults,
+        );
         let template = ChatTemplate::from_metadata(gguf.metadata());
         noted(template.map_err(|error| format!("{error} (run it with --raw)")), &mut notes);
         Loadable { config, weights, faults, notes }

@@ -5,6 +5,8 @@
 use assert_cmd::Command;
 use serde_json::Value as Json;
 use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
 
 /// What a run of the program gave.
 pub struct Run {
@@ -52,4 +54,21 @@ impl Run {
     pub fn json(&self) -> Json {
         serde_json::from_str(&self.stdout).unwrap()
     }
+}
+
+/// The rows of a matrix of f32 in NumPy's format.
+pub fn read_npy(path: &Path, n_cols: usize) -> Vec<Vec<f32>> {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
+    let data_start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = str::from_utf8(&bytes[10..data_start]).unwrap();
+    let values: Vec<f32> = bytes[data_start..]
+        .chunks(4)
+        .map(|value| f32::from_le_bytes(value.try_into().unwrap()))
+        .collect();
+    let rows: Vec<Vec<f32>> = values.chunks(n_cols).map(<[f32]>::to_vec).collect();
+    for entry in ["'<f4'", "'fortran_order': False", &format!("({}, {n_cols})", rows.len())] {
+        assert!(header.contains(entry), "{entry} is not in {header}");
+    }
+    rows
 }

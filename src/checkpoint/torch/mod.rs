@@ -20,7 +20,6 @@ pub use error::TorchError;
 
 use super::error::CheckpointError;
 use super::stored::{SourceFile, StoredTensors};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,9 +45,10 @@ pub fn read(paths: &[&Path]) -> Result<StoredTensors, CheckpointError> {
 fn read_file(file: &Arc<SourceFile>, stored: &mut StoredTensors) -> Result<(), CheckpointError> {
     let at = |error: TorchError| error.at(&file.path);
     recognize(file)?;
-    let entries = zip::entries(file)?;
-    let root = root(&entries).map_err(at)?;
-    let entry = |name: &str| entries.get(&format!("{root}/{name}"));
+    let directory = zip::Directory::read(file)?;
+    let root = root(&directory).map_err(at)?;
+    let entries = directory.entries(file)?;
+    let entry = |name: &str| entries.get(&*format!("{root}/{name}"));
 
     if let Some(order) = entry("byteorder") {
         let order = read_entry(file, *order, "bytes in its byteorder", 64)?;
@@ -67,14 +67,7 @@ fn read_file(file: &Arc<SourceFile>, stored: &mut StoredTensors) -> Result<(), C
             wrong(format!("is in storage {key}, which the file lacks; download it again"))
         })?;
         let tensor = tensors::locate(view, *entry, file).map_err(wrong)?;
-        if let Some(first) = stored.tensors.insert(name.into(), tensor) {
-            if !Arc::ptr_eq(&first.file, file) {
-                let first = first.file.path.display();
-                return Err(wrong(format!(
-                    "is also in {first}: parts of one tensor in several files are not put together"
-                )));
-            }
-        }
+        stored.insert(name.into(), tensor)?;
     }
     Ok(())
 }
@@ -100,17 +93,14 @@ fn recognize(file: &SourceFile) -> Result<(), CheckpointError> {
 }
 
 /// The folder that all entries are in.
-fn root(entries: &BTreeMap<String, zip::Entry>) -> Result<&str, TorchError> {
-    let mut roots = entries.keys().filter_map(|name| name.strip_suffix("/data.pkl"));
+fn root(directory: &zip::Directory) -> Result<&str, TorchError> {
+    let mut roots = directory.names().filter_map(|name| name.strip_suffix("/data.pkl"));
     let root = roots.next().ok_or(TorchError::DataPkl("no"))?;
-    if roots.next().is_some() {
+    if roots.next().is_some_and(|other| other != root) {
         return Err(TorchError::DataPkl("more than one"));
     }
-    let script = |name: &String| {
-        let inner = name.strip_prefix(root).and_then(|name| name.strip_prefix('/'));
-        inner.is_some_and(|inner| inner == "constants.pkl" || inner.starts_with("code/"))
-    };
-    match entries.keys().any(script) {
+    let mut inner = directory.names().filter_map(|name| name.strip_prefix(root)?.strip_prefix('/'));
+    match inner.any(|name| name == "constants.pkl" || name.starts_with("code/")) {
         true => Err(TorchError::TorchScript),
         false => Ok(root),
     }

@@ -52,12 +52,8 @@ pub(super) fn locate(
     file: &Arc<SourceFile>,
 ) -> Result<StoredTensor, String> {
     let scalar = view.storage.scalar;
-    let format = scalar.format.and_then(DynFormat::by_name).ok_or_else(|| {
-        format!(
-            "has numbers of type {}, and models have float32, float16 or bfloat16; convert it with PyTorch",
-            scalar.name
-        )
-    })?;
+    let format = scalar.format.and_then(DynFormat::by_name);
+    let format = format.ok_or_else(|| scalar.name.to_string());
     let storage = view.storage.n_numbers;
     let stored_bytes = u64::try_from(storage).ok().and_then(|n| n.checked_mul(scalar.n_bytes));
     if stored_bytes.is_none_or(|n_bytes| n_bytes > entry.n_bytes) {
@@ -86,7 +82,7 @@ pub(super) fn locate(
         ));
     };
     let offset = entry.start + offset * scalar.n_bytes;
-    Ok(StoredTensor { format: Ok(format), shape, file: Arc::clone(file), offset })
+    Ok(StoredTensor { format, shape, file: Arc::clone(file), offset })
 }
 
 /// Whether the numbers lie one after the other, the last dimension's neighbours side by side. The

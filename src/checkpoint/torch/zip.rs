@@ -2,8 +2,8 @@
 //!
 //! PyTorch stores its entries as they are, so that an entry is a range of the file and nothing has
 //! to be unpacked. The format, ZIP64 included: <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>,
-//! sections 4.3 to 4.5. Nothing in it makes this read more than its directory and one header per
-//! entry, or keep more than [`MOST_DIRECTORY_BYTES`].
+//! sections 4.3 to 4.5. Nothing in a file makes this read more than its directory and a header per
+//! entry, of both of which there is a most.
 
 use super::super::error::CheckpointError;
 use super::super::stored::SourceFile;
@@ -37,29 +37,58 @@ pub(super) struct Entry {
     pub n_bytes: u64,
 }
 
-/// The entries of the zip file `file`, by their names.
-pub(super) fn entries(file: &SourceFile) -> Result<BTreeMap<String, Entry>, CheckpointError> {
-    let directory = Directory::find(file)?;
-    let mut bytes = vec![0; directory.n_bytes as usize];
-    file.read_at(directory.start, &mut bytes)?;
+/// The directory of a zip file.
+pub(super) struct Directory {
+    start: u64,
+    headers: Vec<Header>,
+}
 
-    let (mut entries, mut extents) = (BTreeMap::new(), Vec::new());
-    let mut cursor = Cursor::new(&bytes);
-    for _ in 0..directory.n_entries {
-        let header = DirectoryHeader::read(&mut cursor).ok_or_else(|| damaged(file))?;
-        let entry = header.entry(file, directory.start)?;
-        extents.push((header.local_header, entry.start + entry.n_bytes, header.name.clone()));
-        if entries.insert(header.name.clone(), entry).is_some() {
-            return Err(header.refused(file, "is in it twice"));
-        }
+impl Directory {
+    /// Reads the directory of `file`.
+    pub fn read(file: &SourceFile) -> Result<Directory, CheckpointError> {
+        let end = EndRecord::find(file)?;
+        let mut bytes = vec![0; end.directory_bytes as usize];
+        file.read_at(end.directory, &mut bytes)?;
+        let mut cursor = Cursor::new(&bytes);
+        let headers: Option<_> = (0..end.n_entries).map(|_| Header::read(&mut cursor)).collect();
+        Ok(Directory { start: end.directory, headers: headers.ok_or_else(|| damaged(file))? })
     }
-    extents.sort_unstable();
-    match extents.windows(2).find(|pair| pair[1].0 < pair[0].1) {
-        Some(pair) => {
-            let wrong = format!("overlaps with {}", pair[0].2);
-            Err(TorchError::Entry { entry: pair[1].2.clone(), wrong }.at(&file.path))
+
+    /// The names of the entries.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|header| &*header.name)
+    }
+
+    /// Finds the bytes of all entries, which must lie in the file as they are, none upon another.
+    pub fn entries(&self, file: &SourceFile) -> Result<BTreeMap<&str, Entry>, CheckpointError> {
+        let refused = |header: &Header, wrong: &str| {
+            let (entry, wrong) = (header.name.clone(), wrong.into());
+            TorchError::Entry { entry, wrong }.at(&file.path)
+        };
+        let (mut entries, mut extents) = (BTreeMap::new(), Vec::new());
+        for header in &self.headers {
+            header.check_packing().map_err(|wrong| refused(header, wrong))?;
+            let mut local = [0; LOCAL_HEADER_BYTES];
+            if header.local.checked_add(local.len() as u64).is_none_or(|end| end > self.start) {
+                return Err(refused(header, "is not within the file"));
+            }
+            file.read_at(header.local, &mut local)?;
+            let start = header.start(&local);
+            let start = start.ok_or_else(|| refused(header, "is not where the directory says"))?;
+            let entry = Entry { start, n_bytes: header.n_bytes };
+            match start.checked_add(entry.n_bytes) {
+                Some(end) if end <= self.start => extents.push((header.local, end, header)),
+                _ => return Err(refused(header, "is not within the file")),
+            }
+            if entries.insert(&*header.name, entry).is_some() {
+                return Err(refused(header, "is in it twice"));
+            }
         }
-        None => Ok(entries),
+        extents.sort_unstable_by_key(|&(local, end, _)| (local, end));
+        match extents.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+            Some(pair) => Err(refused(pair[1].2, &format!("overlaps with {}", pair[0].2.name))),
+            None => Ok(entries),
+        }
     }
 }
 
@@ -67,73 +96,67 @@ fn damaged(file: &SourceFile) -> CheckpointError {
     TorchError::Directory.at(&file.path)
 }
 
-/// Where the directory is.
-struct Directory {
-    start: u64,
-    n_bytes: u64,
+/// The record at the end of the file, which says where the directory is.
+struct EndRecord {
     n_entries: u64,
+    directory_bytes: u64,
+    directory: u64,
 }
 
-impl Directory {
-    /// Looks for the record at the end of the file that says where the directory is.
-    fn find(file: &SourceFile) -> Result<Directory, CheckpointError> {
+impl EndRecord {
+    fn find(file: &SourceFile) -> Result<EndRecord, CheckpointError> {
         let most = END_64_LOCATOR_BYTES + END_BYTES + MOST_COMMENT_BYTES;
         let mut tail = vec![0; file.n_bytes.min(most as u64) as usize];
         let tail_start = file.n_bytes - tail.len() as u64;
         file.read_at(tail_start, &mut tail)?;
 
         let last = tail.len().checked_sub(END_BYTES);
-        let end = last.and_then(|last| (0..=last).rev().find(|&at| ends_file(&tail[at..])));
-        let end = end.ok_or_else(|| TorchError::CutShort.at(&file.path))?;
-        let locator = end.checked_sub(END_64_LOCATOR_BYTES).map(|at| &tail[at..end]);
-        let (directory, directory_end) = match locator {
+        let at = last.and_then(|last| (0..=last).rev().find(|&at| ends_file(&tail[at..])));
+        let at = at.ok_or_else(|| TorchError::CutShort.at(&file.path))?;
+        let locator = at.checked_sub(END_64_LOCATOR_BYTES).map(|start| &tail[start..at]);
+        let (record, record_start) = match locator {
             Some(locator) if locator.starts_with(&END_64_LOCATOR) => {
-                let record = Cursor::new(&locator[8..]).u64().ok_or_else(|| damaged(file))?;
-                (Directory::from_end_64(file, record)?, record)
+                let start = Cursor::new(&locator[8..]).u64().unwrap_or(u64::MAX);
+                if start.checked_add(END_64_BYTES as u64).is_none_or(|end| end > file.n_bytes) {
+                    return Err(damaged(file));
+                }
+                let mut record = [0; END_64_BYTES];
+                file.read_at(start, &mut record)?;
+                (EndRecord::wide(&record), start)
             }
-            _ => {
-                let directory = Directory::from_end(&tail[end..]).ok_or_else(|| damaged(file))?;
-                (directory, tail_start + end as u64)
-            }
+            _ => (EndRecord::narrow(&tail[at..]), tail_start + at as u64),
         };
+        let record = record.ok_or_else(|| damaged(file))?;
         for (item, found, most) in [
-            ("entries", directory.n_entries, MOST_ENTRIES),
-            ("bytes in its directory", directory.n_bytes, MOST_DIRECTORY_BYTES),
+            ("entries", record.n_entries, MOST_ENTRIES),
+            ("bytes in its directory", record.directory_bytes, MOST_DIRECTORY_BYTES),
         ] {
             if found > most {
                 return Err(TorchError::TooMany { item, found, most }.at(&file.path));
             }
         }
-        match directory.start.checked_add(directory.n_bytes) {
-            Some(end) if end <= directory_end => Ok(directory),
+        match record.directory.checked_add(record.directory_bytes) {
+            Some(end) if end <= record_start => Ok(record),
             _ => Err(damaged(file)),
         }
     }
 
-    fn from_end(record: &[u8]) -> Option<Directory> {
+    fn narrow(record: &[u8]) -> Option<EndRecord> {
         let mut record = Cursor::new(record);
         record.take(10)?;
         let n_entries = record.u16()?.into();
-        let n_bytes = record.u32()?.into();
-        Some(Directory { n_entries, n_bytes, start: record.u32()?.into() })
+        let directory_bytes = record.u32()?.into();
+        Some(EndRecord { n_entries, directory_bytes, directory: record.u32()?.into() })
     }
 
-    /// ZIP64: the record stands at `record`.
-    fn from_end_64(file: &SourceFile, record: u64) -> Result<Directory, CheckpointError> {
-        let mut bytes = [0; END_64_BYTES];
-        if record.checked_add(END_64_BYTES as u64).is_none_or(|end| end > file.n_bytes) {
-            return Err(damaged(file));
-        }
-        file.read_at(record, &mut bytes)?;
-        let read = || {
-            let mut record = Cursor::new(&bytes);
-            (record.array()? == END_64).then_some(())?;
-            record.take(28)?;
-            let n_entries = record.u64()?;
-            let n_bytes = record.u64()?;
-            Some(Directory { n_entries, n_bytes, start: record.u64()? })
-        };
-        read().ok_or_else(|| damaged(file))
+    /// That of ZIP64.
+    fn wide(record: &[u8]) -> Option<EndRecord> {
+        let mut record = Cursor::new(record);
+        (record.array()? == END_64).then_some(())?;
+        record.take(28)?;
+        let n_entries = record.u64()?;
+        let directory_bytes = record.u64()?;
+        Some(EndRecord { n_entries, directory_bytes, directory: record.u64()? })
     }
 }
 
@@ -146,18 +169,18 @@ fn ends_file(bytes: &[u8]) -> bool {
 }
 
 /// What the directory says of an entry.
-struct DirectoryHeader {
+struct Header {
     name: String,
     flags: u16,
     method: u16,
     n_bytes: u64,
-    /// Where the entry's own header is, after which its bytes come.
-    local_header: u64,
+    /// Where the entry's local header is, after which its bytes come.
+    local: u64,
 }
 
-impl DirectoryHeader {
+impl Header {
     /// Reads the next one; `None` if it is damaged.
-    fn read(directory: &mut Cursor<'_>) -> Option<DirectoryHeader> {
+    fn read(directory: &mut Cursor<'_>) -> Option<Header> {
         (directory.array()? == DIRECTORY_HEADER).then_some(())?;
         directory.take(4)?;
         let (flags, method) = (directory.u16()?, directory.u16()?);
@@ -165,8 +188,8 @@ impl DirectoryHeader {
         let (packed_bytes, n_bytes) = (directory.u32()?, directory.u32()?);
         let (name, extra, comment) = (directory.u16()?, directory.u16()?, directory.u16()?);
         directory.take(8)?;
-        let local_header = directory.u32()?;
-        let name = directory.take(name.into())?;
+        let local = directory.u32()?;
+        let name = String::from_utf8_lossy(directory.take(name.into())?).into_owned();
         let mut wide = zip64_field(directory.take(extra.into())?);
         directory.take(comment.into())?;
 
@@ -177,44 +200,27 @@ impl DirectoryHeader {
         };
         let n_bytes = widen(n_bytes)?;
         widen(packed_bytes)?;
-        let local_header = widen(local_header)?;
-        let name = String::from_utf8_lossy(name).into_owned();
-        Some(DirectoryHeader { name, flags, method, n_bytes, local_header })
+        Some(Header { name, flags, method, n_bytes, local: widen(local)? })
     }
 
-    /// Finds the entry's bytes, which end before the directory begins.
-    fn entry(&self, file: &SourceFile, directory: u64) -> Result<Entry, CheckpointError> {
+    /// The error is what is wrong.
+    fn check_packing(&self) -> Result<(), &'static str> {
         const ENCRYPTED: u16 = 1;
         const STORED: u16 = 0;
-        if self.flags & ENCRYPTED != 0 {
-            return Err(self.refused(file, "is encrypted"));
-        }
-        if self.method != STORED {
-            return Err(self.refused(file, "is compressed, which PyTorch's own files never are"));
-        }
-        let outside = || self.refused(file, "is not within the file");
-        let header_end = self.local_header.checked_add(LOCAL_HEADER_BYTES as u64);
-        if header_end.is_none_or(|end| end > directory) {
-            return Err(outside());
-        }
-        let mut header = [0; LOCAL_HEADER_BYTES];
-        file.read_at(self.local_header, &mut header)?;
-        let mut cursor = Cursor::new(&header);
-        if cursor.array() != Some(LOCAL_HEADER) {
-            return Err(self.refused(file, "does not begin where the directory says"));
-        }
-        let lengths = cursor.take(22).and_then(|_| Some((cursor.u16()?, cursor.u16()?)));
-        let (name, extra) = lengths.ok_or_else(outside)?;
-        let start = header_end.and_then(|end| end.checked_add(u64::from(name) + u64::from(extra)));
-        let start = start.ok_or_else(outside)?;
-        match start.checked_add(self.n_bytes) {
-            Some(end) if end <= directory => Ok(Entry { start, n_bytes: self.n_bytes }),
-            _ => Err(outside()),
+        match (self.flags & ENCRYPTED, self.method) {
+            (0, STORED) => Ok(()),
+            (0, _) => Err("is compressed, which PyTorch's own files never are"),
+            _ => Err("is encrypted"),
         }
     }
 
-    fn refused(&self, file: &SourceFile, wrong: &str) -> CheckpointError {
-        TorchError::Entry { entry: self.name.clone(), wrong: wrong.into() }.at(&file.path)
+    /// Where the bytes begin, as the local header says, whose name and extra fields may be longer.
+    fn start(&self, local: &[u8]) -> Option<u64> {
+        let mut cursor = Cursor::new(local);
+        (cursor.array()? == LOCAL_HEADER).then_some(())?;
+        cursor.take(22)?;
+        let (name, extra) = (cursor.u16()?, cursor.u16()?);
+        self.local.checked_add(local.len() as u64 + u64::from(name) + u64::from(extra))
     }
 }
 

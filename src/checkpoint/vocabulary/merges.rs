@@ -7,8 +7,9 @@
 //! scores cannot say; it is refused.
 
 use super::definition::Pieces;
-use super::error::{VocabularyProblem, quoted};
+use super::error::VocabularyProblem;
 use super::tokenizer_json::Merge;
+use crate::checkpoint::error::quoted;
 use crate::tokenizer::PieceKind;
 use std::collections::{HashMap, HashSet};
 

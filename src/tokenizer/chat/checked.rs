@@ -12,6 +12,12 @@ pub(super) const MADE: &str = "~";
 /// The filter that checks what becomes part of a namespace.
 pub(super) const ASSIGNED: &str = "=";
 
+/// The filter that checks what a product is made of.
+pub(super) const FACTOR: &str = "*";
+
+/// The filter that checks the time after a step that looks at values.
+pub(super) const LOOKED: &str = "?";
+
 /// Longest template, in bytes. What the compiler takes of the stack grows with it; published
 /// templates have up to 30,000.
 const MAX_LEN: usize = 1 << 17;
@@ -47,8 +53,8 @@ impl<'a> Checked<'a> {
         })
     }
 
-    /// Runs it. The environment has the filters [`MADE`] and [`ASSIGNED`], and a formatter that
-    /// checks what is written.
+    /// Runs it. The environment has the filters [`MADE`], [`ASSIGNED`], [`FACTOR`] and
+    /// [`LOOKED`], and a formatter that checks what is written.
     pub(super) fn run(&self, environment: &Environment<'a>, seen: Value) -> Result<String, Error> {
         let mut text = String::new();
         let mut output = make_string_output(&mut text);
@@ -129,8 +135,20 @@ fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
         Instruction::SetAttr(_) => {
             vec![Instruction::Swap, check(ASSIGNED), Instruction::Swap, instruction.clone()]
         }
+        Instruction::Mul => {
+            let factors = [check(FACTOR), Instruction::Swap, check(FACTOR), Instruction::Swap];
+            [&factors[..], &[Instruction::Mul, check(MADE)]].concat()
+        }
+        Instruction::Eq
+        | Instruction::Ne
+        | Instruction::Gt
+        | Instruction::Gte
+        | Instruction::Lt
+        | Instruction::Lte
+        | Instruction::In
+        | Instruction::GetItem
+        | Instruction::PerformTest(..) => vec![instruction.clone(), check(LOOKED)],
         Instruction::Add
-        | Instruction::Mul
         | Instruction::StringConcat
         | Instruction::Slice
         | Instruction::BuildList(_)

@@ -1,8 +1,9 @@
 //! Templates run as Hugging Face runs them, within limits: they come from files of unknown origin.
 
-use super::checked::{ASSIGNED, Checked, MADE};
-use super::limits::{Limits, length_of_result};
+use super::checked::{ASSIGNED, Checked, FACTOR, LOOKED, MADE};
+use super::limits::{Limits, TOO_LONG, length_of_result, time};
 use super::{ChatError, Message, date};
+use minijinja::tests::is_in;
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, Value, escape_formatter, filters,
@@ -11,7 +12,10 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use std::error::Error as _;
-use std::{fmt, io, iter, thread};
+use std::sync::Once;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+use std::{fmt, io, iter, panic, thread};
 
 /// Steps that a template may take, plus [`FUEL_PER_MESSAGE`]; real ones take some hundred.
 const FUEL: u64 = 100_000;
@@ -23,6 +27,9 @@ const RECURSION_LIMIT: usize = 100;
 /// Stack of the thread in which a template is compiled and run, in bytes: long chains of operators
 /// are deep trees to the compiler. What is not touched takes no memory.
 const STACK_LEN: usize = 256 << 20;
+
+/// The name of that thread.
+const THREAD: &str = "chat template";
 
 /// Widest indentation of JSON, in spaces.
 const MAX_INDENT: usize = 8;
@@ -38,6 +45,13 @@ pub(super) struct Conversation<'a> {
     pub tools: Option<()>,
     /// None either.
     pub documents: Option<()>,
+}
+
+impl Conversation<'_> {
+    /// Bytes of its messages.
+    fn len(&self) -> usize {
+        self.messages.iter().map(|message| message.role.len() + message.content.len()).sum()
+    }
 }
 
 /// An end that the template has called for, or that was put to it, in words of its own.
@@ -61,39 +75,65 @@ impl std::error::Error for Stopped {}
 
 /// Whether a template is valid.
 pub(super) fn check(source: &str) -> Result<(), ChatError> {
-    apart(|| Checked::compile(source).map(|_| ())).map_err(|reason| ChatError::Syntax { reason })
+    let source = source.to_owned();
+    let compile = move || Checked::compile(&source).map(|_| ());
+    apart(time(0), compile).map_err(|reason| ChatError::Syntax { reason })
 }
 
 /// Runs a template.
 pub(super) fn render(source: &str, conversation: &Conversation) -> Result<String, ChatError> {
-    let run = || {
-        let template = Checked::compile(source)?;
-        template.run(&environment(conversation.messages), Value::from_serialize(conversation))
+    let (source, seen) = (source.to_owned(), Value::from_serialize(conversation));
+    let (n_messages, len) = (conversation.messages.len(), conversation.len());
+    let run = move || {
+        let template = Checked::compile(&source)?;
+        template.run(&environment(n_messages, len), seen)
     };
-    apart(run).map_err(|reason| ChatError::Template { reason })
+    apart(time(len), run).map_err(|reason| ChatError::Template { reason })
 }
 
 /// Does something in a thread with a large stack, which may also panic: the engine is not proof
 /// against every template. The error is the reason, on one line.
-fn apart<T: Send>(run: impl Fn() -> Result<T, Error> + Sync) -> Result<T, String> {
-    thread::scope(|scope| {
-        let run = || run().map_err(|error| reason(&error));
-        let builder = thread::Builder::new().name("chat template".into()).stack_size(STACK_LEN);
-        let thread = builder.spawn_scoped(scope, run);
-        let thread = thread.map_err(|error| format!("no thread can be had for it: {error}"))?;
-        thread.join().unwrap_or_else(|_| Err("the template engine cannot cope with it".to_owned()))
+///
+/// Whoever takes longer than `time` should stop by the limits. Twice that long is not waited: a
+/// single step of the engine cannot be interrupted, and its thread is left behind.
+fn apart<T: Send + 'static>(
+    time: Duration,
+    run: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, String> {
+    silence_panics();
+    let (sender, receiver) = sync_channel(1);
+    // Nobody receives what comes too late.
+    let run = move || drop(sender.send(run().map_err(|error| reason(&error))));
+    let thread = thread::Builder::new().name(THREAD.into()).stack_size(STACK_LEN).spawn(run);
+    thread.map_err(|error| format!("no thread can be had for it: {error}"))?;
+    receiver.recv_timeout(time * 2).unwrap_or_else(|error| match error {
+        RecvTimeoutError::Timeout => Err(TOO_LONG.to_owned()),
+        RecvTimeoutError::Disconnected => Err("the template engine cannot cope with it".to_owned()),
     })
 }
 
-fn environment<'a>(messages: &[Message]) -> Environment<'a> {
+/// Keeps panics of the engine, which become errors, from being told on stderr as well.
+fn silence_panics() {
+    static SILENCED: Once = Once::new();
+    SILENCED.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().name() != Some(THREAD) {
+                others(info);
+            }
+        }));
+    });
+}
+
+/// For a conversation of so many messages and bytes.
+fn environment<'a>(n_messages: usize, conversation_len: usize) -> Environment<'a> {
     let mut environment = Environment::new();
-    environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
+    environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * n_messages as u64));
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", tojson);
-    let lens = messages.iter().map(|message| message.role.len() + message.content.len());
-    limit(&mut environment, &Limits::new(lens.sum()));
+    limit(&mut environment, &Limits::new(conversation_len));
     environment
 }
 
@@ -104,6 +144,16 @@ fn limit(environment: &mut Environment, limits: &Limits) {
     environment.add_filter(MADE, move |value: Value| made.weigh(value));
     let assigned = limits.clone();
     environment.add_filter(ASSIGNED, move |value: Value| assigned.weigh_part(value));
+    let factor = limits.clone();
+    environment.add_filter(FACTOR, move |value: Value| factor.check_factor(value));
+    let looked = limits.clone();
+    environment.add_filter(LOOKED, move |value: Value| looked.check_time().map(|()| value));
+    // As a test of each item of a list, this goes through another list each time.
+    let looked = limits.clone();
+    environment.add_test("in", move |state: &State, value: &Value, list: &Value| {
+        looked.check_time()?;
+        is_in(state, value, list)
+    });
     let written = limits.clone();
     environment.set_formatter(move |out, state, value| {
         escape_formatter(out, state, &written.weigh(value.clone())?)
@@ -201,5 +251,25 @@ impl Formatter for Spaced {
 
     fn begin_object_value<W: io::Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
         out.write_all(b": ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TOO_LONG, apart};
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    #[test]
+    fn whoever_does_not_stop_is_left_behind() {
+        let second = Duration::from_secs(1);
+        assert_eq!(apart(second, || Ok(7)), Ok(7));
+        let late = apart(second / 100, move || {
+            sleep(second);
+            Ok(())
+        });
+        assert_eq!(late, Err(TOO_LONG.to_owned()));
+        let panic = apart(second, || -> Result<(), _> { panic!("of the engine") });
+        assert_eq!(panic, Err("the template engine cannot cope with it".to_owned()));
     }
 }

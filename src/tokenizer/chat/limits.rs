@@ -1,13 +1,15 @@
 //! How much a template may make.
 //!
 //! The engine counts steps, but one step can make a text of any size, and a value that holds itself
-//! sends whoever follows it round and round. So every value that a step makes is weighed.
+//! sends whoever follows it round and round. So every value that a step makes is weighed. Steps
+//! that only look at large values cost time alone, and for that there is a deadline.
 
 use super::jinja::Stopped;
 use minijinja::value::{DynObject, ObjectRepr, ValueKind};
 use minijinja::{Error, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Weight of one value, in bytes of text and items, that any template may make, and how often the
 /// conversation's weight comes on top.
@@ -20,20 +22,48 @@ const N_VALUES: usize = 128;
 /// How deep values may nest.
 const DEPTH: usize = 32;
 
+/// How long a template may take, and how much longer per byte of the conversation; real ones take
+/// some milliseconds.
+const TIME: Duration = Duration::from_secs(3);
+const TIME_PER_BYTE: Duration = Duration::from_micros(1);
+
 const TOO_LARGE: &str = "it makes a value that is too large, or that holds itself";
 
-/// What one run of a template may make.
+pub(super) const TOO_LONG: &str = "it takes too long";
+
+/// How long a template may take for a conversation of so many bytes.
+pub(super) fn time(conversation_len: usize) -> Duration {
+    TIME + TIME_PER_BYTE.saturating_mul(u32::try_from(conversation_len).unwrap_or(u32::MAX))
+}
+
+/// What one run of a template may make, and how long it may take.
 #[derive(Clone)]
 pub(super) struct Limits {
     value: usize,
     left: Arc<AtomicUsize>,
+    deadline: Instant,
 }
 
 impl Limits {
     /// For a conversation of so many bytes.
     pub(super) fn new(conversation_len: usize) -> Limits {
         let value = VALUE + conversation_len.saturating_mul(VALUE_PER_CONVERSATION);
-        Limits { value, left: Arc::new(AtomicUsize::new(value.saturating_mul(N_VALUES))) }
+        let left = Arc::new(AtomicUsize::new(value.saturating_mul(N_VALUES)));
+        Limits { value, left, deadline: Instant::now() + time(conversation_len) }
+    }
+
+    /// Refuses to go on behind the deadline.
+    pub(super) fn check_time(&self) -> Result<(), Error> {
+        if Instant::now() <= self.deadline { Ok(()) } else { Err(Stopped::error(TOO_LONG)) }
+    }
+
+    /// Refuses to repeat an empty list: the engine would go through all of nothing.
+    pub(super) fn check_factor(&self, factor: Value) -> Result<Value, Error> {
+        let is_list = matches!(factor.kind(), ValueKind::Seq | ValueKind::Iterable);
+        if is_list && factor.try_iter()?.next().is_none() {
+            return Err(Stopped::error("it repeats an empty list"));
+        }
+        Ok(factor)
     }
 
     /// Refuses a text before it is made.
@@ -69,6 +99,7 @@ impl Limits {
     }
 
     fn spend(&self, weight: usize) -> Result<(), Error> {
+        self.check_time()?;
         let spend = |left: usize| left.checked_sub(weight);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
             Ok(_) => Ok(()),

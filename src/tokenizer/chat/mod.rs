@@ -3,9 +3,10 @@
 //! A template (the file's own, else Mistral's instruct format) writes a conversation as text, and
 //! the text is encoded with its special tokens. Two things need care beyond that:
 //!
-//! - What a message says is text. The spelling of a control token in it, say `</s>` in a document
-//!   to be summarized, must not become that token, so it is broken up by a guard character, which
-//!   the tokenizer takes out again once it has cut the text at its special tokens.
+//! - What a message says is text, and so is its role. The spelling of a control token in it, say
+//!   `</s>` in a document to be summarized, must not become that token, so it is broken up by a
+//!   guard character, which the tokenizer takes out again once it has cut the text at its special
+//!   tokens.
 //! - Mistral's reference tokenizer encodes each message as a text of its own, which a space
 //!   precedes. Templates that were published with the models write answers right behind `[/INST]`,
 //!   and lack that space; it is put there.
@@ -138,16 +139,17 @@ impl ChatTemplate {
         let is_guarded = |text: &str| {
             tokenizer.spells_control_token(text) || (spaces_answers && text.contains(ANSWER_MARK))
         };
-        let guard = match messages.iter().any(|message| is_guarded(&message.content)) {
+        let mut texts = messages.iter().flat_map(|message| [&message.role, &message.content]);
+        let guard = match texts.any(|text| is_guarded(text)) {
             true => Some(free_character(messages)?),
             false => None,
         };
         let mut messages = messages.to_vec();
         if let Some(guard) = guard {
-            for message in &mut messages {
-                message.content = tokenizer.guard_control_tokens(&message.content, guard);
+            for text in messages.iter_mut().flat_map(|Message { role, content }| [role, content]) {
+                *text = tokenizer.guard_control_tokens(text, guard);
                 if spaces_answers {
-                    message.content = message.content.replace(ANSWER_MARK, &broken_mark(guard));
+                    *text = text.replace(ANSWER_MARK, &broken_mark(guard));
                 }
             }
         }
@@ -175,7 +177,8 @@ impl ChatTemplate {
 
 /// A character that no message contains.
 fn free_character(messages: &[Message]) -> Result<char, ChatError> {
-    let used: HashSet<char> = messages.iter().flat_map(|message| message.content.chars()).collect();
+    let texts = messages.iter().flat_map(|message| [&message.role, &message.content]);
+    let used: HashSet<char> = texts.flat_map(|text| text.chars()).collect();
     ('\u{F0000}'..='\u{10FFFD}').find(|c| !used.contains(c)).ok_or(ChatError::NoGuard)
 }
 

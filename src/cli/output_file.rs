@@ -1,0 +1,58 @@
+//! Files that are written beside their place and put there once they are whole.
+
+use anyhow::{Result, ensure};
+use std::io::{self, BufWriter, Write};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file on its way to its place; nothing is left of it where it is dropped. Errors of writing
+/// name it.
+pub struct OutputFile {
+    path: PathBuf,
+    partial: BufWriter<NamedTempFile>,
+}
+
+impl OutputFile {
+    /// Begins a file that `flag` asked for.
+    pub fn create(path: &Path, flag: &str) -> Result<OutputFile> {
+        // Renaming would put a file in the place of a device.
+        ensure!(
+            path.is_file() || !path.exists(),
+            "cannot write {}: it exists and is not a file; name one for {flag}",
+            path.display()
+        );
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are their owner's alone; this one is to be like any that a program writes.
+        #[cfg(unix)]
+        builder.permissions(PermissionsExt::from_mode(0o666));
+        let partial = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+        let partial = partial.map_err(|error| cannot_write(path, error))?;
+        Ok(OutputFile { path: path.into(), partial: BufWriter::new(partial) })
+    }
+
+    /// Gives the file its name: one with this name is always whole.
+    pub fn put_in_place(self) -> io::Result<()> {
+        let OutputFile { path, partial } = self;
+        let partial =
+            partial.into_inner().map_err(|error| cannot_write(&path, error.into_error()))?;
+        partial.persist(&path).map_err(|error| cannot_write(&path, error.error))?;
+        Ok(())
+    }
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.partial.write(bytes).map_err(|error| cannot_write(&self.path, error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.partial.flush().map_err(|error| cannot_write(&self.path, error))
+    }
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+}
