@@ -143,6 +143,11 @@ fn merges_without_an_order_of_pieces_are_refused() {
     refused(7, &[("tokenizer.json", &one_split)], &["`abc` are not all there", "tokenizer.model"]);
     let apart = json(&pieces, json!(["ab c", "a b", "b c", "a bc"]));
     refused(7, &[("tokenizer.json", &apart)], &["`abc` are not one after the other"]);
+    let by_length = json!(["▁▁▁ ▁", "▁▁ ▁▁", "▁▁ ▁", "▁ ▁▁▁", "▁ ▁▁", "▁ ▁", "▁ b"]);
+    let runs = json(&["<unk>", "▁", "▁▁", "▁▁▁", "▁▁▁▁", "b", "▁b"], by_length);
+    let metadata = read_folder(folder(&[("tokenizer.json", &runs)]).path(), 7).unwrap();
+    let scores = metadata.f32s("tokenizer.ggml.scores").unwrap().unwrap();
+    assert_eq!((&scores[2..5], scores[6]), (&[0.0; 3][..], -6.0), "runs of spaces tie");
     let long = "x".repeat(1 << 20);
     let long = json(&["<unk>", &long], json!([]));
     refused(7, &[("tokenizer.json", &long)], &["too many to look at"]);

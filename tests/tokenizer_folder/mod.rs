@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use gatefold::checkpoint::vocabulary;
-use gatefold::gguf::{Metadata, Value};
+use gatefold::gguf::Metadata;
 use serde_json::Value as Json;
 use std::fs;
 use std::path::Path;
@@ -101,9 +101,4 @@ pub fn sentencepiece_model(metadata: &Metadata, trainer: &[u8], normalizer: &[u8
         model.extend(bytes_field(1, &piece));
     }
     [model, bytes_field(2, trainer), bytes_field(3, normalizer)].concat()
-}
-
-/// A key's value, as JSON.
-pub fn value(metadata: &Metadata, key: &str) -> Option<Value> {
-    metadata.get(key).cloned()
 }
