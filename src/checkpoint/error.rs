@@ -175,7 +175,7 @@ impl Problem {
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted: String = text.chars().take(QUOTED_CHARS).collect();
     if quoted.len() < text.len() {
-        quoted.push('…');
+        quoted.push_str("...");
     }
     quoted
 }
