@@ -62,7 +62,7 @@ fn parts_are_a_model() {
     let names = (1..=4).map(|part| conversion.path(&format!("out-0000{part}-of-00004.gguf")));
     assert_eq!(files, names.collect::<Vec<_>>());
 
-    plan.parts = vec![0..n_tensors];
+    plan.parts = std::iter::once(0..n_tensors).collect();
     conversion.run(&plan, "whole.gguf").unwrap();
     let whole = Gguf::open(&conversion.path("whole.gguf")).unwrap();
     let parts = Gguf::open(&files[2]).unwrap();

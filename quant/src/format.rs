@@ -13,6 +13,7 @@
 //! are written once per family and instruction set.
 
 use crate::activations::ActivationKind;
+use crate::fit::{SubScales, Tries};
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::registry::Product;
@@ -34,9 +35,6 @@ pub trait Format: Sized + 'static {
     /// The weights of a block: the definition of the format.
     /// `weights` holds [`Self::BLOCK_LEN`] values.
     fn dequantize(block: &Self::Block, weights: &mut [f32]);
-
-    /// The block that stands for `weights` ([`Self::BLOCK_LEN`] finite values) with little error.
-    fn quantize(weights: &[f32]) -> Self::Block;
 }
 
 /// The arithmetic that a format shares with others; implemented by [`FloatFamily`],
@@ -51,6 +49,9 @@ pub trait Family<F: Format> {
 
     /// Runs the family's kernel; see [`Product`].
     fn multiply(isa: Isa, product: Product<'_, F>);
+
+    /// Blocks that stand for finite weights with little error.
+    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]);
 
     /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
     fn dequantize(_isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
@@ -99,6 +100,8 @@ pub trait Flat: Format {
     ///
     /// In every flat format the block begins with the scale, two bytes of f16.
     const HAS_MINIMUM: bool;
+    /// What quantizing tries.
+    const TRIES: Tries;
 }
 
 /// Formats with blocks of 256 weights in sub-blocks that have integer scales:
@@ -114,9 +117,16 @@ pub trait Super: Format {
     const SUB_LEN: usize;
     /// Whether blocks carry minimums.
     const HAS_MINIMUM: bool;
+    /// The range of its sub-scales and sub-minimums.
+    const SUB_SCALES: SubScales;
+    /// What quantizing tries.
+    const TRIES: Tries;
 
     /// The block's scales.
     fn scales(block: &Self::Block) -> SuperScales;
+
+    /// A block with these scales, and zeros in place of the bits of the codes.
+    fn with_scales(scales: &SuperScales) -> Self::Block;
 }
 
 /// The decoded header of a super-block.
@@ -150,6 +160,9 @@ impl<F: Float> Family<F> for FloatFamily {
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_float(product);
     }
+    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
+        isa.narrow(F::KIND, weights, bytemuck::cast_slice_mut(blocks));
+    }
     fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
         isa.widen(F::KIND, bytemuck::cast_slice(blocks), weights);
     }
@@ -164,6 +177,9 @@ impl<F: Flat> Family<F> for FlatFamily {
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_flat(product);
     }
+    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
+        isa.quantize_flat::<F>(weights, blocks);
+    }
 }
 
 impl<F: Super> Family<F> for SuperFamily {
@@ -174,5 +190,8 @@ impl<F: Super> Family<F> for SuperFamily {
     };
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_super(product);
+    }
+    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
+        isa.quantize_super::<F>(weights, blocks);
     }
 }

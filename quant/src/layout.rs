@@ -108,9 +108,18 @@ impl Layout {
 
     /// The inverse of [`Self::unpack`] for the bits of a block: ORs each code into its planes,
     /// which must be zero. `codes` are the assembled bits, before offset, sign or table.
+    #[inline(always)]
     pub fn pack(&self, codes: &[u8], block: &mut [u8]) {
         let mut low_bits = 0;
         for plane in self.planes {
+            if plane.run == 1 {
+                let bytes = &mut block[plane.offset..][..codes.len() / 8];
+                for (codes, byte) in codes.as_chunks().0.iter().zip(bytes) {
+                    *byte |= gathered_bits(u64::from_le_bytes(*codes) >> low_bits);
+                }
+                low_bits += 1;
+                continue;
+            }
             let per_byte = 8 / plane.bits;
             let mask = (0xffu16 >> (8 - plane.bits)) as u8;
             for (run_idx, codes) in codes.chunks_exact(plane.run * per_byte).enumerate() {
@@ -125,6 +134,13 @@ impl Layout {
             low_bits += plane.bits;
         }
     }
+}
+
+/// The lowest bits of eight bytes, in order from the lowest bit up.
+#[inline(always)]
+fn gathered_bits(bytes: u64) -> u8 {
+    // The product's top byte: bit `i` of it is bit `8 * i` of the bytes times 2 to the 56 - 7 * i.
+    ((bytes & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
 }
 
 #[cfg(test)]

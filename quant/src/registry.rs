@@ -88,7 +88,7 @@ impl DynFormat {
                 F::Family::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
             quantize: |isa, weights, bytes| {
-                isa.quantize::<F>(weights, bytemuck::cast_slice_mut(bytes));
+                F::Family::quantize(isa, weights, bytemuck::cast_slice_mut(bytes));
             },
             multiply: |isa, DynProduct { weights, x, tokens, out }| {
                 let weights = bytemuck::cast_slice(weights);

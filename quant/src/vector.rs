@@ -5,6 +5,7 @@
 //! short last group filled up with zeros; then lanes 8 apart are added, then 4, 2 and 1 apart.
 
 use crate::format::FloatKind;
+use half::{bf16, f16};
 
 /// Number of virtual lanes.
 pub const N_LANES: usize = 16;
@@ -24,24 +25,33 @@ pub(crate) trait Lanes: Copy {
     fn to_array(self) -> [f32; N_LANES];
     /// Sixteen values from their little-endian bytes; `bytes` has exactly as many as needed.
     fn load(kind: FloatKind, bytes: &[u8]) -> Self;
+    /// The inverse of [`Lanes::load`]: each lane, a finite number, rounded to the nearest, ties to
+    /// even.
+    fn store(self, kind: FloatKind, bytes: &mut [u8]);
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn div(self, other: Self) -> Self;
     /// `self * factor + addend`, rounded once.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// The magnitude.
+    fn abs(self) -> Self;
     /// The larger; `other` where either is NaN, or both are zero.
     fn max(self, other: Self) -> Self;
+    /// The smaller; `other` where either is NaN, or both are zero.
+    fn min(self, other: Self) -> Self;
     /// To the nearest integer, ties to even.
     fn round(self) -> Self;
     /// 2 to the power of each lane; the lanes are integers in -126..=127.
     fn exp2_int(self) -> Self;
-    /// Zero where `self < limit`, else `self`.
-    fn zero_below(self, limit: Self) -> Self;
+    /// `less` where `self < other`, else `otherwise`.
+    fn if_less(self, other: Self, less: Self, otherwise: Self) -> Self;
     /// Each lane, an integer in -128..=127, as int8.
     fn to_i8(self) -> [i8; N_LANES];
     /// Lanes 8 apart added, then 4, 2 and 1 apart.
     fn sum(self) -> f32;
+    /// Lane `i` of row `j` becomes lane `j` of row `i`.
+    fn transpose(rows: &mut [Self; N_LANES]);
 }
 
 #[inline(always)]
@@ -197,7 +207,7 @@ pub(crate) fn exp<L: Lanes>(x: L) -> L {
     // Two factors, since n itself can be 128.
     let half = n.mul(L::splat(0.5)).round();
     let result = polynomial.mul(half.exp2_int()).mul(n.sub(half).exp2_int());
-    result.zero_below(L::splat(f32::MIN_POSITIVE))
+    result.if_less(L::splat(f32::MIN_POSITIVE), zero, result)
 }
 
 /// The int8 codes of a block of activations and its scale; see [`crate::Activations`].
@@ -229,6 +239,29 @@ pub(crate) fn widen<L: Lanes>(kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
     if !rest.is_empty() {
         let values = load_zero_filled::<L>(kind, tail).to_array();
         rest.copy_from_slice(&values[..rest.len()]);
+    }
+}
+
+/// The floats nearest to the values among those of a kind that are finite, as little-endian bytes.
+#[inline(always)]
+pub(crate) fn narrow<L: Lanes>(kind: FloatKind, values: &[f32], out: &mut [u8]) {
+    let limit = match kind {
+        FloatKind::F32 => f32::MAX,
+        FloatKind::F16 => f16::MAX.to_f32(),
+        FloatKind::Bf16 => bf16::MAX.to_f32(),
+    };
+    let (lowest, highest) = (L::splat(-limit), L::splat(limit));
+    let group_bytes = N_LANES * kind.bytes();
+    let (groups, rest) = values.as_chunks::<N_LANES>();
+    let (whole, tail) = out.split_at_mut(groups.len() * group_bytes);
+    for (values, bytes) in groups.iter().zip(whole.chunks_exact_mut(group_bytes)) {
+        L::from_array(*values).max(lowest).min(highest).store(kind, bytes);
+    }
+    if !rest.is_empty() {
+        let mut filled = [0; N_LANES * 4];
+        let values = zero_filled::<L>(rest).max(lowest).min(highest);
+        values.store(kind, &mut filled[..group_bytes]);
+        tail.copy_from_slice(&filled[..tail.len()]);
     }
 }
 

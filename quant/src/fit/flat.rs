@@ -1,33 +1,62 @@
 //! Blocks of 32: one scale, and perhaps a minimum.
 
 use super::grid::Grid;
-use super::{Minimums, Normalized, Stretches, best_scale, best_scale_and_minimum, saturating_f16};
-use crate::format::{FLAT_LEN, Flat};
-use half::f16;
+use super::tile::{Minimums, Scales, Tile, inverse, nearest_f16, stored_scale};
+use crate::format::{FLAT_LEN, Flat, FloatKind};
+use crate::vector::{Lanes, N_LANES};
 
-/// What a flat block stores.
-pub struct FlatFit {
-    /// The scale.
-    pub scale: f16,
-    /// The minimum; 0 for formats without.
-    pub minimum: f16,
-    /// The bits of the codes.
-    pub codes: [u8; FLAT_LEN],
+/// Makes blocks of 32.
+#[inline(always)]
+pub fn flat<L: Lanes, F: Flat>(weights: &[f32], blocks: &mut [F::Block]) {
+    let grid = const { Grid::of(&F::LAYOUT) };
+    let groups = weights.chunks(N_LANES * FLAT_LEN).zip(blocks.chunks_mut(N_LANES));
+    for (weights, blocks) in groups {
+        let Scales { scale, minimum } = best_scales::<L, F>(&Tile::new(weights, FLAT_LEN));
+        let inverses = inverse(scale).to_array();
+        let minimums = minimum.to_array();
+        let (mut scale_bytes, mut minimum_bytes) = ([0; 2 * N_LANES], [0; 2 * N_LANES]);
+        scale.store(FloatKind::F16, &mut scale_bytes);
+        L::splat(0.0).sub(minimum).store(FloatKind::F16, &mut minimum_bytes);
+        for (i, (weights, block)) in weights.chunks_exact(FLAT_LEN).zip(blocks).enumerate() {
+            let block = bytemuck::bytes_of_mut(block);
+            block.fill(0);
+            block[..2].copy_from_slice(&scale_bytes[2 * i..][..2]);
+            if F::HAS_MINIMUM {
+                block[2..4].copy_from_slice(&minimum_bytes[2 * i..][..2]);
+            }
+            let mut codes = [0; FLAT_LEN];
+            grid.encode::<L>(weights, inverses[i], minimums[i], &mut codes);
+            F::LAYOUT.pack(&codes, block);
+        }
+    }
 }
 
-/// Fits a block of 32 weights.
-pub fn flat<F: Flat>(weights: &[f32], stretches: Stretches) -> FlatFit {
+/// The scales and minimums with the least error among those that blocks can store: what the search
+/// finds, or what just covers the weights, as other programs have it.
+#[inline(always)]
+fn best_scales<L: Lanes, F: Flat>(tile: &Tile<L>) -> Scales<L> {
     let grid = const { Grid::of(&F::LAYOUT) };
-    let block = Normalized::<FLAT_LEN>::new(weights);
-    let (scale, minimum) = if F::HAS_MINIMUM {
-        best_scale_and_minimum(&block.x, grid, Minimums::Any, stretches)
+    let [lowest, highest] = grid.ends().map(L::splat);
+    let zero = L::splat(0.0);
+    let (found, covering) = if F::HAS_MINIMUM {
+        let [least, greatest] = tile.ends();
+        let scale = greatest.sub(least).div(highest);
+        let covering = Scales { scale, minimum: zero.sub(least) };
+        (tile.best_scales(grid, Minimums::Any, F::TRIES), covering)
     } else {
-        (best_scale(&block.x, grid, stretches), 0.0)
+        let covering = Scales { scale: tile.largest().div(lowest), minimum: zero };
+        (Scales { scale: tile.best_scale(grid, F::TRIES), minimum: zero }, covering)
     };
-    let (stored_scale, scale) = block.stored(scale);
-    let stored_minimum = saturating_f16(-minimum * block.magnitude);
-    let minimum = -stored_minimum.to_f32() / block.magnitude;
-    let mut codes = [0; FLAT_LEN];
-    Grid::encode(&F::LAYOUT, &block.x, scale, minimum, &mut codes);
-    FlatFit { scale: stored_scale, minimum: stored_minimum, codes }
+    let [found, covering] = [stored(found), stored(covering)];
+    let (errors, covering_errors) = (tile.errors(grid, found), tile.errors(grid, covering));
+    Scales {
+        scale: covering_errors.if_less(errors, covering.scale, found.scale),
+        minimum: covering_errors.if_less(errors, covering.minimum, found.minimum),
+    }
+}
+
+/// Scales as a block stores them.
+#[inline(always)]
+fn stored<L: Lanes>(scales: Scales<L>) -> Scales<L> {
+    Scales { scale: stored_scale(scales.scale), minimum: nearest_f16(scales.minimum) }
 }

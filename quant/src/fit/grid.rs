@@ -1,7 +1,7 @@
 //! The numbers that codes stand for.
 
-use super::inverse;
 use crate::layout::{Codes, Layout};
+use crate::vector::{Lanes, N_LANES};
 
 /// The numbers that the codes of a format stand for, as floats.
 #[derive(Clone, Copy)]
@@ -40,44 +40,55 @@ impl Grid {
         }
     }
 
-    /// The number nearest to `value`, without branches.
+    /// The number nearest to each lane, without branches.
     #[inline(always)]
-    pub fn nearest(self, value: f32) -> f32 {
+    pub fn nearest<L: Lanes>(self, value: L) -> L {
         match self {
             Grid::Integers { lowest, highest } => {
-                let value = if value < highest { value } else { highest };
-                let value = if value > lowest { value } else { lowest };
                 // At this magnitude an f32 has no fraction bits: the sum is rounded to an integer.
-                const INTEGERS_ONLY: f32 = 12_582_912.0;
-                (value + INTEGERS_ONLY) - INTEGERS_ONLY
+                let integers_only = L::splat(12_582_912.0);
+                let value = value.min(L::splat(highest)).max(L::splat(lowest));
+                value.add(integers_only).sub(integers_only)
             }
             Grid::Table(table) => {
-                let mut number = f32::from(table[0]);
+                let mut number = L::splat(f32::from(table[0]));
                 for i in 1..16 {
                     let (low, high) = (f32::from(table[i - 1]), f32::from(table[i]));
-                    number += if value > (low + high) / 2.0 { high - low } else { 0.0 };
+                    let is_above = L::splat((low + high) / 2.0);
+                    number = is_above.if_less(value, L::splat(high), number);
                 }
                 number
             }
         }
     }
 
-    /// The bits of the codes nearest to `(x + minimum) / scale`: what [`Layout::pack`] takes.
-    pub fn encode(layout: &Layout, x: &[f32], scale: f32, minimum: f32, codes: &mut [u8]) {
-        let (grid, inverse) = (Grid::of(layout), inverse(scale));
-        for (x, code) in x.iter().zip(codes) {
-            *code = Grid::code(layout, grid.nearest((x + minimum) * inverse));
+    /// The bits of the codes nearest to `(weight + minimum) * inverse`, for [`Layout::pack`];
+    /// the number of weights is a multiple of sixteen.
+    #[inline(always)]
+    pub fn encode<L: Lanes>(self, weights: &[f32], inverse: f32, minimum: f32, codes: &mut [u8]) {
+        let (weights, codes) = (weights.as_chunks::<N_LANES>().0, codes.as_chunks_mut().0);
+        for (weights, codes) in weights.iter().zip(codes) {
+            let value = L::from_array(*weights).add(L::splat(minimum)).mul(L::splat(inverse));
+            *codes = self.codes(self.nearest(value));
         }
     }
 
-    /// The bits of the code of a number of the grid.
-    fn code(layout: &Layout, number: f32) -> u8 {
-        match layout.codes {
-            Codes::Offset(offset) => (number as i32 + i32::from(offset)) as u8,
-            Codes::Signed => number as i8 as u8,
-            Codes::Table(table) => {
-                table.iter().filter(|&&entry| f32::from(entry) < number).count() as u8
+    /// The bits of the codes of numbers of the grid.
+    #[inline(always)]
+    fn codes<L: Lanes>(self, numbers: L) -> [u8; N_LANES] {
+        let code = match self {
+            // Signed codes are two's complement bytes.
+            Grid::Integers { lowest: -127.0, .. } => numbers,
+            Grid::Integers { lowest, .. } => numbers.sub(L::splat(lowest)),
+            Grid::Table(table) => {
+                let mut index = L::splat(0.0);
+                for i in 1..16 {
+                    let previous = L::splat(f32::from(table[i - 1]));
+                    index = previous.if_less(numbers, L::splat(i as f32), index);
+                }
+                index
             }
-        }
+        };
+        bytemuck::cast(code.to_i8())
     }
 }

@@ -1,71 +1,87 @@
 //! Blocks of 256: a scale of integer sub-scales, and perhaps a minimum of integer sub-minimums.
 
 use super::grid::Grid;
-use super::{
-    Minimums, N_LANES, Normalized, Stretches, best_scale, best_scale_and_minimum, errors, inverse,
-    largest,
-};
-use crate::format::{SUPER_LEN, Super};
+use super::tile::{Minimums, Scales, Tile, inverse, stored_scale};
+use crate::format::{SUPER_LEN, Super, SuperScales};
+use crate::vector::{Lanes, N_LANES};
 use half::f16;
 
-/// The sub-scales that a format has, and how hard to look for the best.
+/// The sub-scales that a format has.
 #[derive(Clone, Copy)]
 pub struct SubScales {
     /// The least sub-scale.
-    pub lowest: i32,
+    pub lowest: i8,
     /// The greatest sub-scale.
-    pub highest: i32,
+    pub highest: i8,
     /// The greatest sub-minimum; 0 for formats without.
-    pub highest_minimum: i32,
-    /// How many sub-minimums around the fitted one to try: 1, or an even number.
-    pub n_minimums: i32,
+    pub highest_minimum: u8,
 }
 
-/// What a super-block stores.
-pub struct SuperFit {
-    /// Scale of the sub-scales.
-    pub scale: f16,
-    /// Scale of the sub-minimums; 0 for formats without.
-    pub minimum: f16,
-    /// A scale per sub-block; formats with eight use the first eight.
-    pub sub_scales: [i8; 16],
-    /// A minimum per sub-block, likewise.
-    pub sub_minimums: [u8; 16],
-    /// The bits of the codes.
-    pub codes: [u8; SUPER_LEN],
+/// The scales of some super-blocks, a sub-block per lane: lanes of one super-block have the same
+/// scale and minimum.
+#[derive(Clone, Copy)]
+struct SuperFit<L> {
+    scale: L,
+    minimum: L,
+    sub_scale: L,
+    sub_minimum: L,
 }
 
-/// The scales of a super-block: those of the block, and a pair of integers per sub-block.
-#[derive(Clone, Copy, Default)]
-struct Scales {
-    scale: f32,
-    minimum: f32,
-    subs: [(i32, i32); 16],
-}
+impl<L: Lanes> SuperFit<L> {
+    /// What they are for each sub-block.
+    #[inline(always)]
+    fn scales(self) -> Scales<L> {
+        Scales {
+            scale: self.scale.mul(self.sub_scale),
+            minimum: self.minimum.mul(self.sub_minimum),
+        }
+    }
 
-impl Scales {
-    fn of_sub(&self, sub_idx: usize) -> (f32, f32) {
-        let (scale, minimum) = self.subs[sub_idx];
-        (self.scale * scale as f32, self.minimum * minimum as f32)
+    /// `other` in the lanes where `a < b`.
+    #[inline(always)]
+    fn or(self, a: L, b: L, other: Self) -> Self {
+        SuperFit {
+            scale: a.if_less(b, other.scale, self.scale),
+            minimum: a.if_less(b, other.minimum, self.minimum),
+            sub_scale: a.if_less(b, other.sub_scale, self.sub_scale),
+            sub_minimum: a.if_less(b, other.sub_minimum, self.sub_minimum),
+        }
     }
 }
 
-/// Fits a block of 256 weights.
-pub fn super_block<F: Super>(weights: &[f32], subs: SubScales, stretches: Stretches) -> SuperFit {
-    let block = Normalized::<SUPER_LEN>::new(weights);
-    let best = best_scales::<F>(&block, subs, stretches);
-    let mut codes = [0; SUPER_LEN];
-    let sub_blocks = block.x.chunks_exact(F::SUB_LEN).zip(codes.chunks_exact_mut(F::SUB_LEN));
-    for (i, (x, codes)) in sub_blocks.enumerate() {
-        let (scale, minimum) = best.of_sub(i);
-        Grid::encode(&F::LAYOUT, x, scale, minimum, codes);
-    }
-    SuperFit {
-        scale: block.stored(best.scale).0,
-        minimum: block.stored(best.minimum).0,
-        sub_scales: best.subs.map(|(sub_scale, _)| sub_scale as i8),
-        sub_minimums: best.subs.map(|(_, sub_minimum)| sub_minimum as u8),
-        codes,
+/// Makes blocks of 256.
+#[inline(always)]
+pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block]) {
+    let grid = const { Grid::of(&F::LAYOUT) };
+    let n_subs = SUPER_LEN / F::SUB_LEN;
+    let group_len = N_LANES / n_subs;
+    for (weights, blocks) in weights.chunks(group_len * SUPER_LEN).zip(blocks.chunks_mut(group_len))
+    {
+        let fit = best_fit::<L, F>(&Tile::new(weights, F::SUB_LEN));
+        let Scales { scale, minimum } = fit.scales();
+        let (inverses, offsets) = (inverse(scale).to_array(), minimum.to_array());
+        let (scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
+        let (sub_scales, sub_minimums) = (fit.sub_scale.to_array(), fit.sub_minimum.to_array());
+        for (i, (weights, block)) in weights.chunks_exact(SUPER_LEN).zip(blocks).enumerate() {
+            let first = i * n_subs;
+            let mut header = SuperScales {
+                scale: f16::from_f32(scales[first]),
+                minimum: f16::from_f32(minimums[first]),
+                sub_scales: [0; 16],
+                sub_minimums: [0; 16],
+            };
+            let mut codes = [0; SUPER_LEN];
+            for part in 0..16 {
+                let lane = first + part * n_subs / 16;
+                header.sub_scales[part] = sub_scales[lane] as i8;
+                header.sub_minimums[part] = sub_minimums[lane] as u8;
+                let weights = &weights[part * 16..][..16];
+                let codes = &mut codes[part * 16..][..16];
+                grid.encode::<L>(weights, inverses[lane], offsets[lane], codes);
+            }
+            *block = F::with_scales(&header);
+            F::LAYOUT.pack(&codes, bytemuck::bytes_of_mut(block));
+        }
     }
 }
 
@@ -73,106 +89,127 @@ pub fn super_block<F: Super>(weights: &[f32], subs: SubScales, stretches: Stretc
 /// lower the error by less than a thousandth.
 const N_ROUNDS: usize = 2;
 
-fn best_scales<F: Super>(
-    block: &Normalized<SUPER_LEN>,
-    subs: SubScales,
-    stretches: Stretches,
-) -> Scales {
+#[inline(always)]
+fn best_fit<L: Lanes, F: Super>(tile: &Tile<L>) -> SuperFit<L> {
     let grid = const { Grid::of(&F::LAYOUT) };
-    let mut wanted = [(0.0, 0.0); 16];
-    for (wanted, x) in wanted.iter_mut().zip(block.x.chunks_exact(F::SUB_LEN)) {
-        *wanted = if F::HAS_MINIMUM {
-            best_scale_and_minimum(x, grid, Minimums::NotNegative, stretches)
-        } else {
-            (best_scale(x, grid, stretches), 0.0)
-        };
-    }
+    let zero = L::splat(0.0);
+    let wanted = if F::HAS_MINIMUM {
+        tile.best_scales(grid, Minimums::NotNegative, F::TRIES)
+    } else {
+        Scales { scale: tile.best_scale(grid, F::TRIES), minimum: zero }
+    };
     // The extreme ones get the extreme integers.
-    let farthest = if -subs.lowest > subs.highest { subs.lowest } else { subs.highest };
-    let mut scale = largest(&wanted.map(|(scale, _)| scale)) / farthest as f32;
-    let most = subs.highest_minimum.max(1);
-    let mut minimum = largest(&wanted.map(|(_, minimum)| minimum)) / most as f32;
-    let (mut best, mut best_error) = (Scales::default(), f32::INFINITY);
+    let SubScales { lowest, highest, highest_minimum } = F::SUB_SCALES;
+    let farthest = if -i32::from(lowest) > i32::from(highest) { lowest } else { highest };
+    let mut scale = over_subs::<L, F>(wanted.scale, farther).div(L::splat(f32::from(farthest)));
+    let mut minimum = over_subs::<L, F>(wanted.minimum, farther);
+    minimum = minimum.div(L::splat(f32::from(highest_minimum.max(1))));
+    let mut best = SuperFit { scale: zero, minimum: zero, sub_scale: zero, sub_minimum: zero };
+    let mut best_errors = L::splat(f32::INFINITY);
     for _ in 0..N_ROUNDS {
-        (_, scale) = block.stored(scale);
-        (_, minimum) = block.stored(minimum);
-        let mut chosen = Scales { scale, minimum, subs: [(0, 0); 16] };
-        let mut total = 0.0;
-        for (i, x) in block.x.chunks_exact(F::SUB_LEN).enumerate() {
-            let error;
-            (chosen.subs[i], error) = choose_sub(x, grid, subs, wanted[i], (scale, minimum));
-            total += error;
-        }
-        if total < best_error {
-            (best, best_error) = (chosen, total);
-        }
-        (scale, minimum) = refine::<F>(block, &chosen);
+        (scale, minimum) = (stored_scale(scale), stored_scale(minimum));
+        let (chosen, errors) = choose_subs::<L, F>(tile, wanted, scale, minimum);
+        let errors = over_subs::<L, F>(errors, plus);
+        best = best.or(errors, best_errors, chosen);
+        best_errors = errors.min(best_errors);
+        (scale, minimum) = refined::<L, F>(tile, chosen);
     }
     best
 }
 
-/// The sub-scale and sub-minimum with the least error, and that error: out of those around the ones
-/// that come closest to the wanted scale and minimum.
+fn plus(a: f32, b: f32) -> f32 {
+    a + b
+}
+
+/// The one with the larger magnitude.
+fn farther(a: f32, b: f32) -> f32 {
+    if b.abs() > a.abs() { b } else { a }
+}
+
+/// Combines the lanes of each super-block, in increasing order.
 #[inline(always)]
-fn choose_sub(
-    x: &[f32],
-    grid: Grid,
-    subs: SubScales,
-    wanted: (f32, f32),
-    (scale, minimum): (f32, f32),
-) -> ((i32, i32), f32) {
-    // A row of sub-scales per sub-minimum.
-    let row_len = if subs.n_minimums > 1 { 8 } else { 16 };
-    let center = (wanted.0 * inverse(scale)).round_ties_even() as i32;
-    let first_scale = center.clamp(subs.lowest, subs.highest) - row_len / 2;
-    let center = (wanted.1 * inverse(minimum)).round_ties_even() as i32;
-    let first_minimum = center.clamp(0, subs.highest_minimum) - subs.n_minimums / 2;
-    let (mut best, mut least) = ((0, 0), f32::INFINITY);
-    for first in (0..row_len * subs.n_minimums).step_by(N_LANES) {
-        let pairs: [(i32, i32); N_LANES] = std::array::from_fn(|lane| {
-            let candidate = first + lane as i32;
-            let sub_scale = first_scale + candidate % row_len;
-            let sub_minimum = first_minimum + candidate / row_len;
-            (sub_scale.clamp(subs.lowest, subs.highest), sub_minimum.clamp(0, subs.highest_minimum))
-        });
-        let scales = pairs.map(|(sub_scale, _)| scale * sub_scale as f32);
-        let minimums = pairs.map(|(_, sub_minimum)| minimum * sub_minimum as f32);
-        for (error, pair) in errors(x, grid, &scales, &minimums).into_iter().zip(pairs) {
-            if error < least {
-                (best, least) = (pair, error);
-            }
+fn over_subs<L: Lanes, F: Super>(values: L, combine: fn(f32, f32) -> f32) -> L {
+    let mut values = values.to_array();
+    for subs in values.chunks_exact_mut(SUPER_LEN / F::SUB_LEN) {
+        let mut combined = subs[0];
+        for &value in &subs[1..] {
+            combined = combine(combined, value);
+        }
+        subs.fill(combined);
+    }
+    L::from_array(values)
+}
+
+/// Sub-scales are tried this far around the wanted one, without minimums.
+const N_AROUND: i8 = 3;
+
+/// Sub-minimums are tried this far around the wanted one, each with the sub-scales this far around
+/// the one that then is best.
+const N_MINIMUMS_AROUND: i8 = 2;
+const N_SCALES_AROUND: i8 = 1;
+
+/// The sub-scales and sub-minimums with the least errors, and these errors.
+#[inline(always)]
+fn choose_subs<L: Lanes, F: Super>(
+    tile: &Tile<L>,
+    wanted: Scales<L>,
+    scale: L,
+    minimum: L,
+) -> (SuperFit<L>, L) {
+    let grid = const { Grid::of(&F::LAYOUT) };
+    let SubScales { lowest, highest, highest_minimum } = F::SUB_SCALES;
+    let [lowest, highest] = [lowest, highest].map(|sub_scale| L::splat(f32::from(sub_scale)));
+    let (zero, highest_minimum) = (L::splat(0.0), L::splat(f32::from(highest_minimum)));
+    let (per_scale, per_minimum) = (inverse(scale), inverse(minimum));
+    let wanted_minimum = wanted.minimum.mul(per_minimum).min(highest_minimum).max(zero).round();
+    let mut best = SuperFit { scale, minimum, sub_scale: zero, sub_minimum: zero };
+    let mut best_errors = L::splat(f32::INFINITY);
+    let (minimums_around, scales_around) =
+        if F::HAS_MINIMUM { (N_MINIMUMS_AROUND, N_SCALES_AROUND) } else { (0, N_AROUND) };
+    for step in -minimums_around..=minimums_around {
+        let step = L::splat(f32::from(step));
+        let sub_minimum = wanted_minimum.add(step).min(highest_minimum).max(zero);
+        let mut center = wanted.scale;
+        if F::HAS_MINIMUM {
+            // The best scale for this minimum and the codes that it and the wanted scale assign.
+            let offset = minimum.mul(sub_minimum);
+            let [xq, qq] = tile.products(grid, offset, inverse(wanted.scale));
+            center = xq.mul(inverse(qq));
+        }
+        let center = center.mul(per_scale).min(highest).max(lowest).round();
+        for step in -scales_around..=scales_around {
+            let sub_scale = center.add(L::splat(f32::from(step))).min(highest).max(lowest);
+            let fit = SuperFit { scale, minimum, sub_scale, sub_minimum };
+            let errors = tile.errors(grid, fit.scales());
+            best = best.or(errors, best_errors, fit);
+            best_errors = errors.min(best_errors);
         }
     }
-    (best, least)
+    (best, best_errors)
 }
 
 /// The least-squares scale and minimum for the sub-scales and the codes that they assign.
-fn refine<F: Super>(block: &Normalized<SUPER_LEN>, scales: &Scales) -> (f32, f32) {
+#[inline(always)]
+fn refined<L: Lanes, F: Super>(tile: &Tile<L>, fit: SuperFit<L>) -> (L, L) {
     let grid = const { Grid::of(&F::LAYOUT) };
+    let Scales { scale, minimum } = fit.scales();
+    let [sq, xq, qq] = tile.moments(grid, minimum, inverse(scale));
     // x = scale * a - minimum * b with a = sub_scale * number, b = sub_minimum.
-    let (mut aa, mut ab, mut bb, mut xa, mut xb) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (i, x) in block.x.chunks_exact(F::SUB_LEN).enumerate() {
-        let (scale, minimum) = scales.of_sub(i);
-        let inverse = inverse(scale);
-        let (mut sx, mut sq, mut xq, mut qq) = (0.0, 0.0, 0.0, 0.0);
-        for &x in x {
-            let q = grid.nearest((x + minimum) * inverse);
-            sx += x;
-            sq += q;
-            xq += x * q;
-            qq += q * q;
-        }
-        let (a, b) = (scales.subs[i].0 as f32, scales.subs[i].1 as f32);
-        aa += a * a * qq;
-        ab += a * b * sq;
-        bb += b * b * F::SUB_LEN as f32;
-        xa += a * xq;
-        xb += b * sx;
+    let (a, b) = (fit.sub_scale, fit.sub_minimum);
+    let aa = over_subs::<L, F>(a.mul(a).mul(qq), plus);
+    let xa = over_subs::<L, F>(a.mul(xq), plus);
+    if !F::HAS_MINIMUM {
+        return (xa.mul(inverse(aa)), L::splat(0.0));
     }
-    let determinant = aa * bb - ab * ab;
-    if determinant > 0.0 {
-        ((xa * bb - xb * ab) / determinant, (xa * ab - xb * aa) / determinant)
-    } else {
-        (xa / aa, 0.0)
-    }
+    let ab = over_subs::<L, F>(a.mul(b).mul(sq), plus);
+    let bb = over_subs::<L, F>(b.mul(b).mul(L::splat(F::SUB_LEN as f32)), plus);
+    let xb = over_subs::<L, F>(b.mul(tile.sum()), plus);
+    let zero = L::splat(0.0);
+    let determinant = aa.mul(bb).sub(ab.mul(ab));
+    let scale = xa.mul(bb).sub(xb.mul(ab)).div(determinant);
+    let minimum = xa.mul(ab).sub(xb.mul(aa)).div(determinant);
+    (
+        zero.if_less(determinant, scale, xa.mul(inverse(aa))),
+        zero.if_less(determinant, minimum, zero),
+    )
 }

@@ -18,12 +18,6 @@ macro_rules! float_format {
             fn dequantize(block: &Self::Block, weights: &mut [f32]) {
                 weights[0] = <$float>::from_le_bytes(*block).into();
             }
-
-            #[inline(always)]
-            fn quantize(weights: &[f32]) -> Self::Block {
-                let narrow: fn(f32) -> $float = $format::narrow;
-                narrow(weights[0]).to_le_bytes()
-            }
         }
 
         impl Float for $format {
@@ -35,23 +29,3 @@ macro_rules! float_format {
 float_format!(/** IEEE binary32. */ F32, "F32", 0, F32, f32, 4);
 float_format!(/** IEEE binary16. */ F16, "F16", 1, F16, f16, 2);
 float_format!(/** The upper half of a binary32. */ Bf16, "BF16", 30, Bf16, bf16, 2);
-
-impl F32 {
-    fn narrow(weight: f32) -> f32 {
-        weight
-    }
-}
-
-impl F16 {
-    /// The nearest that is finite.
-    fn narrow(weight: f32) -> f16 {
-        f16::from_f32(weight.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
-    }
-}
-
-impl Bf16 {
-    /// The nearest that is finite.
-    fn narrow(weight: f32) -> bf16 {
-        bf16::from_f32(weight.clamp(bf16::MIN.to_f32(), bf16::MAX.to_f32()))
-    }
-}

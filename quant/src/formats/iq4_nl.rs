@@ -4,13 +4,19 @@
 //! widely in the tails.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches};
+use crate::fit::Tries;
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
 /// What the codes stand for, in IQ4_NL and IQ4_XS.
 pub(super) const VALUES: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// Where the fit of IQ4_NL and IQ4_XS puts the largest weight: around both ends of the table.
+pub(super) const TRIES: Tries = &[
+    -147.0, -142.0, -138.0, -134.0, -130.0, -127.0, -124.0, -121.0, -117.0, -113.0, -109.0, -105.0,
+    -100.0, 98.0, 103.0, 107.0, 110.0, 113.0, 116.0, 119.0, 122.0, 126.0, 130.0,
+];
 
 /// `weight = scale * VALUES[code]`.
 pub struct Iq4Nl;
@@ -33,18 +39,11 @@ impl Format for Iq4Nl {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat::<Self>(weights, Stretches { from: 0.8, to: 1.25, n: 32 });
-        let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 16] };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Flat for Iq4Nl {
     const LAYOUT: Layout =
         Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
     const HAS_MINIMUM: bool = false;
+    const TRIES: Tries = TRIES;
 }

@@ -2,8 +2,8 @@
 //! and the table of IQ4_NL.
 
 use super::dequantize_super;
-use super::iq4_nl::VALUES;
-use crate::fit::{self, Stretches, SubScales};
+use super::iq4_nl::{TRIES, VALUES};
+use crate::fit::{SubScales, Tries};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -32,24 +32,6 @@ impl Format for Iq4Xs {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_block::<Self>(
-            weights,
-            SubScales { lowest: -32, highest: 31, highest_minimum: 0, n_minimums: 1 },
-            Stretches { from: 0.8, to: 1.25, n: 16 },
-        );
-        let (sub_scales_high, sub_scales_low) = pack_sub_scales(&fit.sub_scales);
-        let mut block = Block {
-            scale: fit.scale.to_le_bytes(),
-            sub_scales_high,
-            sub_scales_low,
-            codes: [0; 128],
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Super for Iq4Xs {
@@ -57,6 +39,8 @@ impl Super for Iq4Xs {
         Layout { planes: &[Plane { offset: 8, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
+    const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
+    const TRIES: Tries = TRIES;
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
@@ -65,6 +49,16 @@ impl Super for Iq4Xs {
             minimum: f16::ZERO,
             sub_scales: unpack_sub_scales(block.sub_scales_high, block.sub_scales_low),
             sub_minimums: [0; 16],
+        }
+    }
+
+    fn with_scales(scales: &SuperScales) -> Block {
+        let (sub_scales_high, sub_scales_low) = pack_sub_scales(&scales.sub_scales);
+        Block {
+            scale: scales.scale.to_le_bytes(),
+            sub_scales_high,
+            sub_scales_low,
+            codes: [0; 128],
         }
     }
 }
@@ -88,10 +82,10 @@ fn unpack_sub_scales(highs: [u8; 2], lows: [u8; 4]) -> [i8; 16] {
     std::array::from_fn(|i| subs[i / 2] as i8)
 }
 
-/// The bytes of the first eight sub-scales.
+/// The bytes of eight sub-scales, each given twice.
 fn pack_sub_scales(sub_scales: &[i8; 16]) -> ([u8; 2], [u8; 4]) {
     let (mut highs, mut lows) = ([0; 2], [0; 4]);
-    for (sub_idx, sub_scale) in sub_scales[..8].iter().enumerate() {
+    for (sub_idx, [sub_scale, _]) in sub_scales.as_chunks().0.iter().enumerate() {
         let stored = (sub_scale + 32) as u8;
         highs[sub_idx / 4] |= stored >> 4 << (sub_idx % 4 * 2);
         lows[sub_idx / 2] |= (stored & 15) << (sub_idx % 2 * 4);

@@ -18,14 +18,15 @@ pub fn unpack(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
     (scales.to_le_bytes(), minimums.to_le_bytes())
 }
 
-/// The inverse of [`unpack`], for the first eight of each, which are below 64.
+/// The inverse of [`unpack`], for eight of each, which are below 64 and given twice, as in
+/// [`crate::format::SuperScales`].
 pub fn pack(scales: &[i8; 16], minimums: &[u8; 16]) -> [u8; 12] {
-    let scales = scales.map(|scale| scale as u8);
+    let (scales, minimums) = (|i: usize| scales[2 * i] as u8, |i: usize| minimums[2 * i]);
     let mut packed = [0; 12];
     for i in 0..4 {
-        packed[i] = scales[i] | scales[i + 4] >> 4 << 6;
-        packed[i + 4] = minimums[i] | minimums[i + 4] >> 4 << 6;
-        packed[i + 8] = scales[i + 4] & 15 | minimums[i + 4] << 4;
+        packed[i] = scales(i) | scales(i + 4) >> 4 << 6;
+        packed[i + 4] = minimums(i) | minimums(i + 4) >> 4 << 6;
+        packed[i + 8] = scales(i + 4) & 15 | minimums(i + 4) << 4;
     }
     packed
 }

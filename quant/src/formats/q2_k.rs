@@ -2,7 +2,7 @@
 //! 4-bit minimum.
 
 use super::dequantize_super;
-use crate::fit::{self, Stretches, SubScales};
+use crate::fit::{SubScales, Tries};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -31,23 +31,6 @@ impl Format for Q2K {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_block::<Self>(
-            weights,
-            SubScales { lowest: 0, highest: 15, highest_minimum: 15, n_minimums: 6 },
-            Stretches { from: 0.8, to: 1.6, n: 16 },
-        );
-        let mut block = Block {
-            sub_scales: std::array::from_fn(|i| fit.sub_scales[i] as u8 | fit.sub_minimums[i] << 4),
-            codes: [0; 64],
-            scale: fit.scale.to_le_bytes(),
-            minimum: fit.minimum.to_le_bytes(),
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Super for Q2K {
@@ -55,6 +38,8 @@ impl Super for Q2K {
         Layout { planes: &[Plane { offset: 16, bits: 2, run: 32 }], codes: Codes::Offset(0) };
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
+    const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 15, highest_minimum: 15 };
+    const TRIES: Tries = &[-0.6, -0.2, 0.2];
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
@@ -63,6 +48,17 @@ impl Super for Q2K {
             minimum: f16::from_le_bytes(block.minimum),
             sub_scales: block.sub_scales.map(|packed| (packed & 15) as i8),
             sub_minimums: block.sub_scales.map(|packed| packed >> 4),
+        }
+    }
+
+    fn with_scales(scales: &SuperScales) -> Block {
+        Block {
+            sub_scales: std::array::from_fn(|i| {
+                scales.sub_scales[i] as u8 | scales.sub_minimums[i] << 4
+            }),
+            codes: [0; 64],
+            scale: scales.scale.to_le_bytes(),
+            minimum: scales.minimum.to_le_bytes(),
         }
     }
 }

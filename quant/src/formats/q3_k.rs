@@ -1,7 +1,7 @@
 //! Q3_K: 256 weights in 110 bytes, 3.4375 bits each: 16 sub-blocks of 16 with a signed 6-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{self, Stretches, SubScales};
+use crate::fit::{SubScales, Tries};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -30,23 +30,6 @@ impl Format for Q3K {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_block::<Self>(
-            weights,
-            SubScales { lowest: -32, highest: 31, highest_minimum: 0, n_minimums: 1 },
-            Stretches { from: 0.7, to: 1.6, n: 16 },
-        );
-        let mut block = Block {
-            high_bits: [0; 32],
-            codes: [0; 64],
-            sub_scales: pack_sub_scales(&fit.sub_scales),
-            scale: fit.scale.to_le_bytes(),
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Super for Q3K {
@@ -56,6 +39,8 @@ impl Super for Q3K {
     };
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
+    const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
+    const TRIES: Tries = &[-5.0, -4.5, -4.0, -3.5, -3.0, 3.0, 3.5, 4.0];
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
@@ -64,6 +49,15 @@ impl Super for Q3K {
             minimum: f16::ZERO,
             sub_scales: unpack_sub_scales(&block.sub_scales),
             sub_minimums: [0; 16],
+        }
+    }
+
+    fn with_scales(scales: &SuperScales) -> Block {
+        Block {
+            high_bits: [0; 32],
+            codes: [0; 64],
+            sub_scales: pack_sub_scales(&scales.sub_scales),
+            scale: scales.scale.to_le_bytes(),
         }
     }
 }

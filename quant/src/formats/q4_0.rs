@@ -1,7 +1,7 @@
 //! Q4_0: 32 weights in 18 bytes, 4.5 bits each: a scale and symmetric 4-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches};
+use crate::fit::Tries;
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -26,18 +26,11 @@ impl Format for Q4_0 {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat::<Self>(weights, Stretches { from: 0.8, to: 1.25, n: 32 });
-        let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 16] };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Flat for Q4_0 {
     const LAYOUT: Layout =
         Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Offset(8) };
     const HAS_MINIMUM: bool = false;
+    const TRIES: Tries = &[-8.7, -8.3, -7.8, 7.0, 8.0];
 }

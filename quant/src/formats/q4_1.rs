@@ -1,7 +1,7 @@
 //! Q4_1: 32 weights in 20 bytes, 5 bits each: a scale, a minimum and 4-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches};
+use crate::fit::Tries;
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -27,22 +27,11 @@ impl Format for Q4_1 {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.35, n: 16 });
-        let mut block = Block {
-            scale: fit.scale.to_le_bytes(),
-            minimum: fit.minimum.to_le_bytes(),
-            codes: [0; 16],
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Flat for Q4_1 {
     const LAYOUT: Layout =
         Layout { planes: &[Plane { offset: 4, bits: 4, run: 16 }], codes: Codes::Offset(0) };
     const HAS_MINIMUM: bool = true;
+    const TRIES: Tries = &[-0.4, 0.1];
 }

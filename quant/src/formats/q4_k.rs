@@ -2,7 +2,7 @@
 //! 6-bit minimum.
 
 use super::{dequantize_super, packed_scales};
-use crate::fit::{self, Stretches, SubScales};
+use crate::fit::{SubScales, Tries};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -31,23 +31,6 @@ impl Format for Q4K {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_block::<Self>(
-            weights,
-            SubScales { lowest: 0, highest: 63, highest_minimum: 63, n_minimums: 6 },
-            Stretches { from: 0.9, to: 1.3, n: 16 },
-        );
-        let mut block = Block {
-            scale: fit.scale.to_le_bytes(),
-            minimum: fit.minimum.to_le_bytes(),
-            sub_scales: packed_scales::pack(&fit.sub_scales, &fit.sub_minimums),
-            codes: [0; 128],
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Super for Q4K {
@@ -55,6 +38,8 @@ impl Super for Q4K {
         Layout { planes: &[Plane { offset: 16, bits: 4, run: 32 }], codes: Codes::Offset(0) };
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
+    const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
+    const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
@@ -64,6 +49,15 @@ impl Super for Q4K {
             minimum: f16::from_le_bytes(block.minimum),
             sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
             sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
+        }
+    }
+
+    fn with_scales(scales: &SuperScales) -> Block {
+        Block {
+            scale: scales.scale.to_le_bytes(),
+            minimum: scales.minimum.to_le_bytes(),
+            sub_scales: packed_scales::pack(&scales.sub_scales, &scales.sub_minimums),
+            codes: [0; 128],
         }
     }
 }

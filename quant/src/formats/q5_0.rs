@@ -1,7 +1,7 @@
 //! Q5_0: 32 weights in 22 bytes, 5.5 bits each: a scale and symmetric 5-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches};
+use crate::fit::Tries;
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -27,14 +27,6 @@ impl Format for Q5_0 {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat::<Self>(weights, Stretches { from: 0.85, to: 1.15, n: 32 });
-        let mut block = Block { scale: fit.scale.to_le_bytes(), high_bits: [0; 4], codes: [0; 16] };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Flat for Q5_0 {
@@ -43,4 +35,5 @@ impl Flat for Q5_0 {
         codes: Codes::Offset(16),
     };
     const HAS_MINIMUM: bool = false;
+    const TRIES: Tries = &[-16.4, -16.0, -15.6, -14.9, 14.0, 15.3, 16.0, 16.7];
 }

@@ -1,7 +1,7 @@
 //! Q5_1: 32 weights in 24 bytes, 6 bits each: a scale, a minimum and 5-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches};
+use crate::fit::Tries;
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -29,19 +29,6 @@ impl Format for Q5_1 {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.2, n: 16 });
-        let mut block = Block {
-            scale: fit.scale.to_le_bytes(),
-            minimum: fit.minimum.to_le_bytes(),
-            high_bits: [0; 4],
-            codes: [0; 16],
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Flat for Q5_1 {
@@ -50,4 +37,5 @@ impl Flat for Q5_1 {
         codes: Codes::Offset(0),
     };
     const HAS_MINIMUM: bool = true;
+    const TRIES: Tries = &[-0.4, 0.1, 0.9];
 }

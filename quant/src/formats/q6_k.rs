@@ -1,7 +1,7 @@
 //! Q6_K: 256 weights in 210 bytes, 6.5625 bits each: 16 sub-blocks of 16 with a signed 8-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{self, Stretches, SubScales};
+use crate::fit::{SubScales, Tries};
 use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use half::f16;
@@ -30,23 +30,6 @@ impl Format for Q6K {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::super_block::<Self>(
-            weights,
-            SubScales { lowest: -128, highest: 127, highest_minimum: 0, n_minimums: 1 },
-            Stretches { from: 0.85, to: 1.1, n: 16 },
-        );
-        let mut block = Block {
-            codes: [0; 128],
-            high_bits: [0; 64],
-            sub_scales: fit.sub_scales,
-            scale: fit.scale.to_le_bytes(),
-        };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Super for Q6K {
@@ -56,6 +39,9 @@ impl Super for Q6K {
     };
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
+    const SUB_SCALES: SubScales = SubScales { lowest: -128, highest: 127, highest_minimum: 0 };
+    const TRIES: Tries =
+        &[-32.0, -31.0, -30.5, -29.5, -28.5, -27.0, -26.0, 27.0, 28.0, 29.0, 30.0, 31.0];
 
     #[inline(always)]
     fn scales(block: &Block) -> SuperScales {
@@ -64,6 +50,15 @@ impl Super for Q6K {
             minimum: f16::ZERO,
             sub_scales: block.sub_scales,
             sub_minimums: [0; 16],
+        }
+    }
+
+    fn with_scales(scales: &SuperScales) -> Block {
+        Block {
+            codes: [0; 128],
+            high_bits: [0; 64],
+            sub_scales: scales.sub_scales,
+            scale: scales.scale.to_le_bytes(),
         }
     }
 }

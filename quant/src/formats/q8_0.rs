@@ -1,7 +1,7 @@
 //! Q8_0: 32 weights in 34 bytes, 8.5 bits each: a scale and signed bytes.
 
 use super::dequantize_flat;
-use crate::fit::{self, Stretches};
+use crate::fit::Tries;
 use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -26,18 +26,11 @@ impl Format for Q8_0 {
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }
-
-    #[inline(always)]
-    fn quantize(weights: &[f32]) -> Block {
-        let fit = fit::flat::<Self>(weights, Stretches { from: 0.9, to: 1.0, n: 16 });
-        let mut block = Block { scale: fit.scale.to_le_bytes(), codes: [0; 32] };
-        Self::LAYOUT.pack(&fit.codes, bytemuck::bytes_of_mut(&mut block));
-        block
-    }
 }
 
 impl Flat for Q8_0 {
     const LAYOUT: Layout =
         Layout { planes: &[Plane { offset: 2, bits: 8, run: 32 }], codes: Codes::Signed };
     const HAS_MINIMUM: bool = false;
+    const TRIES: Tries = &[127.4, 126.9, 126.0, 124.9, 124.1, 123.3, 122.8, 122.0];
 }

@@ -12,7 +12,7 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-use crate::format::{Flat, Float, FloatKind, Format, Super};
+use crate::format::{Flat, Float, FloatKind, Super};
 use crate::registry::Product;
 
 /// An instruction set that this CPU has.
@@ -140,6 +140,7 @@ macro_rules! stamp_vector_functions {
             exp_sum(values: &mut [f32], max: f32) -> f32,
             quantize_block(x: &[f32], codes: &mut [i8]) -> f32,
             widen(kind: crate::format::FloatKind, bytes: &[u8], out: &mut [f32]) -> (),
+            narrow(kind: crate::format::FloatKind, values: &[f32], out: &mut [u8]) -> (),
         }
         crate::isa::stamp_vector_functions! { @generic $lanes, $features }
     };
@@ -159,8 +160,13 @@ macro_rules! stamp_vector_functions {
         }
 
         $($features)*
-        pub fn quantize<F: crate::format::Format>(weights: &[f32], blocks: &mut [F::Block]) {
-            crate::fit::quantize::<F>(weights, blocks)
+        pub fn quantize_flat<F: crate::format::Flat>(weights: &[f32], blocks: &mut [F::Block]) {
+            crate::fit::flat::<$lanes, F>(weights, blocks)
+        }
+
+        $($features)*
+        pub fn quantize_super<F: crate::format::Super>(weights: &[f32], blocks: &mut [F::Block]) {
+            crate::fit::super_block::<$lanes, F>(weights, blocks)
         }
     };
 }
@@ -181,9 +187,17 @@ impl Isa {
         dispatch!(self, multiply_super::<F>(product))
     }
 
-    /// Makes blocks of the weights.
-    pub(crate) fn quantize<F: Format>(self, weights: &[f32], blocks: &mut [F::Block]) {
-        dispatch!(self, quantize::<F>(weights, blocks))
+    pub(crate) fn quantize_flat<F: Flat>(self, weights: &[f32], blocks: &mut [F::Block]) {
+        dispatch!(self, quantize_flat::<F>(weights, blocks))
+    }
+
+    pub(crate) fn quantize_super<F: Super>(self, weights: &[f32], blocks: &mut [F::Block]) {
+        dispatch!(self, quantize_super::<F>(weights, blocks))
+    }
+
+    /// The inverse of [`Isa::widen`]: the nearest that are finite.
+    pub(crate) fn narrow(self, kind: FloatKind, values: &[f32], out: &mut [u8]) {
+        dispatch!(self, narrow(kind, values, out))
     }
 
     /// The int8 codes of a block of activations, whose length is a multiple of 16, and its scale.

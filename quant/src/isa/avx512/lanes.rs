@@ -53,6 +53,53 @@ impl Lanes for Avx512Lanes {
     }
 
     #[inline(always)]
+    fn store(self, kind: FloatKind, bytes: &mut [u8]) {
+        assert_eq!(bytes.len(), N_LANES * kind.bytes());
+        let at = bytes.as_mut_ptr();
+        // SAFETY: the assertion makes the stores stay inside of `bytes`; as in `lanes!`.
+        unsafe {
+            match kind {
+                FloatKind::F32 => _mm512_storeu_ps(at.cast(), self.0),
+                FloatKind::F16 => {
+                    let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0);
+                    _mm256_storeu_si256(at.cast(), halves);
+                }
+                FloatKind::Bf16 => {
+                    let bits = _mm512_castps_si512(self.0);
+                    // Half a unit, less one where the result would else be odd.
+                    let odd = _mm512_srli_epi32::<16>(bits);
+                    let odd = _mm512_and_si512(odd, _mm512_set1_epi32(1));
+                    let half = _mm512_add_epi32(_mm512_set1_epi32(0x7fff), odd);
+                    let upper = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
+                    _mm256_storeu_si256(at.cast(), _mm512_cvtepi32_epi16(upper));
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(rows: &mut [Self; N_LANES]) {
+        // Within groups of four rows, the 4x4 squares in the registers' quarters.
+        for first in [0, 4, 8, 12] {
+            let squares = [rows[first].0, rows[first + 1].0, rows[first + 2].0, rows[first + 3].0];
+            // SAFETY: as in `lanes!`.
+            let squares = unsafe { transposed_squares(squares) };
+            for i in 0..4 {
+                rows[first + i] = Avx512Lanes(squares[i]);
+            }
+        }
+        // Then the quarters: row `4 * quarter + i` is in those quarters of rows `i`, `i + 4`, ...
+        for i in 0..4 {
+            let quarters = [rows[i].0, rows[i + 4].0, rows[i + 8].0, rows[i + 12].0];
+            // SAFETY: as in `lanes!`.
+            let quarters = unsafe { transposed_quarters(quarters) };
+            for quarter in 0..4 {
+                rows[4 * quarter + i] = Avx512Lanes(quarters[quarter]);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         lanes!(_mm512_add_ps(self.0, other.0))
     }
@@ -78,8 +125,18 @@ impl Lanes for Avx512Lanes {
     }
 
     #[inline(always)]
+    fn abs(self) -> Self {
+        lanes!(_mm512_abs_ps(self.0))
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         lanes!(_mm512_max_ps(self.0, other.0))
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        lanes!(_mm512_min_ps(self.0, other.0))
     }
 
     #[inline(always)]
@@ -96,10 +153,10 @@ impl Lanes for Avx512Lanes {
     }
 
     #[inline(always)]
-    fn zero_below(self, limit: Self) -> Self {
+    fn if_less(self, other: Self, less: Self, otherwise: Self) -> Self {
         lanes!({
-            let stays = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(self.0, limit.0);
-            _mm512_maskz_mov_ps(stays, self.0)
+            let is_less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, other.0);
+            _mm512_mask_blend_ps(is_less, otherwise.0, less.0)
         })
     }
 
@@ -125,4 +182,35 @@ impl Lanes for Avx512Lanes {
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
+}
+
+/// In each quarter of the registers, lane `i` of row `j` becomes lane `j` of row `i`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transposed_squares([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    let (ab_low, cd_low) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+    let (ab_high, cd_high) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+    [
+        _mm512_shuffle_ps::<0b01_00_01_00>(ab_low, cd_low),
+        _mm512_shuffle_ps::<0b11_10_11_10>(ab_low, cd_low),
+        _mm512_shuffle_ps::<0b01_00_01_00>(ab_high, cd_high),
+        _mm512_shuffle_ps::<0b11_10_11_10>(ab_high, cd_high),
+    ]
+}
+
+/// Quarter `i` of row `j` becomes quarter `j` of row `i`.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transposed_quarters([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    const EVEN: i32 = 0b10_00_10_00;
+    const ODD: i32 = 0b11_01_11_01;
+    let (ab_even, cd_even) =
+        (_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<EVEN>(c, d));
+    let (ab_odd, cd_odd) = (_mm512_shuffle_f32x4::<ODD>(a, b), _mm512_shuffle_f32x4::<ODD>(c, d));
+    [
+        _mm512_shuffle_f32x4::<EVEN>(ab_even, cd_even),
+        _mm512_shuffle_f32x4::<EVEN>(ab_odd, cd_odd),
+        _mm512_shuffle_f32x4::<ODD>(ab_even, cd_even),
+        _mm512_shuffle_f32x4::<ODD>(ab_odd, cd_odd),
+    ]
 }

@@ -36,6 +36,16 @@ impl Lanes for ScalarLanes {
         }))
     }
 
+    fn store(self, kind: FloatKind, bytes: &mut [u8]) {
+        for (value, bytes) in self.0.into_iter().zip(bytes.chunks_exact_mut(kind.bytes())) {
+            match kind {
+                FloatKind::F32 => bytes.copy_from_slice(&value.to_le_bytes()),
+                FloatKind::F16 => bytes.copy_from_slice(&f16::from_f32(value).to_le_bytes()),
+                FloatKind::Bf16 => bytes.copy_from_slice(&bf16::from_f32(value).to_le_bytes()),
+            }
+        }
+    }
+
     fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
     }
@@ -58,8 +68,16 @@ impl Lanes for ScalarLanes {
         }))
     }
 
+    fn abs(self) -> Self {
+        ScalarLanes(self.0.map(f32::abs))
+    }
+
     fn max(self, other: Self) -> Self {
         self.zip(other, |a, b| if a > b { a } else { b })
+    }
+
+    fn min(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a < b { a } else { b })
     }
 
     fn round(self) -> Self {
@@ -70,8 +88,10 @@ impl Lanes for ScalarLanes {
         ScalarLanes(self.0.map(|power| f32::from_bits(((power as i32 + 127) as u32) << 23)))
     }
 
-    fn zero_below(self, limit: Self) -> Self {
-        self.zip(limit, |value, limit| if value < limit { 0.0 } else { value })
+    fn if_less(self, other: Self, less: Self, otherwise: Self) -> Self {
+        ScalarLanes(std::array::from_fn(|lane| {
+            if self.0[lane] < other.0[lane] { less.0[lane] } else { otherwise.0[lane] }
+        }))
     }
 
     fn to_i8(self) -> [i8; N_LANES] {
@@ -86,5 +106,13 @@ impl Lanes for ScalarLanes {
             }
         }
         lanes[0]
+    }
+
+    fn transpose(rows: &mut [Self; N_LANES]) {
+        for i in 1..N_LANES {
+            for j in 0..i {
+                (rows[i].0[j], rows[j].0[i]) = (rows[j].0[i], rows[i].0[j]);
+            }
+        }
     }
 }
