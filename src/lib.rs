@@ -8,7 +8,7 @@
 //! 4. [`model`]: tokens become logits, layer by layer, two experts each;
 //! 5. [`engine`]: sequences and their prompts become steps of the model;
 //! 6. [`sampler`]: logits become the next token;
-//! 7. [`eval`]: logits become perplexity;
+//! 7. [`eval`]: logits become perplexity, and the distance between two models;
 //! 8. [`inspect`]: what a file holds, and whether it will run here;
 //! 9. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
 //! 10. [`quantize`]: checkpoints become quantized GGUF files;

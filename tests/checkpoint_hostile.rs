@@ -1,6 +1,7 @@
 //! Damaged checkpoints are refused with a message that says which file is wrong, and how.
 
 mod small_checkpoint;
+mod tiny_model;
 
 use gatefold::checkpoint::{Checkpoint, CheckpointError, safetensors};
 use proptest::prelude::*;
@@ -194,7 +195,8 @@ fn a_tensor_in_two_files_is_refused_unless_an_index_says_which_counts() {
 #[test]
 fn damaged_headers_are_refused() {
     const NORM: &str = "model.norm.weight";
-    let cases: [(&dyn Fn(&mut Value), &str); 8] = [
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(Change<'_>, &str); 8] = [
         (&|header| header[NORM]["data_offsets"] = json!([0, 64]), "is damaged: its header"),
         (&|header| header[NORM]["shape"] = json!([33]), "is damaged: its header"),
         (&|header| header[NORM]["shape"] = json!([u64::MAX, u64::MAX]), "is damaged: its header"),
@@ -243,7 +245,11 @@ fn lengths_that_lie_are_refused() {
             safetensors_file(&format!("{}}}", two.trim_end_matches(',')), 7),
             "ends before its tensor a",
         ),
-        (safetensors_file(&format!("{two}{}}}", &two[1..two.len() - 1]), 8), "two tensors a"),
+        // Two tensors of one name: without the first, the second leaves a gap.
+        (
+            safetensors_file(&format!("{two}{}}}", two[1..].replace("[0,8]},", "[8,16]}")), 16),
+            "invalid offset for tensor `a`",
+        ),
         (safetensors_file("{\"a\": \u{1}}", 0), "its header"),
     ];
     for (file, why) in refused {
@@ -296,6 +302,36 @@ fn model_parallel_slices_are_refused() {
     let folder = mistral("separate.pth");
     fs::copy(fixture("separate.pth"), folder.path().join("consolidated.01.pth")).unwrap();
     assert_refused(folder.path(), "consolidated.01.pth", "consolidated.00.pth");
+}
+
+#[test]
+fn old_ggufs_with_experts_amiss_are_refused() {
+    type Change = fn(&mut tiny_model::Model);
+    let last = "blk.0.ffn_up.3.weight";
+    let missing = |model: &mut tiny_model::Model| {
+        model.tensors.retain(|(plan, _)| plan.name != "blk.0.ffn_up.3.weight");
+    };
+    let cases: [(Change, String); 4] = [
+        (missing, format!("has no tensor {last}")),
+        (|model| model.add("blk.0.ffn_up.4", "F32", &[64, 32]), "ffn_up.4.weight, which".into()),
+        (
+            |model| model.add("blk.0.ffn_up_exps", "F32", &[4, 64, 32]),
+            "has a tensor blk.0.ffn_up.0.weight, which is none".into(),
+        ),
+        (
+            |model| {
+                model.tensors.retain(|(plan, _)| plan.name != "blk.0.ffn_up.3.weight");
+                model.add("blk.0.ffn_up.3", "F32", &[32, 32]);
+            },
+            format!("{last} has the shape [32, 32] (outermost first), and [64, 32]"),
+        ),
+    ];
+    for (change, why) in cases {
+        let mut model = tiny_model::Model::with_separate_experts();
+        change(&mut model);
+        let (_folder, path) = model.write();
+        assert_refused(&path, "tiny.gguf", &why);
+    }
 }
 
 proptest! {

@@ -109,7 +109,9 @@ fn a_model_that_cannot_run_is_still_described() {
     let mut model = Model::with_merged_experts();
     model.metadata.set("tokenizer.ggml.model", Value::String("bert".into()));
     assert!(inspect(&model, &[]).stdout.contains("bert"));
-    assert_eq!(inspect(&model, &["--check"]).code, 1);
+    let run = inspect(&model, &["--check"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("tiny.gguf: ") && run.stderr.contains("bert"), "{}", run.stderr);
 
     let mut model = Model::with_merged_experts();
     model.metadata.set("general.architecture", Value::String("gemma".into()));

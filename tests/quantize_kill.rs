@@ -6,6 +6,7 @@ mod conversion;
 mod random_mixtral;
 
 use conversion::{files, model};
+use gatefold::checkpoint::Checkpoint;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::fs;
@@ -49,32 +50,61 @@ impl Conversion {
         stderr
     }
 
-    /// Kills the run as soon as its unfinished files have this size. Returns whether it was killed
-    /// before it ended.
-    fn is_killed_at(&self, n_bytes: u64) -> bool {
+    /// Kills the run at this moment. Returns whether it was killed before it ended.
+    fn is_killed_at(&self, moment: Moment) -> bool {
         let mut run = self.command("out.gguf").spawn().unwrap();
-        while run.try_wait().unwrap().is_none() && unfinished(self.folder.path()) < n_bytes {
+        while run.try_wait().unwrap().is_none() && !moment.has_come(self.folder.path()) {
             thread::sleep(Duration::from_micros(100));
         }
         run.kill().unwrap();
         run.wait().unwrap().signal().is_some()
     }
 
-    /// The bytes of the finished files whose names begin so, in order.
+    /// The finished files whose names begin so.
+    fn finished(&self, name: &str) -> impl Iterator<Item = PathBuf> {
+        let mut files = files(self.folder.path());
+        files.retain(|file| file.starts_with(name) && file.ends_with(".gguf"));
+        files.into_iter().map(|file| self.path(&file))
+    }
+
+    /// Their bytes, in order.
     fn made(&self, name: &str) -> Vec<Vec<u8>> {
-        let files = files(self.folder.path());
-        let made = files.iter().filter(|file| file.starts_with(name) && file.ends_with(".gguf"));
-        made.map(|file| fs::read(self.path(file)).unwrap()).collect()
+        self.finished(name).map(|path| fs::read(path).unwrap()).collect()
+    }
+
+    /// Removes them.
+    fn remove(&self, name: &str) {
+        self.finished(name).for_each(|path| fs::remove_file(path).unwrap());
     }
 }
 
-/// Bytes of unfinished files.
-fn unfinished(folder: &Path) -> u64 {
-    let parts = files(folder).into_iter().filter(|name| name.ends_with(".part"));
-    parts.filter_map(|name| Some(fs::metadata(folder.join(name)).ok()?.len())).sum()
+/// When a run is killed.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// When the unfinished files have so many bytes.
+    Bytes(u64),
+    /// When the journal has so many lines: one more than tensors that are finished.
+    Lines(usize),
 }
 
-/// Twenty kills: five conversions, each killed at four random sizes, one after the other.
+impl Moment {
+    fn has_come(self, folder: &Path) -> bool {
+        match self {
+            Moment::Bytes(n_bytes) => {
+                let parts = files(folder).into_iter().filter(|name| name.ends_with(".part"));
+                let sizes =
+                    parts.filter_map(|name| Some(fs::metadata(folder.join(name)).ok()?.len()));
+                sizes.sum::<u64>() >= n_bytes
+            }
+            Moment::Lines(n_lines) => {
+                let journal = fs::read_to_string(folder.join("out.gguf.part.journal"));
+                journal.is_ok_and(|journal| journal.matches('\n').count() >= n_lines)
+            }
+        }
+    }
+}
+
+/// Twenty kills: five conversions, each killed at four random moments, one after the other.
 #[test]
 fn killed_at_any_moment_the_result_is_the_same() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -92,12 +122,20 @@ fn killed_at_any_moment_the_result_is_the_same() {
         conversion.completes("whole.gguf");
         let expected = conversion.made("whole");
         let n_bytes: usize = expected.iter().map(Vec::len).sum();
-        let mut moments: Vec<u64> = (0..4).map(|_| random.next_u64() % n_bytes as u64).collect();
-        moments.sort();
-        for moment in moments {
-            if conversion.is_killed_at(moment) {
-                n_killed += 1;
-                assert!(conversion.made("out").len() < expected.len(), "{args:?} at {moment}");
+        let n_tensors = Checkpoint::open(&conversion.path("in.gguf")).unwrap().tensors.len();
+        let mut parts: [_; 4] = std::array::from_fn(|_| random.next_u32() as f64 * 2f64.powi(-32));
+        parts.sort_by(f64::total_cmp);
+        for (idx, part) in parts.into_iter().enumerate() {
+            let moment = match idx % 2 {
+                0 => Moment::Bytes((part * n_bytes as f64) as u64),
+                _ => Moment::Lines(2 + (part * n_tensors as f64) as usize),
+            };
+            let is_killed = conversion.is_killed_at(moment);
+            let made = conversion.made("out");
+            assert!(made.len() < expected.len() || made == expected, "{args:?} at {moment:?}");
+            n_killed += usize::from(is_killed);
+            if made.len() == expected.len() {
+                conversion.remove("out");
             }
         }
         let stderr = conversion.completes("out.gguf");
@@ -114,8 +152,8 @@ fn killed_at_any_moment_the_result_is_the_same() {
 fn another_input_or_type_starts_over() {
     let mut conversion = Conversion::new(&["--type", "Q4_0"]);
     let stop = |conversion: &Conversion| {
-        while !conversion.is_killed_at(3 << 20) {
-            fs::remove_file(conversion.path("out.gguf")).unwrap();
+        while !conversion.is_killed_at(Moment::Lines(3)) {
+            conversion.remove("out");
         }
     };
     stop(&conversion);
@@ -125,7 +163,7 @@ fn another_input_or_type_starts_over() {
         stderr.contains("starting over: since an earlier run, what is to be written"),
         "{stderr}"
     );
-    fs::remove_file(conversion.path("out.gguf")).unwrap();
+    conversion.remove("out");
 
     stop(&conversion);
     fs::write(conversion.path("in.gguf"), model("F32")).unwrap();

@@ -62,7 +62,7 @@ fn parts_are_a_model() {
     let names = (1..=4).map(|part| conversion.path(&format!("out-0000{part}-of-00004.gguf")));
     assert_eq!(files, names.collect::<Vec<_>>());
 
-    plan.parts = vec![0..n_tensors];
+    plan.parts = std::iter::once(0..n_tensors).collect();
     conversion.run(&plan, "whole.gguf").unwrap();
     let whole = Gguf::open(&conversion.path("whole.gguf")).unwrap();
     let parts = Gguf::open(&files[2]).unwrap();
@@ -152,4 +152,20 @@ fn one_run_at_a_time() {
     refused(conversion.run(&plan, "out.gguf"), &["out.gguf is being written by another run"]);
     drop(first);
     conversion.run(&plan, "out.gguf").unwrap();
+}
+
+#[test]
+fn an_input_that_ends_too_early_is_named() {
+    let conversion = Conversion::of(&model("F16"));
+    let input = fs::File::options().write(true).open(conversion.path("in.gguf")).unwrap();
+    input.set_len(10 << 20).unwrap();
+    let plan = conversion.plan("Q4_0");
+    refused(conversion.run(&plan, "out.gguf"), &["in.gguf"]);
+    // What was read until then is kept.
+    assert_eq!(conversion.files(), ["out.gguf.part", "out.gguf.part.journal"]);
+    let journal = fs::read_to_string(conversion.path("out.gguf.part.journal")).unwrap();
+    assert!(
+        journal.contains("\"blk.0.attn_q.weight\"") && !journal.contains("blk.2."),
+        "{journal}"
+    );
 }

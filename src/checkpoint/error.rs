@@ -8,6 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+/// Characters of a file that a message quotes at most.
+const QUOTED_CHARS: usize = 80;
+
 /// Why a checkpoint could not be used: the file, and what is wrong with it, in one line.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
@@ -166,4 +169,13 @@ impl Problem {
     pub(super) fn at(self, path: &Path) -> CheckpointError {
         CheckpointError::File { path: path.to_path_buf(), problem: Box::new(self) }
     }
+}
+
+/// The beginning of what a file says, for a message.
+pub(super) fn quoted(text: &str) -> String {
+    let mut quoted: String = text.chars().take(QUOTED_CHARS).collect();
+    if quoted.len() < text.len() {
+        quoted.push_str("...");
+    }
+    quoted
 }

@@ -1,6 +1,6 @@
 //! JSON files: objects whose values are asked for by key and type.
 
-use super::error::{CheckpointError, Problem};
+use super::error::{CheckpointError, Problem, quoted};
 use super::stored::SourceFile;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,11 @@ pub struct JsonObject {
     members: Map<String, Value>,
 }
 
-/// Far beyond any index or configuration.
-const MOST_BYTES: u64 = 64 << 20;
+/// Beyond any index or configuration. Values take up to fifty times their text in memory.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// No size in a model comes near this; below it, products of two sizes cannot overflow.
 const MAX_SIZE: u64 = 1 << 30;
-
-/// Of a value, in a message.
-const MOST_SHOWN: usize = 80;
 
 impl JsonObject {
     /// Reads a file that holds one object.
@@ -38,8 +35,23 @@ impl JsonObject {
         let mut text = vec![0; file.n_bytes as usize];
         file.read_at(0, &mut text)?;
         let members = serde_json::from_slice(&text)
-            .map_err(|error| Problem::Json(error.to_string()).at(path))?;
+            .map_err(|error| Problem::Json(quoted(&error.to_string())).at(path))?;
         Ok(JsonObject { path: path.to_path_buf(), within: String::new(), members })
+    }
+
+    /// Reads a file that need not be there, and then says nothing.
+    ///
+    /// # Errors
+    /// As [`JsonObject::read`] if it is there.
+    pub fn read_if_there(path: &Path) -> Result<JsonObject, CheckpointError> {
+        match path.try_exists() {
+            Ok(false) => Ok(JsonObject {
+                path: path.to_path_buf(),
+                within: String::new(),
+                members: Map::new(),
+            }),
+            _ => JsonObject::read(path),
+        }
     }
 
     /// The file.
@@ -110,16 +122,13 @@ impl JsonObject {
 
     /// A value that cannot be used.
     pub fn refuse(&self, key: &str, expected: impl Into<String>) -> CheckpointError {
-        let found = self.members.get(key).unwrap_or(&Value::Null).to_string();
-        let found = match found.char_indices().nth(MOST_SHOWN) {
-            Some((end, _)) => format!("{}...", &found[..end]),
-            None => found,
-        };
+        let found = quoted(&self.members.get(key).unwrap_or(&Value::Null).to_string());
         let key = format!("{}{key}", self.within);
         Problem::Key { key, found, expected: expected.into() }.at(&self.path)
     }
 
-    fn typed<'a, T>(
+    /// What `get` makes of the value of a key; `expected` says what that must be.
+    pub(super) fn typed<'a, T>(
         &'a self,
         key: &str,
         expected: &str,

@@ -7,11 +7,8 @@ use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
 use super::stored::{SourceFile, StoredTensor, StoredTensors};
 use gatefold_quant::DynFormat;
-use safetensors::tensor::{Metadata, TensorInfo};
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,16 +141,14 @@ fn read_file(path: &Path) -> Result<FileTensors, CheckpointError> {
     }
     let mut header = vec![0; header_bytes as usize];
     file.read_at(LENGTH_BYTES, &mut header)?;
-    let Header(mut tensors) =
-        serde_json::from_slice(&header).map_err(|error| damaged(format!("its header: {error}")))?;
-    tensors.sort_by_key(|(_, info)| info.data_offsets);
     // Checks that offsets fit the shapes, leave no gaps and do not overlap.
-    Metadata::new(None, tensors.clone())
-        .map_err(|error| damaged(format!("its header: {error}")))?;
+    let metadata: Metadata =
+        serde_json::from_slice(&header).map_err(|error| damaged(format!("its header: {error}")))?;
 
     let data_start = LENGTH_BYTES + header_bytes;
     let data_bytes = file.n_bytes - data_start;
-    let stored = tensors.into_iter().map(|(name, info)| {
+    let stored = metadata.offset_keys().into_iter().map(|name| {
+        let info = metadata.info(&name).expect("the name is one of its own");
         let (start, end) = info.data_offsets;
         if end as u64 > data_bytes {
             return Err(Problem::Truncated { tensor: name }.at(path));
@@ -161,7 +156,7 @@ fn read_file(path: &Path) -> Result<FileTensors, CheckpointError> {
         let type_name = format!("{:?}", info.dtype);
         let tensor = StoredTensor {
             format: DynFormat::by_name(&type_name).ok_or(type_name),
-            shape: info.shape,
+            shape: info.shape.clone(),
             file: file.clone(),
             offset: data_start + start as u64,
         };
@@ -169,35 +164,4 @@ fn read_file(path: &Path) -> Result<FileTensors, CheckpointError> {
     });
     let stored = stored.collect::<Result<_, _>>()?;
     Ok((file, stored))
-}
-
-/// A header. Read here and not by the format's own library, which buffers the numbers in a way
-/// that fails where `serde_json` keeps them as text (`arbitrary_precision`, which gguf-rs turns on),
-/// and which takes the last of two tensors of one name.
-struct Header(Vec<(String, TensorInfo)>);
-
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Header, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with an entry per tensor")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut tensors = BTreeMap::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if key == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
-                    } else if tensors.insert(key.clone(), map.next_value()?).is_some() {
-                        return Err(A::Error::custom(format!("two tensors {key}")));
-                    }
-                }
-                Ok(Header(tensors.into_iter().collect()))
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
 }

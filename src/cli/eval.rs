@@ -24,12 +24,11 @@ const DEFAULT_WINDOW: usize = 512;
 
 const EXAMPLES: &str = "\
 Examples:
-  gatefold eval -m mixtral.gguf -f wiki.test.raw            perplexity, windows of 512 tokens
-  gatefold eval -m mixtral.gguf -f wiki.test.raw -c 2048    the same with longer windows
-  gatefold eval -m q4.gguf -f wiki.test.raw --base f16.gguf how far a quantized model is from the original
-  gatefold eval -m f16.gguf -f wiki.test.raw --save-base f16.logits
-  gatefold eval -m q4.gguf -f wiki.test.raw --base f16.logits
-                                                            the same, with the original read only once
+  gatefold eval -m mixtral.gguf -f wiki.test.raw              perplexity, windows of 512 tokens
+  gatefold eval -m mixtral.gguf -f wiki.test.raw -c 2048      the same with longer windows
+  gatefold eval -m q4.gguf -f wiki.test.raw --base f16.gguf   how far q4 is from the original
+  gatefold eval -m f16.gguf -f wiki.test.raw --save-base f16.base
+  gatefold eval -m q4.gguf -f wiki.test.raw --base f16.base   the same, the original run only once
   gatefold eval -m mixtral.gguf --ids 1,315,837 --logits out.npy";
 
 /// Arguments of `gatefold eval`.

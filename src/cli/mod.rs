@@ -39,7 +39,7 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back
     Tokenize(tokenize::TokenizeArgs),
-    /// Measure perplexity, or write logits
+    /// Measure perplexity and the distance between two models, or write logits
     Eval(eval::EvalArgs),
     /// Make a quantized GGUF from a checkpoint or from another GGUF
     Quantize(quantize::QuantizeArgs),

@@ -29,7 +29,7 @@ pub struct Job {
     /// Digest of the headers to be written, and of who writes.
     pub plan: String,
     /// Number of files to be written.
-    pub n_files: usize,
+    pub n_files: u16,
 }
 
 /// A tensor that is on the disk.
@@ -58,7 +58,7 @@ impl Job {
             }
         }
         let mut plan = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));
-        let n_files = layouts.len();
+        let n_files = layouts.len() as u16;
         layouts.for_each(|layout| plan.update(layout.header()));
         Job { input: hex(input), plan: hex(plan), n_files }
     }
@@ -147,10 +147,12 @@ impl Journal {
     pub fn begin(&mut self, job: &Job) -> Result<(), QuantizeError> {
         let begin = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         begin.map_err(QuantizeError::output(&self.path))?;
-        self.append(std::slice::from_ref(job))
+        self.append(std::slice::from_ref(job))?;
+        self.file.sync_data().map_err(QuantizeError::output(&self.path))
     }
 
-    /// Tells that these tensors are on the disk.
+    /// Tells that these tensors are on the disk. That this is told need not be there itself: a line
+    /// that a power cut takes only makes its tensor be written again.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -169,8 +171,7 @@ impl Journal {
                 serde_json::to_writer(&mut text, line)?;
                 text.push(b'\n');
             }
-            self.file.write_all(&text)?;
-            self.file.sync_data()
+            self.file.write_all(&text)
         };
         append().map_err(QuantizeError::output(&self.path))
     }

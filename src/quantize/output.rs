@@ -149,7 +149,7 @@ impl Output {
         let past_job = past.job.as_ref();
         let past_files = past_job.map_or(0, |job| job.n_files);
         let past_partials: Vec<_> =
-            (0..past_files).map(|idx| partial_path(path, idx, past_files)).collect();
+            (0..past_files).map(|idx| partial_path(path, idx.into(), past_files.into())).collect();
         let mut in_the_way = unnamed.iter().map(|file| &file.partial).filter(|path| path.exists());
         if let Some(path) = in_the_way.next().filter(|_| past_job.is_none()) {
             return Err(QuantizeError::InTheWay { path: path.clone() });
@@ -160,11 +160,13 @@ impl Output {
 
         let goes_on = past_job == Some(job) && self.start != Start::Over(Change::Files);
         if !goes_on {
-            past_partials
-                .iter()
-                .filter(|path| path.exists())
-                .try_for_each(|path| fs::remove_file(path).map_err(QuantizeError::output(path)))?;
-            sync_folder(path)?;
+            let stale: Vec<_> = past_partials.iter().filter(|path| path.exists()).collect();
+            for path in &stale {
+                fs::remove_file(path).map_err(QuantizeError::output(path))?;
+            }
+            if !stale.is_empty() {
+                sync_folder(path)?;
+            }
             self.journal.begin(job)?;
             sync_folder(path)?;
         }
@@ -196,12 +198,12 @@ impl Output {
         let Some(first) = self.files.first() else { return Ok(Vec::new()) };
         if self.files.len() > 1 && !first.is_named && first.path.exists() {
             fs::remove_file(&first.path).map_err(QuantizeError::output(&first.path))?;
+            sync_folder(&first.path)?;
         }
         for file in unnamed.into_iter().rev() {
-            sync_folder(&file.path)?;
             fs::rename(&file.partial, &file.path).map_err(QuantizeError::output(&file.path))?;
+            sync_folder(&file.path)?;
         }
-        sync_folder(&first.path)?;
         self.journal.remove()?;
         Ok(self.files.into_iter().map(|file| file.path).collect())
     }

@@ -13,7 +13,7 @@ use std::ops::Range;
 const SLICE_WEIGHTS: usize = 4 << 20;
 /// Bytes of all slices together.
 const MOST_BYTES: usize = 512 << 20;
-/// Weights of the widest row; two slices of such rows take [`MOST_BYTES`] at worst.
+/// Weights of the widest row; four slices of such rows take [`MOST_BYTES`] at worst.
 const MOST_COLS: usize = 16 << 20;
 /// Weights that are converted at once: whole blocks of every format, and few enough to stay in a
 /// core's own cache between reading and quantizing.
@@ -205,7 +205,57 @@ fn resize(buffer: &mut Vec<u8>, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::tensor::Part;
+    use crate::checkpoint::{RowOrder, SourceFile};
+    use crate::gguf::Metadata;
+    use crate::quantize::{PlannedTensor, Reason};
     use gatefold_quant::FORMATS;
+    use std::path::PathBuf;
+
+    /// A checkpoint and a plan of F32 matrices that stay what they are, which takes most memory.
+    fn conversion(shapes: &[[usize; 2]]) -> (Checkpoint, Plan) {
+        let format = DynFormat::by_name("F32").unwrap();
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let file = SourceFile::open(&path).unwrap();
+        let tensors = shapes.iter().map(|&[rows, cols]| {
+            let (file, order) = (file.clone(), RowOrder::Stored);
+            let part = Part { file, offset: 0, format, rows, cols, order };
+            Tensor { name: "matrix".into(), shape: vec![rows, cols], format, parts: vec![part] }
+        });
+        let (metadata, files) = (Metadata::new(), vec![file.clone()]);
+        let checkpoint =
+            Checkpoint { path, kind: "a test", files, metadata, tensors: tensors.collect() };
+        let planned = PlannedTensor { format, n_bytes: 0, reason: Reason::Recipe };
+        let tensors = vec![planned; shapes.len()];
+        let parts = std::iter::once(0..shapes.len()).collect();
+        (checkpoint, Plan { metadata: Metadata::new(), tensors, parts })
+    }
+
+    #[test]
+    fn slices_are_all_rows_in_bounded_memory() {
+        let widest = [3, MOST_COLS];
+        let shapes = [[1, 1], [32_000, 4096], [8 * 4096, 14_336], [1, 100_000], widest];
+        for n_shapes in 1..=shapes.len() {
+            let (checkpoint, plan) = conversion(&shapes[..n_shapes]);
+            for n_threads in [1, 2, 16, 64, 256] {
+                let cut = Cut::new(&checkpoint, &plan, n_threads).unwrap();
+                assert!(cut.n_slices >= 2);
+                for tensor in &checkpoint.tensors {
+                    let mut next = 0;
+                    for rows in cut.slices(tensor) {
+                        assert_eq!(rows.start, next);
+                        let n_bytes = cut.n_slices * rows.len() * 2 * tensor.row_bytes();
+                        assert!(n_bytes <= MOST_BYTES, "{cut:?}: {rows:?}");
+                        next = rows.end;
+                    }
+                    assert_eq!(next, tensor.n_rows());
+                }
+            }
+        }
+        let (checkpoint, plan) = conversion(&[[1, MOST_COLS + 1]]);
+        let error = Cut::new(&checkpoint, &plan, 1).unwrap_err().to_string();
+        assert!(error.contains("rows of 16777217 weights"), "{error}");
+    }
 
     /// Real weights are below 1000; scales are stored as F16, which ends at 65504.
     #[test]

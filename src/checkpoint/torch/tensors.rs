@@ -82,7 +82,7 @@ pub(super) fn locate(
         ));
     };
     let offset = entry.start + offset * scalar.n_bytes;
-    Ok(StoredTensor { format: Ok(format), shape, file: Arc::clone(file), offset })
+    Ok(StoredTensor { format, shape, file: Arc::clone(file), offset })
 }
 
 /// Whether the numbers lie one after the other, the last dimension's neighbours side by side. The

@@ -2,8 +2,9 @@
 
 use super::definition::{Piece, Pieces};
 use super::error::VocabularyProblem;
-use super::folder::{Folder, Settings, spelling};
-use crate::checkpoint::error::CheckpointError;
+use super::folder::{Folder, spelling};
+use crate::checkpoint::error::{CheckpointError, Problem};
+use crate::checkpoint::json::JsonObject;
 use crate::tokenizer::PieceKind;
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,26 +46,28 @@ impl AddedToken {
 /// `tokenizer_config.json`, whose word counts where they differ.
 pub(super) fn add_listed(
     folder: &Folder<'_>,
-    tokenizer_config: &Settings,
-    special_tokens_map: &Settings,
+    tokenizer_config: &JsonObject,
+    special_tokens_map: &JsonObject,
     pieces: &mut Pieces,
 ) -> Result<(), CheckpointError> {
     let listed = folder.settings("added_tokens.json")?;
     let special = named_special(tokenizer_config, special_tokens_map);
     for (content, id) in listed.iter() {
-        let id = id.as_u64().ok_or_else(|| listed.mistyped(content, "an id"))?;
+        let id = id.as_u64().ok_or_else(|| listed.refuse(content, "an id"))?;
         let (content, special) = (content.to_owned(), special.contains(content));
         let token = AddedToken { id, content, special };
-        token.add_to(pieces).map_err(|problem| listed.problem(problem))?;
+        token.add_to(pieces).map_err(|problem| Problem::from(problem).at(listed.path()))?;
     }
     for token in decoder(tokenizer_config)? {
-        token.add_to(pieces).map_err(|problem| tokenizer_config.problem(problem))?;
+        token
+            .add_to(pieces)
+            .map_err(|problem| Problem::from(problem).at(tokenizer_config.path()))?;
     }
     Ok(())
 }
 
 /// The tokens of `added_tokens_decoder`, an object from ids to descriptions.
-fn decoder(tokenizer_config: &Settings) -> Result<Vec<AddedToken>, CheckpointError> {
+fn decoder(tokenizer_config: &JsonObject) -> Result<Vec<AddedToken>, CheckpointError> {
     const KEY: &str = "added_tokens_decoder";
     let Some(decoder) = tokenizer_config.get(KEY) else { return Ok(vec![]) };
     let token = |(id, description): (&String, &Value)| {
@@ -74,13 +77,13 @@ fn decoder(tokenizer_config: &Settings) -> Result<Vec<AddedToken>, CheckpointErr
         Some(AddedToken { id, content, special })
     };
     let tokens = decoder.as_object().and_then(|tokens| tokens.iter().map(token).collect());
-    tokens.ok_or_else(|| tokenizer_config.mistyped(KEY, "an object from ids to tokens"))
+    tokens.ok_or_else(|| tokenizer_config.refuse(KEY, "an object from ids to tokens"))
 }
 
 /// The tokens that settings give a role: `eos_token`, `additional_special_tokens`, ...
 fn named_special<'s>(
-    tokenizer_config: &'s Settings,
-    special_tokens_map: &'s Settings,
+    tokenizer_config: &'s JsonObject,
+    special_tokens_map: &'s JsonObject,
 ) -> HashSet<&'s str> {
     let roles = tokenizer_config.iter().chain(special_tokens_map.iter());
     let tokens = roles.filter_map(|(role, tokens)| match role {

@@ -2,8 +2,9 @@
 //! `chat_template.json`. Of several templates the one called `default` is the model's, and the
 //! others keep their names.
 
-use super::folder::{Folder, Settings};
+use super::folder::Folder;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::json::JsonObject;
 use crate::gguf::{Array, Metadata, Value};
 use crate::tokenizer::keys::{CHAT_TEMPLATE, CHAT_TEMPLATES};
 use serde_json::Value as Json;
@@ -18,7 +19,7 @@ type Named = (String, String);
 /// Sets the chat templates of a folder.
 pub(super) fn read(
     folder: &Folder<'_>,
-    tokenizer_config: &Settings,
+    tokenizer_config: &JsonObject,
     metadata: &mut Metadata,
 ) -> Result<(), CheckpointError> {
     let mut templates = files(folder)?;
@@ -56,7 +57,7 @@ fn files(folder: &Folder<'_>) -> Result<Vec<Named>, CheckpointError> {
 }
 
 /// The template of a file, or the list of them.
-fn listed(settings: &Settings) -> Result<Vec<Named>, CheckpointError> {
+fn listed(settings: &JsonObject) -> Result<Vec<Named>, CheckpointError> {
     let named = |template: &Json| {
         let part = |key| template.get(key)?.as_str();
         Some((key_part(part("name")?), part("template")?.to_owned()))
@@ -67,7 +68,7 @@ fn listed(settings: &Settings) -> Result<Vec<Named>, CheckpointError> {
         Some(Json::Array(templates)) => templates.iter().map(named).collect(),
         Some(_) => None,
     };
-    templates.ok_or_else(|| settings.mistyped(KEY, "a template or a list of named ones"))
+    templates.ok_or_else(|| settings.refuse(KEY, "a template or a list of named ones"))
 }
 
 /// A name as a part of a key: other characters than ASCII letters and digits become `_`.

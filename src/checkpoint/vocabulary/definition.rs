@@ -1,7 +1,8 @@
 //! A tokenizer as the file that defines it has it: the common form of `tokenizer.model` and
 //! `tokenizer.json`.
 
-use super::error::{VocabularyProblem, quoted};
+use super::error::VocabularyProblem;
+use crate::checkpoint::error::quoted;
 use crate::tokenizer::PieceKind;
 use std::collections::BTreeMap;
 
@@ -104,10 +105,6 @@ impl Pieces {
 
     pub(super) fn get(&self, id: u64) -> Option<&Piece> {
         self.by_id.get(&u32::try_from(id).ok()?)
-    }
-
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Piece> {
-        self.by_id.get_mut(&u32::try_from(id).ok()?)
     }
 
     /// The first id with this text.

@@ -1,10 +1,8 @@
 //! What can be wrong with a tokenizer's files.
 
+use crate::checkpoint::error::quoted;
 use crate::tokenizer::TokenizerError;
 use thiserror::Error;
-
-/// Characters of a file that a message quotes at most.
-const QUOTED_CHARS: usize = 100;
 
 /// What is wrong with a tokenizer's file, or with the folder that should hold it.
 #[derive(Debug, Error)]
@@ -24,9 +22,6 @@ pub enum VocabularyProblem {
         "is a vocabulary of tiktoken, and gatefold converts tokenizer.model files of SentencePiece and tokenizer.json; download the tokenizer.json of the model's Hugging Face release into this folder"
     )]
     Tiktoken,
-    /// A pipe, a folder, a device.
-    #[error("is not a file; remove it, or download the file of this name")]
-    NotAFile,
     /// Far larger than such a file.
     #[error(
         "has {n_bytes} bytes, and such a file has at most {most}: it is another kind of file; download it again"
@@ -50,18 +45,6 @@ pub enum VocabularyProblem {
     Json {
         /// What the parser says.
         reason: String,
-    },
-    /// A value of another type.
-    #[error(
-        "has {found} as {key}, and {wanted} was expected; download the file again or correct it"
-    )]
-    Mistyped {
-        /// The key.
-        key: String,
-        /// What is there.
-        found: &'static str,
-        /// What should be.
-        wanted: &'static str,
     },
     /// Bytes that are no protocol buffer, or not SentencePiece's.
     #[error("is no SentencePiece model: {found} at byte {offset}; download it again")]
@@ -129,13 +112,4 @@ impl VocabularyProblem {
     pub(super) fn json(error: &serde_json::Error) -> VocabularyProblem {
         VocabularyProblem::Json { reason: quoted(&error.to_string()) }
     }
-}
-
-/// The beginning of a text that comes from a file.
-pub(super) fn quoted(text: &str) -> String {
-    let mut quoted: String = text.chars().take(QUOTED_CHARS).collect();
-    if quoted.len() < text.len() {
-        quoted.push('…');
-    }
-    quoted
 }

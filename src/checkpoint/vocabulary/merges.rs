@@ -7,9 +7,10 @@
 //! scores cannot say; it is refused.
 
 use super::definition::Pieces;
-use super::error::{VocabularyProblem, quoted};
+use super::error::VocabularyProblem;
 use super::tokenizer_json::Merge;
-use crate::tokenizer::PieceKind;
+use crate::checkpoint::error::quoted;
+use crate::tokenizer::{PieceKind, SPACE};
 use std::collections::{HashMap, HashSet};
 
 /// The longest piece whose splits are looked at, in bytes; the longest published have a fifth.
@@ -17,17 +18,7 @@ const LONGEST: usize = 512;
 
 /// Gives the pieces the scores that lead to the order of `merges`.
 pub(super) fn score(merges: &[Merge], pieces: &mut Pieces) -> Result<(), VocabularyProblem> {
-    let mut ranks: HashMap<String, usize> = HashMap::new();
-    let mut last = String::new();
-    for (rank, merge) in merges.iter().enumerate() {
-        let joined = format!("{}{}", merge.left, merge.right);
-        if joined != last {
-            if ranks.insert(joined.clone(), rank).is_some() {
-                return Err(failed(&joined, "are not one after the other"));
-            }
-            last = joined;
-        }
-    }
+    let ranks = ranks(merges, |piece| piece).or_else(|_| ranks(merges, spaces_together))?;
     check_splits(merges, pieces)?;
     for piece in pieces.iter_mut().filter(|piece| piece.kind == PieceKind::Normal) {
         if let Some(&rank) = ranks.get(&piece.text) {
@@ -35,6 +26,36 @@ pub(super) fn score(merges: &[Merge], pieces: &mut Pieces) -> Result<(), Vocabul
         }
     }
     Ok(())
+}
+
+/// The first rank of the merges to each piece, or to any piece of its group. A group's merges
+/// follow each other.
+fn ranks(
+    merges: &[Merge],
+    group: impl Fn(&str) -> &str,
+) -> Result<HashMap<String, usize>, VocabularyProblem> {
+    let (mut ranks, mut groups) = (HashMap::new(), HashSet::new());
+    let (mut current, mut first) = (String::new(), 0);
+    for (rank, merge) in merges.iter().enumerate() {
+        let piece = format!("{}{}", merge.left, merge.right);
+        if group(&piece) != current {
+            (current, first) = (group(&piece).to_owned(), rank);
+            if !groups.insert(current.clone()) {
+                return Err(failed(&piece, "are not one after the other"));
+            }
+        }
+        ranks.entry(piece).or_insert(first);
+    }
+    Ok(ranks)
+}
+
+/// One group for all runs of spaces. Mistral's have one score, and transformers from 4.40 on lists
+/// the merges to all of them by length: either way a run grows from its left end.
+fn spaces_together(piece: &str) -> &str {
+    match piece.trim_start_matches(SPACE) {
+        "" => &piece[..piece.len().min(SPACE.len_utf8())],
+        _ => piece,
+    }
 }
 
 /// Refuses pieces of which a split is no merge.

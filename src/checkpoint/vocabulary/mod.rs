@@ -69,10 +69,10 @@ fn define(
     n_vocab: usize,
 ) -> Result<(String, Definition, Option<Outline>), CheckpointError> {
     let in_json = |problem| folder.problem_of(TOKENIZER_JSON, problem);
-    let json = folder.tokenizer_file(TOKENIZER_JSON)?;
+    let json = folder.bytes(TOKENIZER_JSON)?;
     let outline = json.as_deref().map(Outline::parse).transpose().map_err(in_json)?;
     if let Some(name) = model_name(folder)?
-        && let Some(bytes) = folder.tokenizer_file(&name)?
+        && let Some(bytes) = folder.bytes(&name)?
         && !(json.is_some() && sentencepiece::is_tiktoken(&bytes))
     {
         let definition = sentencepiece::read(&bytes, n_vocab);

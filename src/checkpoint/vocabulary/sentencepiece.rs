@@ -2,8 +2,9 @@
 //! (<https://github.com/google/sentencepiece>, `src/sentencepiece_model.proto`).
 
 use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
-use super::error::{VocabularyProblem, quoted};
+use super::error::VocabularyProblem;
 use super::protobuf::{Message, Value};
+use crate::checkpoint::error::quoted;
 use crate::tokenizer::PieceKind;
 
 const SUPPORTED: &str = "SentencePiece models of type BPE that leave the text as it is";

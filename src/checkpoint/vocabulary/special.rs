@@ -13,16 +13,17 @@
 //! message.
 
 use super::definition::{Algorithm, Definition, SpecialIds};
-use super::folder::{Folder, Settings};
+use super::folder::{Folder, ids, token};
 use super::tokenizer_json::Outline;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::json::JsonObject;
 
 /// The settings that a folder has beside its tokenizer.
 pub(super) struct Beside {
-    pub tokenizer_config: Settings,
-    pub special_tokens_map: Settings,
-    config: Settings,
-    generation_config: Settings,
+    pub tokenizer_config: JsonObject,
+    pub special_tokens_map: JsonObject,
+    config: JsonObject,
+    generation_config: JsonObject,
 }
 
 /// The special tokens of a vocabulary.
@@ -54,7 +55,7 @@ impl Beside {
         let (first, last) = template.unwrap_or_default();
         let own = definition.ids;
         let id = |role, own| self.id(definition, role, own);
-        let ids = SpecialIds {
+        let special = SpecialIds {
             bos: id("bos", first.or(own.bos))?,
             eos: id("eos", last.or(own.eos))?,
             unknown: id("unk", own.unknown)?,
@@ -62,8 +63,8 @@ impl Beside {
         };
         let mut other_ends = Vec::new();
         for settings in [&self.generation_config, &self.config] {
-            for id in settings.ids("eos_token_id")? {
-                let is_new = Some(id) != ids.eos && !other_ends.contains(&id);
+            for id in ids(settings, "eos_token_id")? {
+                let is_new = Some(id) != special.eos && !other_ends.contains(&id);
                 if is_new && definition.pieces.get(id).is_some() {
                     other_ends.push(id);
                 }
@@ -79,9 +80,9 @@ impl Beside {
             None if matches!(definition.algorithm, Algorithm::ByteLevel { .. }) => (false, false),
             _ => (true, false),
         };
-        let adds_bos = flag("add_bos_token")?.unwrap_or(by_default.0) && ids.bos.is_some();
-        let adds_eos = flag("add_eos_token")?.unwrap_or(by_default.1) && ids.eos.is_some();
-        Ok(Special { ids, other_ends, adds_bos, adds_eos })
+        let adds_bos = flag("add_bos_token")?.unwrap_or(by_default.0) && special.bos.is_some();
+        let adds_eos = flag("add_eos_token")?.unwrap_or(by_default.1) && special.eos.is_some();
+        Ok(Special { ids: special, other_ends, adds_bos, adds_eos })
     }
 
     fn id(
@@ -92,14 +93,14 @@ impl Beside {
     ) -> Result<Option<u64>, CheckpointError> {
         let pieces = &definition.pieces;
         for settings in [&self.tokenizer_config, &self.special_tokens_map] {
-            let text = settings.token(&format!("{role}_token"))?;
+            let text = token(settings, &format!("{role}_token"))?;
             if let Some(id) = text.and_then(|text| pieces.id_of(text)) {
                 return Ok(Some(id));
             }
         }
         for settings in [&self.config, &self.generation_config] {
-            let ids = settings.ids(&format!("{role}_token_id"))?;
-            if let Some(id) = ids.into_iter().find(|&id| pieces.get(id).is_some()) {
+            let named = ids(settings, &format!("{role}_token_id"))?;
+            if let Some(id) = named.into_iter().find(|&id| pieces.get(id).is_some()) {
                 return Ok(Some(id));
             }
         }

@@ -1,6 +1,6 @@
 //! The steps of a pipeline in `tokenizer.json`: normalizers, pre-tokenizers and post-processors.
 
-use super::error::quoted;
+use crate::checkpoint::error::quoted;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;

@@ -6,9 +6,10 @@
 
 use super::added::AddedToken;
 use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
-use super::error::{VocabularyProblem, quoted};
+use super::error::VocabularyProblem;
 use super::steps::{Step, TemplatePart, describe};
 use super::{byte_level, merges};
+use crate::checkpoint::error::quoted;
 use crate::tokenizer::{PieceKind, SPACE, byte_of};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
