@@ -203,15 +203,16 @@ fn bf16_bits(value: __m256) -> __m256i {
 #[inline]
 fn transposed(rows: [__m256; 8]) -> [__m256; 8] {
     // Pairs of rows, then fours, then all eight.
-    let pairs = each!(i in [0 1 2 3 4 5 6 7] => {
-        let (a, b) = (rows[i / 2 * 2], rows[i / 2 * 2 + 1]);
-        if i % 2 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
-    });
+    let low = each!(i in [0 1 2 3] => _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]));
+    let high = each!(i in [0 1 2 3] => _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
     let fours = each!(i in [0 1 2 3 4 5 6 7] => {
-        let (a, b) = (pairs[i / 4 * 4 + i % 4 / 2], pairs[i / 4 * 4 + i % 4 / 2 + 2]);
-        let (a, b) = (_mm256_castps_pd(a), _mm256_castps_pd(b));
-        let four = if i % 2 == 0 { _mm256_unpacklo_pd(a, b) } else { _mm256_unpackhi_pd(a, b) };
-        _mm256_castpd_ps(four)
+        let pairs = if i % 4 < 2 { low } else { high };
+        let (a, b) = (pairs[i / 4 * 2], pairs[i / 4 * 2 + 1]);
+        if i & 1 == 0 {
+            _mm256_shuffle_ps::<0b01_00_01_00>(a, b)
+        } else {
+            _mm256_shuffle_ps::<0b11_10_11_10>(a, b)
+        }
     });
     each!(i in [0 1 2 3 4 5 6 7] => {
         let (a, b) = (fours[i % 4], fours[i % 4 + 4]);
