@@ -150,6 +150,16 @@ fn a_vocabulary_of_special_tokens_takes_no_time() {
     assert_eq!(tokenizer.encode(&text, Specials::Parse).unwrap(), [19_999]);
 }
 
+#[test]
+fn a_control_token_spelled_like_the_prefix_space_is_silent() {
+    let mut metadata = Metadata::new();
+    metadata.set("tokenizer.ggml.model", Value::String("llama".into()));
+    metadata.set("tokenizer.ggml.tokens", strings(["▁"]));
+    metadata.set("tokenizer.ggml.token_type", Value::Array(Array::I32(vec![3])));
+    let tokenizer = Tokenizer::from_metadata(&metadata).unwrap();
+    assert_eq!(tokenizer.decode(&[0]), "");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

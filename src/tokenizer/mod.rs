@@ -184,7 +184,9 @@ impl Tokenizer {
 
     /// Whether this token, at the start of a text, begins with the space put before it.
     fn begins_with_prefix_space(&self, id: u32) -> bool {
-        self.adds_space_prefix() && self.piece(id).is_some_and(|piece| piece.starts_with(SPACE))
+        // A control token may be spelled like one, and adds no bytes.
+        let is_spelled_so = self.piece(id).is_some_and(|piece| piece.starts_with(SPACE));
+        self.adds_space_prefix() && is_spelled_so && self.bytes(id).starts_with(b" ")
     }
 }
 
