@@ -130,16 +130,18 @@ fn logits_agree_with_transformers() {
 fn rows_can_be_read_in_any_slices() {
     for folder in [hugging_face(), hugging_face_merged(), mistral("stacked.pth")] {
         for tensor in &open(&folder).tensors {
-            let row_bytes = tensor.row_bytes();
-            let mut whole = vec![0; tensor.n_rows() * row_bytes];
-            tensor.read_rows(0..tensor.n_rows(), &mut whole).unwrap();
-            for n_rows in [1, 7, 50] {
-                let mut sliced = vec![0; whole.len()];
-                for (slice_idx, out) in sliced.chunks_mut(n_rows * row_bytes).enumerate() {
-                    let first = slice_idx * n_rows;
-                    tensor.read_rows(first..first + out.len() / row_bytes, out).unwrap();
+            for part in &tensor.parts {
+                let row_bytes = part.row_bytes();
+                let mut whole = vec![0; part.rows * row_bytes];
+                part.read_rows(0..part.rows, &mut whole).unwrap();
+                for n_rows in [1, 7, 50] {
+                    let mut sliced = vec![0; whole.len()];
+                    for (slice_idx, out) in sliced.chunks_mut(n_rows * row_bytes).enumerate() {
+                        let first = slice_idx * n_rows;
+                        part.read_rows(first..first + out.len() / row_bytes, out).unwrap();
+                    }
+                    assert!(sliced == whole, "{} by {n_rows}", tensor.name);
                 }
-                assert!(sliced == whole, "{} by {n_rows}", tensor.name);
             }
         }
     }

@@ -4,9 +4,10 @@ mod conversion;
 mod random_mixtral;
 
 use conversion::{Conversion, model};
-use gatefold::gguf::Gguf;
-use gatefold::quantize::{Output, QuantizeError};
+use gatefold::gguf::{Gguf, TensorPlan, Writer};
+use gatefold::quantize::{Output, Plan, QuantizeError, Wishes};
 use gatefold_quant::Isa;
+use random_mixtral::ExpertLayout;
 use std::fs;
 
 /// What the writer makes of weights quantized one tensor at a time.
@@ -33,6 +34,47 @@ fn tensors_that_stay_are_copied() {
     let conversion = Conversion::of(&model);
     conversion.run(&conversion.plan("Q4_0"), "out.gguf").unwrap();
     assert!(fs::read(conversion.path("out.gguf")).unwrap() == model);
+}
+
+/// Files of December 2023 have experts in several formats, which today's layout does not.
+#[test]
+fn experts_that_have_the_format_already_are_copied() {
+    let files =
+        ["Q4_K", "Q6_K"].map(|format| random_mixtral::gguf(500, format, ExpertLayout::Separate));
+    let is_better = |name: &str| name.contains(".2.weight") || name.contains(".5.weight");
+    let tensors = files[0].tensors().zip(files[1].tensors());
+    let tensors: Vec<_> = tensors.map(|(a, b)| if is_better(&a.name) { b } else { a }).collect();
+    let plan = tensors.iter().map(|tensor| TensorPlan {
+        name: tensor.name.clone(),
+        format: tensor.format,
+        shape: tensor.shape.clone(),
+    });
+    let mut writer = Writer::new(Vec::new(), files[0].metadata(), plan.collect()).unwrap();
+    tensors.iter().for_each(|tensor| writer.tensor(&tensor.bytes).unwrap());
+
+    let conversion = Conversion::of(&writer.finish().unwrap());
+    let plan = Plan::new(&conversion.checkpoint, &Wishes::default()).unwrap();
+    let (_, paths) = conversion.run(&plan, "out.gguf").unwrap();
+    let made = Gguf::open(&paths[0]).unwrap();
+    for matrix in ["gate", "up", "down"] {
+        let merged = made.tensor(&format!("blk.1.ffn_{matrix}_exps.weight")).unwrap();
+        assert_eq!(merged.format.name, "Q6_K");
+        let expert_bytes = merged.bytes.len() / random_mixtral::N_EXPERTS;
+        for (idx, expert) in merged.bytes.chunks_exact(expert_bytes).enumerate() {
+            let name = format!("blk.1.ffn_{matrix}.{idx}.weight");
+            let expected = if is_better(&name) {
+                files[1].tensor(&name).unwrap().bytes.to_vec()
+            } else {
+                let mut weights = vec![0.0; random_mixtral::DIM * random_mixtral::HIDDEN_DIM];
+                let q4_k = files[0].tensor(&name).unwrap();
+                q4_k.format.dequantize(Isa::SCALAR, &q4_k.bytes, &mut weights);
+                let mut bytes = vec![0; expert_bytes];
+                merged.format.quantize(Isa::SCALAR, &weights, &mut bytes);
+                bytes
+            };
+            assert!(expert == expected, "{name}");
+        }
+    }
 }
 
 #[test]

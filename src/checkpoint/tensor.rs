@@ -1,8 +1,8 @@
-//! A tensor of the GGUF to be, read row by row out of the tensors that a checkpoint has.
+//! A tensor of the GGUF to be, and the stored matrices out of which its rows are read.
 
 use super::error::CheckpointError;
 use super::stored::SourceFile;
-use gatefold_quant::{DynFormat, Isa};
+use gatefold_quant::DynFormat;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ pub struct Tensor {
     pub name: String,
     /// Sizes, outermost first; a vector is one row.
     pub shape: Vec<usize>,
-    /// The format in which its rows are read: that of all parts, or F32 where parts differ.
+    /// The format of its parts; where they differ, the finest: files of December 2023 gave some
+    /// experts of a layer a better one than the others.
     pub format: &'static DynFormat,
     /// The stored matrices, top to bottom, all of the same columns.
     pub parts: Vec<Part>,
@@ -67,9 +68,7 @@ const TILE_ROWS: usize = 32;
 impl Tensor {
     /// A tensor of these parts, of which there is at least one.
     pub(super) fn of_parts(name: String, shape: Vec<usize>, parts: Vec<Part>) -> Tensor {
-        let first = parts[0].format;
-        let agree = parts.iter().all(|part| part.format.gguf_type == first.gguf_type);
-        let format = if agree { first } else { exact() };
+        let format = finest(&parts);
         Tensor { name, shape, format, parts }
     }
 
@@ -82,65 +81,36 @@ impl Tensor {
     pub fn n_cols(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
+}
 
-    /// Bytes per row, as read.
+/// The format with the most bits among those of the parts, of which there is at least one. Of F16
+/// and BF16, which have as many, neither holds the other, but F32 holds both.
+fn finest(parts: &[Part]) -> &'static DynFormat {
+    let bits = |format: &DynFormat| 8 * 256 * format.block_bytes / format.block_len;
+    let formats = || parts.iter().map(|part| part.format);
+    let finest = formats().max_by_key(|format| bits(format)).expect("a part");
+    match formats().any(|other| bits(other) == bits(finest) && other != finest) {
+        true if finest.block_len == 1 => DynFormat::by_name("F32").expect("F32 is registered"),
+        _ => finest,
+    }
+}
+
+impl Part {
+    /// Bytes per row.
     pub fn row_bytes(&self) -> usize {
-        self.n_cols() / self.format.block_len * self.format.block_bytes
+        self.format.row_bytes(self.cols).expect("rows of whole blocks")
     }
 
-    /// Reads rows in [`Self::format`], in the order of a GGUF; `out` has their size.
+    /// Reads rows, in the order that they shall have; `out` has their size.
     ///
     /// # Errors
-    /// If a file cannot be read, or has become shorter.
+    /// If the file cannot be read, or has become shorter.
     ///
     /// # Panics
     /// If `rows` reaches past the end, or `out` has another size.
     pub fn read_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
-        assert!(rows.end <= self.n_rows(), "{rows:?} of {}", self.name);
+        assert!(rows.end <= self.rows, "{rows:?} of {}", self.rows);
         assert_eq!(out.len(), rows.len() * self.row_bytes(), "bytes of {rows:?}");
-        let (mut first, mut out) = (0, out);
-        for part in &self.parts {
-            let last = first + part.rows;
-            let from = rows.start.clamp(first, last) - first;
-            let to = rows.end.clamp(first, last) - first;
-            let (of_part, rest) = out.split_at_mut((to - from) * self.row_bytes());
-            if part.format.gguf_type == self.format.gguf_type {
-                part.read_rows(from..to, of_part)?;
-            } else {
-                part.read_exact_rows(from..to, of_part)?;
-            }
-            (first, out) = (last, rest);
-        }
-        Ok(())
-    }
-}
-
-/// The format that holds the weights of every other one exactly.
-fn exact() -> &'static DynFormat {
-    DynFormat::by_name("F32").expect("F32 is registered")
-}
-
-impl Part {
-    fn row_bytes(&self) -> usize {
-        self.cols / self.format.block_len * self.format.block_bytes
-    }
-
-    /// Reads rows as F32.
-    fn read_exact_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
-        let isa = Isa::detect();
-        let mut stored = vec![0; self.row_bytes()];
-        let mut weights = vec![0.0; self.cols];
-        for (row, out) in rows.zip(out.chunks_exact_mut(self.cols * size_of::<f32>())) {
-            self.read_rows(row..row + 1, &mut stored)?;
-            self.format.dequantize(isa, &stored, &mut weights);
-            for (out, weight) in out.as_chunks_mut().0.iter_mut().zip(&weights) {
-                *out = weight.to_le_bytes();
-            }
-        }
-        Ok(())
-    }
-
-    fn read_rows(&self, rows: Range<usize>, out: &mut [u8]) -> Result<(), CheckpointError> {
         if rows.is_empty() {
             return Ok(());
         }

@@ -91,14 +91,18 @@ fn read(
     to_workers: Sender<(Slice, Sender<Converted>)>,
     to_writer: Sender<Receiver<Converted>>,
 ) {
-    for (tensor_idx, tensor) in checkpoint.tensors.iter().enumerate().skip(first) {
-        for rows in cut.slices(tensor) {
+    let tensors = checkpoint.tensors.iter().enumerate().skip(first);
+    let parts = tensors.flat_map(|(tensor_idx, tensor)| {
+        (0..tensor.parts.len()).map(move |part_idx| (tensor_idx, tensor, part_idx))
+    });
+    for (tensor_idx, tensor, part_idx) in parts {
+        for rows in cut.slices(&tensor.parts[part_idx]) {
             let Ok(mut slice) = free.recv() else { return };
             let (converted, result) = bounded(1);
             if to_writer.send(result).is_err() {
                 return;
             }
-            if let Err(error) = slice.read(tensor, tensor_idx, rows) {
+            if let Err(error) = slice.read(tensor, tensor_idx, part_idx, rows) {
                 // Whether anybody listens is no matter: this is the end.
                 let _ = converted.send(Err(error));
                 return;

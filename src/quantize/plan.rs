@@ -186,16 +186,8 @@ impl Wishes {
                 DynFormat::by_name("F32").filter(|_| is_small && tensor.format.block_len == 1)
             }
         }
-        .unwrap_or_else(|| finest(tensor))
+        .unwrap_or(tensor.format)
     }
-}
-
-/// The format that its parts have, of several the one with the most bits: files of December 2023
-/// gave some experts of a layer a better one than the others.
-fn finest(tensor: &Tensor) -> &'static DynFormat {
-    let formats = tensor.parts.iter().map(|part| part.format);
-    let bits = |format: &DynFormat| 8 * 256 * format.block_bytes / format.block_len;
-    formats.max_by_key(|format| bits(format)).unwrap_or(tensor.format)
 }
 
 /// The keys of the checkpoint, and those that tell what was made of it.

@@ -1,10 +1,11 @@
-//! Slices: some rows of a tensor, on their way from the input's format to the output's.
+//! Slices: some rows of a part of a tensor, on their way from the input's format to the output's.
 //!
 //! Rows are independent of each other, and so are blocks: however a tensor is cut, the bytes are the
 //! same. What bounds the memory of a conversion is the number of slices and their size.
 
 use super::{Plan, QuantizeError};
-use crate::checkpoint::{Checkpoint, Tensor};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint::tensor::{Part, Tensor};
 use gatefold_quant::{DynFormat, Isa};
 use std::mem;
 use std::ops::Range;
@@ -48,30 +49,34 @@ impl Cut {
                 let tensor = tensor.name.clone();
                 return Err(QuantizeError::Wide { tensor, n_cols, most: MOST_COLS });
             }
-            let row_bytes = tensor.row_bytes() + n_bytes(planned.format, n_cols);
-            let slice_bytes = cut.slice_rows(tensor) * row_bytes;
-            cut.n_slices = cut.n_slices.min((MOST_BYTES / slice_bytes).max(2));
+            for part in &tensor.parts {
+                let row_bytes = part.row_bytes() + n_bytes(planned.format, n_cols);
+                let slice_bytes = cut.slice_rows(part) * row_bytes;
+                cut.n_slices = cut.n_slices.min((MOST_BYTES / slice_bytes).max(2));
+            }
         }
         Ok(cut)
     }
 
-    fn slice_rows(&self, tensor: &Tensor) -> usize {
-        (self.slice_weights / tensor.n_cols()).clamp(1, tensor.n_rows())
+    fn slice_rows(&self, part: &Part) -> usize {
+        (self.slice_weights / part.cols).clamp(1, part.rows)
     }
 
-    /// The rows of each slice of a tensor.
-    pub fn slices(&self, tensor: &Tensor) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (n_rows, slice_rows) = (tensor.n_rows(), self.slice_rows(tensor));
+    /// The rows of each slice of a part.
+    pub fn slices(&self, part: &Part) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (n_rows, slice_rows) = (part.rows, self.slice_rows(part));
         (0..n_rows).step_by(slice_rows).map(move |row| row..n_rows.min(row + slice_rows))
     }
 }
 
-/// Some rows of a tensor.
+/// Some rows of a part of a tensor.
 #[derive(Debug, Default)]
 pub struct Slice {
     /// Which tensor, an index into the checkpoint and the plan.
     pub tensor_idx: usize,
-    /// Which rows.
+    /// Which part of it.
+    part_idx: usize,
+    /// Which rows of that.
     pub rows: Range<usize>,
     /// The rows as they are read.
     source: Vec<u8>,
@@ -80,7 +85,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Reads the rows `rows` of `tensor`.
+    /// Reads `rows` of the part `part_idx` of `tensor`.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -88,11 +93,13 @@ impl Slice {
         &mut self,
         tensor: &Tensor,
         tensor_idx: usize,
+        part_idx: usize,
         rows: Range<usize>,
     ) -> Result<(), QuantizeError> {
-        resize(&mut self.source, rows.len() * tensor.row_bytes());
-        tensor.read_rows(rows.clone(), &mut self.source)?;
-        (self.tensor_idx, self.rows) = (tensor_idx, rows);
+        let part = &tensor.parts[part_idx];
+        resize(&mut self.source, rows.len() * part.row_bytes());
+        part.read_rows(rows.clone(), &mut self.source)?;
+        (self.tensor_idx, self.part_idx, self.rows) = (tensor_idx, part_idx, rows);
         Ok(())
     }
 
@@ -107,93 +114,93 @@ impl Slice {
         format: &'static DynFormat,
         isa: Isa,
     ) -> Result<(), QuantizeError> {
-        if tensor.format != format {
-            resize(&mut self.bytes, n_bytes(format, self.rows.len() * tensor.n_cols()));
-            let mut chunks = self.bytes.chunks_mut(n_bytes(format, CHUNK_WEIGHTS));
-            let quantize = |weights: &[f32]| {
+        let mut bytes = mem::take(&mut self.bytes);
+        if tensor.parts[self.part_idx].format != format {
+            resize(&mut bytes, n_bytes(format, self.rows.len() * tensor.n_cols()));
+            let mut chunks = bytes.chunks_mut(n_bytes(format, CHUNK_WEIGHTS));
+            self.weights(tensor, format, isa, |weights| {
                 let chunk = chunks.next().expect("as many chunks of blocks as of weights");
                 format.quantize(isa, weights, chunk);
-            };
-            return weights(&self.source, self.rows.start, tensor, format, isa, quantize);
+            })?;
+        } else {
+            if format.block_len == 1 {
+                self.weights(tensor, format, isa, |_| ())?;
+            }
+            mem::swap(&mut self.source, &mut bytes);
         }
-        if format.block_len == 1 {
-            weights(&self.source, self.rows.start, tensor, format, isa, |_| ())?;
-        }
-        mem::swap(&mut self.source, &mut self.bytes);
+        self.bytes = bytes;
         Ok(())
     }
-}
 
-/// Reads weights out of `source`, rows of `tensor` from `first_row` on, chunk by chunk, and checks
-/// that `format` can express each.
-fn weights(
-    source: &[u8],
-    first_row: usize,
-    tensor: &Tensor,
-    format: &'static DynFormat,
-    isa: Isa,
-    mut then: impl FnMut(&[f32]),
-) -> Result<(), QuantizeError> {
-    let largest = largest_weight(format, isa);
-    let mut buffer = vec![0.0; CHUNK_WEIGHTS];
-    let mut weight_idx = first_row * tensor.n_cols();
-    for chunk in source.chunks(n_bytes(tensor.format, CHUNK_WEIGHTS)) {
-        let weights =
-            &mut buffer[..chunk.len() / tensor.format.block_bytes * tensor.format.block_len];
-        tensor.format.dequantize(isa, chunk, weights);
+    /// Reads the weights, chunk by chunk, and checks that `format` can express each.
+    fn weights(
+        &self,
+        tensor: &Tensor,
+        format: &'static DynFormat,
+        isa: Isa,
+        mut then: impl FnMut(&[f32]),
+    ) -> Result<(), QuantizeError> {
+        let source = tensor.parts[self.part_idx].format;
+        let largest = largest_weight(format, isa);
         let fits = |weight: &f32| weight.abs() <= largest;
-        // All are tested first: a search for one cannot be vectorized.
-        if !weights.iter().fold(true, |all, weight| all & fits(weight)) {
-            let at = weights.iter().position(|weight| !fits(weight));
-            let at = at.expect("one that does not fit");
-            return Err(unfit(tensor, weight_idx + at, weights[at], format, largest));
+        let mut buffer = vec![0.0; CHUNK_WEIGHTS];
+        let chunks = self.source.chunks(n_bytes(source, CHUNK_WEIGHTS));
+        for (chunk_idx, chunk) in chunks.enumerate() {
+            let weights = &mut buffer[..chunk.len() / source.block_bytes * source.block_len];
+            source.dequantize(isa, chunk, weights);
+            // All are tested first: a search for one cannot be vectorized.
+            if !weights.iter().fold(true, |all, weight| all & fits(weight)) {
+                let at = weights.iter().position(|weight| !fits(weight));
+                let at = at.expect("one that does not fit");
+                let weight_idx = chunk_idx * CHUNK_WEIGHTS + at;
+                return Err(self.unfit(tensor, weight_idx, weights[at], format, largest));
+            }
+            then(weights);
         }
-        then(weights);
-        weight_idx += weights.len();
+        Ok(())
     }
-    Ok(())
+
+    /// The error that names a weight of the slice.
+    fn unfit(
+        &self,
+        tensor: &Tensor,
+        weight_idx: usize,
+        weight: f32,
+        format: &'static DynFormat,
+        largest: f32,
+    ) -> QuantizeError {
+        let (above, part) = (&tensor.parts[..self.part_idx], &tensor.parts[self.part_idx]);
+        let rows_above = self.rows.start + above.iter().map(|part| part.rows).sum::<usize>();
+        let mut position = Vec::new();
+        let mut rest = rows_above * part.cols + weight_idx;
+        for &size in tensor.shape.iter().rev() {
+            position.insert(0, rest % size);
+            rest /= size;
+        }
+        let (path, tensor) = (part.file.path.clone(), tensor.name.clone());
+        match weight.is_finite() {
+            true => QuantizeError::TooLarge { path, tensor, position, weight, format, largest },
+            false => QuantizeError::NotFinite { path, tensor, position, weight },
+        }
+    }
 }
 
-/// The largest magnitude that blocks of `format` are sure to hold: what comes back of a block of
-/// the largest numbers there are.
+/// The largest magnitude that blocks of `format` are sure to hold: what comes back of blocks of the
+/// largest numbers there are, and of the smallest, which formats with offsets hold less of.
 fn largest_weight(format: &DynFormat, isa: Isa) -> f32 {
     let mut bytes = vec![0; format.block_bytes];
-    let mut weights = vec![f32::MAX; format.block_len];
-    format.quantize(isa, &weights, &mut bytes);
-    format.dequantize(isa, &bytes, &mut weights);
-    weights.iter().fold(f32::MAX, |least, weight| least.min(weight.abs()))
-}
-
-fn unfit(
-    tensor: &Tensor,
-    weight_idx: usize,
-    weight: f32,
-    format: &'static DynFormat,
-    largest: f32,
-) -> QuantizeError {
-    let mut row = weight_idx / tensor.n_cols();
-    let part = tensor.parts.iter().find(|part| {
-        let is_within = row < part.rows;
-        row = row.saturating_sub(part.rows);
-        is_within
-    });
-    let path = part.map(|part| part.file.path.clone()).unwrap_or_default();
-    let mut position = Vec::new();
-    let mut rest = weight_idx;
-    for &size in tensor.shape.iter().rev() {
-        position.insert(0, rest % size);
-        rest /= size;
-    }
-    let tensor = tensor.name.clone();
-    match weight.is_finite() {
-        true => QuantizeError::TooLarge { path, tensor, position, weight, format, largest },
-        false => QuantizeError::NotFinite { path, tensor, position, weight },
-    }
+    let comes_back = |extreme| {
+        let mut weights = vec![extreme; format.block_len];
+        format.quantize(isa, &weights, &mut bytes);
+        format.dequantize(isa, &bytes, &mut weights);
+        weights.iter().fold(f32::MAX, |least, weight| least.min(weight.abs()))
+    };
+    [f32::MAX, f32::MIN].map(comes_back).into_iter().fold(f32::MAX, f32::min)
 }
 
 /// Bytes of `n_weights`, which are whole blocks.
 fn n_bytes(format: &DynFormat, n_weights: usize) -> usize {
-    n_weights / format.block_len * format.block_bytes
+    format.row_bytes(n_weights).expect("whole blocks")
 }
 
 /// Makes room for `len` bytes and no more: buffers are what the memory goes to.
@@ -205,7 +212,6 @@ fn resize(buffer: &mut Vec<u8>, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::tensor::Part;
     use crate::checkpoint::{RowOrder, SourceFile};
     use crate::gguf::Metadata;
     use crate::quantize::{PlannedTensor, Reason};
@@ -240,15 +246,15 @@ mod tests {
             for n_threads in [1, 2, 16, 64, 256] {
                 let cut = Cut::new(&checkpoint, &plan, n_threads).unwrap();
                 assert!(cut.n_slices >= 2);
-                for tensor in &checkpoint.tensors {
+                for part in checkpoint.tensors.iter().flat_map(|tensor| &tensor.parts) {
                     let mut next = 0;
-                    for rows in cut.slices(tensor) {
+                    for rows in cut.slices(part) {
                         assert_eq!(rows.start, next);
-                        let n_bytes = cut.n_slices * rows.len() * 2 * tensor.row_bytes();
+                        let n_bytes = cut.n_slices * rows.len() * 2 * part.row_bytes();
                         assert!(n_bytes <= MOST_BYTES, "{cut:?}: {rows:?}");
                         next = rows.end;
                     }
-                    assert_eq!(next, tensor.n_rows());
+                    assert_eq!(next, part.rows);
                 }
             }
         }

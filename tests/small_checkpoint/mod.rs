@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use gatefold::checkpoint::tensor::Part;
 use gatefold::checkpoint::{Checkpoint, StoredTensors, Tensor};
 use gatefold_quant::{DynFormat, Isa};
 use safetensors::tensor::{Dtype, TensorView};
@@ -66,9 +67,12 @@ pub fn change_json(folder: &TempDir, name: &str, change: impl FnOnce(&mut Value)
 
 /// All weights of a tensor, as little-endian F32.
 pub fn f32_bytes(tensor: &Tensor) -> Vec<u8> {
-    let mut bytes = vec![0; tensor.n_rows() * tensor.row_bytes()];
-    tensor.read_rows(0..tensor.n_rows(), &mut bytes).unwrap();
-    in_f32(tensor.format, &bytes, tensor.n_rows() * tensor.n_cols())
+    let of_part = |part: &Part| {
+        let mut bytes = vec![0; part.rows * part.row_bytes()];
+        part.read_rows(0..part.rows, &mut bytes).unwrap();
+        in_f32(part.format, &bytes, part.rows * part.cols)
+    };
+    tensor.parts.iter().flat_map(of_part).collect()
 }
 
 fn in_f32(format: &DynFormat, bytes: &[u8], n_weights: usize) -> Vec<u8> {
