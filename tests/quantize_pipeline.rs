@@ -6,7 +6,7 @@ mod random_mixtral;
 use conversion::{Conversion, model};
 use gatefold::gguf::{Gguf, TensorPlan, Writer};
 use gatefold::quantize::{Output, Plan, QuantizeError, Wishes};
-use gatefold_quant::Isa;
+use gatefold_quant::{DynFormat, Isa};
 use random_mixtral::ExpertLayout;
 use std::fs;
 
@@ -144,12 +144,25 @@ fn weights_that_are_no_numbers_are_named() {
     let experts = patched("F32", "blk.1.ffn_up_exps.weight", (3 * 512 + 7) * 256 + 9, &infinity);
     let words = ["in.gguf", "blk.1.ffn_up_exps.weight", "[3, 7, 9] is inf"];
     refused(experts.run(&experts.plan("Q4_K"), "out.gguf"), &words);
-    // Of what is copied, only floats have a meaning without being decoded.
     refused(experts.run(&experts.plan("F32"), "copy.gguf"), &words);
     assert!(!experts.path("out.gguf").exists() && !experts.path("copy.gguf").exists());
 
     let norm = patched("Q8_0", "blk.2.attn_norm.weight", 200, &f32::NAN.to_le_bytes());
     refused(norm.run(&norm.plan("Q8_0"), "out.gguf"), &["blk.2.attn_norm.weight", "[200] is NaN"]);
+}
+
+/// Scales of blocks can be no numbers too, where blocks are only copied.
+#[test]
+fn blocks_that_hold_no_numbers_are_named() {
+    let nan = 0x7e00u16.to_le_bytes();
+    for (format, scale_at) in [("Q4_K", 0), ("Q6_K", 208), ("Q8_0", 0), ("Q4_0", 0)] {
+        let block_bytes = DynFormat::by_name(format).unwrap().block_bytes;
+        // A patch lies at a multiple of its own two bytes.
+        let at = (5 * block_bytes + scale_at) / nan.len();
+        let damaged = patched(format, "blk.1.attn_q.weight", at, &nan);
+        let words = ["in.gguf", "blk.1.attn_q.weight", "is NaN", "damaged"];
+        refused(damaged.run(&damaged.plan(format), "out.gguf"), &words);
+    }
 }
 
 #[test]

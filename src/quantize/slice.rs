@@ -104,7 +104,7 @@ impl Slice {
     }
 
     /// Converts what was read of `tensor` to `format`. Blocks that are in that format already are
-    /// kept as they are.
+    /// kept as they are, however large their weights.
     ///
     /// # Errors
     /// If a weight is not finite or too large for `format`.
@@ -118,30 +118,29 @@ impl Slice {
         if tensor.parts[self.part_idx].format != format {
             resize(&mut bytes, n_bytes(format, self.rows.len() * tensor.n_cols()));
             let mut chunks = bytes.chunks_mut(n_bytes(format, CHUNK_WEIGHTS));
-            self.weights(tensor, format, isa, |weights| {
+            self.weights(tensor, format, largest_weight(format, isa), isa, |weights| {
                 let chunk = chunks.next().expect("as many chunks of blocks as of weights");
                 format.quantize(isa, weights, chunk);
             })?;
         } else {
-            if format.block_len == 1 {
-                self.weights(tensor, format, isa, |_| ())?;
-            }
+            self.weights(tensor, format, f32::MAX, isa, |_| ())?;
             mem::swap(&mut self.source, &mut bytes);
         }
         self.bytes = bytes;
         Ok(())
     }
 
-    /// Reads the weights, chunk by chunk, and checks that `format` can express each.
+    /// Reads the weights, chunk by chunk, and checks that none is beyond `largest`, where `format`
+    /// ends.
     fn weights(
         &self,
         tensor: &Tensor,
         format: &'static DynFormat,
+        largest: f32,
         isa: Isa,
         mut then: impl FnMut(&[f32]),
     ) -> Result<(), QuantizeError> {
         let source = tensor.parts[self.part_idx].format;
-        let largest = largest_weight(format, isa);
         let fits = |weight: &f32| weight.abs() <= largest;
         let mut buffer = vec![0.0; CHUNK_WEIGHTS];
         let chunks = self.source.chunks(n_bytes(source, CHUNK_WEIGHTS));
