@@ -349,7 +349,7 @@ fn check_space(folder: &Path, needed: u64) -> Result<(), QuantizeError> {
 
 /// Puts the names in the folder of `path` on the disk. Where folders cannot be opened, the system
 /// takes care of that itself.
-fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
+pub(super) fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
     if cfg!(unix) {
         let folder = folder(path);
         let sync = File::open(folder).and_then(|folder| folder.sync_all());

@@ -2,7 +2,7 @@
 
 use super::QuantizeError;
 use super::journal::Journal;
-use super::output::OutputFile;
+use super::output::{OutputFile, sync_folder};
 use crate::gguf::{WriteError, Writer};
 use crossbeam_channel::{Receiver, Sender};
 use std::fs::{File, OpenOptions};
@@ -101,6 +101,11 @@ impl<'a> Sink<'a> {
             let Some(file) = self.files.next() else { return Ok(()) };
             let current = Current::open(file, self.n_finished);
             self.current = Some(current.map_err(|error| self.failed(&file.partial, error))?);
+            // The journal vouches for no tensor of a file whose name a power cut could take. Even
+            // where the file was there, its name may not have got that far.
+            if file.n_finished(self.n_finished) == 0 {
+                sync_folder(&file.partial)?;
+            }
         }
     }
 
