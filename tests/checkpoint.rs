@@ -133,12 +133,13 @@ fn rows_can_be_read_in_any_slices() {
             for part in &tensor.parts {
                 let row_bytes = part.row_bytes();
                 let mut whole = vec![0; part.rows * row_bytes];
-                part.read_rows(0..part.rows, &mut whole).unwrap();
+                part.reader().read(0..part.rows, &mut whole).unwrap();
                 for n_rows in [1, 7, 50] {
+                    let mut reader = part.reader();
                     let mut sliced = vec![0; whole.len()];
                     for (slice_idx, out) in sliced.chunks_mut(n_rows * row_bytes).enumerate() {
                         let first = slice_idx * n_rows;
-                        part.read_rows(first..first + out.len() / row_bytes, out).unwrap();
+                        reader.read(first..first + out.len() / row_bytes, out).unwrap();
                     }
                     assert!(sliced == whole, "{} by {n_rows}", tensor.name);
                 }

@@ -10,9 +10,10 @@
 //!              where each slice will come out, in order
 //! ```
 //!
-//! A fixed number of slices go round, so memory is bounded whatever the model. With each slice the
-//! reader hands the workers one end of a channel and the writer the other, in the order of the
-//! file: the writer waits for the slice that is next, while the others are under way.
+//! A fixed number of slices go round, and the reader keeps one expert at most, so memory is bounded
+//! whatever the model. With each slice the reader hands the workers one end of a channel and the
+//! writer the other, in the order of the file: the writer waits for the slice that is next, while
+//! the others are under way.
 
 use super::sink::{Sink, commit};
 use super::slice::{Cut, Slice};
@@ -93,16 +94,17 @@ fn read(
 ) {
     let tensors = checkpoint.tensors.iter().enumerate().skip(first);
     let parts = tensors.flat_map(|(tensor_idx, tensor)| {
-        (0..tensor.parts.len()).map(move |part_idx| (tensor_idx, tensor, part_idx))
+        tensor.parts.iter().enumerate().map(move |(part_idx, part)| (tensor_idx, part_idx, part))
     });
-    for (tensor_idx, tensor, part_idx) in parts {
-        for rows in cut.slices(&tensor.parts[part_idx]) {
+    for (tensor_idx, part_idx, part) in parts {
+        let mut reader = part.reader();
+        for rows in cut.slices(part) {
             let Ok(mut slice) = free.recv() else { return };
             let (converted, result) = bounded(1);
             if to_writer.send(result).is_err() {
                 return;
             }
-            if let Err(error) = slice.read(tensor, tensor_idx, part_idx, rows) {
+            if let Err(error) = slice.read(&mut reader, tensor_idx, part_idx, rows) {
                 // Whether anybody listens is no matter: this is the end.
                 let _ = converted.send(Err(error));
                 return;

@@ -5,7 +5,7 @@
 
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::tensor::{Part, Tensor};
+use crate::checkpoint::tensor::{Part, Reader, Tensor};
 use gatefold_quant::{DynFormat, Isa};
 use std::mem;
 use std::ops::Range;
@@ -85,20 +85,19 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Reads `rows` of the part `part_idx` of `tensor`.
+    /// Reads rows of a part of a tensor, with the reader of that part.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn read(
         &mut self,
-        tensor: &Tensor,
+        reader: &mut Reader<'_>,
         tensor_idx: usize,
         part_idx: usize,
         rows: Range<usize>,
     ) -> Result<(), QuantizeError> {
-        let part = &tensor.parts[part_idx];
-        resize(&mut self.source, rows.len() * part.row_bytes());
-        part.read_rows(rows.clone(), &mut self.source)?;
+        resize(&mut self.source, rows.len() * reader.part().row_bytes());
+        reader.read(rows.clone(), &mut self.source)?;
         (self.tensor_idx, self.part_idx, self.rows) = (tensor_idx, part_idx, rows);
         Ok(())
     }

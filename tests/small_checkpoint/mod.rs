@@ -69,7 +69,7 @@ pub fn change_json(folder: &TempDir, name: &str, change: impl FnOnce(&mut Value)
 pub fn f32_bytes(tensor: &Tensor) -> Vec<u8> {
     let of_part = |part: &Part| {
         let mut bytes = vec![0; part.rows * part.row_bytes()];
-        part.read_rows(0..part.rows, &mut bytes).unwrap();
+        part.reader().read(0..part.rows, &mut bytes).unwrap();
         in_f32(part.format, &bytes, part.rows * part.cols)
     };
     tensor.parts.iter().flat_map(of_part).collect()
