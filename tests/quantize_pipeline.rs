@@ -199,6 +199,18 @@ fn what_is_there_is_not_overwritten_unasked() {
 }
 
 #[test]
+fn a_file_that_is_no_journal_is_left_alone() {
+    let conversion = Conversion::of(&model("Q4_0"));
+    let plan = conversion.plan("Q4_0");
+    let journal = conversion.path("out.gguf.part.journal");
+    for foreign in ["dear diary\n", "dear diary", "{\"input\":\"a dream\"}\n", "\n", "{\n"] {
+        fs::write(&journal, foreign).unwrap();
+        refused(conversion.run(&plan, "out.gguf"), &["out.gguf.part.journal is in the way"]);
+        assert_eq!(fs::read_to_string(&journal).unwrap(), foreign);
+    }
+}
+
+#[test]
 fn one_run_at_a_time() {
     let conversion = Conversion::of(&model("Q4_0"));
     let plan = conversion.plan("Q4_0");

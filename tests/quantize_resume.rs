@@ -162,6 +162,15 @@ fn another_job_starts_over() {
     assert_eq!((start, stopped.conversion.files().len()), (Start::Over(Change::Plan), 2));
     paths.iter().for_each(|path| fs::remove_file(path).unwrap());
 
+    // Nor does it take those of others for its own.
+    stop(&stopped);
+    let foreign = "out-00001-of-00002.gguf.part";
+    stopped.write(foreign, "a download");
+    let error = stopped.conversion.run(&split, "out.gguf").unwrap_err().to_string();
+    assert!(error.contains("out-00001-of-00002.gguf.part is in the way"), "{error}");
+    assert_eq!(fs::read(stopped.conversion.path(foreign)).unwrap(), b"a download");
+    fs::remove_file(stopped.conversion.path(foreign)).unwrap();
+
     stop(&stopped);
     let input = stopped.conversion.path("in.gguf");
     let yesterday = SystemTime::now() - Duration::from_secs(86400);

@@ -93,9 +93,9 @@ pub enum QuantizeError {
         /// The folder.
         path: PathBuf,
     },
-    /// A file has the name of an unfinished one, and is none.
+    /// A file has the name of an unfinished one or of its journal, and is none.
     #[error(
-        "{} is in the way: it has the name under which the output would be written until it is finished, and no journal tells that a conversion began it; move it away or delete it",
+        "{} is in the way: a file of this name would be there until the output is finished, and nothing tells that a conversion made this one; move it away or delete it",
         printable(path.display())
     )]
     InTheWay {

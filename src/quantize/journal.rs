@@ -21,6 +21,9 @@ use std::time::UNIX_EPOCH;
 /// Bytes of a journal; a line has a hundred at most, and no model has more tensors than 2^18.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// How the first line of a journal begins, by which it is known even where that line is torn.
+const BEGINNING: &[u8] = b"{\"input\":\"";
+
 /// What becomes what: a run goes on with the files of another that had the same job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -112,15 +115,10 @@ impl Journal {
     /// What is written so far; a torn last line is cut off.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the file is no journal, or cannot be read.
     pub fn read(&mut self) -> Result<Past, QuantizeError> {
-        self.try_read().map_err(QuantizeError::output(&self.path))
-    }
-
-    fn try_read(&mut self) -> io::Result<Past> {
-        let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        (&mut self.file).take(MOST_BYTES).read_to_end(&mut bytes)?;
+        let bytes = self.bytes();
+        let bytes = bytes.map_err(QuantizeError::output(&self.path))?;
         let mut past = Past::default();
         let mut valid_bytes = 0;
         for line in
@@ -135,9 +133,21 @@ impl Journal {
             }
             valid_bytes += line.len() as u64;
         }
-        self.file.set_len(valid_bytes)?;
-        self.file.seek(SeekFrom::Start(valid_bytes))?;
+        let is_torn = bytes.starts_with(BEGINNING) && !bytes.contains(&b'\n');
+        if past.job.is_none() && !is_torn && !BEGINNING.starts_with(&bytes) {
+            return Err(QuantizeError::InTheWay { path: self.path.clone() });
+        }
+        let cut = self.file.set_len(valid_bytes);
+        let cut = cut.and_then(|()| self.file.seek(SeekFrom::Start(valid_bytes)));
+        cut.map_err(QuantizeError::output(&self.path))?;
         Ok(past)
+    }
+
+    fn bytes(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        (&mut self.file).take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Forgets all, and begins with this job.

@@ -150,8 +150,8 @@ impl Output {
         let past_files = past_job.map_or(0, |job| job.n_files);
         let past_partials: Vec<_> =
             (0..past_files).map(|idx| partial_path(path, idx.into(), past_files.into())).collect();
-        let mut in_the_way = unnamed.iter().map(|file| &file.partial).filter(|path| path.exists());
-        if let Some(path) = in_the_way.next().filter(|_| past_job.is_none()) {
+        let is_foreign = |path: &&PathBuf| path.exists() && !past_partials.contains(path);
+        if let Some(path) = unnamed.iter().map(|file| &file.partial).find(is_foreign) {
             return Err(QuantizeError::InTheWay { path: path.clone() });
         }
         let planned: u64 = unnamed.iter().map(|file| file.layout.n_bytes()).sum();
