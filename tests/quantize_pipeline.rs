@@ -2,13 +2,16 @@
 
 mod conversion;
 mod random_mixtral;
+mod small_checkpoint;
 
 use conversion::{Conversion, model};
+use gatefold::checkpoint::Checkpoint;
 use gatefold::gguf::{Gguf, TensorPlan, Writer};
 use gatefold::quantize::{Output, Plan, QuantizeError, Wishes};
 use gatefold_quant::{DynFormat, Isa};
 use random_mixtral::ExpertLayout;
 use std::fs;
+use std::path::Path;
 
 /// What the writer makes of weights quantized one tensor at a time.
 #[test]
@@ -196,6 +199,29 @@ fn what_is_there_is_not_overwritten_unasked() {
     refused(open("missing/out.gguf", true), &["there is no folder", "missing"]);
     assert_eq!(fs::read(conversion.path("out.gguf")).unwrap(), b"precious");
     open("out.gguf", true).unwrap();
+}
+
+/// A checkpoint is more than its weights.
+#[test]
+fn nothing_of_a_folder_is_replaced() {
+    let folder = small_checkpoint::hugging_face();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let plan = Plan::new(&checkpoint, &Wishes::default()).unwrap();
+    let open = |path: &Path| Output::open(&checkpoint, &plan, path, true);
+    let before = conversion::files(folder.path());
+    for name in &before {
+        refused(open(&folder.path().join(name)), &[name, "is a file of the input"]);
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link.gguf");
+    fs::hard_link(folder.path().join("config.json"), &link).unwrap();
+    refused(open(&link), &["link.gguf is a file of the input"]);
+    assert_eq!(conversion::files(folder.path()), before);
+
+    // What a conversion wrote there is no input.
+    let made = folder.path().join("made.gguf");
+    fs::write(&made, "old").unwrap();
+    open(&made).unwrap();
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::journal::{Job, Journal, Past, is_same_file};
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
 use crate::gguf::{FileLayout, TensorPlan, part_path};
+use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -321,11 +322,24 @@ fn check_replaceable(checkpoint: &Checkpoint, path: &Path) -> Result<(), Quantiz
         let what = if there.is_dir() { "a folder" } else { "a device or a pipe" };
         return Err(QuantizeError::NotAFile { path: path.into(), what });
     }
-    let mut inputs = checkpoint.files.iter().filter_map(|file| fs::metadata(&file.path).ok());
+    let weights = checkpoint.files.iter().map(|file| file.path.clone());
+    let mut inputs =
+        weights.chain(companions(checkpoint)).filter_map(|path| fs::metadata(path).ok());
     match inputs.any(|input| is_same_file(&input, &there)) {
         true => Err(QuantizeError::IsInput { path: path.into() }),
         false => Ok(()),
     }
+}
+
+/// The files beside the weights, where the checkpoint is a folder: configuration, tokenizer and
+/// whatever else belongs to it. Only what conversions write may be from one.
+fn companions(checkpoint: &Checkpoint) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(&checkpoint.path).into_iter().flatten().flatten();
+    let is_written = |path: &Path| {
+        let extension = path.extension().and_then(OsStr::to_str);
+        matches!(extension, Some("gguf" | "part" | "journal"))
+    };
+    entries.map(|entry| entry.path()).filter(move |path| !is_written(path))
 }
 
 fn check_absent<'a>(
