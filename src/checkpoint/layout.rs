@@ -41,12 +41,12 @@ pub enum Arrangement {
 }
 
 /// Rows of a stored tensor that become rows of a GGUF's.
-struct Slice {
+struct Piece {
     /// What `E` in the stored name stands for.
     expert_idx: usize,
     /// The shape that the whole stored tensor must have.
     shape: Vec<usize>,
-    /// Weights of it before the slice.
+    /// Weights of it before the piece.
     start: usize,
     rows: usize,
     cols: usize,
@@ -70,11 +70,11 @@ impl Layout {
         for slot in model.slots() {
             let (_, stored_name, arrangement) = self.entry(slot.role);
             let mut parts = Vec::new();
-            for slice in arrangement.slices(&slot, model.config.head_dim) {
-                let name = in_place(stored_name, slot.layer_idx, slice.expert_idx);
+            for piece in arrangement.pieces(&slot, model.config.head_dim) {
+                let name = in_place(stored_name, slot.layer_idx, piece.expert_idx);
                 let missing = || Problem::MissingTensor { tensor: name.clone() }.at(folder);
                 let source = stored.tensors.get(&name).ok_or_else(missing)?;
-                parts.push(slice.part(&name, source)?);
+                parts.push(piece.part(&name, source)?);
                 used.insert(name);
             }
             tensors.push(Tensor::of_parts(slot.name(), slot.shape, parts));
@@ -109,12 +109,12 @@ fn in_place(name: &str, layer_idx: Option<usize>, expert_idx: usize) -> String {
 impl Arrangement {
     /// What a tensor is put together from, top to bottom: made one by one, because the number of
     /// experts is only a claim until all have been found.
-    fn slices(self, slot: &Slot, head_dim: usize) -> Box<dyn Iterator<Item = Slice>> {
+    fn pieces(self, slot: &Slot, head_dim: usize) -> Box<dyn Iterator<Item = Piece>> {
         let whole = slot.shape.clone();
         let cols = whole[whole.len() - 1];
         let rows = if whole.len() > 1 { whole[whole.len() - 2] } else { 1 };
         let n_experts = if whole.len() > 2 { whole[0] } else { 1 };
-        let slice = move |expert_idx, shape, start, order| Slice {
+        let piece = move |expert_idx, shape, start, order| Piece {
             expert_idx,
             shape,
             start,
@@ -122,25 +122,25 @@ impl Arrangement {
             cols,
             order,
         };
-        let once = |slice| -> Box<dyn Iterator<Item = Slice>> { Box::new(iter::once(slice)) };
+        let once = |piece| -> Box<dyn Iterator<Item = Piece>> { Box::new(iter::once(piece)) };
         let halves = move |half: usize| {
             let doubled = vec![n_experts, 2 * rows, cols];
             (0..n_experts).map(move |expert_idx| {
                 let start = (2 * expert_idx + half) * rows * cols;
-                slice(expert_idx, doubled.clone(), start, RowOrder::Stored)
+                piece(expert_idx, doubled.clone(), start, RowOrder::Stored)
             })
         };
-        let all = |shape| Slice { rows: n_experts * rows, ..slice(0, shape, 0, RowOrder::Stored) };
+        let all = |shape| Piece { rows: n_experts * rows, ..piece(0, shape, 0, RowOrder::Stored) };
         match self {
             Arrangement::Same => once(all(whole)),
             Arrangement::Stacked => once(all(vec![n_experts * rows, cols])),
             Arrangement::Halves => {
                 let order = RowOrder::HalvesToPairs { n_heads: rows / head_dim };
-                once(slice(0, whole, 0, order))
+                once(piece(0, whole, 0, order))
             }
             Arrangement::Separate => {
                 Box::new((0..n_experts).map(move |expert_idx| {
-                    slice(expert_idx, vec![rows, cols], 0, RowOrder::Stored)
+                    piece(expert_idx, vec![rows, cols], 0, RowOrder::Stored)
                 }))
             }
             Arrangement::UpperHalves => Box::new(halves(0)),
@@ -149,18 +149,18 @@ impl Arrangement {
                 let stacked = vec![n_experts * cols, rows];
                 Box::new((0..n_experts).map(move |expert_idx| {
                     let start = expert_idx * cols * rows;
-                    slice(expert_idx, stacked.clone(), start, RowOrder::Transposed)
+                    piece(expert_idx, stacked.clone(), start, RowOrder::Transposed)
                 }))
             }
         }
     }
 }
 
-impl Slice {
-    /// Where the slice is. Only a stored tensor of the right shape has one: its size is the file's,
+impl Piece {
+    /// Where the piece is. Only a stored tensor of the right shape has one: its size is the file's,
     /// so that products of its sizes cannot overflow.
     fn part(self, name: &str, stored: &StoredTensor) -> Result<Part, CheckpointError> {
-        let Slice { shape, start, rows, cols, order, .. } = self;
+        let Piece { shape, start, rows, cols, order, .. } = self;
         let refuse = |problem: Problem| Err(problem.at(&stored.file.path));
         let tensor = name.to_owned();
         if stored.shape != shape {

@@ -81,6 +81,11 @@ impl Tensor {
         self.parts.iter().map(|part| part.rows).sum()
     }
 
+    /// Weights of all rows.
+    pub fn n_weights(&self) -> u64 {
+        self.n_rows() as u64 * self.n_cols() as u64
+    }
+
     /// Weights per row.
     pub fn n_cols(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)

@@ -229,6 +229,5 @@ fn bits_per_weight(checkpoint: &Checkpoint, plan: &Plan) -> f64 {
 }
 
 fn n_weights(checkpoint: &Checkpoint) -> u64 {
-    let n_weights = |tensor: &Tensor| tensor.n_rows() as u64 * tensor.n_cols() as u64;
-    checkpoint.tensors.iter().map(n_weights).sum()
+    checkpoint.tensors.iter().map(Tensor::n_weights).sum()
 }

@@ -2,13 +2,14 @@
 //!
 //! 1. [`recipe`]: a table from a tensor's [`role`] to a format, per type;
 //! 2. [`plan`]: what becomes of each tensor of a checkpoint, and in which file it goes;
-//! 3. [`output`]: the files being written, what of them is finished (`journal`), and how a run
-//!    resumes;
+//! 3. [`output`]: the files being written, what of them is finished (`journal`), where they go
+//!    (`paths`), and how a run resumes;
 //! 4. [`pipeline`]: read, quantize (`slice`) and write (`sink`), at once and in bounded memory.
 
 mod error;
 mod journal;
 pub mod output;
+mod paths;
 pub mod pipeline;
 pub mod plan;
 pub mod recipe;

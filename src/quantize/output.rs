@@ -13,11 +13,14 @@
 //! 5. at last the journal is removed. A journal that tells of all tensors, with files under their
 //!    final names beside it, is a run that was killed during 4 or 5.
 
-use super::journal::{Job, Journal, Past, is_same_file};
+use super::journal::{Job, Journal, Past};
+use super::paths::{
+    check_absent, check_folder, check_replaceable, check_space, file_path, folder, journal_path,
+    partial_path, sync_folder,
+};
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
-use crate::gguf::{FileLayout, TensorPlan, part_path};
-use std::ffi::OsStr;
+use crate::gguf::{FileLayout, TensorPlan};
 use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -30,7 +33,7 @@ pub struct Output {
     overwrite: bool,
     start: Start,
     /// The files, in the order in which they are written.
-    pub(super) files: Vec<OutputFile>,
+    pub(super) files: Vec<FileToWrite>,
     /// Their journal.
     pub(super) journal: Journal,
     /// The names of all tensors, in order.
@@ -39,7 +42,7 @@ pub struct Output {
 
 /// A file to be written.
 #[derive(Debug)]
-pub(super) struct OutputFile {
+pub(super) struct FileToWrite {
     /// What it is called in the end.
     pub path: PathBuf,
     /// What it is called until then.
@@ -117,14 +120,14 @@ impl Output {
     ) -> Result<Output, QuantizeError> {
         check_folder(path)?;
         let files = output_files(checkpoint, plan, path)?;
-        let journal_path = with_suffix(path, ".part.journal");
+        let journal_path = journal_path(path);
         let finals = files.iter().map(|file| &file.path);
         for path in finals.chain(files.iter().map(|file| &file.partial)).chain([&journal_path]) {
             check_replaceable(checkpoint, path)?;
         }
         let was_begun = journal_path.exists();
         if !was_begun {
-            check_absent(&files, overwrite)?;
+            check_absent(files.iter().map(|file| &file.path), overwrite)?;
         }
         let mut journal = Journal::open(&journal_path, path)?;
         let past = journal.read()?;
@@ -146,7 +149,7 @@ impl Output {
             file.is_named = n_finished == self.tensors.len() && file.has_its_name();
         }
         let unnamed = Output::unnamed(&self.files);
-        check_absent(unnamed.iter().copied(), self.overwrite)?;
+        check_absent(unnamed.iter().map(|file| &file.path), self.overwrite)?;
         let past_job = past.job.as_ref();
         let past_files = past_job.map_or(0, |job| job.n_files);
         let past_partials: Vec<_> =
@@ -188,14 +191,14 @@ impl Output {
     }
 
     /// The files that do not have their final names.
-    pub(super) fn unnamed(files: &[OutputFile]) -> Vec<&OutputFile> {
+    pub(super) fn unnamed(files: &[FileToWrite]) -> Vec<&FileToWrite> {
         files.iter().filter(|file| !file.is_named).collect()
     }
 
     /// Gives the files, all of which are on the disk, their names.
     pub(super) fn finish(self) -> Result<Vec<PathBuf>, QuantizeError> {
         let unnamed = Output::unnamed(&self.files);
-        check_absent(unnamed.iter().copied(), self.overwrite)?;
+        check_absent(unnamed.iter().map(|file| &file.path), self.overwrite)?;
         let Some(first) = self.files.first() else { return Ok(Vec::new()) };
         if self.files.len() > 1 && !first.is_named && first.path.exists() {
             fs::remove_file(&first.path).map_err(QuantizeError::output(&first.path))?;
@@ -212,7 +215,7 @@ impl Output {
 
 impl Start {
     /// Where the job starts after what is past.
-    fn after(past: &Past, job: &Job, files: &[OutputFile], tensors: &[String]) -> Start {
+    fn after(past: &Past, job: &Job, files: &[FileToWrite], tensors: &[String]) -> Start {
         let Past { job: Some(past_job), finished } = past else { return Start::Fresh };
         let (n_tensors, of) = (finished.len(), tensors.len());
         let all_are_there = || files.iter().all(|file| file.is_there(n_tensors, of));
@@ -228,7 +231,7 @@ impl Start {
     }
 }
 
-impl OutputFile {
+impl FileToWrite {
     /// How many of its tensors are among the first `n_finished` of all.
     pub fn n_finished(&self, n_finished: usize) -> usize {
         n_finished.clamp(self.tensors.start, self.tensors.end) - self.tensors.start
@@ -260,7 +263,7 @@ fn output_files(
     checkpoint: &Checkpoint,
     plan: &Plan,
     path: &Path,
-) -> Result<Vec<OutputFile>, QuantizeError> {
+) -> Result<Vec<FileToWrite>, QuantizeError> {
     let tensors =
         checkpoint.tensors.iter().zip(&plan.tensors).map(|(tensor, planned)| TensorPlan {
             name: tensor.name.clone(),
@@ -278,96 +281,7 @@ fn output_files(
     };
     let files = layouts.into_iter().zip(&plan.parts).enumerate().map(|(idx, (layout, tensors))| {
         let (path, partial) = (file_path(path, idx, n_files), partial_path(path, idx, n_files));
-        OutputFile { path, partial, layout, tensors: tensors.clone(), is_named: false }
+        FileToWrite { path, partial, layout, tensors: tensors.clone(), is_named: false }
     });
     Ok(files.collect())
-}
-
-fn file_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
-    match n_files {
-        1 => path.to_path_buf(),
-        _ => part_path(path, idx, n_files),
-    }
-}
-
-fn partial_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
-    with_suffix(&file_path(path, idx, n_files), ".part")
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
-}
-
-/// The folder in which `path` lies.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn check_folder(path: &Path) -> Result<(), QuantizeError> {
-    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(QuantizeError::NotAFile { path: path.into(), what: "the name of a folder" });
-    }
-    match folder(path) {
-        folder if folder.is_dir() => Ok(()),
-        folder => Err(QuantizeError::NoFolder { path: folder.into() }),
-    }
-}
-
-/// Checks that what is at `path`, if anything is, may be replaced by a file.
-fn check_replaceable(checkpoint: &Checkpoint, path: &Path) -> Result<(), QuantizeError> {
-    let Ok(there) = fs::metadata(path) else { return Ok(()) };
-    if !there.is_file() {
-        let what = if there.is_dir() { "a folder" } else { "a device or a pipe" };
-        return Err(QuantizeError::NotAFile { path: path.into(), what });
-    }
-    let weights = checkpoint.files.iter().map(|file| file.path.clone());
-    let mut inputs =
-        weights.chain(companions(checkpoint)).filter_map(|path| fs::metadata(path).ok());
-    match inputs.any(|input| is_same_file(&input, &there)) {
-        true => Err(QuantizeError::IsInput { path: path.into() }),
-        false => Ok(()),
-    }
-}
-
-/// The files beside the weights, where the checkpoint is a folder: configuration, tokenizer and
-/// whatever else belongs to it. Only what conversions write may be from one.
-fn companions(checkpoint: &Checkpoint) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = fs::read_dir(&checkpoint.path).into_iter().flatten().flatten();
-    let is_written = |path: &Path| {
-        let extension = path.extension().and_then(OsStr::to_str);
-        matches!(extension, Some("gguf" | "part" | "journal"))
-    };
-    entries.map(|entry| entry.path()).filter(move |path| !is_written(path))
-}
-
-fn check_absent<'a>(
-    files: impl IntoIterator<Item = &'a OutputFile>,
-    overwrite: bool,
-) -> Result<(), QuantizeError> {
-    let mut files = files.into_iter().filter(|file| file.path.symlink_metadata().is_ok());
-    match files.next().filter(|_| !overwrite) {
-        Some(file) => Err(QuantizeError::Exists { path: file.path.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn check_space(folder: &Path, needed: u64) -> Result<(), QuantizeError> {
-    let available = fs4::available_space(folder).map_err(QuantizeError::output(folder))?;
-    match needed <= available {
-        true => Ok(()),
-        false => Err(QuantizeError::Space { path: folder.into(), needed, available }),
-    }
-}
-
-/// Puts the names in the folder of `path` on the disk. Where folders cannot be opened, the system
-/// takes care of that itself.
-pub(super) fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
-    if cfg!(unix) {
-        let folder = folder(path);
-        let sync = File::open(folder).and_then(|folder| folder.sync_all());
-        sync.map_err(QuantizeError::output(folder))?;
-    }
-    Ok(())
 }

@@ -18,7 +18,7 @@
 use super::sink::{Sink, commit};
 use super::slice::{Cut, Slice};
 use super::{Output, Plan, QuantizeError};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Tensor};
 use crate::compute::Compute;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::panic::resume_unwind;
@@ -142,10 +142,9 @@ fn write(
     committer: &ScopedJoinHandle<'_, Result<(), QuantizeError>>,
     mut progress: impl FnMut(Progress),
 ) -> Result<(), QuantizeError> {
-    let n_weights = |tensor: &crate::checkpoint::Tensor| (tensor.n_rows() * tensor.n_cols()) as u64;
     let tensors = &checkpoint.tensors;
-    let weights_total = tensors.iter().map(n_weights).sum();
-    let mut weights_done = tensors[..n_finished].iter().map(n_weights).sum();
+    let weights_total = tensors.iter().map(Tensor::n_weights).sum();
+    let mut weights_done = tensors[..n_finished].iter().map(Tensor::n_weights).sum();
     progress(Progress { weights_done, weights_total, tensor_idx: n_finished });
     for converted in in_order {
         // A worker that panics sends nothing, and ends this together with all others.

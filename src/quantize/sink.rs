@@ -2,7 +2,8 @@
 
 use super::QuantizeError;
 use super::journal::Journal;
-use super::output::{OutputFile, sync_folder};
+use super::output::FileToWrite;
+use super::paths::sync_folder;
 use crate::gguf::{WriteError, Writer};
 use crossbeam_channel::{Receiver, Sender};
 use std::fs::{File, OpenOptions};
@@ -15,7 +16,7 @@ use std::vec;
 /// Writes the tensors of all files in order, and says which can be committed.
 pub struct Sink<'a> {
     /// Files to come.
-    files: vec::IntoIter<&'a OutputFile>,
+    files: vec::IntoIter<&'a FileToWrite>,
     current: Option<Current<'a>>,
     /// Tensors written, of all files.
     n_finished: usize,
@@ -28,7 +29,7 @@ pub struct Sink<'a> {
 
 /// The file being written.
 struct Current<'a> {
-    file: &'a OutputFile,
+    file: &'a FileToWrite,
     handle: Arc<File>,
     writer: Writer<Arc<File>>,
 }
@@ -47,11 +48,11 @@ impl<'a> Sink<'a> {
     /// # Errors
     /// If a file cannot be written.
     pub fn new(
-        files: Vec<&'a OutputFile>,
+        files: Vec<&'a FileToWrite>,
         n_finished: usize,
         commits: Sender<Commit>,
     ) -> Result<Sink<'a>, QuantizeError> {
-        let written = |file: &&OutputFile| match file.n_finished(n_finished) {
+        let written = |file: &&FileToWrite| match file.n_finished(n_finished) {
             0 => 0,
             n => file.layout.end_of(n),
         };
@@ -118,7 +119,7 @@ impl<'a> Sink<'a> {
 
 impl<'a> Current<'a> {
     /// Opens a file where its finished tensors end; what is behind them is cut off.
-    fn open(file: &'a OutputFile, n_finished: usize) -> Result<Current<'a>, WriteError> {
+    fn open(file: &'a FileToWrite, n_finished: usize) -> Result<Current<'a>, WriteError> {
         let options = OpenOptions::new().write(true).create(true).truncate(false).clone();
         let mut handle = Arc::new(options.open(&file.partial)?);
         let layout = file.layout.clone();
