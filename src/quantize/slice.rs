@@ -154,14 +154,17 @@ fn weights(
     Ok(())
 }
 
-/// The largest magnitude that blocks of `format` are sure to hold: what comes back of a block of
-/// the largest numbers there are.
+/// The largest magnitude that blocks of `format` are sure to hold: what comes back of blocks of the
+/// largest numbers there are, of either sign.
 fn largest_weight(format: &DynFormat, isa: Isa) -> f32 {
     let mut bytes = vec![0; format.block_bytes];
-    let mut weights = vec![f32::MAX; format.block_len];
-    format.quantize(isa, &weights, &mut bytes);
-    format.dequantize(isa, &bytes, &mut weights);
-    weights.iter().fold(f32::MAX, |least, weight| least.min(weight.abs()))
+    let largest = [f32::MAX, f32::MIN].map(|extreme| {
+        let mut weights = vec![extreme; format.block_len];
+        format.quantize(isa, &weights, &mut bytes);
+        format.dequantize(isa, &bytes, &mut weights);
+        weights.iter().fold(f32::MAX, |least, weight| least.min(weight.abs()))
+    });
+    largest[0].min(largest[1])
 }
 
 fn unfit(
