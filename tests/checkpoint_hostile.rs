@@ -61,6 +61,30 @@ fn what_is_no_checkpoint_is_told_what_one_looks_like() {
 }
 
 #[test]
+fn pointers_of_git_lfs_are_told_apart() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4976698672\n";
+    let folders = [
+        (hugging_face_merged(), "model.safetensors"),
+        (mistral("separate.pth"), "consolidated.00.pth"),
+    ];
+    for (folder, weights) in folders {
+        // The weights last: they are read first.
+        for name in ["tokenizer.model", weights] {
+            fs::write(folder.path().join(name), pointer).unwrap();
+            assert_refused(folder.path(), name, "`git lfs pull`");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_its_folder_is_not_read_from_is_refused() {
+    let folder = hugging_face_merged();
+    let path = folder.path().join("finetune.safetensors");
+    fs::copy(folder.path().join("model.safetensors"), &path).unwrap();
+    assert_refused(&path, "finetune.safetensors", "are model.safetensors; name the folder");
+}
+
+#[test]
 fn folders_without_weights_are_refused() {
     let folder = hugging_face_merged();
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();

@@ -237,6 +237,10 @@ fn a_base_of_something_else_is_refused() {
     }
     let nowhere = folder.path().join("none/base.logits");
     eval(original(), &ids(), &["--save-base", nowhere.to_str().unwrap()]).refused("cannot write ");
+    for flag in ["--save-base", "--logits"] {
+        eval(original(), &ids(), &[flag, original()]).refused("is another kind of file");
+        eval(original(), &ids(), &[flag, "/dev/stdout"]).refused("is not a file");
+    }
     let both = eval(original(), &ids(), &["--save-base", "x", "--base", path]);
     assert_eq!((both.code, both.stdout.as_str()), (1, ""), "{}", both.stderr);
 }

@@ -155,7 +155,9 @@ fn a_control_token_spelled_like_the_prefix_space_is_silent() {
     let mut metadata = Metadata::new();
     metadata.set("tokenizer.ggml.model", Value::String("llama".into()));
     metadata.set("tokenizer.ggml.tokens", strings(["▁"]));
+    metadata.set("tokenizer.ggml.scores", Value::Array(Array::F32(vec![0.0])));
     metadata.set("tokenizer.ggml.token_type", Value::Array(Array::I32(vec![3])));
+    metadata.set("tokenizer.ggml.unknown_token_id", Value::U32(0));
     let tokenizer = Tokenizer::from_metadata(&metadata).unwrap();
     assert_eq!(tokenizer.decode(&[0]), "");
 }

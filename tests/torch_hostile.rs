@@ -282,6 +282,10 @@ fn huge_numbers_in_a_pickle_take_no_memory() {
     let doubling = [b"\x80\x02)", &b"q\0h\0\x86".repeat(1_000)[..], b"."].concat();
     refused_pickle(&doubling, "holds a list");
     refused_pickle(&[b"\x80\x02", &[b'N'; 1 << 24][..]].concat(), "bytes in its data.pkl");
+    for (opcode, what) in [(b'(', "marks"), (b'\x94', "values that data.pkl remembers")] {
+        let many = [b"\x80\x04N", &[opcode; 1 << 19][..], b"."].concat();
+        refused_pickle(&many, what);
+    }
 }
 
 #[test]

@@ -42,8 +42,21 @@ pub enum Problem {
     )]
     NotACheckpoint(&'static str),
     /// A folder, a pipe, a device.
-    #[error("is not a file")]
+    #[error("is not a file; put the file of this name in its place")]
     NotAFile,
+    /// What `git clone` leaves without Git LFS.
+    #[error(
+        "is a pointer of Git LFS in place of the file; run `git lfs pull` in its folder, or download the file itself"
+    )]
+    LfsPointer,
+    /// A file of weights that is not what its folder is read from.
+    #[error(
+        "is not among the files that its folder is read from, which are {used}; name the folder, or move the others away"
+    )]
+    NotUsed {
+        /// The names of those files.
+        used: String,
+    },
     /// Weights that are not where they should be.
     #[error("has no {wanted}; download the missing files into it")]
     NoWeights {

@@ -14,8 +14,8 @@ pub struct JsonObject {
     members: Map<String, Value>,
 }
 
-/// Beyond any index or configuration. Values take up to fifty times their text in memory.
-const MOST_BYTES: u64 = 16 << 20;
+/// Beyond any index or configuration. Values take up to ninety times their text in memory.
+const MOST_BYTES: u64 = 2 << 20;
 
 /// No size in a model comes near this; below it, products of two sizes cannot overflow.
 const MAX_SIZE: u64 = 1 << 30;

@@ -74,7 +74,14 @@ impl Checkpoint {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        if mistral::has_file(path) { mistral::open(folder) } else { open_folder(folder) }
+        let checkpoint =
+            if mistral::has_file(path) { mistral::open(folder) } else { open_folder(folder) }?;
+        let used = checkpoint.files.iter().filter_map(|file| file.path.file_name());
+        if extension == Some("json") || used.clone().any(|name| Some(name) == path.file_name()) {
+            return Ok(checkpoint);
+        }
+        let used: Vec<_> = used.map(OsStr::to_string_lossy).collect();
+        Err(Problem::NotUsed { used: used.join(", ") }.at(path))
     }
 }
 

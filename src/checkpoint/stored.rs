@@ -26,6 +26,9 @@ pub struct SourceFile {
     file: Mutex<File>,
 }
 
+/// What Git LFS writes at the start of a pointer.
+const LFS: &[u8] = b"version https://git-lfs";
+
 impl SourceFile {
     /// Opens a regular file.
     ///
@@ -38,8 +41,14 @@ impl SourceFile {
         if !metadata.is_file() {
             return Err(Problem::NotAFile.at(path));
         }
-        let file = Mutex::new(File::open(path).map_err(read)?);
+        let mut file = File::open(path).map_err(read)?;
+        let mut start = Vec::new();
+        file.by_ref().take(LFS.len() as u64).read_to_end(&mut start).map_err(read)?;
+        if start == LFS {
+            return Err(Problem::LfsPointer.at(path));
+        }
         let (n_bytes, modified) = (metadata.len(), metadata.modified().ok());
+        let file = Mutex::new(file);
         Ok(Arc::new(SourceFile { path: path.to_path_buf(), n_bytes, modified, file }))
     }
 

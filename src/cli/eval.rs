@@ -8,7 +8,7 @@ use super::text_args::TextArgs;
 use crate::engine::Sequence;
 use crate::eval::{
     Divergence, Estimate, NpyWriter, Perplexity, Predictor, SavedBase, SavedBaseWriter, Vocabulary,
-    Windows, divergence, perplexity,
+    Windows, divergence, npy, perplexity, saved,
 };
 use crate::gguf::Gguf;
 use crate::model::Model;
@@ -101,7 +101,7 @@ impl Measurement<'_> {
     fn perplexity(&self) -> Result<()> {
         let mut saved = match &self.args.save_base {
             Some(path) => {
-                let file = OutputFile::create(path, "--save-base")?;
+                let file = OutputFile::create(path, "--save-base", &saved::MAGIC)?;
                 Some(SavedBaseWriter::new(file, self.vocabulary()?, &self.windows)?)
             }
             None => None,
@@ -168,7 +168,7 @@ impl Measurement<'_> {
         let mut out = stdout().lock();
         if self.args.json {
             let mut object = self.json(perplexity);
-            object["base"] = json!(self.args.base);
+            object["base"] = json!(self.args.base.as_ref().map(|base| base.display().to_string()));
             object["divergence"] = json!(figures);
             writeln!(out, "{object}")?;
         } else {
@@ -221,7 +221,7 @@ fn checked(perplexity: Estimate) -> Result<Estimate> {
 fn write_logits(args: &EvalArgs, loaded: &LoadedModel, tokens: &[u32], path: &Path) -> Result<()> {
     ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
     let n_vocab = loaded.model.n_vocab();
-    let file = OutputFile::create(path, "--logits")?;
+    let file = OutputFile::create(path, "--logits", &npy::MAGIC)?;
     let mut writer = NpyWriter::new(file, tokens.len(), n_vocab)?;
     let bar = progress_bar(tokens.len(), "tokens");
     loaded.sequence(args.cache_type)?.read_all(tokens, |logits| {

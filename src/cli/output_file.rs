@@ -1,7 +1,8 @@
 //! Files that are written beside their place and put there once they are whole.
 
 use anyhow::{Result, ensure};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, Read, Write};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -15,14 +16,25 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// Begins a file that `flag` asked for.
-    pub fn create(path: &Path, flag: &str) -> Result<OutputFile> {
-        // Renaming would put a file in the place of a device.
+    /// Begins a file that `flag` asked for. Files of its kind begin with `magic`: only such a one,
+    /// or an empty one, is replaced.
+    pub fn create(path: &Path, flag: &str, magic: &[u8]) -> Result<OutputFile> {
+        let there = fs::symlink_metadata(path);
+        // Renaming would put a file in the place of a device, or of a link to one.
         ensure!(
-            path.is_file() || !path.exists(),
+            there.as_ref().map_or(true, Metadata::is_file),
             "cannot write {}: it exists and is not a file; name one for {flag}",
             path.display()
         );
+        if there.is_ok() {
+            let mut start = Vec::new();
+            File::open(path)?.take(magic.len() as u64).read_to_end(&mut start)?;
+            ensure!(
+                start.is_empty() || start == magic,
+                "cannot write {}: it exists and is another kind of file; remove it, or name another for {flag}",
+                path.display()
+            );
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
         // Temporary files are their owner's alone; this one is to be like any that a program writes.

@@ -15,6 +15,7 @@ use indicatif::{DecimalBytes, HumanDuration};
 use regex::Regex;
 use serde_json::json;
 use std::io::{self, Write};
+use std::mem;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -55,7 +56,7 @@ pub struct QuantizeArgs {
     #[arg(long)]
     allow_requantize: bool,
 
-    /// Write several files with at most this much in each: 500M, 4G
+    /// Write several files with at most this much of tensors in each: 500M, 4G
     #[arg(long, value_name = "SIZE", value_parser = size)]
     split_max_size: Option<u64>,
 
@@ -86,7 +87,12 @@ fn tensor_type(text: &str) -> Result<Override, String> {
         let names: Vec<_> = FORMATS.iter().map(|format| format.name).collect();
         format!("there is no tensor type {name:?}; there are {}", names.join(", "))
     })?;
-    let pattern = Regex::new(pattern).map_err(|error| error.to_string())?;
+    let pattern = Regex::new(pattern).map_err(|error| {
+        // The last line of several; those before it draw the pattern and point at the fault.
+        let text = error.to_string();
+        let fault = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("{pattern:?} is no regular expression: {fault}")
+    })?;
     Ok(Override { pattern, format })
 }
 
@@ -115,8 +121,8 @@ pub fn run(args: QuantizeArgs) -> Result<()> {
     match args.output.filter(|_| !args.dry_run) {
         None => print_plan(&checkpoint, &plan, args.json).map_err(Into::into),
         Some(path) => {
-            let output = Output::open(&checkpoint, &plan, &path, args.overwrite)?;
             let compute = args.compute.resolve()?;
+            let output = Output::open(&checkpoint, &plan, &path, args.overwrite)?;
             write(&checkpoint, &plan, output, &compute, args.json)
         }
     }
@@ -134,17 +140,22 @@ fn write(
         print_note(output.start());
     }
     let bar = amount_bar(n_weights(checkpoint), "weights");
+    let mut is_first = true;
     let files = quantize(checkpoint, plan, output, compute, |progress| {
         if let Some(tensor) = checkpoint.tensors.get(progress.tensor_idx) {
             bar.set_message(tensor.name.clone());
         }
         bar.set_position(progress.weights_done);
+        // What an earlier run did says nothing about the rate of this one.
+        if mem::take(&mut is_first) {
+            bar.reset_eta();
+        }
     })?;
     bar.finish_and_clear();
     let mut out = io::stdout().lock();
     if as_json {
         let object = json!({
-            "files": files,
+            "files": files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
             "n_tensors": plan.tensors.len(),
             "n_bytes": plan.n_bytes(),
             "bits_per_weight": bits_per_weight(checkpoint, plan),

@@ -3,6 +3,9 @@
 
 use std::io::{self, Write};
 
+/// How such a file begins: its name and version.
+pub const MAGIC: [u8; 8] = *b"\x93NUMPY\x01\x00";
+
 /// Writes an array `[n_rows, n_cols]` of f32, row after row.
 pub struct NpyWriter<W: Write> {
     out: W,
@@ -19,7 +22,7 @@ impl<W: Write> NpyWriter<W> {
         let header =
             format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n_rows}, {n_cols}), }}");
         let padded_len = (FIXED_LEN + header.len() + 1).next_multiple_of(ALIGNMENT) - FIXED_LEN;
-        out.write_all(b"\x93NUMPY\x01\x00")?;
+        out.write_all(&MAGIC)?;
         out.write_all(&(padded_len as u16).to_le_bytes())?;
         writeln!(out, "{header:<width$}", width = padded_len - 1)?;
         Ok(NpyWriter { out })

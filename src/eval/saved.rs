@@ -23,7 +23,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-const MAGIC: [u8; 8] = *b"GATEBASE";
+/// How such a file begins.
+pub const MAGIC: [u8; 8] = *b"GATEBASE";
 const VERSION: u32 = 1;
 const STEPS_PER_NAT: f32 = 2048.0;
 

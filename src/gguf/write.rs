@@ -27,7 +27,7 @@ pub enum WriteError {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A key or a tensor that no reader would accept.
-    #[error("a GGUF to be written {}", printable(.0))]
+    #[error("the GGUF that was to be written would be one that nothing reads: it {}", printable(.0))]
     Header(Problem),
     /// Bytes that are not those of the plan.
     #[error(

@@ -94,6 +94,9 @@ pub enum PlanError {
         /// What it shall be.
         to: &'static DynFormat,
     },
+    /// Nothing to write.
+    #[error("has no tensors: it is no model; name another file")]
+    NoTensors,
     /// A pattern for nothing.
     #[error(
         "--tensor-type {pattern}={to} matches no tensor; `gatefold quantize --dry-run` lists their names"
@@ -113,6 +116,9 @@ impl Plan {
     /// If a wish cannot be granted; see [`PlanError`].
     pub fn new(checkpoint: &Checkpoint, wishes: &Wishes) -> Result<Plan, PlanError> {
         let names = || checkpoint.tensors.iter().map(|tensor| tensor.name.as_str());
+        if checkpoint.tensors.is_empty() {
+            return Err(PlanError::NoTensors);
+        }
         for Override { pattern, format } in &wishes.overrides {
             if !names().any(|name| pattern.is_match(name)) {
                 return Err(PlanError::NoMatch { pattern: pattern.to_string(), to: format });

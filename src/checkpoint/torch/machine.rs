@@ -185,7 +185,10 @@ impl<'a> Machine<'a> {
         match instruction {
             Instruction::Protocol(_) | Instruction::Frame => {}
             Instruction::Stop => return self.pop().map(Some),
-            Instruction::Mark => self.marks.push(self.stack.len()),
+            Instruction::Mark => {
+                few("marks in data.pkl", self.marks.len())?;
+                self.marks.push(self.stack.len());
+            }
             Instruction::Int(int) => self.push(Value::Int(int))?,
             Instruction::Text(text) => self.push(Value::Text(text))?,
             Instruction::Other => self.push(Value::Other)?,
@@ -230,7 +233,9 @@ impl<'a> Machine<'a> {
             }
             Instruction::Get(number) => {
                 let value = self.memo.get(&number);
-                self.stack.push(*value.ok_or("it asks for a value that was not remembered")?);
+                let value = *value.ok_or("it asks for a value that was not remembered")?;
+                few("values on the stack of data.pkl", self.stack.len())?;
+                self.stack.push(value);
             }
         }
         Ok(None)
@@ -238,10 +243,7 @@ impl<'a> Machine<'a> {
 
     fn push(&mut self, value: Value<'a>) -> Result<(), Wrong> {
         let idx = self.values.0.len();
-        if idx == MOST_VALUES {
-            let (item, found, most) = ("values in data.pkl", idx as u64 + 1, MOST_VALUES as u64);
-            return Err(Wrong::Refused(TorchError::TooMany { item, found, most }));
-        }
+        few("values in data.pkl", idx)?;
         self.values.0.push(value);
         self.stack.push(ValueIdx(idx));
         Ok(())
@@ -318,7 +320,18 @@ impl<'a> Machine<'a> {
 
     fn put(&mut self, number: u32) -> Result<(), Wrong> {
         let top = self.top()?;
+        few("values that data.pkl remembers", self.memo.len())?;
         self.memo.insert(number, top);
         Ok(())
+    }
+}
+
+/// Checks that there is room for one more of something of which there are `n`.
+fn few(item: &'static str, n: usize) -> Result<(), Wrong> {
+    match (n as u64 + 1, MOST_VALUES as u64) {
+        (found, most) if found > most => {
+            Err(Wrong::Refused(TorchError::TooMany { item, found, most }))
+        }
+        _ => Ok(()),
     }
 }

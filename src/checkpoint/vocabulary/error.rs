@@ -32,11 +32,6 @@ pub enum VocabularyProblem {
         /// The bound.
         most: u64,
     },
-    /// What `git clone` leaves without Git LFS.
-    #[error(
-        "is a pointer of Git LFS in place of the file; run `git lfs pull` in its folder, or download the file itself"
-    )]
-    LfsPointer,
     /// Text with other bytes.
     #[error("is not UTF-8 text: the file is damaged; download it again")]
     NotText,

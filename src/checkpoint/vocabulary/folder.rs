@@ -11,9 +11,6 @@ use std::path::Path;
 /// The largest file that defines a tokenizer; the largest published has half of that.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What Git LFS writes at the start of a pointer.
-const LFS: &[u8] = b"version https://git-lfs";
-
 /// A checkpoint's folder.
 #[derive(Clone, Copy)]
 pub(super) struct Folder<'a> {
@@ -61,10 +58,7 @@ impl<'a> Folder<'a> {
         }
         let mut bytes = vec![0; file.n_bytes as usize];
         file.read_at(0, &mut bytes)?;
-        match bytes.starts_with(LFS) {
-            true => Err(self.problem_of(name, VocabularyProblem::LfsPointer)),
-            false => Ok(Some(bytes)),
-        }
+        Ok(Some(bytes))
     }
 
     /// The text of a file, if it is there.
