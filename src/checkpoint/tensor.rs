@@ -249,3 +249,28 @@ fn transpose<const N: usize>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn parts_that_differ_have_a_finest_format() {
+        let file = SourceFile::open(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")));
+        let file = file.unwrap();
+        for (formats, expected) in [
+            (["Q4_K", "Q6_K"], "Q6_K"),
+            (["F16", "Q8_0"], "F16"),
+            (["F16", "BF16"], "F32"),
+            (["BF16", "F16"], "F32"),
+            (["BF16", "BF16"], "BF16"),
+        ] {
+            let parts = formats.map(|name| {
+                let (format, order) = (DynFormat::by_name(name).unwrap(), RowOrder::Stored);
+                Part { file: file.clone(), offset: 0, format, rows: 1, cols: 256, order }
+            });
+            assert_eq!(finest(&parts).name, expected, "{formats:?}");
+        }
+    }
+}
