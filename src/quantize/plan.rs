@@ -176,7 +176,7 @@ impl Wishes {
             let tensor = tensor.name.clone();
             return Err(PlanError::Requantize { tensor, from, to: format });
         }
-        let row_bytes = tensor.n_cols() / format.block_len * format.block_bytes;
+        let row_bytes = format.row_bytes(tensor.n_cols()).expect("a format that fits");
         Ok(PlannedTensor {
             format,
             n_bytes: tensor.n_rows() as u64 * row_bytes as u64,
