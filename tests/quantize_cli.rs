@@ -185,6 +185,14 @@ fn a_finished_file_is_replaced_only_when_asked() {
     assert_eq!(formats(&folder.path("q.gguf"))["blk.0.attn_q.weight"], "Q4_0");
     let onto_itself = folder.quantize("f32.gguf", "f32.gguf", &["--type", "Q4_0", "--overwrite"]);
     onto_itself.refused("f32.gguf");
+    #[cfg(unix)]
+    for name in ["link.gguf", "link.gguf.part", "link.gguf.part.journal"] {
+        std::os::unix::fs::symlink("q.gguf", folder.path(name)).unwrap();
+        let over_a_link =
+            folder.quantize("f32.gguf", "link.gguf", &["--type", "Q4_0", "--overwrite"]);
+        over_a_link.refused("is a link; name a file to write");
+        fs::remove_file(folder.path(name)).unwrap();
+    }
     assert_eq!(folder.names(), ["f32.gguf", "q.gguf"]);
 }
 

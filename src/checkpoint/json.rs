@@ -1,7 +1,7 @@
 //! JSON files: objects whose values are asked for by key and type.
 
 use super::error::{CheckpointError, Problem, quoted};
-use super::stored::SourceFile;
+use super::stored::{SourceFile, is_there};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -44,13 +44,13 @@ impl JsonObject {
     /// # Errors
     /// As [`JsonObject::read`] if it is there.
     pub fn read_if_there(path: &Path) -> Result<JsonObject, CheckpointError> {
-        match path.try_exists() {
-            Ok(false) => Ok(JsonObject {
+        match is_there(path) {
+            true => JsonObject::read(path),
+            false => Ok(JsonObject {
                 path: path.to_path_buf(),
                 within: String::new(),
                 members: Map::new(),
             }),
-            _ => JsonObject::read(path),
         }
     }
 

@@ -7,7 +7,7 @@
 //! 3. [`gguf_file`]: a GGUF, of any format and either expert layout.
 //!
 //! [`safetensors`] and [`torch`] find the tensors that files hold, under the names they have there
-//! ([`stored`]). [`llama`] says which tensors the model has, and the folders' layouts ([`layout`])
+//! ([`stored`]). `llama` says which tensors the model has, and the folders' layouts (`layout`)
 //! where each of them is stored and how its rows are arranged there ([`tensor`]). [`vocabulary`]
 //! turns the tokenizer's files into metadata. Opening reads headers alone; the weights are read row
 //! by row, when somebody asks.
@@ -35,6 +35,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use stored::is_there;
 
 /// A model, as a GGUF would hold it, and where its weights are.
 pub struct Checkpoint {
@@ -89,7 +90,7 @@ impl Checkpoint {
 /// content: Hugging Face's are taken if they are there.
 fn open_folder(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let (config, params) = (folder.join(hugging_face::CONFIG), folder.join(mistral::PARAMS));
-    match (config.exists(), params.exists()) {
+    match (is_there(&config), is_there(&params)) {
         (true, true) if hugging_face::has_weights(folder)? => hugging_face::open(folder),
         (_, true) => mistral::open(folder),
         (true, false) => hugging_face::open(folder),

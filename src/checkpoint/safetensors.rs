@@ -5,7 +5,7 @@
 
 use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
-use super::stored::{SourceFile, StoredTensor, StoredTensors};
+use super::stored::{SourceFile, StoredTensor, StoredTensors, is_there};
 use gatefold_quant::DynFormat;
 use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
@@ -47,11 +47,11 @@ pub fn read_folder(
     accepted: impl Fn(&str) -> bool,
 ) -> Result<Option<StoredTensors>, CheckpointError> {
     let single = folder.join(format!("{stem}.safetensors"));
-    if single.exists() {
+    if is_there(&single) {
         return read(&[&single]).map(Some);
     }
     let index = folder.join(format!("{stem}.safetensors.index.json"));
-    if index.exists() {
+    if is_there(&index) {
         return read_index(&index).map(Some);
     }
     let paths = files(folder, accepted)?;
@@ -101,7 +101,7 @@ fn read_index(index: &Path) -> Result<StoredTensors, CheckpointError> {
     let mut stored = StoredTensors::default();
     for shard in shards {
         let path = index.with_file_name(shard);
-        if !path.exists() {
+        if !is_there(&path) {
             return Err(Problem::MissingShard { file: shard.to_owned() }.at(index));
         }
         let (file, tensors) = read_file(&path)?;

@@ -26,6 +26,12 @@ pub struct SourceFile {
     file: Mutex<File>,
 }
 
+/// Whether something has this name, be it a link to nothing or what may not be looked at: opening it
+/// then says what is wrong.
+pub(super) fn is_there(path: &Path) -> bool {
+    !matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
 /// What Git LFS writes at the start of a pointer.
 const LFS: &[u8] = b"version https://git-lfs";
 

@@ -1,7 +1,7 @@
 //! The files being written, and how a run goes on with those of another.
 //!
 //! Until all is written, `OUTPUT` is called `OUTPUT.part`, and `OUTPUT.part.journal` tells what of
-//! it is finished ([`Journal`]). The order of the steps makes every moment a good one to be killed:
+//! it is finished (`Journal`). The order of the steps makes every moment a good one to be killed:
 //!
 //! 1. the journal is made and locked, then the unfinished files;
 //! 2. to start over, unfinished files are removed first, then the journal is emptied: never does

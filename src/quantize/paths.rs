@@ -50,9 +50,13 @@ pub fn check_folder(path: &Path) -> Result<(), QuantizeError> {
 
 /// Checks that what is at `path`, if anything is, may be replaced by a file.
 pub fn check_replaceable(checkpoint: &Checkpoint, path: &Path) -> Result<(), QuantizeError> {
-    let Ok(there) = fs::metadata(path) else { return Ok(()) };
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !there.is_file() {
-        let what = if there.is_dir() { "a folder" } else { "a device or a pipe" };
+        let what = match () {
+            () if there.is_dir() => "a folder",
+            () if there.is_symlink() => "a link",
+            () => "a device or a pipe",
+        };
         return Err(QuantizeError::NotAFile { path: path.into(), what });
     }
     let weights = checkpoint.files.iter().map(|file| file.path.clone());

@@ -1,10 +1,10 @@
 //! PyTorch's zip files (`.pth`, `.pt`), without running what is in them.
 //!
-//! Such a file is a zip archive of uncompressed entries ([`zip`]): `NAME/data.pkl`, a pickle that
+//! Such a file is a zip archive of uncompressed entries (`zip`): `NAME/data.pkl`, a pickle that
 //! says what there is, and one entry `NAME/data/KEY` per storage, the numbers of one or more
-//! tensors. Pickles are programs; [`opcode`] and [`machine`] understand as much of them as it
-//! takes to describe tensors, with the classes of [`vocabulary`], and refuse the rest by name.
-//! [`tensors`] holds what comes out against the extents of the entries.
+//! tensors. Pickles are programs; `opcode` and `machine` understand as much of them as it
+//! takes to describe tensors, with the classes of `vocabulary`, and refuse the rest by name.
+//! `tensors` holds what comes out against the extents of the entries.
 //!
 //! The format: `torch/serialization.py` and `caffe2/serialize/inline_container.h` of PyTorch.
 

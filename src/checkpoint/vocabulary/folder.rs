@@ -4,7 +4,7 @@ use super::error::VocabularyProblem;
 use crate::checkpoint::error::{CheckpointError, Problem};
 use crate::checkpoint::json::JsonObject;
 use crate::checkpoint::safetensors;
-use crate::checkpoint::stored::SourceFile;
+use crate::checkpoint::stored::{SourceFile, is_there};
 use serde_json::Value;
 use std::path::Path;
 
@@ -33,7 +33,7 @@ impl<'a> Folder<'a> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.path.join(name).exists()
+        is_there(&self.path.join(name))
     }
 
     /// The names of what lies in a folder below (`""` is this one), sorted; none if there is no

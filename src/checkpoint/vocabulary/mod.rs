@@ -1,10 +1,10 @@
 //! A checkpoint's tokenizer files, as the metadata of a GGUF.
 //!
-//! 1. What defines the tokenizer becomes a [`definition`]: `tokenizer.model` where there is one
-//!    ([`sentencepiece`], in the wire format of [`protobuf`]), else [`tokenizer_json`].
-//! 2. Tokens that were added later take their places ([`added`]).
-//! 3. The files beside it say which tokens are [`special`], and how conversations are written
-//!    ([`chat_template`]).
+//! 1. What defines the tokenizer becomes a `definition`: `tokenizer.model` where there is one
+//!    (`sentencepiece`, in the wire format of `protobuf`), else `tokenizer_json`.
+//! 2. Tokens that were added later take their places (`added`).
+//! 3. The files beside it say which tokens are `special`, and how conversations are written
+//!    (`chat_template`).
 //!
 //! What a GGUF cannot say of a tokenizer is refused, so that a text has the same ids before and
 //! after. Three things are not looked at, as they change ids in rare texts alone: normalization to
