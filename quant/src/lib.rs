@@ -37,4 +37,4 @@ pub mod vector;
 
 pub use activations::{ActivationKind, Activations};
 pub use isa::Isa;
-pub use registry::{DynFormat, FORMATS};
+pub use registry::{DynFormat, FORMATS, QUANTIZERS_REVISION};

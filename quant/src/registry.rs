@@ -7,6 +7,10 @@ use crate::format::{Family, Format};
 use crate::formats;
 use crate::isa::Isa;
 
+/// Counts the changes of what quantizing makes of the same weights: work that one revision left
+/// half done is not for another to finish.
+pub const QUANTIZERS_REVISION: u32 = 1;
+
 /// Every format there is, one line each.
 pub static FORMATS: &[DynFormat] = &[
     DynFormat::of::<formats::F32>(),

@@ -1,6 +1,6 @@
 //! What quantizing loses: compared with other programs, and for weights of any magnitude.
 
-use gatefold_quant::{DynFormat, FORMATS, Isa};
+use gatefold_quant::{DynFormat, FORMATS, Isa, QUANTIZERS_REVISION};
 use half::f16;
 use proptest::prelude::*;
 
@@ -100,6 +100,21 @@ fn blocks_are_no_worse_than_llama_cpps() {
 }
 
 /// The fit finds the blocks that weights came from, or others nearly as good.
+/// Where this fails and is meant to, the revision goes up by one, and the hash is the new one.
+#[test]
+fn blocks_are_those_of_the_revision() {
+    let weights = weights_of("outliers");
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for format in FORMATS {
+        let mut bytes = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];
+        format.quantize(Isa::detect(), &weights, &mut bytes);
+        for byte in bytes {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    assert_eq!((QUANTIZERS_REVISION, format!("{hash:016x}")), (1, "741a6593eef06809".into()));
+}
+
 #[test]
 fn quantizing_again_loses_little() {
     for format in block_formats() {

@@ -11,6 +11,7 @@ use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::tensor::Part;
 use crate::gguf::FileLayout;
+use gatefold_quant::QUANTIZERS_REVISION;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -60,7 +61,7 @@ impl Job {
                 input.update(format!("{name:?} {offset} {format} {rows} {cols} {order:?}\n"));
             }
         }
-        let mut plan = Sha256::new_with_prefix(env!("CARGO_PKG_VERSION"));
+        let mut plan = Sha256::new_with_prefix(format!("{QUANTIZERS_REVISION}\n"));
         let n_files = layouts.len() as u16;
         layouts.for_each(|layout| plan.update(layout.header()));
         Job { input: hex(input), plan: hex(plan), n_files }
