@@ -5,7 +5,7 @@ use super::json::JsonObject;
 use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
 use super::layout::{Entry, Layout};
 use super::llama::Model;
-use super::stored::StoredTensors;
+use super::stored::{StoredTensors, files_of};
 use super::{Checkpoint, mistral, safetensors, vocabulary};
 use crate::model::Config;
 use crate::model::config::RopeConfig;
@@ -67,7 +67,7 @@ pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
 
 /// Whether a folder has weights in these files.
 pub(super) fn has_weights(folder: &Path) -> Result<bool, CheckpointError> {
-    Ok(!safetensors::files(folder, is_weights)?.is_empty())
+    Ok(!files_of(folder, is_weights)?.is_empty())
 }
 
 /// Mistral's files may lie beside these.

@@ -2,6 +2,7 @@
 
 use super::error::{CheckpointError, Problem, quoted};
 use super::stored::{SourceFile, is_there};
+use crate::model::config::MAX_SIZE;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -16,9 +17,6 @@ pub struct JsonObject {
 
 /// Beyond any index or configuration. Values take up to ninety times their text in memory.
 const MOST_BYTES: u64 = 2 << 20;
-
-/// No size in a model comes near this; below it, products of two sizes cannot overflow.
-const MAX_SIZE: u64 = 1 << 30;
 
 impl JsonObject {
     /// Reads a file that holds one object.

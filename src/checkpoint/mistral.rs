@@ -5,7 +5,7 @@ use super::json::JsonObject;
 use super::layout::Arrangement::{Same, Separate, Stacked, StackedTransposed};
 use super::layout::{Entry, Layout};
 use super::llama::Model;
-use super::stored::StoredTensors;
+use super::stored::{StoredTensors, files_of};
 use super::{Checkpoint, safetensors, torch, vocabulary};
 use crate::model::Config;
 use crate::model::config::RopeConfig;
@@ -87,7 +87,7 @@ fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
         return Ok(stored);
     }
     let is_torch = |name: &str| named(name, ".pth") || named(name, ".pt");
-    let paths = safetensors::files(folder, is_torch)?;
+    let paths = files_of(folder, is_torch)?;
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     match paths.is_empty() {
         false => torch::read(&paths),

@@ -5,11 +5,10 @@
 
 use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
-use super::stored::{SourceFile, StoredTensor, StoredTensors, is_there};
+use super::stored::{SourceFile, StoredTensor, StoredTensors, files_of, is_there};
 use gatefold_quant::DynFormat;
 use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,29 +53,9 @@ pub fn read_folder(
     if is_there(&index) {
         return read_index(&index).map(Some);
     }
-    let paths = files(folder, accepted)?;
+    let paths = files_of(folder, accepted)?;
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     if paths.is_empty() { Ok(None) } else { read(&paths).map(Some) }
-}
-
-/// The files of a folder whose names are `wanted`, in the order of their names.
-///
-/// # Errors
-/// If the folder cannot be read.
-pub(super) fn files(
-    folder: &Path,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<PathBuf>, CheckpointError> {
-    let error = |error| Problem::Read(error).at(folder);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(error)? {
-        let entry = entry.map_err(error)?;
-        if entry.file_name().to_str().is_some_and(&wanted) {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 /// Each tensor is where the index says; tensors that it leaves out are where they are.

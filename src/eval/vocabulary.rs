@@ -2,6 +2,7 @@
 
 use super::EvalError;
 use crate::gguf::{Gguf, GgufError};
+use crate::tokenizer::keys::TOKENS;
 use sha2::{Digest, Sha256};
 
 /// What the columns of a model's logits stand for.
@@ -19,7 +20,6 @@ impl<'a> Vocabulary<'a> {
     /// # Errors
     /// If the file has no vocabulary.
     pub fn of(gguf: &'a Gguf, n_logits: usize) -> Result<Vocabulary<'a>, GgufError> {
-        const TOKENS: &str = "tokenizer.ggml.tokens";
         let metadata = gguf.metadata();
         Ok(Vocabulary { pieces: metadata.required(TOKENS, metadata.strings(TOKENS))?, n_logits })
     }

@@ -15,7 +15,7 @@ pub use text::decimal;
 use crate::gguf::{Gguf, GgufError, Value};
 use crate::model::Config;
 use crate::model::weights::{ExpertLayout, Weights};
-use crate::tokenizer::{ChatTemplate, Tokenizer};
+use crate::tokenizer::{ChatTemplate, Tokenizer, keys};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use std::fmt::Display;
@@ -139,7 +139,7 @@ impl Report {
             tokenizer: TokenizerKeys {
                 kind: text("tokenizer.ggml.model")?,
                 pre: text("tokenizer.ggml.pre")?,
-                n_vocab: metadata.strings("tokenizer.ggml.tokens")?.map_or(0, <[_]>::len),
+                n_vocab: metadata.strings(keys::TOKENS)?.map_or(0, <[_]>::len),
                 has_chat_template: metadata.contains("tokenizer.chat_template"),
             },
             formats: FormatUse::of(gguf),

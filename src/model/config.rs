@@ -146,7 +146,7 @@ struct Keys<'a> {
 }
 
 /// No size in a model comes near this; below it, products of two sizes cannot overflow.
-const MAX_SIZE: u64 = 1 << 30;
+pub(crate) const MAX_SIZE: u64 = 1 << 30;
 
 impl Keys<'_> {
     fn refuse(&self, key: &str, found: impl ToString, expected: impl ToString) -> ModelError {

@@ -3,8 +3,7 @@
 use super::error::VocabularyProblem;
 use crate::checkpoint::error::{CheckpointError, Problem};
 use crate::checkpoint::json::JsonObject;
-use crate::checkpoint::safetensors;
-use crate::checkpoint::stored::{SourceFile, is_there};
+use crate::checkpoint::stored::{SourceFile, files_of, is_there};
 use serde_json::Value;
 use std::path::Path;
 
@@ -42,7 +41,7 @@ impl<'a> Folder<'a> {
         if !self.has(below) {
             return Ok(vec![]);
         }
-        let paths = safetensors::files(&self.path.join(below), |_| true)?;
+        let paths = files_of(&self.path.join(below), |_| true)?;
         Ok(paths.iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
