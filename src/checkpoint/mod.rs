@@ -35,7 +35,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stored::is_there;
+use stored::{folder_of, is_there};
 
 /// A model, as a GGUF would hold it, and where its weights are.
 pub struct Checkpoint {
@@ -71,10 +71,7 @@ impl Checkpoint {
         if !extension.is_some_and(|extension| of_folder.contains(&extension)) {
             return Err(Problem::NotACheckpoint("is not a GGUF file").at(path));
         }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let checkpoint =
             if mistral::has_file(path) { mistral::open(folder) } else { open_folder(folder) }?;
         let used = checkpoint.files.iter().filter_map(|file| file.path.file_name());

@@ -1,5 +1,6 @@
 //! Files that are written beside their place and put there once they are whole.
 
+use crate::checkpoint::stored::folder_of;
 use anyhow::{Result, ensure};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Read, Write};
@@ -35,12 +36,11 @@ impl OutputFile {
                 path.display()
             );
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
         // Temporary files are their owner's alone; this one is to be like any that a program writes.
         #[cfg(unix)]
         builder.permissions(PermissionsExt::from_mode(0o666));
-        let partial = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+        let partial = builder.tempfile_in(folder_of(path));
         let partial = partial.map_err(|error| cannot_write(path, error))?;
         Ok(OutputFile { path: path.into(), partial: BufWriter::new(partial) })
     }

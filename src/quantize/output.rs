@@ -15,11 +15,12 @@
 
 use super::journal::{Job, Journal, Past};
 use super::paths::{
-    check_absent, check_folder, check_replaceable, check_space, file_path, folder, journal_path,
+    check_absent, check_folder, check_replaceable, check_space, file_path, journal_path,
     partial_path, sync_folder,
 };
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::stored::folder_of;
 use crate::gguf::{FileLayout, TensorPlan};
 use std::fmt::{self, Display};
 use std::fs::{self, File};
@@ -160,7 +161,7 @@ impl Output {
         }
         let planned: u64 = unnamed.iter().map(|file| file.layout.n_bytes()).sum();
         let there = past_partials.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len()));
-        check_space(folder(path), planned.saturating_sub(there.sum()))?;
+        check_space(folder_of(path), planned.saturating_sub(there.sum()))?;
 
         let goes_on = past_job == Some(job) && self.start != Start::Over(Change::Files);
         if !goes_on {

@@ -3,6 +3,7 @@
 use super::QuantizeError;
 use super::journal::is_same_file;
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::stored::folder_of;
 use crate::gguf::part_path;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -32,17 +33,12 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// The folder in which `path` lies.
-pub fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Checks that `path` can be a file in a folder that is there.
 pub fn check_folder(path: &Path) -> Result<(), QuantizeError> {
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(QuantizeError::NotAFile { path: path.into(), what: "the name of a folder" });
     }
-    match folder(path) {
+    match folder_of(path) {
         folder if folder.is_dir() => Ok(()),
         folder => Err(QuantizeError::NoFolder { path: folder.into() }),
     }
@@ -103,7 +99,7 @@ pub fn check_space(folder: &Path, needed: u64) -> Result<(), QuantizeError> {
 /// takes care of that itself.
 pub fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
     if cfg!(unix) {
-        let folder = folder(path);
+        let folder = folder_of(path);
         let sync = File::open(folder).and_then(|folder| folder.sync_all());
         sync.map_err(QuantizeError::output(folder))?;
     }
