@@ -16,14 +16,18 @@
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
+pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod compute;
+pub mod documents;
 pub mod engine;
 pub mod eval;
 pub mod gguf;
 pub mod inspect;
+pub mod jobs;
 pub mod model;
 pub mod quantize;
 pub mod sampler;
+pub mod summarize;
 pub mod tokenizer;

@@ -1,13 +1,12 @@
 //! The loop that extends a sequence token by token.
 
+use super::request::{FinishReason, GenerateError, Generated};
 use super::sequence::Sequence;
 use super::stop::StopScanner;
-use crate::model::ModelError;
-use crate::sampler::{Sampler, SamplerError};
+use crate::sampler::Sampler;
 use crate::tokenizer::{TextStream, Tokenizer};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use thiserror::Error;
 
 /// What to generate.
 pub struct Generation<'a> {
@@ -26,38 +25,6 @@ pub struct Generation<'a> {
     /// Hears the text of every token, and may end the answer. Empty text is of a token that has
     /// none, or only a part of a character or of what may become a stop string.
     pub on_text: &'a mut dyn FnMut(&str) -> ControlFlow<()>,
-}
-
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// The model ended it.
-    EndOfText,
-    /// A stop string.
-    StopString,
-    /// It has as many tokens as were asked for.
-    Length,
-    /// The context is full.
-    Context,
-    /// Whoever listened ended it.
-    Cancelled,
-}
-
-/// An answer.
-pub struct Generated {
-    /// Its text.
-    pub text: String,
-    /// Its tokens, with the one that ended it, if the model did.
-    pub tokens: Vec<u32>,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// Reading of the prompt, as far as it was new.
-    pub prompt_speed: Speed,
-    /// Making of the answer, from the second token on: the first comes with the prompt.
-    pub speed: Speed,
-    /// The last logits computed, `[n_vocab]`; none if the reading of the prompt was ended.
-    pub last_logits: Vec<f32>,
 }
 
 impl Generated {
@@ -99,20 +66,6 @@ impl Speed {
     }
 }
 
-/// Why generation failed.
-#[derive(Debug, Error)]
-pub enum GenerateError {
-    /// The model could not take a step.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// No token could be chosen.
-    #[error(transparent)]
-    Sampler(#[from] SamplerError),
-    /// There is nothing to continue.
-    #[error("the prompt is empty, so there is nothing to continue; give it some text with -p")]
-    EmptyPrompt,
-}
-
 impl Generation<'_> {
     /// Reads the prompt and generates.
     ///
@@ -137,6 +90,8 @@ impl Generation<'_> {
             return Ok(Generated {
                 text: String::new(),
                 tokens: Vec::new(),
+                logprobs: Vec::new(),
+                n_reused: remembered,
                 finish_reason: FinishReason::Cancelled,
                 prompt_speed,
                 speed: Speed::default(),
@@ -171,7 +126,16 @@ impl Generation<'_> {
         let n_steps = sequence.tokens().len() - self.prompt.len();
         let speed = clock.stop(sequence, n_steps);
         let text = answer.finish(finish_reason);
-        Ok(Generated { text, tokens, finish_reason, prompt_speed, speed, last_logits: logits })
+        Ok(Generated {
+            text,
+            tokens,
+            logprobs: Vec::new(),
+            n_reused: remembered,
+            finish_reason,
+            prompt_speed,
+            speed,
+            last_logits: logits,
+        })
     }
 }
 

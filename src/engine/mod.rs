@@ -1,8 +1,14 @@
-//! From prompts to tokens: a sequence with its memory, and the loop that extends it.
+//! From prompts to tokens: requests join and leave, and travel through the model together.
 
 pub mod generate;
+pub mod request;
+pub mod scheduler;
 pub mod sequence;
 mod stop;
 
-pub use generate::{FinishReason, GenerateError, Generated, Generation, Speed};
+pub use generate::{Generation, Speed};
+pub use request::{
+    Event, FinishReason, GenerateError, Generated, Refusal, Request, RequestId, TokenLogprobs,
+};
+pub use scheduler::{Engine, Options};
 pub use sequence::Sequence;

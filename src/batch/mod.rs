@@ -1,0 +1,1 @@
+//! OpenAI's batch format in and out.

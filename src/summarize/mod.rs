@@ -1,0 +1,1 @@
+//! Documents in, summaries out: splitting, prompts, and summaries of summaries.
