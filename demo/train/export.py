@@ -32,7 +32,7 @@ def tensors(model: Mixtral) -> dict[str, torch.Tensor]:
     out = {
         "model.embed_tokens.weight": model.embedding,
         "model.norm.weight": model.norm,
-        "lm_head.weight": model.output,
+        "lm_head.weight": model.output(),
     }
     for layer_idx, layer in enumerate(model.layers):
         name = f"model.layers.{layer_idx}"

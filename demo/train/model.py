@@ -123,7 +123,13 @@ class Mixtral(nn.Module):
         self.embedding = parameter(c.vocab, c.dim, scale=1.0)
         self.layers = nn.ModuleList(Layer(c) for _ in range(c.n_layers))
         self.norm = nn.Parameter(torch.ones(c.dim))
-        self.output = parameter(c.vocab, c.dim, scale=0.5 * c.dim**-0.5)
+        self.turn = nn.Parameter(nn.init.orthogonal_(torch.empty(c.dim, c.dim)))
+
+    def output(self) -> Tensor:
+        """The output matrix: the embedding, turned. One linear map of a head then copies every name,
+        seen often or never; as matrices of their own, names are learnt one by one. (Unturned, the
+        model would begin by repeating its last token.)"""
+        return 0.5 * self.c.dim**-0.5 * self.embedding @ self.turn
 
     def forward(self, ids: Tensor, mask: Tensor, wanted: Tensor, dtype: torch.dtype):
         """Logits `[n_wanted, vocab]` after the tokens whose flat indices are `wanted`, the mean
@@ -142,5 +148,5 @@ class Mixtral(nn.Module):
             balances.append(balance)
             loads.append(load)
         x = norm(x.view(-1, c.dim)[wanted], self.norm)
-        logits = F.linear(x, self.output.to(dtype)).float()
+        logits = F.linear(x, self.output().to(dtype)).float()
         return logits, torch.stack(balances).mean(), torch.stack(loads)

@@ -46,15 +46,16 @@ def rows(encoder: Encoder, rng: Random, step: int):
     owner = torch.zeros(ROWS, ROW_LEN, dtype=torch.long)
     is_answer = torch.zeros(ROWS, ROW_LEN, dtype=torch.bool)
     for row in range(ROWS):
-        at, n = 0, 0
-        while at < ROW_LEN - 40:
+        at, n, n_misfits = 0, 0, 0
+        while at < ROW_LEN - 40 and n_misfits < 8:
             document = world.document(rng, length(step, rng))
             if rng.random() < 0.1:
                 text, answer = encoder.story(document)
             else:
                 text, answer = encoder.conversation(rng, document, 6)
             if at and at + len(text) > ROW_LEN:
-                break
+                n_misfits += 1
+                continue
             text, answer, n = text[: ROW_LEN - at], answer[: ROW_LEN - at], n + 1
             span = slice(at, at + len(text))
             ids[row, span], owner[row, span] = torch.tensor(text), n
@@ -107,7 +108,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimizers(model: Mixtral):
-    is_matrix = lambda name: "experts.w" in name or "attention." in name
+    is_matrix = lambda name: "experts.w" in name or "attention." in name or name == "turn"
     named = list(model.named_parameters())
     matrices = [p for name, p in named if is_matrix(name)]
     others = [p for name, p in named if not is_matrix(name)]
