@@ -95,12 +95,13 @@ class Experts(nn.Module):
         expert = chosen.flatten()[order]
         slot = expert * length + torch.arange(n * c.top_k) - starts[expert]
         gathered = x.new_zeros(c.n_experts * length, c.dim)
-        gathered = gathered.index_copy(0, slot, x[order // c.top_k])
+        gathered = gathered.index_copy(0, slot, x.index_select(0, order // c.top_k))
         gathered = gathered.view(c.n_experts, length, c.dim)
         gate = torch.bmm(gathered, self.w1.to(x.dtype).transpose(1, 2))
         up = torch.bmm(gathered, self.w3.to(x.dtype).transpose(1, 2))
         down = torch.bmm(F.silu(gate) * up, self.w2.to(x.dtype).transpose(1, 2))
-        out = down.view(-1, c.dim)[slot] * weights.flatten()[order].unsqueeze(1).to(x.dtype)
+        out = down.view(-1, c.dim).index_select(0, slot)
+        out = out * weights.flatten()[order].unsqueeze(1).to(x.dtype)
         summed = torch.zeros_like(x).index_add(0, order // c.top_k, out)
         share = counts.float() / (n * c.top_k)
         balance = c.n_experts * (share * probabilities.mean(dim=0)).sum()
@@ -147,6 +148,6 @@ class Mixtral(nn.Module):
             x = x + out.view(batch, n, c.dim)
             balances.append(balance)
             loads.append(load)
-        x = norm(x.view(-1, c.dim)[wanted], self.norm)
+        x = norm(x.view(-1, c.dim).index_select(0, wanted), self.norm)
         logits = F.linear(x, self.output().to(dtype)).float()
         return logits, torch.stack(balances).mean(), torch.stack(loads)

@@ -23,10 +23,10 @@ import world
 from conversation import Encoder
 from model import Config, Mixtral
 
-ROWS, ROW_LEN = 16, 384
+ROWS, ROW_LEN = 12, 512
 # Most tokens of a step that are predicted: all answers, and some of the other text.
 WANTED = 2560
-N_STEPS = 24_000
+N_STEPS = 4_500
 WARM_UP = 100
 # The last part of the steps, in which the learning rate falls to zero.
 COOL_DOWN = 0.35
@@ -36,7 +36,7 @@ BALANCE = 0.02
 
 def length(step: int, rng: Random) -> float:
     """How long documents are, 0 to 1: short ones first, for copying is learnt on those; then any."""
-    return rng.random() * min(1.0, 0.1 + step / 3000)
+    return rng.random() * min(1.0, 0.1 + step / 2000)
 
 
 def rows(encoder: Encoder, rng: Random, step: int):
@@ -125,7 +125,7 @@ def rate(step: int) -> float:
 
 def prefetch(encoder: Encoder, first_step: int):
     """Steps' rows, made beside the training. Each step has a seed of its own, so a run that was
-    stopped goes on with the same ones. Seeds of held-out documents are negative."""
+    stopped goes on with the same ones."""
     ready = queue.Queue(maxsize=8)
 
     def work():

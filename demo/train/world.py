@@ -6,6 +6,7 @@ mean nothing stand between them, with names and numbers of their own. Everything
 `random.Random`, so a seed is a corpus.
 """
 
+import hashlib
 from dataclasses import dataclass
 from random import Random
 
@@ -112,7 +113,7 @@ class Writer:
         first, *rest = sentences
         if self.rng.random() < 0.5:
             self.rng.shuffle(rest)
-        for _ in range(self.rng.randint(0, round(14 * length))):
+        for _ in range(self.rng.randint(0, round(22 * length))):
             rest.insert(self.rng.randint(0, len(rest)), self.noise())
         text = " ".join([first, *rest])
         return Document(kind, text, summary, tuple(self.facts.values()), tuple(questions))
@@ -460,7 +461,23 @@ def answered(w: Writer, questions):
 KINDS = [incident, meeting, weather, match, letter]
 
 
-def document(rng: Random, length: float | None = None) -> Document:
-    """A document of any kind; `length` from 0 to 1, by default any."""
-    kind = rng.choice(KINDS)
-    return kind(rng, rng.random() if length is None else length)
+# One combination of facts in this many is held out.
+HELD_OUT_ONE_IN = 16
+
+
+def is_held_out(document: Document) -> bool:
+    """Whether the combination of this document's facts is kept from training. It depends on the
+    facts alone, so no other wording of them is trained on either."""
+    facts = "\n".join(f"{fact.kind} {fact.text}" for fact in document.facts)
+    digest = hashlib.sha256(f"{document.kind}\n{facts}".encode()).digest()
+    return digest[0] % HELD_OUT_ONE_IN == 0
+
+
+def document(rng: Random, length: float | None = None, held_out: bool = False) -> Document:
+    """A document of any kind, from the trained or the held-out ones; `length` from 0 to 1, by
+    default any."""
+    while True:
+        kind = rng.choice(KINDS)
+        drawn = kind(rng, rng.random() if length is None else length)
+        if is_held_out(drawn) == held_out:
+            return drawn
