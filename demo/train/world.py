@@ -51,6 +51,7 @@ class Writer:
         self.rng = rng
         self.facts: dict[str, Fact] = {}
         self.used: set[str] = set()
+        self.noises = rng.sample(NOISE, len(NOISE))
 
     def pick(self, options):
         return self.rng.choice(options)
@@ -96,9 +97,9 @@ class Writer:
         return sentence[0].upper() + sentence[1:]
 
     def noise(self) -> str:
-        """A sentence about nothing that matters."""
+        """A sentence about nothing that matters, none of them twice."""
         rng = self.rng
-        return self.pick(NOISE).format(
+        return self.noises.pop().format(
             person=self.person(),
             place=self.place(),
             street=rng.choice(pools.STREETS),
@@ -138,6 +139,20 @@ NOISE = [
     "As {person} said, it could have been worse.",
     "The paper wrote {number} lines about it.",
     "There was something like it in {place} in {year}.",
+    "{person} moved to {place} in {month}.",
+    "The bakery on {street} was closed.",
+    "A letter from {person} has not been answered since {month}.",
+    "Milk is {number} pence a pint in {place}.",
+    "The bridge at {place} was built in {year}.",
+    "{person} and {number} others signed a list.",
+    "Nothing like it is known from {place}.",
+    "There were {number} geese on {street}.",
+    "{person} slept through it all.",
+    "The church in {place} needs a new bell.",
+    "It is {number} miles from here to {place}.",
+    "A choir from {place} sang in {month}.",
+    "The post on {street} comes twice a day again.",
+    "{person} has kept a diary since {year}.",
 ]
 
 
@@ -225,7 +240,7 @@ def meeting(rng: Random, length: float) -> Document:
         w.say(
             "It was agreed to buy {item} for {cost} pounds.",
             "The members decided to spend {cost} pounds on {item}.",
-            "After some talk, {item} was ordered at a price of {cost} pounds.",
+            "After some talk, the vote was for {item} at a price of {cost} pounds.",
         ),
         w.say(
             "The next meeting is on {next} at {time}.",
@@ -238,7 +253,7 @@ def meeting(rng: Random, length: float) -> Document:
     if rng.random() < length:
         sentences.append(
             w.say(
-                "{first} said that {item} was long overdue in {place}.",
+                "{first} had long wanted {item} for {place}.",
                 "{chair} thanked everyone in {place} who had given money.",
                 "{first} will order it.",
                 first=first,
