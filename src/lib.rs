@@ -20,6 +20,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod compute;
+pub mod demo;
 pub mod documents;
 pub mod engine;
 pub mod eval;

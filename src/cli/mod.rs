@@ -14,11 +14,13 @@ pub mod run;
 mod text_args;
 pub mod tokenize;
 
-use anyhow::{Result, bail};
+use crate::demo;
+use crate::gguf::Gguf;
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs Mixtral and its relatives on CPUs, straight from GGUF files.
@@ -54,14 +56,15 @@ pub fn parse() -> Result<Command, ExitCode> {
     })
 }
 
-/// The model file that `-m` named, or how to get one.
-pub fn model_path(model: Option<PathBuf>) -> Result<PathBuf> {
+/// The model that `-m` named, or the one in the program.
+pub fn open_model(model: Option<&Path>) -> Result<Gguf> {
     let Some(path) = model else {
-        bail!(
-            "no model given. Name a GGUF file with -m FILE; models.md lists files that run and where to get them"
+        print_note(
+            "no model named with -m: this is the demo model, a toy that knows one small world; models.md lists real ones",
         );
+        return Ok(demo::open()?);
     };
-    Ok(path)
+    Ok(Gguf::open(path)?)
 }
 
 /// Prints the error, if there is one, as a single line; success is a closed stdout too, since the

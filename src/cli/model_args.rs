@@ -1,6 +1,6 @@
 //! The arguments that every command running a model shares, and what they resolve to.
 
-use super::model_path;
+use super::open_model;
 use crate::compute::Compute;
 use crate::engine::Sequence;
 use crate::gguf::Gguf;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Which model, and how it runs.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// GGUF file of the model; of a split one, any part
+    /// GGUF file of the model; of a split one, any part [default: the demo model]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
@@ -86,7 +86,7 @@ impl ModelArgs {
         let start = Instant::now();
         ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
         let compute = self.compute.resolve()?;
-        let gguf = Gguf::open(&model_path(self.model.clone())?)?;
+        let gguf = open_model(self.model.as_deref())?;
         let model = Model::load(&gguf)?;
         let tokenizer = Tokenizer::from_metadata(gguf.metadata())
             .with_context(|| gguf.path().display().to_string())?;
