@@ -11,6 +11,7 @@ mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
+mod sampling_args;
 mod text_args;
 pub mod tokenize;
 
