@@ -66,6 +66,9 @@ pub enum JobsError {
         /// What the system says.
         error: io::Error,
     },
+    /// Nobody takes the results.
+    #[error("cannot write to stdout")]
+    Stdout(#[source] io::Error),
 }
 
 impl JobsError {

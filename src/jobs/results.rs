@@ -115,12 +115,7 @@ impl Results {
     /// # Errors
     /// As [`Self::append`].
     pub fn append_all(&mut self, results: &[impl Serialize]) -> Result<(), JobsError> {
-        let mut text = Vec::new();
-        for result in results {
-            // What is serialized are our own structures, whose keys are strings.
-            serde_json::to_writer(&mut text, result).expect("results are JSON");
-            text.push(b'\n');
-        }
+        let text = lines(results);
         let write = || {
             (&self.file).seek(SeekFrom::Start(self.n_bytes))?;
             (&self.file).write_all(&text)?;
@@ -134,6 +129,17 @@ impl Results {
         self.n_bytes += text.len() as u64;
         Ok(())
     }
+}
+
+/// The results as JSON, a line each.
+pub(super) fn lines(results: &[impl Serialize]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for result in results {
+        // What is serialized are our own structures, whose keys are strings.
+        serde_json::to_writer(&mut text, result).expect("results are JSON");
+        text.push(b'\n');
+    }
+    text
 }
 
 /// Checks that what is at `path`, if anything is, is a file.
