@@ -3,6 +3,7 @@
 //! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
 
 mod chat;
+pub mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;
@@ -11,6 +12,7 @@ mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
+mod size;
 mod text_args;
 pub mod tokenize;
 
