@@ -4,7 +4,7 @@
 
 pub mod batch;
 mod chat;
-mod engine_args;
+pub mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;
@@ -15,6 +15,7 @@ mod progress;
 pub mod quantize;
 pub mod run;
 mod sampling_args;
+mod size;
 mod text_args;
 pub mod tokenize;
 
