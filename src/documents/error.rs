@@ -10,7 +10,9 @@ pub enum DocumentsError {
     #[error("stdin cannot be copied to a temporary file: {0}; write it to a file, and name that")]
     Stdin(io::Error),
     /// A pattern for names.
-    #[error("--glob {pattern:?} is no pattern of names: {problem}; expected is one such as '*.txt'")]
+    #[error(
+        "--glob {pattern:?} is no pattern of names: {problem}; expected is one such as '*.txt'"
+    )]
     Glob {
         /// The pattern.
         pattern: String,

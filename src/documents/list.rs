@@ -191,7 +191,8 @@ mod tests {
 
     #[test]
     fn folders_give_their_texts_in_order() {
-        let files = ["b.txt", "a/z.MD", "a/b/c.html", "a.rs", ".git/x.txt", "b.summary.txt", "o.txt"];
+        let files =
+            ["b.txt", "a/z.MD", "a/b/c.html", "a.rs", ".git/x.txt", "b.summary.txt", "o.txt"];
         let folder = folder_with(&files);
         let except = vec![folder.path().join("o.txt")];
         let wanted = Wanted { except, ..Wanted::default() };

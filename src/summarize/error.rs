@@ -41,9 +41,30 @@ pub enum SummarizeError {
         /// Most tokens of a summary.
         max_tokens: usize,
     },
+    /// A file with the output's name that no run made.
+    #[error(
+        "{} exists, and is not of an earlier run, which would have left {} beside it; name another file with -o",
+        printable(path.display()), printable(results_path.display())
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The file with the results.
+        results_path: PathBuf,
+    },
     /// A file beside a document.
-    #[error("{} cannot be written: {error}; the same command goes on from here", printable(path.display()))]
+    #[error("the summary of {} cannot be written to {}: {error}; it is in the output", printable(id), printable(path.display()))]
     Beside {
+        /// The document.
+        id: String,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file that is written when all is done.
+    #[error("{} cannot be written: {error}; all results are kept, and the same command tries again", printable(path.display()))]
+    Write {
         /// The file.
         path: PathBuf,
         /// What the system says.

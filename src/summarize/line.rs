@@ -1,6 +1,6 @@
 //! The lines of the output.
 
-use super::Answer;
+use super::reduction::Answer;
 use crate::engine::FinishReason;
 use crate::jobs::Key;
 use serde::{Deserialize, Serialize};
@@ -138,7 +138,8 @@ mod tests {
         let text = serde_json::to_string(&failed).unwrap();
         assert_eq!(text, r#"{"id":"a","error":"e"}"#);
         assert!(matches!(serde_json::from_str(&text), Ok(Line::Failed(_))));
-        for foreign in [r#"{"id":"a"}"#, r#"{"id":"a","text":"t"}"#, r#"{"id":"a","error":"e","t":0}"#]
+        for foreign in
+            [r#"{"id":"a"}"#, r#"{"id":"a","text":"t"}"#, r#"{"id":"a","error":"e","t":0}"#]
         {
             assert!(serde_json::from_str::<Line>(foreign).is_err(), "{foreign}");
         }

@@ -29,7 +29,8 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Those that cannot.
     pub faults: Vec<(String, Fault)>,
-    by_id: HashMap<String, usize>,
+    /// Index of an entry; none of what cannot be read.
+    by_id: HashMap<String, Option<usize>>,
 }
 
 impl Plan {
@@ -44,11 +45,14 @@ impl Plan {
         let mut plan = Plan::default();
         documents.for_each(|Found { id, place, text }| match text {
             Ok(text) => {
-                plan.by_id.insert(id.clone(), plan.entries.len());
+                plan.by_id.insert(id.clone(), Some(plan.entries.len()));
                 let key = key(&id, &text);
                 plan.entries.push(Entry { id, place, key, n_bytes: text.len() });
             }
-            Err(fault) => plan.faults.push((id, fault)),
+            Err(fault) => {
+                plan.by_id.insert(id.clone(), None);
+                plan.faults.push((id, fault));
+            }
         });
         match plan.entries.is_empty() && plan.faults.is_empty() {
             true => Err(SummarizeError::NoDocuments),
@@ -63,12 +67,12 @@ impl Plan {
 
     /// The document of this name, if it can be read.
     pub fn entry(&self, id: &str) -> Option<&Entry> {
-        self.by_id.get(id).map(|&idx| &self.entries[idx])
+        self.by_id.get(id)?.map(|idx| &self.entries[idx])
     }
 
     /// Whether there is a document of this name, readable or not.
     pub fn has(&self, id: &str) -> bool {
-        self.by_id.contains_key(id) || self.faults.iter().any(|(faulty, _)| faulty == id)
+        self.by_id.contains_key(id)
     }
 
     /// The documents that are `wanted`, in the order in which they are best summarized.
