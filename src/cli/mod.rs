@@ -2,26 +2,33 @@
 //!
 //! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
 
+pub mod batch;
 mod chat;
+pub mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;
+mod interrupt;
 mod model_args;
 mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
+mod sampling_args;
+mod size;
+pub mod summarize;
 mod text_args;
 pub mod tokenize;
 
 use crate::demo;
 use crate::gguf::Gguf;
+use crate::jobs::Outcome;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 /// Runs Mixtral and its relatives on CPUs, straight from GGUF files.
 #[derive(Parser)]
@@ -37,6 +44,10 @@ pub struct Cli {
 pub enum Command {
     /// Complete a prompt, or chat
     Run(run::RunArgs),
+    /// Summarize files, folders or JSONL
+    Summarize(summarize::SummarizeArgs),
+    /// Answer a file of requests in OpenAI's batch format
+    Batch(batch::BatchArgs),
     /// Say what a GGUF holds, and whether it will run here
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back
@@ -67,10 +78,23 @@ pub fn open_model(model: Option<&Path>) -> Result<Gguf> {
     Ok(Gguf::open(path)?)
 }
 
-/// Prints the error, if there is one, as a single line; success is a closed stdout too, since the
+impl Termination for Outcome {
+    fn report(self) -> ExitCode {
+        match self {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::SomeFailed => ExitCode::from(2),
+            Outcome::Interrupted => ExitCode::from(interrupt::INTERRUPTED),
+        }
+    }
+}
+
+/// The exit code of what came out. Prints the error, if there is one, as a single line; success is a closed stdout too, since the
 /// reader that closed it (`| head`) has all it wanted.
-pub fn exit_code(result: Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
+    let error = match result {
+        Ok(outcome) => return outcome.report(),
+        Err(error) => error,
+    };
     let closed_stdout = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())

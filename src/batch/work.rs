@@ -1,0 +1,266 @@
+//! From requests to answers.
+
+use super::answer::{Answer, Choice, Completion, Usage, completion_id};
+use super::error::BatchError;
+use super::fault::Fault;
+use super::input::{Input, Item};
+use super::line::{Line, Request};
+use super::prompts::Prompts;
+use crate::engine::{self, Engine, Event, Generated, Refusal, RequestId};
+use crate::jobs::{Key, Sink, Work};
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Bytes of input that are read ahead: some times the longest line.
+const WINDOW_BYTES: u64 = 16 << 20;
+
+/// What answers a batch.
+pub struct Setup<'a> {
+    /// The tokenizer and the chat template.
+    pub prompts: Prompts<'a>,
+    /// What the model is called in answers.
+    pub model_name: String,
+    /// Stands for everything that an answer depends on besides its request.
+    pub basis: Key,
+    /// Requests that are worked on together, at most.
+    pub max_live: usize,
+}
+
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Lines written.
+    pub n_done: usize,
+    /// Those among them that tell of a fault.
+    pub n_failed: usize,
+    /// Tokens of prompts and answers.
+    pub n_tokens: usize,
+}
+
+/// A batch at work.
+pub struct Batch<'a> {
+    setup: Setup<'a>,
+    input: Input,
+    todo: VecDeque<Item>,
+    sink: Sink,
+    /// The line, and the answer to it, that a request to the engine is for.
+    submitted: HashMap<RequestId, (usize, usize)>,
+    /// Lines that are being answered, by number.
+    live: HashMap<usize, LiveLine>,
+    finished: Vec<Answer>,
+    progress: Progress,
+    on_progress: &'a mut dyn FnMut(Progress),
+}
+
+/// A line that is being answered.
+struct LiveLine {
+    key: Key,
+    custom_id: Option<String>,
+    request: Request,
+    choices: Vec<Option<Choice>>,
+    usage: Usage,
+}
+
+/// A line that is understood, and tokens of its prompts.
+struct Prepared {
+    number: usize,
+    line: LiveLine,
+    prompts: Vec<Vec<u32>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Work on those of `items`, lines of `input`, that `sink` does not have. `on_progress` hears
+    /// after every step how far it is.
+    pub fn new(
+        setup: Setup<'a>,
+        input: Input,
+        items: Vec<Item>,
+        sink: Sink,
+        on_progress: &'a mut dyn FnMut(Progress),
+    ) -> Batch<'a> {
+        let todo = items.into_iter().filter(|item| !sink.has(&item.key)).collect();
+        Batch {
+            setup,
+            input,
+            todo,
+            sink,
+            submitted: HashMap::new(),
+            live: HashMap::new(),
+            finished: Vec::new(),
+            progress: Progress::default(),
+            on_progress,
+        }
+    }
+
+    /// Lines that are still to be answered.
+    pub fn n_todo(&self) -> usize {
+        self.todo.len() + self.live.len()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Reads a line; one with a fault is finished by that.
+    fn prepare(&mut self, item: Item) -> Result<Option<Prepared>, BatchError> {
+        let Line { custom_id, request, .. } = self.input.line(&item, &self.setup.basis)?;
+        let prepared = request.and_then(|request| {
+            let prompts = self.setup.prompts.encode(&request.prompt)?;
+            Ok((request, prompts))
+        });
+        match prepared {
+            Ok((request, prompts)) => {
+                let choices = (0..prompts.len() * request.params.n).map(|_| None).collect();
+                let prompt_tokens = prompts.iter().map(Vec::len).sum();
+                let usage = Usage { prompt_tokens, ..Usage::default() };
+                let line = LiveLine { key: item.key, custom_id, request, choices, usage };
+                Ok(Some(Prepared { number: item.number, line, prompts }))
+            }
+            Err(fault) => {
+                self.finished.push(Answer::new(&item.key, custom_id, Err(fault)));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Hands all requests of a line to the engine, or none.
+    fn submit_line(&mut self, engine: &mut Engine<'_>, prepared: Prepared) {
+        let Prepared { number, line, prompts } = prepared;
+        let params = &line.request.params;
+        let mut ids = Vec::new();
+        for idx in 0..line.choices.len() {
+            let request = engine::Request {
+                is_own_text: line.request.is_chat(),
+                max_tokens: params.max_tokens,
+                stops: params.stops.clone(),
+                n_logprobs: params.n_logprobs,
+                ..engine::Request::new(
+                    prompts[idx / params.n].clone(),
+                    params.sampling(idx, line.default_seed()),
+                )
+            };
+            match engine.submit(request) {
+                Ok(id) => ids.push(id),
+                Err(refusal) => {
+                    ids.into_iter().for_each(|id| engine.cancel(id));
+                    let fault = refused(&line.request, &refusal);
+                    self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
+                    return;
+                }
+            }
+        }
+        self.submitted.extend(ids.into_iter().enumerate().map(|(idx, id)| (id, (number, idx))));
+        self.live.insert(number, line);
+    }
+
+    /// Takes one of the answers to a line, and finishes the line with its last.
+    fn answered(&mut self, number: usize, idx: usize, generated: Generated) {
+        // A line with a fault is finished before its last answer.
+        let Some(line) = self.live.get_mut(&number) else { return };
+        line.usage.completion_tokens += generated.tokens.len();
+        let Request { prompt, params } = &line.request;
+        let tokenizer = self.setup.prompts.tokenizer;
+        line.choices[idx] = Some(Choice::new(tokenizer, prompt, params, idx, generated));
+        if line.choices.iter().all(Option::is_some)
+            && let Some(line) = self.live.remove(&number)
+        {
+            self.finish(line);
+        }
+    }
+
+    fn finish(&mut self, line: LiveLine) {
+        let LiveLine { key, custom_id, request, choices, mut usage } = line;
+        usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+        self.progress.n_tokens += usage.total_tokens;
+        let (id, object) = completion_id(&key, &request.prompt);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let completion = Completion {
+            id,
+            object,
+            created: now.as_secs(),
+            model: self.setup.model_name.clone(),
+            choices: choices.into_iter().flatten().collect(),
+            usage,
+            system_fingerprint: format!("fp_{}", &self.setup.basis.as_str()[..12]),
+        };
+        self.finished.push(Answer::new(&key, custom_id, Ok(completion)));
+    }
+}
+
+impl LiveLine {
+    /// The seed where the request names none: with it, too, a request has the same answers again.
+    fn default_seed(&self) -> u64 {
+        u64::from_str_radix(&self.key.as_str()[..16], 16).expect("keys are hexadecimal")
+    }
+}
+
+/// What it means for the request that the engine refuses it.
+fn refused(request: &Request, refusal: &Refusal) -> Fault {
+    let param = if request.is_chat() { "body.messages" } else { "body.prompt" };
+    match refusal {
+        Refusal::EmptyPrompt => Fault::at("invalid_value", param, refusal.to_string()),
+        Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
+        // Another run may have more.
+        Refusal::Memory { .. } => Fault::ours("out_of_memory", refusal.to_string()),
+    }
+}
+
+impl Work for Batch<'_> {
+    type Error = BatchError;
+
+    /// Submits requests a window at a time, several times as many as are worked on together, the
+    /// longest first: what comes last is short, and keeps few waiting for it.
+    fn submit(&mut self, engine: &mut Engine<'_>) -> Result<(), BatchError> {
+        let window = 8 * self.setup.max_live;
+        if self.submitted.len() > window / 2 {
+            return Ok(());
+        }
+        let (mut prepared, mut n_bytes) = (Vec::new(), 0);
+        while prepared.len() < window && n_bytes < WINDOW_BYTES {
+            let Some(item) = self.todo.pop_front() else { break };
+            n_bytes += item.n_bytes();
+            prepared.extend(self.prepare(item)?);
+        }
+        prepared.sort_by_key(|prepared| Reverse(prepared.line.usage.prompt_tokens));
+        for prepared in prepared {
+            self.submit_line(engine, prepared);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, id: RequestId, event: Event<'_>) {
+        match event {
+            Event::Prompt { .. } | Event::Text(_) => {}
+            Event::Done(generated) => {
+                if let Some((number, idx)) = self.submitted.remove(&id) {
+                    self.answered(number, idx, generated);
+                }
+            }
+            Event::Failed(error) => {
+                let number = self.submitted.remove(&id).map(|(number, _)| number);
+                if let Some(line) = number.and_then(|number| self.live.remove(&number)) {
+                    let fault = Fault::ours("model_failed", error.to_string());
+                    self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self) -> Result<(), BatchError> {
+        if !self.finished.is_empty() {
+            self.sink.append_all(&self.finished)?;
+            self.progress.n_done += self.finished.len();
+            self.progress.n_failed +=
+                self.finished.iter().filter(|answer| answer.is_fault()).count();
+            self.finished.clear();
+        }
+        (self.on_progress)(self.progress);
+        Ok(())
+    }
+
+    fn is_submitted(&self) -> bool {
+        self.todo.is_empty()
+    }
+}

@@ -1,0 +1,143 @@
+//! `gatefold batch`.
+
+use super::engine_args::EngineArgs;
+use super::model_args::{LoadedModel, ModelArgs};
+use super::progress::progress_bar;
+use super::{interrupt, print_note};
+use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
+use crate::engine::{Engine, Options};
+use crate::jobs::{Key, Outcome, Sink, drive};
+use crate::tokenizer::ChatTemplate;
+use anyhow::{Context, Result};
+use clap::Args;
+use indicatif::HumanDuration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
+  gatefold batch -m mixtral.gguf - < requests.jsonl > answers.jsonl   cannot be resumed
+
+A line of INPUT, as OpenAI's batches have them:
+  {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
+   {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
+
+A run that was stopped, in whatever way, goes on where it stopped when the same command is given
+again. Requests that have changed since are done again, and with another model all are.
+
+Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
+run failed, 130 if Ctrl-C ended it.";
+
+/// Arguments of `gatefold batch`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BatchArgs {
+    /// The requests, a JSON object per line, to /v1/chat/completions or /v1/completions; `-` is
+    /// stdin
+    input: PathBuf,
+
+    /// Append the answers to this file, each as soon as it is finished [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Answers a batch.
+pub fn run(args: BatchArgs) -> Result<Outcome> {
+    let input = Input::open(&args.input)?;
+    let loaded = args.model.load(None)?;
+    let options = args.engine.options(&loaded)?;
+    let template = ChatTemplate::from_metadata(loaded.gguf.metadata());
+    let template = template.with_context(|| loaded.gguf.path().display().to_string())?;
+    let template = template.unwrap_or_else(ChatTemplate::mistral);
+    let setup = setup(&loaded, &template, &options)?;
+    let plan = input.plan(&setup.basis)?;
+    let (sink, found) = match &args.output {
+        Some(path) => {
+            let (results, found) = Found::open(path, &plan)?;
+            (Sink::File(results), found)
+        }
+        None => (Sink::Stdout, Found::default()),
+    };
+    let n_requests = plan.items.len();
+    tell(&found, n_requests);
+
+    let interrupted = Arc::default();
+    interrupt::watch(&interrupted)?;
+    let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
+    let start = Instant::now();
+    let bar = progress_bar(n_requests - found.n_done, "requests");
+    let mut on_progress = |progress: Progress| {
+        bar.set_position(progress.n_done as u64);
+        let rate = progress.n_tokens as f64 / start.elapsed().as_secs_f64();
+        bar.set_message(format!("{rate:.1} tokens/s"));
+    };
+    let mut batch = Batch::new(setup, input, plan.items, sink, &mut on_progress);
+    let is_done = drive(&mut batch, &mut engine, &interrupted)?;
+    let Progress { n_done, n_failed, n_tokens } = batch.progress();
+    bar.finish_and_clear();
+
+    let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
+    if !is_done {
+        print_note(format_args!(
+            "stopped with {n_done} of {n_requests} requests done; the same command goes on from there"
+        ));
+        return Ok(Outcome::Interrupted);
+    }
+    print_note(format_args!(
+        "{n_requests} requests, {n_failed} of them refused; {n_tokens} tokens in {}",
+        HumanDuration(start.elapsed())
+    ));
+    Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+fn setup<'a>(
+    loaded: &'a LoadedModel,
+    template: &'a ChatTemplate,
+    options: &Options,
+) -> Result<Setup<'a>> {
+    let metadata = loaded.gguf.metadata();
+    let file_name = || loaded.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
+    Ok(Setup {
+        prompts: Prompts { tokenizer: &loaded.tokenizer, template },
+        model_name: metadata.str("general.name")?.map_or_else(|| file_name().into(), str::to_owned),
+        basis: Key::of(&[
+            ("model", &loaded.gguf.fingerprint()),
+            ("cache", options.cache_format.name.as_bytes()),
+            ("context", &options.context_len.to_le_bytes()),
+        ]),
+        max_live: options.max_live,
+    })
+}
+
+/// Says what an earlier run left.
+fn tell(found: &Found, n_requests: usize) {
+    let Found { n_done, n_changed, n_retried, n_others, .. } = *found;
+    if n_done > 0 {
+        print_note(format_args!(
+            "going on where an earlier run stopped: {n_done} of {n_requests} requests are done"
+        ));
+    }
+    if n_changed > 0 {
+        print_note(format_args!(
+            "{n_changed} requests are done again: since an earlier run they have changed, or the model has"
+        ));
+    }
+    if n_retried > 0 {
+        print_note(format_args!(
+            "{n_retried} requests are tried again: they failed through no fault of their own"
+        ));
+    }
+    if n_others > 0 {
+        print_note(format_args!(
+            "{n_others} answers stay in the output that are to requests which the input does not have"
+        ));
+    }
+}
