@@ -26,7 +26,7 @@ from model import Config, Mixtral
 ROWS, ROW_LEN = 12, 512
 # Most tokens of a step that are predicted: all answers, and some of the other text.
 WANTED = 2560
-N_STEPS = 4_500
+N_STEPS = 4_000
 WARM_UP = 100
 # The last part of the steps, in which the learning rate falls to zero.
 COOL_DOWN = 0.35
