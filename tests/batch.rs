@@ -93,7 +93,7 @@ fn answers_depend_on_the_request_alone() {
     let expected = settled(place.lines("out.jsonl"));
     let reversed: Vec<Json> = requests.into_iter().rev().collect();
     place.write("in.jsonl", &reversed);
-    for args in [["--parallel", "1"], ["--parallel", "5"], ["-t", "1"], ["-b", "7"]] {
+    for args in [["--parallel", "1"], ["--parallel", "5"], ["--isa", "scalar"], ["-b", "7"]] {
         let (code, stderr) = place.batch(&[&["in.jsonl", "-o", "other.jsonl"][..], &args].concat());
         assert_eq!(code, 0, "{stderr}");
         assert_eq!(settled(place.lines("other.jsonl")), expected, "{args:?}");
@@ -143,7 +143,7 @@ fn a_bad_line_gets_its_own_error_and_the_rest_goes_on() {
     let long = "x".repeat(50_000_000);
     let cases: [(&str, String, &str); 18] = [
         ("", "no JSON".into(), "line 1: the line is not JSON: "),
-        ("", "[1, 2]".into(), "line 2: the line is an array of 2"),
+        ("", "[1, 2]".into(), "line 2: the line is [1,2]; expected an object"),
         ("", format!("{{\"custom_id\": \"{long}\"}}"), "line 3: the line has 50000018 bytes"),
         ("", "\u{1}\u{0}\u{ff}".into(), "line 4: the line is not JSON: "),
         ("", json!({"custom_id": 5}).to_string(), "line 5: custom_id is 5; expected a string"),
