@@ -107,6 +107,7 @@ impl<'a> Chat<'a> {
         match result {
             Ok(generated) => {
                 self.stats = self.session.summary(&generated);
+                self.session.next_seed();
                 if generated.tokens.is_empty() {
                     // Interrupted before it began: the question was not asked.
                     return Ok(());

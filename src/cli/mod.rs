@@ -14,6 +14,7 @@ mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
+mod size;
 mod text_args;
 pub mod tokenize;
 

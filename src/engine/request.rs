@@ -1,6 +1,6 @@
 //! What is asked of the engine, and what it answers.
 
-use super::generate::Speed;
+use super::speed::Speed;
 use crate::model::ModelError;
 use crate::sampler::{SamplerError, Sampling};
 use std::time::Instant;
@@ -50,14 +50,14 @@ pub struct RequestId(pub(super) u64);
 #[derive(Debug, Error)]
 pub enum Refusal {
     /// There is nothing to continue.
-    #[error("the prompt is empty, so there is nothing to continue")]
+    #[error("the prompt is empty, so there is nothing to continue; give it some text")]
     EmptyPrompt,
     /// The prompt does not fit into the context, or has tokens that the model does not.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// Its keys and values would not fit into the memory even if it were alone.
     #[error(
-        "{n_tokens} tokens take {wanted_bytes} bytes of keys and values, but they may have {memory_bytes}; raise --memory, shorten the text, or use --cache-type q8_0"
+        "{n_tokens} tokens take {wanted_bytes} bytes of keys and values, but they may have {memory_bytes}; raise --memory, ask for fewer tokens (-n), shorten the text, or use --cache-type q8_0"
     )]
     Memory {
         /// Tokens that the sequence could have at its end.
@@ -72,7 +72,7 @@ pub enum Refusal {
 /// What the engine tells of a request.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// This many tokens of the prompt are read, those included that another request had read.
+    /// This many tokens of the prompt are read, those included that needed no reading.
     Prompt {
         /// Tokens.
         n_read: usize,
@@ -114,7 +114,8 @@ pub struct Generated {
     pub logprobs: Vec<TokenLogprobs>,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// Tokens of the prompt that needed no reading: another request had read them.
+    /// Tokens of the prompt that needed no reading: another request had read them, or a file of the
+    /// last run had them.
     pub n_reused: usize,
     /// Reading of the prompt, as far as it was new. In company the time is that of all.
     pub prompt_speed: Speed,
@@ -122,6 +123,17 @@ pub struct Generated {
     pub speed: Speed,
     /// The last logits computed, `[n_vocab]`; none if the reading of the prompt was ended.
     pub last_logits: Vec<f32>,
+}
+
+impl Generated {
+    /// FNV-1a over the bits of the last logits: equal on all machines if and (all but) only if every
+    /// bit of them is.
+    pub fn logits_hash(&self) -> u64 {
+        let bytes = self.last_logits.iter().flat_map(|logit| logit.to_le_bytes());
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
 }
 
 /// Log probabilities at one token of an answer: natural logarithms, of the model's own
@@ -143,7 +155,4 @@ pub enum GenerateError {
     /// The model could not take a step.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// There is nothing to continue.
-    #[error("the prompt is empty, so there is nothing to continue; give it some text with -p")]
-    EmptyPrompt,
 }
