@@ -25,7 +25,7 @@ fn requests() -> Vec<Json> {
             0 => with(chat(&id, "Why?"), "temperature", 7),
             1 => completion(&id, "Once upon a time ".repeat(idx % 4)),
             2 => with(chat(&id, "Which?"), "n", 2),
-            _ => chat(&id, &format!("What is {idx} times {idx}?")),
+            _ => with(chat(&id, &format!("What is {idx} squared?")), "max_tokens", 1 + idx % 20),
         }
     };
     (0..N_REQUESTS).map(request).collect()
@@ -38,8 +38,9 @@ impl Workplace {
         place
     }
 
-    fn start(&self, output: &str) -> Child {
-        self.command(&["in.jsonl", "-o", output]).spawn().unwrap()
+    /// Starts a run, with few requests together, so that answers come one after the other.
+    fn start(&self) -> Child {
+        self.command(&["in.jsonl", "-o", "out.jsonl", "--parallel", "3"]).spawn().unwrap()
     }
 
     /// Runs to the end, and returns the lines of the output.
@@ -77,9 +78,10 @@ fn killed_twenty_times_the_answers_are_the_same() {
     let mut random = ChaCha8Rng::seed_from_u64(6);
     let mut kept: Vec<String> = Vec::new();
     for kill in 0..N_KILLS {
-        let mut run = place.start("out.jsonl");
+        let mut run = place.start();
         let within = f64::from(random.next_u32()) * 2f64.powi(-32);
-        place.wait_for(&mut run, ((kill as f64 + within) / N_KILLS as f64 * n_bytes as f64) as u64);
+        let part = (kill as f64 + within) / (N_KILLS + 1) as f64;
+        place.wait_for(&mut run, (part * n_bytes as f64) as u64);
         thread::sleep(Duration::from_micros(u64::from(random.next_u32() % 2000)));
         run.kill().unwrap();
         assert!(run.wait().unwrap().signal().is_some(), "kill {kill} came too late");
@@ -99,7 +101,7 @@ fn killed_twenty_times_the_answers_are_the_same() {
 fn an_interrupted_run_says_how_to_go_on() {
     let place = Workplace::with_requests();
     let expected = place.completes("whole.jsonl");
-    let mut run = place.start("out.jsonl");
+    let mut run = place.start();
     place.wait_for(&mut run, 1);
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
     assert!(kill.success());
@@ -116,7 +118,7 @@ fn an_interrupted_run_says_how_to_go_on() {
 #[test]
 fn two_runs_do_not_share_an_output() {
     let place = Workplace::with_requests();
-    let mut run = place.start("out.jsonl");
+    let mut run = place.start();
     place.wait_for(&mut run, 1);
     let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl"]);
     run.kill().unwrap();

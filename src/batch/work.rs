@@ -23,6 +23,8 @@ pub struct Setup<'a> {
     pub model_name: String,
     /// Stands for everything that an answer depends on besides its request.
     pub basis: Key,
+    /// Most tokens of answers to requests that do not say.
+    pub max_tokens: Option<usize>,
     /// Requests that are worked on together, at most.
     pub max_live: usize,
 }
@@ -133,7 +135,7 @@ impl<'a> Batch<'a> {
         for idx in 0..line.choices.len() {
             let request = engine::Request {
                 is_own_text: line.request.is_chat(),
-                max_tokens: params.max_tokens,
+                max_tokens: params.max_tokens.or(self.setup.max_tokens),
                 stops: params.stops.clone(),
                 n_logprobs: params.n_logprobs,
                 ..engine::Request::new(

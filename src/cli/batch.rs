@@ -9,7 +9,7 @@ use crate::engine::{Engine, Options};
 use crate::jobs::{Key, Outcome, Sink, drive};
 use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, value_parser};
 use indicatif::HumanDuration;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +42,11 @@ pub struct BatchArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Most tokens of an answer in a chat where the request does not say [default: up to the end of
+    /// the context, for which memory is set aside]
+    #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    n_predict: Option<u32>,
+
     #[command(flatten)]
     model: ModelArgs,
 
@@ -57,7 +62,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let template = ChatTemplate::from_metadata(loaded.gguf.metadata());
     let template = template.with_context(|| loaded.gguf.path().display().to_string())?;
     let template = template.unwrap_or_else(ChatTemplate::mistral);
-    let setup = setup(&loaded, &template, &options)?;
+    let setup = setup(&loaded, &template, &options, args.n_predict)?;
     let plan = input.plan(&setup.basis)?;
     let (sink, found) = match &args.output {
         Some(path) => {
@@ -102,6 +107,7 @@ fn setup<'a>(
     loaded: &'a LoadedModel,
     template: &'a ChatTemplate,
     options: &Options,
+    n_predict: Option<u32>,
 ) -> Result<Setup<'a>> {
     let metadata = loaded.gguf.metadata();
     let file_name = || loaded.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
@@ -112,7 +118,9 @@ fn setup<'a>(
             ("model", &loaded.gguf.fingerprint()),
             ("cache", options.cache_format.name.as_bytes()),
             ("context", &options.context_len.to_le_bytes()),
+            ("tokens", &n_predict.unwrap_or(0).to_le_bytes()),
         ]),
+        max_tokens: n_predict.map(|n_tokens| n_tokens as usize),
         max_live: options.max_live,
     })
 }
