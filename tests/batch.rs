@@ -5,6 +5,7 @@ mod program;
 mod random_mixtral;
 
 use batches::{Workplace, chat, completion, lines, model, request, settled, with};
+use gatefold::gguf::Gguf;
 use program::gatefold;
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -196,7 +197,6 @@ fn a_bad_line_gets_its_own_error_and_the_rest_goes_on() {
         ("c", completion("c", "a ".repeat(40_000)).to_string(), "32768"),
     ];
     let mut text: String = cases.iter().map(|(_, line, _)| format!("{line}\n")).collect();
-    text.insert_str(0, "");
     let good = chat("good", "Why?").to_string();
     // The good one comes before the line that has its name, and blank lines are no lines.
     let at = text.find(&cases[9].1).unwrap();
@@ -312,6 +312,40 @@ fn log_probabilities_are_those_of_the_tokens() {
     assert_eq!(offsets[0], 0);
 }
 
+/// What failed through no fault of the request is tried again, by a run that may have more luck.
+#[test]
+fn faults_of_the_machine_are_not_for_good() {
+    let place = Workplace::new();
+    let mut whole = chat("whole", "Why?");
+    whole["body"].as_object_mut().unwrap().remove("max_tokens");
+    place.write("in.jsonl", &[chat("short", "Why?"), with(whole, "stop", " ")]);
+    let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl", "--memory", "2M"]);
+    assert_eq!(code, 2, "{stderr}");
+    let before = place.lines("out.jsonl");
+    let refused = answer(&before, "whole");
+    assert_eq!(refused["response"]["status_code"], 500);
+    assert_eq!(refused["error"]["code"], "out_of_memory");
+    let stderr = place.succeeds();
+    assert!(stderr.contains("1 of 2 requests are done"), "{stderr}");
+    assert!(stderr.contains("1 requests are tried again"), "{stderr}");
+    let after = place.lines("out.jsonl");
+    assert_eq!(answer(&after, "short"), answer(&before, "short"));
+    assert_eq!(choices(&after, "whole").len(), 1);
+
+    // A damaged model is no reason to give up in the middle.
+    let model = place.path("model.gguf");
+    let norm = Gguf::open(&model).unwrap().tensor("output_norm.weight").unwrap().offset as usize;
+    let mut bytes = fs::read(&model).unwrap();
+    bytes[norm..norm + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&model, bytes).unwrap();
+    let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl"]);
+    assert_eq!(code, 2, "{stderr}");
+    for line in place.lines("out.jsonl") {
+        assert_eq!(line["response"]["status_code"], 500, "{line}");
+        assert_eq!(line["response"]["body"]["error"]["type"], "server_error");
+    }
+}
+
 #[test]
 fn stdin_to_stdout() {
     let place = Workplace::new();
@@ -329,7 +363,7 @@ fn stdin_to_stdout() {
 fn stop_strings_end_answers() {
     let place = Workplace::new();
     let long = with(with(completion("long", "Once upon"), "max_tokens", 40), "seed", 1);
-    place.write("in.jsonl", &[long.clone()]);
+    place.write("in.jsonl", std::slice::from_ref(&long));
     place.succeeds();
     let text = choices(&place.lines("out.jsonl"), "long")[0]["text"].as_str().unwrap().to_owned();
     let stop = text.chars().nth(3).unwrap().to_string();

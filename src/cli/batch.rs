@@ -20,7 +20,7 @@ Examples:
   gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
   gatefold batch -m mixtral.gguf - < requests.jsonl > answers.jsonl   cannot be resumed
 
-A line of INPUT, as OpenAI's batches have them:
+A line of INPUT, as OpenAI's batches have them (here on two):
   {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
    {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
 
