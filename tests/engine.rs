@@ -18,10 +18,10 @@ fn requests() -> Vec<Request> {
             1 => tokens(70, 2),
             _ => tokens(1 + idx * 9, idx),
         };
-        let temperature = if idx % 4 == 0 { 0.0 } else { 1.5 };
+        let temperature = if idx.is_multiple_of(4) { 0.0 } else { 1.5 };
         let sampling =
             Sampling { temperature, repeat_penalty: 1.1, seed: idx as u64, ..Sampling::default() };
-        let n_logprobs = (idx % 2 == 0).then_some(idx);
+        let n_logprobs = idx.is_multiple_of(2).then_some(idx);
         let max_tokens = Some(1 + idx);
         Request { max_tokens, n_logprobs, ..Request::new(prompt, sampling) }
     };

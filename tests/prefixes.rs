@@ -9,7 +9,7 @@ use gatefold::sampler::Sampling;
 use small_engine::{Small, essence, greedy, run, tokens};
 use std::fs;
 
-const FINGERPRINT: &str = "small";
+const FINGERPRINT: [u8; 32] = *b"The fingerprint of a small model";
 
 /// The answers to requests that come at once.
 fn answers(engine: &mut Engine<'_>, requests: impl IntoIterator<Item = Request>) -> Vec<Generated> {
@@ -125,7 +125,7 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
         problem
     };
     let q8_0 = || small.options("Q8_0");
-    assert!(matches!(problem(q8_0(), "another"), PrefixProblem::Model));
+    assert!(matches!(problem(q8_0(), [0; 32]), PrefixProblem::Model));
     assert!(matches!(problem(small.options("F16"), FINGERPRINT), PrefixProblem::Format { .. }));
     let memory_bytes = small.page_bytes("Q8_0");
     let little = Options { memory_bytes, ..q8_0() };
@@ -135,7 +135,7 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     for len in [0, 7, 8, 30, 68, 80, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..len]).unwrap();
         let problem = problem(q8_0(), FINGERPRINT);
-        let expected = matches!(problem, PrefixProblem::Length { .. } | PrefixProblem::Io(_));
+        let expected = matches!(problem, PrefixProblem::Length { .. } | PrefixProblem::Cut);
         assert!(expected, "{len} bytes: {problem}");
     }
     for at in (0..80).chain((80..whole.len()).step_by(9973)).chain([whole.len() - 1]) {
@@ -146,6 +146,11 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     }
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Length { .. }));
+    fs::write(&path, "Dear diary").unwrap();
+    assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::NotSaved));
+    let refused = engine.save_prefix(&path, FINGERPRINT, &tokens(70, 1)).unwrap_err().to_string();
+    assert!(refused.contains("instruction.prefix: there is something else"), "{refused}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "Dear diary");
     fs::remove_file(&path).unwrap();
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Io(_)));
 }

@@ -320,7 +320,7 @@ impl<'m> Engine<'m> {
     pub fn save_prefix(
         &self,
         path: &Path,
-        fingerprint: &str,
+        fingerprint: [u8; 32],
         tokens: &[u32],
     ) -> Result<usize, PrefixFileError> {
         let Some(cache) = prefix::fork_longest(tokens, &self.live, &self.remembered) else {
@@ -341,7 +341,7 @@ impl<'m> Engine<'m> {
     pub fn load_prefix(
         &mut self,
         path: &Path,
-        fingerprint: &str,
+        fingerprint: [u8; 32],
     ) -> Result<usize, PrefixFileError> {
         let cache = KvCache::in_pool(&self.pool, self.context_len);
         let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
