@@ -11,7 +11,7 @@ use crate::gguf::printable;
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
     Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Prompts, Setup,
-    Summarizer, Wishes, results_path,
+    Summarizer, Wishes, files,
 };
 use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
@@ -159,10 +159,9 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
 }
 
 fn documents(args: &SummarizeArgs) -> Result<Documents> {
-    let results = args.output.iter().map(|path| results_path(path, args.format));
     let wanted = Wanted {
         globs: args.glob.clone(),
-        except: args.output.iter().cloned().chain(results).collect(),
+        except: args.output.iter().flat_map(|path| files(path, args.format)).collect(),
         stdin_is_jsonl: args.jsonl,
     };
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };

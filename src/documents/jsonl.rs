@@ -126,7 +126,11 @@ mod tests {
         for line in ["[1]", "7", "{", r#"{"text":"T"} {}"#, r#"{"text":"T",}"#] {
             assert!(fault(line, None).starts_with("is not a JSON object: "), "{line}");
         }
-        let deep = format!(r#"{{"a":{}"#, "[".repeat(1_000_000));
-        assert!(fault(&deep, None).contains("recursion limit"));
+        for field in ["a", "text", "id"] {
+            let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
+            let deep = format!(r#"{{"{field}":{open}{close}}}"#);
+            assert!(fault(&deep, None).contains("field"), "{field}");
+            assert!(fault(&deep[..1_000_000], None).starts_with("is not a JSON object: "));
+        }
     }
 }

@@ -19,7 +19,7 @@ mod work;
 pub use cut::Cutter;
 pub use error::{Failure, SummarizeError};
 pub use line::{FailedLine, Line, Summary};
-pub use output::{Earlier, Form, Output, results_path};
+pub use output::{Earlier, Form, Output, files};
 pub use plan::{Entry, Plan};
 pub use prompt::{Length, MessageTemplate, Prompts, Wishes};
 pub use split::Pieces;

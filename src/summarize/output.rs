@@ -11,7 +11,7 @@ use super::reduction::Answer;
 use crate::checkpoint::stored::folder_of;
 use crate::documents::{Documents, MADE_BESIDE};
 use crate::jobs::{JobsError, Key, Lines, Results};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
@@ -56,8 +56,14 @@ impl Form {
     }
 }
 
+/// All files that a run with this output makes, but for those beside documents.
+pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
+    let results = results_path(output, form);
+    [output.into(), parts_path(&results), with_end(&results, ".part"), results]
+}
+
 /// The file of results for an output: itself, if it has JSON lines, else one beside it.
-pub fn results_path(output: &Path, form: Form) -> PathBuf {
+fn results_path(output: &Path, form: Form) -> PathBuf {
     match form {
         Form::Jsonl => output.into(),
         Form::Markdown | Form::Text => with_end(output, ".jsonl"),
@@ -127,10 +133,8 @@ impl<'a> Output<'a> {
         if form != Form::Jsonl && path.exists() && !results_path.exists() {
             return Err(SummarizeError::Foreign { path: path.into(), results_path });
         }
-        for path in [path, &results_path] {
-            if documents.include(path) {
-                return Err(SummarizeError::IsInput { path: path.into() });
-            }
+        if let Some(path) = files(path, form).into_iter().find(|path| documents.include(path)) {
+            return Err(SummarizeError::IsInput { path });
         }
         let results =
             Results::open(&results_path, LINE_START, |line: Line| output.keep(line, &mut earlier))?;
@@ -174,8 +178,7 @@ impl<'a> Output<'a> {
             return Ok(());
         }
         let entries = self.plan.entries.iter().map(|entry| &entry.key);
-        let wanted: std::collections::HashSet<&Key> =
-            entries.filter(|key| !file.results.has(key)).collect();
+        let wanted: HashSet<&Key> = entries.filter(|key| !file.results.has(key)).collect();
         file.parts = Some(Results::open(&path, PART_START, |line: PartLine| {
             let key = wanted.contains(&line.document).then(|| line.key.clone())?;
             earlier.answers.insert(key.clone(), line.answer);

@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn parts_end_with_paragraphs_then_sentences_then_words() {
-        let sentence = "aaaa bbbb cccc dddd. ";
+        let sentence = "Aaaa bbbb cccc dddd. ";
         let paragraph = sentence.repeat(4) + "\n\n";
         let text = paragraph.repeat(6);
         for part in parts(&text, 100) {
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn parts_are_of_about_the_same_size() {
-        let text = "aaaa bbbb cccc dddd. ".repeat(100);
+        let text = "Aaaa bbbb cccc dddd. ".repeat(100);
         let all = pieces(&text, 100);
         let parts = all.parts(100);
         assert_eq!(parts.len(), all.n_tokens().div_ceil(100));
