@@ -38,7 +38,7 @@ fn each_faulty_file_is_named() {
     for (id, fault) in expected {
         let error = line(&lines, &id)["error"].as_str().unwrap();
         assert!(error.contains(fault), "{id}: {error}");
-        assert!(run.stderr.contains(&format!("{id} {error}")), "{}", run.stderr);
+        assert!(run.stderr.contains(&format!("{id}: {error}")), "{}", run.stderr);
     }
 }
 
@@ -99,8 +99,8 @@ fn odd_files_do_not_stop_a_run() {
     let pipe = place.path("docs/pipe.txt");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let run = place.summarize(&["docs", "-o", "docs/out.txt", "--format", "text"]).ended(2);
-    assert!(run.stderr.contains("docs/broken.txt cannot be read"), "{}", run.stderr);
-    assert!(run.stderr.contains("docs/pipe.txt is neither a file nor a folder"), "{}", run.stderr);
+    assert!(run.stderr.contains("docs/broken.txt: cannot be read"), "{}", run.stderr);
+    assert!(run.stderr.contains("docs/pipe.txt: is neither a file nor a folder"), "{}", run.stderr);
     // The output is no document, though its name is one's.
     let run = place.summarize(&["docs", "-o", "docs/out.txt", "--format", "text"]).ended(2);
     assert!(run.stderr.contains("1 of 3 documents are done"), "{}", run.stderr);

@@ -1,14 +1,13 @@
 //! `gatefold batch`.
 
 use super::engine_args::EngineArgs;
-use super::model_args::{LoadedModel, ModelArgs};
+use super::model_args::ModelArgs;
 use super::progress::progress_bar;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
-use crate::engine::{Engine, Options};
-use crate::jobs::{Key, Outcome, Sink, drive};
-use crate::tokenizer::ChatTemplate;
-use anyhow::{Context, Result};
+use crate::engine::Engine;
+use crate::jobs::{Outcome, Sink, drive};
+use anyhow::Result;
 use clap::Args;
 use indicatif::HumanDuration;
 use std::path::PathBuf;
@@ -54,10 +53,13 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let input = Input::open(&args.input)?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
-    let template = ChatTemplate::from_metadata(loaded.gguf.metadata());
-    let template = template.with_context(|| loaded.gguf.path().display().to_string())?;
-    let template = template.unwrap_or_else(ChatTemplate::mistral);
-    let setup = setup(&loaded, &template, &options)?;
+    let template = loaded.chat_template()?;
+    let setup = Setup {
+        prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
+        model_name: loaded.name()?,
+        basis: loaded.key(&options),
+        max_live: options.max_live,
+    };
     let plan = input.plan(&setup.basis)?;
     let (sink, found) = match &args.output {
         Some(path) => {
@@ -96,25 +98,6 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         HumanDuration(start.elapsed())
     ));
     Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
-}
-
-fn setup<'a>(
-    loaded: &'a LoadedModel,
-    template: &'a ChatTemplate,
-    options: &Options,
-) -> Result<Setup<'a>> {
-    let metadata = loaded.gguf.metadata();
-    let file_name = || loaded.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
-    Ok(Setup {
-        prompts: Prompts { tokenizer: &loaded.tokenizer, template },
-        model_name: metadata.str("general.name")?.map_or_else(|| file_name().into(), str::to_owned),
-        basis: Key::of(&[
-            ("model", &loaded.gguf.fingerprint()),
-            ("cache", options.cache_format.name.as_bytes()),
-            ("context", &options.context_len.to_le_bytes()),
-        ]),
-        max_live: options.max_live,
-    })
 }
 
 /// Says what an earlier run left.

@@ -8,12 +8,11 @@ use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
 use crate::engine::{Engine, Options};
 use crate::gguf::printable;
-use crate::jobs::{Key, Outcome, drive};
+use crate::jobs::{Outcome, drive};
 use crate::summarize::{
-    Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Prompts, Setup,
-    Summarizer, Wishes, files,
+    Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer,
+    Wishes, files,
 };
-use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar};
@@ -184,9 +183,6 @@ fn setup<'a>(
     loaded: &'a LoadedModel,
     options: &Options,
 ) -> Result<Setup<'a>> {
-    let metadata = loaded.gguf.metadata();
-    let chat = ChatTemplate::from_metadata(metadata);
-    let chat = chat.with_context(|| loaded.gguf.path().display().to_string())?;
     let template = args.template.as_deref().map(read_template).transpose()?;
     let wishes = Wishes {
         instruction: args.instruction.clone(),
@@ -194,21 +190,15 @@ fn setup<'a>(
         length: args.length,
         template,
     };
-    let message = wishes.message().context("--template")?;
-    let prompts = Prompts { message, chat: chat.unwrap_or_else(ChatTemplate::mistral) };
+    let prompts = wishes.prompts(loaded.chat_template()?).context("--template")?;
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
-    let file_name = loaded.gguf.path().file_name().unwrap_or_default();
     Ok(Setup {
         cutter: Cutter::new(&loaded.tokenizer, prompts, options.context_len, max_tokens)?,
         sampling: args.sampling.resolve_or(0.0, 0)?,
-        model_name: file_name.to_string_lossy().into(),
-        model_key: Key::of(&[
-            ("model", &loaded.gguf.fingerprint()),
-            ("cache", options.cache_format.name.as_bytes()),
-            ("context", &options.context_len.to_le_bytes()),
-        ]),
+        model_name: loaded.name()?,
+        model_key: loaded.key(options),
         max_live: options.max_live,
     })
 }
@@ -243,7 +233,7 @@ fn tell(earlier: &Earlier, n_documents: usize) {
 fn show(bar: &ProgressBar, lines: &[Line]) {
     for line in lines {
         if let Line::Failed(FailedLine { id, error }) = line {
-            bar.suspend(|| print_note(format_args!("{} {}", printable(id), printable(error))));
+            bar.suspend(|| print_note(format_args!("{}: {}", printable(id), printable(error))));
         }
     }
 }

@@ -21,6 +21,5 @@ pub use error::{Failure, SummarizeError};
 pub use line::{FailedLine, Line, Summary};
 pub use output::{Earlier, Form, Output, files};
 pub use plan::{Entry, Plan};
-pub use prompt::{Length, MessageTemplate, Prompts, Wishes};
-pub use split::Pieces;
+pub use prompt::{Length, Prompts, Wishes};
 pub use work::{Progress, Setup, Summarizer};

@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::reduction::Answer;
 use crate::checkpoint::stored::folder_of;
 use crate::documents::{Documents, MADE_BESIDE};
+use crate::gguf::printable;
 use crate::jobs::{JobsError, Key, Lines, Results};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -43,9 +44,9 @@ impl Form {
     fn write(self, line: &Line, is_alone: bool) -> Vec<u8> {
         let said = match line {
             Line::Done(Summary { summary, .. }) => summary.clone(),
-            Line::Failed(FailedLine { error, .. }) => format!("(no summary: it {error})"),
+            Line::Failed(FailedLine { error, .. }) => format!("(no summary: {error})"),
         };
-        let id = line.id();
+        let id = printable(line.id());
         let text = match self {
             Form::Jsonl => serde_json::to_string(line).expect("lines are JSON") + "\n",
             Form::Markdown => format!("## {id}\n\n{said}\n\n"),

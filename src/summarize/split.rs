@@ -27,7 +27,7 @@ struct Piece {
 }
 
 /// A text in pieces.
-pub struct Pieces<'t> {
+pub(super) struct Pieces<'t> {
     text: &'t str,
     pieces: Vec<Piece>,
     n_tokens: usize,
