@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::Run(args) => cli::exit_code(cli::run::run(args)),
+        Command::Summarize(args) => cli::exit_code(cli::summarize::run(args)),
         Command::Batch(args) => cli::exit_code(cli::batch::run(args)),
         Command::Inspect(args) => cli::exit_code(cli::inspect::run(args)),
         Command::Tokenize(args) => cli::exit_code(cli::tokenize::run(args)),

@@ -14,7 +14,9 @@ mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
+mod sampling_args;
 mod size;
+pub mod summarize;
 mod text_args;
 pub mod tokenize;
 
@@ -40,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     /// Complete a prompt, or chat
     Run(run::RunArgs),
+    /// Summarize files, folders or JSONL
+    Summarize(summarize::SummarizeArgs),
     /// Answer a file of requests in OpenAI's batch format
     Batch(batch::BatchArgs),
     /// Say what a GGUF holds, and whether it will run here

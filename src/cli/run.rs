@@ -3,6 +3,7 @@
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
 use super::progress::progress_bar;
+use super::sampling_args::SamplingArgs;
 use super::text_args::TextArgs;
 use super::{print_note, print_piece};
 use crate::engine::{Engine, Event, Generated, Options, Request, Speed};
@@ -15,7 +16,6 @@ use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write, stdin, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,61 +64,6 @@ pub struct RunArgs {
     /// Print one JSON object instead of streaming the text
     #[arg(long, conflicts_with = "chat")]
     json: bool,
-}
-
-/// How tokens are chosen.
-#[derive(Args)]
-struct SamplingArgs {
-    /// Temperature; 0 always takes the most probable token
-    #[arg(long, allow_negative_numbers = true, value_name = "T", default_value_t = 0.8)]
-    temp: f32,
-
-    /// Draw from this many most probable tokens; 0 is all
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    top_k: usize,
-
-    /// Draw from the most probable tokens up to this sum of probabilities
-    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.95)]
-    top_p: f32,
-
-    /// Drop tokens less probable than this fraction of the most probable
-    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.05)]
-    min_p: f32,
-
-    /// Penalty on recent tokens; 1 is none
-    #[arg(long, allow_negative_numbers = true, value_name = "R", default_value_t = 1.0)]
-    repeat_penalty: f32,
-
-    /// How many last tokens are recent
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    repeat_last_n: usize,
-
-    /// Seed: the same one gives the same text on every machine [default: from the clock]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-}
-
-impl SamplingArgs {
-    fn resolve(&self) -> Result<Sampling> {
-        let Self { temp, top_p, min_p, repeat_penalty, .. } = *self;
-        ensure!(temp >= 0.0 && temp.is_finite(), "--temp is {temp}; expected 0 or more");
-        ensure!((0.0..=1.0).contains(&top_p), "--top-p is {top_p}; expected 0 to 1");
-        ensure!((0.0..=1.0).contains(&min_p), "--min-p is {min_p}; expected 0 to 1");
-        ensure!(
-            repeat_penalty > 0.0 && repeat_penalty.is_finite(),
-            "--repeat-penalty is {repeat_penalty}; expected a positive number, 1 for none"
-        );
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Sampling {
-            temperature: temp,
-            top_k: self.top_k,
-            top_p,
-            min_p,
-            repeat_penalty,
-            repeat_last_n: self.repeat_last_n,
-            seed: self.seed.unwrap_or(clock.as_nanos() as u64),
-        })
-    }
 }
 
 /// Completes a prompt, or chats.

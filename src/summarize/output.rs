@@ -1,0 +1,296 @@
+//! Where summaries go: to a file that another run goes on with, beside the documents, to stdout.
+//!
+//! A file of results has JSON lines, whatever the form asked for: Markdown and text are made of it
+//! at the end, since they say too little to go on from. While there are long documents, the answers
+//! to their parts lie in a file beside it, which is removed at the end.
+
+use super::error::SummarizeError;
+use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
+use super::plan::Plan;
+use super::reduction::Answer;
+use crate::checkpoint::stored::folder_of;
+use crate::documents::{Documents, MADE_BESIDE};
+use crate::gguf::printable;
+use crate::jobs::{JobsError, Key, Lines, Results};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// How summaries are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// A JSON object per line, with everything there is to know
+    Jsonl,
+    /// A heading and a paragraph for each document
+    Markdown,
+    /// Plain text
+    Text,
+}
+
+impl Form {
+    fn extension(self) -> &'static str {
+        match self {
+            Form::Jsonl => "json",
+            Form::Markdown => "md",
+            Form::Text => "txt",
+        }
+    }
+
+    /// A line in this form; one that stands alone needs no heading.
+    fn write(self, line: &Line, is_alone: bool) -> Vec<u8> {
+        let said = match line {
+            Line::Done(Summary { summary, .. }) => summary.clone(),
+            Line::Failed(FailedLine { error, .. }) => format!("(no summary: {error})"),
+        };
+        let id = printable(line.id());
+        let text = match self {
+            Form::Jsonl => serde_json::to_string(line).expect("lines are JSON") + "\n",
+            Form::Markdown => format!("## {id}\n\n{said}\n\n"),
+            Form::Text if is_alone => format!("{said}\n"),
+            Form::Text => format!("==> {id} <==\n{said}\n\n"),
+        };
+        text.into_bytes()
+    }
+}
+
+/// All files that a run with this output makes, but for those beside documents.
+pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
+    let results = results_path(output, form);
+    [output.into(), parts_path(&results), with_end(&results, ".part"), results]
+}
+
+/// The file of results for an output: itself, if it has JSON lines, else one beside it.
+fn results_path(output: &Path, form: Form) -> PathBuf {
+    match form {
+        Form::Jsonl => output.into(),
+        Form::Markdown | Form::Text => with_end(output, ".jsonl"),
+    }
+}
+
+/// The file with the answers to parts, for a file of results.
+fn parts_path(results: &Path) -> PathBuf {
+    with_end(results, ".parts")
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = OsString::from(path);
+    path.push(end);
+    path.into()
+}
+
+/// Where summaries go.
+pub struct Output<'a> {
+    documents: &'a Documents,
+    plan: &'a Plan,
+    form: Form,
+    is_beside: bool,
+    file: Option<OutputFile>,
+    /// Files beside documents that could not be written.
+    pub unwritten: Vec<SummarizeError>,
+}
+
+struct OutputFile {
+    path: PathBuf,
+    results_path: PathBuf,
+    results: Results,
+    parts: Option<Results>,
+}
+
+/// What earlier runs left.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// Documents that are done.
+    pub n_done: usize,
+    /// Documents that were done, but are to be done again.
+    pub changed: Vec<String>,
+    /// Summaries of documents that this run knows nothing of. They stay.
+    pub n_others: usize,
+    /// Answers to parts of documents.
+    pub(super) answers: HashMap<Key, Answer>,
+}
+
+impl<'a> Output<'a> {
+    /// Opens a file, or takes stdout. With `is_beside`, each document that is a file gets a file
+    /// with its summary too.
+    ///
+    /// # Errors
+    /// If the file cannot be used, is one of the documents, or another run has it.
+    pub fn open(
+        documents: &'a Documents,
+        plan: &'a Plan,
+        path: Option<&Path>,
+        form: Form,
+        is_beside: bool,
+    ) -> Result<(Output<'a>, Earlier), SummarizeError> {
+        let mut earlier = Earlier::default();
+        let unwritten = Vec::new();
+        let mut output = Output { documents, plan, form, is_beside, file: None, unwritten };
+        let Some(path) = path else { return Ok((output, earlier)) };
+        let results_path = results_path(path, form);
+        if form != Form::Jsonl && path.exists() && !results_path.exists() {
+            return Err(SummarizeError::Foreign { path: path.into(), results_path });
+        }
+        if let Some(path) = files(path, form).into_iter().find(|path| documents.include(path)) {
+            return Err(SummarizeError::IsInput { path });
+        }
+        let results =
+            Results::open(&results_path, LINE_START, |line: Line| output.keep(line, &mut earlier))?;
+        let path = path.to_path_buf();
+        output.file = Some(OutputFile { path, results_path, results, parts: None });
+        output.open_parts(&mut earlier)?;
+        Ok((output, earlier))
+    }
+
+    /// Whether a line of an earlier run still holds.
+    fn keep(&mut self, line: Line, earlier: &mut Earlier) -> Option<Key> {
+        let is_known = self.plan.has(line.id());
+        match &line {
+            Line::Failed(FailedLine { id, .. }) => {
+                (!is_known).then(|| Key::of(&[("failed", id.as_bytes())]))
+            }
+            Line::Done(summary) if !is_known => {
+                earlier.n_others += 1;
+                Some(summary.key.clone())
+            }
+            Line::Done(summary) => {
+                let entry = self.plan.entry(&summary.id);
+                if entry.is_none_or(|entry| entry.key != summary.key) {
+                    earlier.changed.push(summary.id.clone());
+                    return None;
+                }
+                earlier.n_done += 1;
+                if self.path_beside(&summary.id).is_some_and(|path| !path.exists()) {
+                    self.write_beside(&line);
+                }
+                Some(summary.key.clone())
+            }
+        }
+    }
+
+    /// Opens the file with answers to parts, if there is one.
+    fn open_parts(&mut self, earlier: &mut Earlier) -> Result<(), JobsError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let path = parts_path(&file.results_path);
+        if !path.exists() {
+            return Ok(());
+        }
+        let entries = self.plan.entries.iter().map(|entry| &entry.key);
+        let wanted: HashSet<&Key> = entries.filter(|key| !file.results.has(key)).collect();
+        file.parts = Some(Results::open(&path, PART_START, |line: PartLine| {
+            let key = wanted.contains(&line.document).then(|| line.key.clone())?;
+            earlier.answers.insert(key.clone(), line.answer);
+            Some(key)
+        })?);
+        Ok(())
+    }
+
+    /// Whether the summary is there from an earlier run.
+    pub fn has(&self, key: &Key) -> bool {
+        self.file.as_ref().is_some_and(|file| file.results.has(key))
+    }
+
+    /// Writes lines down; they are on the disk then, if they go there.
+    ///
+    /// # Errors
+    /// If it is full, say.
+    pub fn append(&mut self, lines: &[Line]) -> Result<(), SummarizeError> {
+        // First beside: a line in the results vouches for it.
+        lines.iter().for_each(|line| self.write_beside(line));
+        match &mut self.file {
+            Some(file) => file.results.append_all(lines)?,
+            None => {
+                let is_alone = self.plan.n_documents() == 1;
+                let mut out = io::stdout().lock();
+                for line in lines {
+                    out.write_all(&self.form.write(line, is_alone))?;
+                }
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down answers to parts of documents, if there is a file.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(super) fn append_parts(&mut self, lines: &[PartLine]) -> Result<(), JobsError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let parts = match &mut file.parts {
+            Some(parts) => parts,
+            none => {
+                let path = parts_path(&file.results_path);
+                none.insert(Results::open(&path, PART_START, |line: PartLine| Some(line.key))?)
+            }
+        };
+        parts.append_all(lines)
+    }
+
+    fn path_beside(&self, id: &str) -> Option<PathBuf> {
+        let entry = self.plan.entry(id).filter(|_| self.is_beside)?;
+        let path = self.documents.file_of(&entry.place)?;
+        Some(with_end(path, &format!("{MADE_BESIDE}.{}", self.form.extension())))
+    }
+
+    fn write_beside(&mut self, line: &Line) {
+        if let (Line::Done(Summary { id, .. }), Some(path)) = (line, self.path_beside(line.id())) {
+            if let Err(error) = replace(&path, &self.form.write(line, true)) {
+                let id = id.clone();
+                self.unwritten.push(SummarizeError::Beside { id, path, error });
+            }
+        }
+    }
+
+    /// Puts what there is in the form asked for, in the order of the documents, and if all is done
+    /// removes what only an unfinished run needs.
+    ///
+    /// # Errors
+    /// If a file cannot be written or removed.
+    pub fn finish(self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
+        let Some(file) = &self.file else { return Ok(self.unwritten) };
+        let not_written = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error| SummarizeError::Write { path, error }
+        };
+        if self.form != Form::Jsonl {
+            let text = self.rendered(&file.results_path);
+            let text = text.map_err(not_written(&file.results_path))?;
+            replace(&file.path, &text).map_err(not_written(&file.path))?;
+        }
+        if is_done && file.parts.is_some() {
+            let path = parts_path(&file.results_path);
+            fs::remove_file(&path).map_err(not_written(&path))?;
+        }
+        Ok(self.unwritten)
+    }
+
+    fn rendered(&self, results: &Path) -> io::Result<Vec<u8>> {
+        let mut lines = HashMap::new();
+        for line in Lines::new(BufReader::new(File::open(results)?), usize::MAX - 1) {
+            let line: Line = serde_json::from_slice(&line?.text.unwrap_or_default())?;
+            lines.insert(line.id().to_owned(), line);
+        }
+        let entries = self.plan.entries.iter().map(|entry| &entry.id);
+        let ids = entries.chain(self.plan.faults.iter().map(|(id, _)| id));
+        let is_alone = self.plan.n_documents() == 1;
+        let found = ids.filter_map(|id| lines.get(id));
+        Ok(found.flat_map(|line| self.form.write(line, is_alone)).collect())
+    }
+}
+
+/// Puts a file in its place at once.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are their owner's alone; this one is to be like any that a program writes.
+    #[cfg(unix)]
+    builder.permissions(PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_data()?;
+    file.persist(path)?;
+    Ok(())
+}
