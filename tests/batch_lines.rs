@@ -167,6 +167,9 @@ fn texts_and_tokens_are_understood() {
     {
         assert!(fault(&completion("id", prompt)).starts_with("body.prompt is "));
     }
+    let several = |n: u64| with(completion("id", json!(["a", "b", "c"])), "n", n);
+    assert_eq!(request(&several(42)).params.n, 42);
+    assert!(fault(&several(43)).contains("128 answers in all"));
     let many = json!(vec!["a"; 129]);
     assert!(fault(&completion("id", many)).contains("an array of 129; expected"));
 }

@@ -104,11 +104,6 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Lines that are still to be answered.
-    pub fn n_todo(&self) -> usize {
-        self.todo.len() + self.live.len()
-    }
-
     /// How far it is.
     pub fn progress(&self) -> Progress {
         self.progress
