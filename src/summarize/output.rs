@@ -200,11 +200,12 @@ impl<'a> Output<'a> {
     }
 
     fn write_beside(&mut self, line: &Line) {
-        if let (Line::Done(Summary { id, .. }), Some(path)) = (line, self.path_beside(line.id())) {
-            if let Err(error) = replace(&path, &self.form.write(line, true)) {
-                let id = id.clone();
-                self.unwritten.push(SummarizeError::Beside { id, path, error });
-            }
+        if let Line::Done(Summary { id, .. }) = line
+            && let Some(path) = self.path_beside(id)
+            && let Err(error) = replace(&path, &self.form.write(line, true))
+        {
+            let id = id.clone();
+            self.unwritten.push(SummarizeError::Beside { id, path, error });
         }
     }
 
