@@ -71,6 +71,7 @@
 
 mod answer;
 mod member;
+mod options;
 mod prefix;
 mod prefix_file;
 pub mod request;
@@ -79,10 +80,11 @@ pub mod sequence;
 mod speed;
 mod stop;
 
+pub use options::Options;
 pub use prefix_file::{PrefixFileError, PrefixProblem};
 pub use request::{
     Event, FinishReason, GenerateError, Generated, Refusal, Request, RequestId, TokenLogprobs,
 };
-pub use scheduler::{Engine, Options};
+pub use scheduler::Engine;
 pub use sequence::Sequence;
 pub use speed::Speed;
