@@ -15,6 +15,7 @@ use crate::summarize::{
 };
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{HumanDuration, ProgressBar};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub struct SummarizeArgs {
     output: Option<PathBuf>,
 
     /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end
-    #[arg(long, value_enum, value_name = "FORM", default_value = "jsonl")]
+    #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
     format: Form,
 
     /// Write each summary beside its document too: report.txt.summary.txt
@@ -87,7 +88,7 @@ pub struct SummarizeArgs {
     language: Option<String>,
 
     /// Length of the summaries
-    #[arg(long, value_enum, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", value_parser = one_of(&Length::ALL))]
     length: Option<Length>,
 
     /// File with the whole message to the model: {text} stands for the text, and {instruction},
@@ -108,6 +109,16 @@ pub struct SummarizeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+}
+
+/// Takes one of these names for what it names.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&(name, _)| name)).try_map(move |name| {
+        let found = all.iter().find(|&&(known, _)| known == name);
+        found.map(|&(_, value)| value).ok_or("there is no such name")
+    })
 }
 
 /// Summarizes documents.

@@ -2,7 +2,7 @@
 
 use super::error::{Failure, SummarizeError};
 use super::prompt::Prompts;
-use super::split::Pieces;
+use super::split::{Pieces, middle};
 use crate::tokenizer::{Specials, Tokenizer};
 
 /// Fewest tokens of text that are worth a prompt. No character takes more.
@@ -91,7 +91,7 @@ impl<'m> Cutter<'m> {
         let mut left = vec![part];
         while let Some(part) = left.pop() {
             let prompt = self.prompts.encode(self.tokenizer, part)?;
-            let middle = part.floor_char_boundary(part.len() / 2);
+            let middle = middle(part);
             if prompt.len() <= self.n_prompt || middle == 0 {
                 prompts.push(prompt);
             } else {

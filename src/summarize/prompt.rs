@@ -4,7 +4,7 @@ use super::error::SummarizeError;
 use crate::tokenizer::{ChatError, ChatTemplate, Message, Tokenizer};
 
 /// How long a summary is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// One sentence.
     Sentence,
@@ -15,6 +15,13 @@ pub enum Length {
 }
 
 impl Length {
+    /// All of them, by name.
+    pub const ALL: [(&str, Length); 3] = [
+        ("sentence", Length::Sentence),
+        ("paragraph", Length::Paragraph),
+        ("bullets", Length::Bullets),
+    ];
+
     fn phrase(self) -> &'static str {
         match self {
             Length::Sentence => "in one sentence",
