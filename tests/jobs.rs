@@ -88,7 +88,8 @@ fn a_file_torn_at_any_byte_is_repaired() {
 fn zeros_in_what_was_written_last_are_cut_out() {
     let whole = lines(&answers());
     let ends: Vec<usize> = whole.match_indices('\n').map(|(at, _)| at).collect();
-    for range in [ends[0] + 1..ends[1], ends[0] + 1..ends[2] + 5, ends[2]..whole.len()] {
+    for range in [20..ends[0], ends[0] + 1..ends[1], ends[0] + 1..ends[2] + 5, ends[2]..whole.len()]
+    {
         let mut torn = whole.clone().into_bytes();
         torn[range.clone()].fill(0);
         let (_folder, path) = file(torn);

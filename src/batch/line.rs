@@ -63,7 +63,7 @@ pub struct Params {
     pub n_logprobs: Option<usize>,
 }
 
-/// Answers to one prompt, and most prompts of one line.
+/// Answers to one line, each of which takes a copy of its prompt.
 const MOST_ANSWERS: usize = 128;
 
 /// Tokens of an answer in `/v1/completions` that does not say how many.
@@ -163,10 +163,16 @@ fn completions(mut body: Fields) -> Result<Request, Fault> {
     body.unsupported("best_of", &json!(1))?;
     body.unsupported("echo", &json!(false))?;
     body.unsupported("suffix", &json!(""))?;
-    Ok(Request {
-        prompt: Prompt::Texts(texts),
-        params: params(body, Some(max_tokens), n_logprobs)?,
-    })
+    let n_texts = texts.len();
+    let params = params(body, Some(max_tokens), n_logprobs)?;
+    if n_texts * params.n > MOST_ANSWERS {
+        let message = format!(
+            "body.n is {} for {n_texts} prompts; expected {MOST_ANSWERS} answers in all at most",
+            params.n
+        );
+        return Err(Fault::at("invalid_value", "body.n", message));
+    }
+    Ok(Request { prompt: Prompt::Texts(texts), params })
 }
 
 /// What both endpoints have, and that there is nothing else.

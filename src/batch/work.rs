@@ -23,6 +23,8 @@ pub struct Setup<'a> {
     pub model_name: String,
     /// Stands for everything that an answer depends on besides its request.
     pub basis: Key,
+    /// Most tokens of answers to requests that do not say.
+    pub max_tokens: Option<usize>,
     /// Requests that are worked on together, at most.
     pub max_live: usize,
 }
@@ -34,7 +36,7 @@ pub struct Progress {
     pub n_done: usize,
     /// Those among them that tell of a fault.
     pub n_failed: usize,
-    /// Tokens of prompts and answers.
+    /// Tokens of prompts and answers so far; of answers those with text.
     pub n_tokens: usize,
 }
 
@@ -44,13 +46,22 @@ pub struct Batch<'a> {
     input: Input,
     todo: VecDeque<Item>,
     sink: Sink,
-    /// The line, and the answer to it, that a request to the engine is for.
-    submitted: HashMap<RequestId, (usize, usize)>,
+    submitted: HashMap<RequestId, Submitted>,
     /// Lines that are being answered, by number.
     live: HashMap<usize, LiveLine>,
     finished: Vec<Answer>,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(Progress),
+}
+
+/// What a request to the engine is for.
+struct Submitted {
+    /// The line.
+    number: usize,
+    /// Which of the answers to it.
+    idx: usize,
+    /// Its tokens that have been counted.
+    n_counted: usize,
 }
 
 /// A line that is being answered.
@@ -93,11 +104,6 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Lines that are still to be answered.
-    pub fn n_todo(&self) -> usize {
-        self.todo.len() + self.live.len()
-    }
-
     /// How far it is.
     pub fn progress(&self) -> Progress {
         self.progress
@@ -133,7 +139,7 @@ impl<'a> Batch<'a> {
         for idx in 0..line.choices.len() {
             let request = engine::Request {
                 is_own_text: line.request.is_chat(),
-                max_tokens: params.max_tokens,
+                max_tokens: params.max_tokens.or(self.setup.max_tokens),
                 stops: params.stops.clone(),
                 n_logprobs: params.n_logprobs,
                 ..engine::Request::new(
@@ -151,7 +157,8 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        self.submitted.extend(ids.into_iter().enumerate().map(|(idx, id)| (id, (number, idx))));
+        let submitted = |(idx, id)| (id, Submitted { number, idx, n_counted: 0 });
+        self.submitted.extend(ids.into_iter().enumerate().map(submitted));
         self.live.insert(number, line);
     }
 
@@ -173,7 +180,6 @@ impl<'a> Batch<'a> {
     fn finish(&mut self, line: LiveLine) {
         let LiveLine { key, custom_id, request, choices, mut usage } = line;
         usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-        self.progress.n_tokens += usage.total_tokens;
         let (id, object) = completion_id(&key, &request.prompt);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let completion = Completion {
@@ -231,16 +237,25 @@ impl Work for Batch<'_> {
     }
 
     fn hear(&mut self, id: RequestId, event: Event<'_>) {
+        // Those of a line that was refused are not known any more.
+        let Some(submitted) = self.submitted.get_mut(&id) else { return };
+        let Submitted { number, idx, n_counted } = *submitted;
         match event {
-            Event::Prompt { .. } | Event::Text(_) => {}
+            Event::Prompt { n_read } => {
+                self.progress.n_tokens += n_read.saturating_sub(n_counted);
+                submitted.n_counted = n_read;
+            }
+            Event::Text(_) => {
+                self.progress.n_tokens += 1;
+                submitted.n_counted += 1;
+            }
             Event::Done(generated) => {
-                if let Some((number, idx)) = self.submitted.remove(&id) {
-                    self.answered(number, idx, generated);
-                }
+                self.submitted.remove(&id);
+                self.answered(number, idx, generated);
             }
             Event::Failed(error) => {
-                let number = self.submitted.remove(&id).map(|(number, _)| number);
-                if let Some(line) = number.and_then(|number| self.live.remove(&number)) {
+                self.submitted.remove(&id);
+                if let Some(line) = self.live.remove(&number) {
                     let fault = Fault::ours("model_failed", error.to_string());
                     self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
                 }

@@ -1,15 +1,14 @@
 //! `gatefold batch`.
 
 use super::engine_args::EngineArgs;
-use super::model_args::{LoadedModel, ModelArgs};
+use super::model_args::ModelArgs;
 use super::progress::progress_bar;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
-use crate::engine::{Engine, Options};
+use crate::engine::Engine;
 use crate::jobs::{Key, Outcome, Sink, drive};
-use crate::tokenizer::ChatTemplate;
-use anyhow::{Context, Result};
-use clap::Args;
+use anyhow::Result;
+use clap::{Args, value_parser};
 use indicatif::HumanDuration;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ Examples:
   gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
   gatefold batch -m mixtral.gguf - < requests.jsonl > answers.jsonl   cannot be resumed
 
-A line of INPUT, as OpenAI's batches have them:
+A line of INPUT, as OpenAI's batches have them (here on two):
   {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
    {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
 
@@ -42,6 +41,11 @@ pub struct BatchArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Most tokens of an answer in a chat where the request does not say [default: up to the end of
+    /// the context, for which memory is set aside]
+    #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    n_predict: Option<u32>,
+
     #[command(flatten)]
     model: ModelArgs,
 
@@ -54,10 +58,17 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let input = Input::open(&args.input)?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
-    let template = ChatTemplate::from_metadata(loaded.gguf.metadata());
-    let template = template.with_context(|| loaded.gguf.path().display().to_string())?;
-    let template = template.unwrap_or_else(ChatTemplate::mistral);
-    let setup = setup(&loaded, &template, &options)?;
+    let template = loaded.chat_template()?;
+    let setup = Setup {
+        prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
+        model_name: loaded.name()?,
+        basis: Key::of(&[
+            ("model", loaded.key(&options).as_str().as_bytes()),
+            ("tokens", &args.n_predict.unwrap_or(0).to_le_bytes()),
+        ]),
+        max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
+        max_live: options.max_live,
+    };
     let plan = input.plan(&setup.basis)?;
     let (sink, found) = match &args.output {
         Some(path) => {
@@ -86,9 +97,8 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
 
     let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
     if !is_done {
-        print_note(format_args!(
-            "stopped with {n_done} of {n_requests} requests done; the same command goes on from there"
-        ));
+        let hint = if args.output.is_some() { "; the same command goes on from there" } else { "" };
+        print_note(format_args!("stopped with {n_done} of {n_requests} requests done{hint}"));
         return Ok(Outcome::Interrupted);
     }
     print_note(format_args!(
@@ -96,25 +106,6 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         HumanDuration(start.elapsed())
     ));
     Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
-}
-
-fn setup<'a>(
-    loaded: &'a LoadedModel,
-    template: &'a ChatTemplate,
-    options: &Options,
-) -> Result<Setup<'a>> {
-    let metadata = loaded.gguf.metadata();
-    let file_name = || loaded.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
-    Ok(Setup {
-        prompts: Prompts { tokenizer: &loaded.tokenizer, template },
-        model_name: metadata.str("general.name")?.map_or_else(|| file_name().into(), str::to_owned),
-        basis: Key::of(&[
-            ("model", &loaded.gguf.fingerprint()),
-            ("cache", options.cache_format.name.as_bytes()),
-            ("context", &options.context_len.to_le_bytes()),
-        ]),
-        max_live: options.max_live,
-    })
 }
 
 /// Says what an earlier run left.
@@ -127,17 +118,17 @@ fn tell(found: &Found, n_requests: usize) {
     }
     if n_changed > 0 {
         print_note(format_args!(
-            "{n_changed} requests are done again: since an earlier run they have changed, or the model has"
+            "requests done again, since they or the model have changed: {n_changed}"
         ));
     }
     if n_retried > 0 {
         print_note(format_args!(
-            "{n_retried} requests are tried again: they failed through no fault of their own"
+            "requests tried again, since they failed through no fault of their own: {n_retried}"
         ));
     }
     if n_others > 0 {
         print_note(format_args!(
-            "{n_others} answers stay in the output that are to requests which the input does not have"
+            "answers left in the output whose requests are not in the input: {n_others}"
         ));
     }
 }

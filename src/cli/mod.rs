@@ -4,7 +4,7 @@
 
 pub mod batch;
 mod chat;
-pub mod engine_args;
+mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;

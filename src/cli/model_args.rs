@@ -2,10 +2,11 @@
 
 use super::open_model;
 use crate::compute::Compute;
-use crate::engine::Sequence;
+use crate::engine::{Options, Sequence};
 use crate::gguf::Gguf;
+use crate::jobs::Key;
 use crate::model::{Model, ModelError};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{ChatTemplate, Tokenizer};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::{DynFormat, Isa};
@@ -111,6 +112,29 @@ impl ModelArgs {
 }
 
 impl LoadedModel {
+    /// What the model calls itself, else what its file is called.
+    pub fn name(&self) -> Result<String> {
+        let file_name = || self.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
+        let name = self.gguf.metadata().str("general.name")?;
+        Ok(name.map_or_else(|| file_name().into(), str::to_owned))
+    }
+
+    /// The chat template that the file carries, else Mistral's.
+    pub fn chat_template(&self) -> Result<ChatTemplate> {
+        let template = ChatTemplate::from_metadata(self.gguf.metadata());
+        let template = template.with_context(|| self.gguf.path().display().to_string())?;
+        Ok(template.unwrap_or_else(ChatTemplate::mistral))
+    }
+
+    /// Stands for everything that an answer depends on besides its request.
+    pub fn key(&self, options: &Options) -> Key {
+        Key::of(&[
+            ("model", &self.gguf.fingerprint()),
+            ("cache", options.cache_format.name.as_bytes()),
+            ("context", &options.context_len.to_le_bytes()),
+        ])
+    }
+
     /// An empty sequence with a cache of this format.
     pub fn sequence(&self, cache_format: &'static DynFormat) -> Result<Sequence<'_>, ModelError> {
         Sequence::new(&self.model, &self.compute, cache_format, self.context_len, self.batch_len)

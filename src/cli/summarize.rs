@@ -8,14 +8,14 @@ use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
 use crate::engine::{Engine, Options};
 use crate::gguf::printable;
-use crate::jobs::{Key, Outcome, drive};
+use crate::jobs::{Outcome, drive};
 use crate::summarize::{
-    Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Prompts, Setup,
-    Summarizer, Wishes, results_path,
+    Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer,
+    Wishes, files,
 };
-use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{HumanDuration, ProgressBar};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ pub struct SummarizeArgs {
     output: Option<PathBuf>,
 
     /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end
-    #[arg(long, value_enum, value_name = "FORM", default_value = "jsonl")]
+    #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
     format: Form,
 
     /// Write each summary beside its document too: report.txt.summary.txt
@@ -88,7 +88,7 @@ pub struct SummarizeArgs {
     language: Option<String>,
 
     /// Length of the summaries
-    #[arg(long, value_enum, value_name = "LENGTH")]
+    #[arg(long, value_name = "LENGTH", value_parser = one_of(&Length::ALL))]
     length: Option<Length>,
 
     /// File with the whole message to the model: {text} stands for the text, and {instruction},
@@ -109,6 +109,16 @@ pub struct SummarizeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+}
+
+/// Takes one of these names for what it names.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&(name, _)| name)).try_map(move |name| {
+        let found = all.iter().find(|&&(known, _)| known == name);
+        found.map(|&(_, value)| value).ok_or("there is no such name")
+    })
 }
 
 /// Summarizes documents.
@@ -159,10 +169,9 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
 }
 
 fn documents(args: &SummarizeArgs) -> Result<Documents> {
-    let results = args.output.iter().map(|path| results_path(path, args.format));
     let wanted = Wanted {
         globs: args.glob.clone(),
-        except: args.output.iter().cloned().chain(results).collect(),
+        except: args.output.iter().flat_map(|path| files(path, args.format)).collect(),
         stdin_is_jsonl: args.jsonl,
     };
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
@@ -185,9 +194,6 @@ fn setup<'a>(
     loaded: &'a LoadedModel,
     options: &Options,
 ) -> Result<Setup<'a>> {
-    let metadata = loaded.gguf.metadata();
-    let chat = ChatTemplate::from_metadata(metadata);
-    let chat = chat.with_context(|| loaded.gguf.path().display().to_string())?;
     let template = args.template.as_deref().map(read_template).transpose()?;
     let wishes = Wishes {
         instruction: args.instruction.clone(),
@@ -195,21 +201,15 @@ fn setup<'a>(
         length: args.length,
         template,
     };
-    let message = wishes.message().context("--template")?;
-    let prompts = Prompts { message, chat: chat.unwrap_or_else(ChatTemplate::mistral) };
+    let prompts = wishes.prompts(loaded.chat_template()?).context("--template")?;
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
-    let file_name = loaded.gguf.path().file_name().unwrap_or_default();
     Ok(Setup {
         cutter: Cutter::new(&loaded.tokenizer, prompts, options.context_len, max_tokens)?,
         sampling: args.sampling.resolve_or(0.0, 0)?,
-        model_name: file_name.to_string_lossy().into(),
-        model_key: Key::of(&[
-            ("model", &loaded.gguf.fingerprint()),
-            ("cache", options.cache_format.name.as_bytes()),
-            ("context", &options.context_len.to_le_bytes()),
-        ]),
+        model_name: loaded.name()?,
+        model_key: loaded.key(options),
         max_live: options.max_live,
     })
 }
@@ -244,7 +244,7 @@ fn tell(earlier: &Earlier, n_documents: usize) {
 fn show(bar: &ProgressBar, lines: &[Line]) {
     for line in lines {
         if let Line::Failed(FailedLine { id, error }) = line {
-            bar.suspend(|| print_note(format_args!("{} {}", printable(id), printable(error))));
+            bar.suspend(|| print_note(format_args!("{}: {}", printable(id), printable(error))));
         }
     }
 }

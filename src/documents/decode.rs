@@ -5,17 +5,15 @@ use super::html;
 use std::path::Path;
 
 /// How files of other kinds begin.
-const MAGIC: [(&[u8], &str); 10] = [
+const MAGIC: [(&[u8], &str); 8] = [
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"\xD0\xCF\x11\xE0", "an office document"),
     (b"{\\rtf", "an RTF document"),
-    (b"\x7fELF", "a program"),
-    (b"GGUF", "a model"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
-    (b"GIF8", "a picture"),
+    (b"GIF89a", "a picture"),
 ];
 
 /// The text of a file with these bytes.

@@ -79,8 +79,8 @@ pub(super) fn text(page: String) -> Result<String, Fault> {
 }
 
 fn convert(page: &str) -> Result<String, Fault> {
-    // A rule becomes a line as wide as can be.
-    let page = RULES.replace_all(page, "<br");
+    // A rule becomes a line as wide as can be, where the end of a paragraph says as much.
+    let page = RULES.replace_all(page, "<p");
     let reader = config::with_decorator(TrivialDecorator::new());
     let reader = reader.raw_mode(true).allow_width_overflow();
     let text = reader.string_from_read(page.as_bytes(), WIDTH);
@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_page_becomes_what_it_says() {
-        let expected = "Whales & ships\n\nOne bold word, a link.\n\n";
+        let expected = "Whales & ships\n\nOne bold word, a link.\n";
         let read = text(PAGE.into()).unwrap();
         assert!(read.starts_with(expected), "{read:?}");
-        assert!(read.contains("first\nsecond\n") && read.contains("cell"), "{read:?}");
+        assert!(read.contains("\nfirst\nsecond\n") && read.contains("cell"), "{read:?}");
         assert!(read.contains("a\n  b") && !read.contains("no"), "{read:?}");
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Line {
 /// The document on a line. Only a bad text leaves the id known.
 pub(super) fn document(line: &[u8], fields: &Fields) -> Result<Line, Fault> {
     let line = str::from_utf8(line).map_err(|error| Fault::NotUtf8 { at: error.valid_up_to() })?;
+    let line = line.trim_start_matches('\u{FEFF}');
     let id_field = fields.id.as_deref().unwrap_or("id");
     let mut reader = serde_json::Deserializer::from_str(line);
     let wanted = RawFields { names: [&fields.text, id_field], found: [None, None] };
@@ -109,6 +110,7 @@ mod tests {
     fn ids_are_texts_or_numbers() {
         let line = r#"{"more":[{"id":0}],"id":"x\n","n":12345678901234567890.50,"text":"T\u00e4"}"#;
         assert_eq!(read(line, "text", None), Ok((Some("x\n".into()), "Tä".into())));
+        assert_eq!(read(&format!("\u{FEFF}{line}"), "text", None), read(line, "text", None));
         let number = Some("12345678901234567890.50".into());
         assert_eq!(read(line, "text", Some("n")), Ok((number, "Tä".into())));
         assert_eq!(read(line, "id", Some("id")), Ok((Some("x\n".into()), "x\n".into())));
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
-        let fault = |line, id| read(line, "text", id).unwrap_err().to_string();
+        let fault = |line: &str, id| read(line, "text", id).unwrap_err().to_string();
         assert!(fault(r#"{"id":1}"#, None).starts_with("has no field \"text\""));
         assert!(fault(r#"{"text":"T"}"#, Some("k")).starts_with("has no field \"k\""));
         assert!(fault(r#"{"text":7}"#, None).contains("something else in its field \"text\""));
@@ -126,7 +128,11 @@ mod tests {
         for line in ["[1]", "7", "{", r#"{"text":"T"} {}"#, r#"{"text":"T",}"#] {
             assert!(fault(line, None).starts_with("is not a JSON object: "), "{line}");
         }
-        let deep = format!(r#"{{"a":{}"#, "[".repeat(1_000_000));
-        assert!(fault(&deep, None).contains("recursion limit"));
+        for field in ["a", "text", "id"] {
+            let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
+            let deep = format!(r#"{{"{field}":{open}{close}}}"#);
+            assert!(fault(&deep, None).contains("field"), "{field}");
+            assert!(fault(&deep[..1_000_000], None).starts_with("is not a JSON object: "));
+        }
     }
 }

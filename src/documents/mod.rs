@@ -20,6 +20,7 @@ use list::{Kind, Source};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::mem;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -79,52 +80,47 @@ impl Documents {
 
     /// Reads all documents, one after the other.
     pub fn for_each(&self, mut each: impl FnMut(Found)) {
-        let mut seen = Seen::default();
+        let mut names = Names::default();
         for (source_idx, source) in self.sources.iter().enumerate() {
             let name = source.name();
-            let mut found = |mut id: String, range, at: String, mut text| {
-                if let Some(other) = seen.before(&id, &at) {
-                    text = Err(Fault::SameId { id, other });
-                    id = at;
-                }
-                each(Found { id, place: Place { source_idx, range }, text });
-            };
+            let mut found = |found: Found, at: String| each(names.check(found, at));
+            let whole = |text| Found::new(name.clone(), Place { source_idx, range: None }, text);
             match &source.kind {
-                Kind::Fault(fault) => found(name.clone(), None, name, Err(fault.clone())),
+                Kind::Fault(fault) => found(whole(Err(fault.clone())), name.clone()),
                 Kind::Text | Kind::Stdin { is_jsonl: false, .. } => {
-                    let text = self.whole(source);
-                    found(name.clone(), None, name, text);
+                    found(whole(self.whole(source)), name.clone());
                 }
                 Kind::Jsonl | Kind::Stdin { is_jsonl: true, .. } => {
-                    if let Err(fault) = self.for_each_line(source, &mut found) {
-                        found(name.clone(), None, name, Err(fault));
+                    if let Err(fault) = self.for_each_line(source_idx, &mut found) {
+                        found(whole(Err(fault)), name.clone());
                     }
                 }
             }
         }
     }
 
+    /// Reads the documents of a file with one per line; hands out each with the place of its line.
     fn for_each_line(
         &self,
-        source: &Source,
-        found: &mut impl FnMut(String, Option<Range<u64>>, String, Result<String, Fault>),
+        source_idx: usize,
+        found: &mut impl FnMut(Found, String),
     ) -> Result<(), Fault> {
+        let source = &self.sources[source_idx];
         let file = source.open().map_err(Fault::unreadable)?;
         for line in Lines::new(BufReader::new(file), MOST_BYTES) {
             let line = line.map_err(Fault::unreadable)?;
             let at = format!("{}:{}", source.name(), line.number);
-            let Some(text) = line.text else {
-                found(at.clone(), Some(line.range), at, Err(Fault::TooLong));
-                continue;
+            let place = Place { source_idx, range: Some(line.range) };
+            let document = match line.text {
+                Some(text) if text.trim_ascii().is_empty() => continue,
+                Some(text) => jsonl::document(&text, &self.fields),
+                None => Err(Fault::TooLong),
             };
-            if text.trim_ascii().is_empty() {
-                continue;
-            }
-            let (id, text) = match jsonl::document(&text, &self.fields) {
-                Ok(document) => (document.id.unwrap_or_else(|| at.clone()), document.text),
-                Err(fault) => (at.clone(), Err(fault)),
+            let (id, text) = match document {
+                Ok(document) => (document.id, document.text),
+                Err(fault) => (None, Err(fault)),
             };
-            found(id, Some(line.range), at, text);
+            found(Found::new(id.unwrap_or_else(|| at.clone()), place, text), at);
         }
         Ok(())
     }
@@ -176,19 +172,30 @@ impl Source {
     }
 }
 
+impl Found {
+    fn new(id: String, place: Place, text: Result<String, Fault>) -> Found {
+        Found { id, place, text }
+    }
+}
+
 /// Which ids there have been, and where.
 #[derive(Default)]
-struct Seen {
+struct Names {
     places: HashMap<String, String>,
 }
 
-impl Seen {
-    /// Where a document had this id before the one at `at`, which has it now if there was none.
-    fn before(&mut self, id: &str, at: &str) -> Option<String> {
-        if let Some(other) = self.places.get(id) {
-            return Some(other.clone());
+impl Names {
+    /// The document at `at`; if there has been another of its name, it is a fault, and has the name
+    /// of its place.
+    fn check(&mut self, mut found: Found, at: String) -> Found {
+        if let Some(other) = self.places.get(&found.id).cloned() {
+            let id = mem::replace(&mut found.id, at.clone());
+            found.text = Err(Fault::SameId { id, other });
+            while self.places.contains_key(&found.id) {
+                found.id.push('\'');
+            }
         }
-        self.places.insert(id.to_owned(), at.to_owned());
-        None
+        self.places.insert(found.id.clone(), at);
+        found
     }
 }

@@ -81,8 +81,8 @@ pub(super) fn find(
     for (other, is_earlier) in others.chain(later.iter().map(|other| (other, false))) {
         let shared = shared_len(other.tokens(), prompt);
         let read = shared.min(other.cache.len());
-        if read == shared {
-            complete_len = complete_len.max(shared);
+        if read == shared || other.is_generating() {
+            complete_len = complete_len.max(read);
         } else if is_earlier {
             awaited_len = awaited_len.max(shared);
         }

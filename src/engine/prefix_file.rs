@@ -11,7 +11,7 @@
 //! | number of key and value heads | u32 |
 //! | width of a head | u32 |
 //! | number of tokens | u64 |
-//! | SHA-256 of the model's fingerprint | 32 bytes |
+//! | the model's fingerprint | 32 bytes |
 //! | the tokens | u32 each |
 //! | keys and values, as they lie in pages ([`PageLayout`]), of the last page only the positions that are filled | |
 //! | SHA-256 of all that | 32 bytes |
@@ -20,7 +20,7 @@ use crate::checkpoint::stored::folder_of;
 use crate::model::{KvCache, PageLayout};
 use gatefold_quant::DynFormat;
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -45,9 +45,9 @@ pub struct PrefixFileError {
 pub enum PrefixProblem {
     /// It cannot be read or written.
     #[error(transparent)]
-    Io(#[from] io::Error),
-    /// It is something else.
-    #[error("this is no saved prefix; name another file")]
+    Io(io::Error),
+    /// It is something else, which is neither read nor replaced.
+    #[error("there is something else than a saved prefix; name another file")]
     NotSaved,
     /// It was saved by another version.
     #[error(
@@ -70,6 +70,9 @@ pub enum PrefixProblem {
         /// The cache's.
         expected: &'static str,
     },
+    /// It has not even a header.
+    #[error("the file ends too soon: it is damaged; remove it to have it made anew")]
+    Cut,
     /// It does not end where it should.
     #[error(
         "the file has {found} bytes, and a prefix of {n_tokens} tokens takes {expected}: it is damaged; remove it to have it made anew"
@@ -95,6 +98,15 @@ pub enum PrefixProblem {
     },
 }
 
+impl From<io::Error> for PrefixProblem {
+    fn from(error: io::Error) -> PrefixProblem {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => PrefixProblem::Cut,
+            _ => PrefixProblem::Io(error),
+        }
+    }
+}
+
 /// What comes before the tokens.
 #[derive(PartialEq)]
 struct Header {
@@ -105,14 +117,14 @@ struct Header {
 }
 
 impl Header {
-    fn new(layout: PageLayout, fingerprint: &str, n_tokens: u64) -> Header {
+    fn new(layout: PageLayout, fingerprint: [u8; 32], n_tokens: u64) -> Header {
         let PageLayout { format, n_layers, n_kv_heads, head_dim } = layout;
         Header {
             format: format.gguf_type,
             // Sizes of models are far below 2^32.
             shape: [n_layers, n_kv_heads, head_dim].map(|size| size as u32),
             n_tokens,
-            model: Sha256::digest(fingerprint).into(),
+            model: fingerprint,
         }
     }
 
@@ -143,7 +155,7 @@ impl Header {
     fn check(
         &self,
         layout: PageLayout,
-        fingerprint: &str,
+        fingerprint: [u8; 32],
         found: u64,
     ) -> Result<(), PrefixProblem> {
         let n_tokens = self.n_tokens;
@@ -171,11 +183,14 @@ impl Header {
 /// Writes a prefix beside `path`, and puts it there once it is whole.
 pub(super) fn save(
     path: &Path,
-    fingerprint: &str,
+    fingerprint: [u8; 32],
     tokens: &[u32],
     cache: &KvCache,
 ) -> Result<(), PrefixFileError> {
     let save = || {
+        if is_of_another_kind(path)? {
+            return Err(PrefixProblem::NotSaved);
+        }
         let file = NamedTempFile::new_in(folder_of(path))?;
         let mut out = Hashed { inner: BufWriter::new(file), hash: Sha256::new() };
         Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
@@ -187,19 +202,22 @@ pub(super) fn save(
         inner.write_all(&hash.finalize())?;
         let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.persist(path).map_err(|error| PrefixProblem::Io(error.error))?;
         Ok(())
     };
-    save().map_err(|error: io::Error| PrefixFileError { path: path.into(), problem: error.into() })
+    save().map_err(|problem| PrefixFileError { path: path.into(), problem })
 }
 
 /// Reads a prefix into an empty cache.
 pub(super) fn load(
     path: &Path,
-    fingerprint: &str,
+    fingerprint: [u8; 32],
     mut cache: KvCache,
 ) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
     let load = || {
+        if is_of_another_kind(path)? {
+            return Err(PrefixProblem::NotSaved);
+        }
         let file = File::open(path)?;
         let n_bytes = file.metadata()?.len();
         let mut input = Hashed { inner: BufReader::new(file), hash: Sha256::new() };
@@ -219,6 +237,16 @@ pub(super) fn load(
         Ok((tokens, cache))
     };
     load().map_err(|problem| PrefixFileError { path: path.into(), problem })
+}
+
+/// Whether there is something else than a saved prefix, which is not to be opened or replaced.
+fn is_of_another_kind(path: &Path) -> io::Result<bool> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
+    };
+    // Opening a pipe would wait for who writes to it.
+    Ok(!there.is_file() || array(&mut File::open(path)?).is_ok_and(|magic| magic != MAGIC))
 }
 
 /// Hashes what passes through.

@@ -23,7 +23,7 @@ pub struct Request {
     /// Of how many most probable tokens the log probabilities are wanted beside each token's own;
     /// none for no log probabilities at all.
     pub n_logprobs: Option<usize>,
-    /// When to give up; what was made until then is the answer.
+    /// When to give up, looked at between steps; what was made until then is the answer.
     pub deadline: Option<Instant>,
 }
 

@@ -1,51 +1,19 @@
 //! Which tokens of which requests make up the next step of the model.
 
 use super::member::{Finished, Member};
+use super::options::Options;
 use super::prefix::{self, Prefix, Remembered};
 use super::prefix_file::{self, PrefixFileError};
 use super::request::{Event, FinishReason, Refusal, Request, RequestId};
 use crate::compute::Compute;
-use crate::model::{Config, KvCache, Model, ModelError, PageLayout, PagePool};
+use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
 use crate::sampler::SamplerError;
 use crate::tokenizer::Tokenizer;
-use gatefold_quant::DynFormat;
 use rayon::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::path::Path;
 use std::time::Instant;
-
-/// How an engine works; none of it changes an answer.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Format of the remembered keys and values. (This one does change answers, a little.)
-    pub cache_format: &'static DynFormat,
-    /// Most tokens of one sequence, prompt and answer.
-    pub context_len: usize,
-    /// Most tokens of a step, prompts and answers together.
-    pub step_len: usize,
-    /// Most requests that are worked on at the same time.
-    pub max_live: usize,
-    /// Bytes that all keys and values may take.
-    pub memory_bytes: u64,
-}
-
-impl Options {
-    /// One request at a time, with the memory for a whole context.
-    ///
-    /// # Errors
-    /// If the model's heads do not fit the cache's format.
-    pub fn one_at_a_time(
-        config: &Config,
-        cache_format: &'static DynFormat,
-        context_len: usize,
-        step_len: usize,
-    ) -> Result<Options, ModelError> {
-        let layout = PageLayout::new(config, cache_format)?;
-        let memory_bytes = bytes_of(layout, layout.n_pages(context_len));
-        Ok(Options { cache_format, context_len, step_len, max_live: 1, memory_bytes })
-    }
-}
 
 /// Takes requests and works on many of them at once.
 ///
@@ -113,8 +81,8 @@ impl<'m> Engine<'m> {
         let (layout, n_tokens) = (self.pool.layout(), member.max_len());
         let n_pages = layout.n_pages(n_tokens);
         if n_pages > self.pool.max_pages() {
-            let wanted_bytes = bytes_of(layout, n_pages);
-            let memory_bytes = bytes_of(layout, self.pool.max_pages());
+            let wanted_bytes = layout.bytes_of(n_pages);
+            let memory_bytes = layout.bytes_of(self.pool.max_pages());
             return Err(Refusal::Memory { n_tokens, wanted_bytes, memory_bytes });
         }
         self.next_id += 1;
@@ -148,7 +116,7 @@ impl<'m> Engine<'m> {
 
     /// Bytes of keys and values, of live sequences and of those that are remembered.
     pub fn memory_bytes(&self) -> u64 {
-        bytes_of(self.pool.layout(), self.pool.n_used())
+        self.pool.layout().bytes_of(self.pool.n_used())
     }
 
     /// Forgets what was read for requests that have ended.
@@ -320,7 +288,7 @@ impl<'m> Engine<'m> {
     pub fn save_prefix(
         &self,
         path: &Path,
-        fingerprint: &str,
+        fingerprint: [u8; 32],
         tokens: &[u32],
     ) -> Result<usize, PrefixFileError> {
         let Some(cache) = prefix::fork_longest(tokens, &self.live, &self.remembered) else {
@@ -341,7 +309,7 @@ impl<'m> Engine<'m> {
     pub fn load_prefix(
         &mut self,
         path: &Path,
-        fingerprint: &str,
+        fingerprint: [u8; 32],
     ) -> Result<usize, PrefixFileError> {
         let cache = KvCache::in_pool(&self.pool, self.context_len);
         let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
@@ -349,8 +317,4 @@ impl<'m> Engine<'m> {
         self.remembered.insert(tokens, cache);
         Ok(n_tokens)
     }
-}
-
-fn bytes_of(layout: PageLayout, n_pages: usize) -> u64 {
-    layout.page_bytes() as u64 * n_pages as u64
 }

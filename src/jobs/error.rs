@@ -17,7 +17,7 @@ pub enum JobsError {
         what: &'static str,
     },
     /// The system does not let the file be used.
-    #[error("{} cannot be {action}: {error}; name another file for the results, or change that", printable(path.display()))]
+    #[error("{} cannot be {action}: {error}; see to that, or name another file for the results", printable(path.display()))]
     File {
         /// The file.
         path: PathBuf,

@@ -165,7 +165,7 @@ fn scan<T: DeserializeOwned>(
         let text = line.text.unwrap_or_default();
         let is_ours = text.starts_with(beginning);
         // Where power failed in the middle of a write, parts of it may be zeros on the disk.
-        let is_hole = contents.n_lines > 0 && text.contains(&0);
+        let is_hole = (is_ours || contents.n_lines > 0) && text.contains(&0);
         if !line.is_ended && (is_ours || is_hole || beginning.starts_with(&text)) {
             break;
         }

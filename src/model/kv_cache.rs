@@ -94,9 +94,8 @@ impl KvCache {
         let n_pages = end.div_ceil(TILE_LEN);
         let pages = self.pages.iter_mut().enumerate().take(n_pages).skip(start / TILE_LEN);
         pages.map(move |(page_idx, page)| {
-            let page_start = page_idx * TILE_LEN;
-            let slots =
-                start.max(page_start) - page_start..end.min(page_start + TILE_LEN) - page_start;
+            let slot = |position: usize| position.saturating_sub(page_idx * TILE_LEN).min(TILE_LEN);
+            let slots = slot(start)..slot(end);
             let page = Arc::get_mut(page).expect("`reserve` has made it exclusive");
             NewRows { page, slots }
         })

@@ -81,7 +81,7 @@ mod tests {
         let logits = [1.0, 2.0, -1.0, 2.0];
         let log_probs = LogProbs::new(&logits);
         let tokens = |n| log_probs.top_n(n).into_iter().map(|(token, _)| token).collect::<Vec<_>>();
-        assert_eq!(tokens(0), []);
+        assert!(tokens(0).is_empty());
         assert_eq!(tokens(3), [1, 3, 0]);
         assert_eq!(tokens(9), [1, 3, 0, 2]);
         assert_eq!(log_probs.top_n(1)[0].1, log_probs.of(1));

@@ -77,6 +77,11 @@ impl PageLayout {
         n_tokens.div_ceil(TILE_LEN)
     }
 
+    /// Bytes of this many pages.
+    pub fn bytes_of(&self, n_pages: usize) -> u64 {
+        self.page_bytes() as u64 * n_pages as u64
+    }
+
     /// Where the keys of a head begin; its values follow.
     fn head_start(&self, layer_idx: usize, kv_head: usize) -> usize {
         2 * (layer_idx * self.n_kv_heads + kv_head) * self.tile_bytes()

@@ -2,7 +2,7 @@
 
 use super::error::{Failure, SummarizeError};
 use super::prompt::Prompts;
-use super::split::Pieces;
+use super::split::{Pieces, middle};
 use crate::tokenizer::{Specials, Tokenizer};
 
 /// Fewest tokens of text that are worth a prompt. No character takes more.
@@ -62,7 +62,9 @@ impl<'m> Cutter<'m> {
     /// If the text cannot be encoded.
     pub fn prompts(&self, text: &str) -> Result<Vec<Vec<u32>>, Failure> {
         let count = |piece: &str| self.tokenizer.encode(piece, Specials::AsText);
-        let pieces = Pieces::new(text, self.n_text / 2, |piece| count(piece).map(|ids| ids.len()))?;
+        // Small pieces fill parts well.
+        let most_tokens = (self.n_text / 8).max(LEAST_TEXT);
+        let pieces = Pieces::new(text, most_tokens, |piece| count(piece).map(|ids| ids.len()))?;
         // Pieces begin with a space that the whole text does not have there.
         if pieces.n_tokens() <= self.n_text + pieces.n_pieces() {
             let prompt = self.prompts.encode(self.tokenizer, text.trim())?;
@@ -71,7 +73,8 @@ impl<'m> Cutter<'m> {
             }
         }
         let mut prompts = Vec::new();
-        for part in pieces.parts(self.n_text).iter().map(|part| part.trim()) {
+        let parts = pieces.parts(self.n_text).into_iter().map(str::trim);
+        for part in parts.filter(|part| !part.is_empty()) {
             let prompt = self.prompts.encode(self.tokenizer, part)?;
             match prompt.len() <= self.n_prompt {
                 true => prompts.push(prompt),
@@ -88,7 +91,7 @@ impl<'m> Cutter<'m> {
         let mut left = vec![part];
         while let Some(part) = left.pop() {
             let prompt = self.prompts.encode(self.tokenizer, part)?;
-            let middle = part.floor_char_boundary(part.len() / 2);
+            let middle = middle(part);
             if prompt.len() <= self.n_prompt || middle == 0 {
                 prompts.push(prompt);
             } else {

@@ -8,6 +8,7 @@
 
 mod cut;
 mod error;
+mod form;
 mod line;
 mod output;
 mod plan;
@@ -18,9 +19,9 @@ mod work;
 
 pub use cut::Cutter;
 pub use error::{Failure, SummarizeError};
+pub use form::Form;
 pub use line::{FailedLine, Line, Summary};
-pub use output::{Earlier, Form, Output, results_path};
+pub use output::{Earlier, Output, files};
 pub use plan::{Entry, Plan};
-pub use prompt::{Length, MessageTemplate, Prompts, Wishes};
-pub use split::Pieces;
+pub use prompt::{Length, Prompts, Wishes};
 pub use work::{Progress, Setup, Summarizer};

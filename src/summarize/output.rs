@@ -5,13 +5,14 @@
 //! to their parts lie in a file beside it, which is removed at the end.
 
 use super::error::SummarizeError;
+use super::form::Form;
 use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
 use super::plan::Plan;
 use super::reduction::Answer;
 use crate::checkpoint::stored::folder_of;
 use crate::documents::{Documents, MADE_BESIDE};
 use crate::jobs::{JobsError, Key, Lines, Results};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
@@ -19,45 +20,14 @@ use std::io::{self, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// How summaries are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// A JSON object per line, with everything there is to know
-    Jsonl,
-    /// A heading and a paragraph for each document
-    Markdown,
-    /// Plain text
-    Text,
-}
-
-impl Form {
-    fn extension(self) -> &'static str {
-        match self {
-            Form::Jsonl => "json",
-            Form::Markdown => "md",
-            Form::Text => "txt",
-        }
-    }
-
-    /// A line in this form; one that stands alone needs no heading.
-    fn write(self, line: &Line, is_alone: bool) -> Vec<u8> {
-        let said = match line {
-            Line::Done(Summary { summary, .. }) => summary.clone(),
-            Line::Failed(FailedLine { error, .. }) => format!("(no summary: it {error})"),
-        };
-        let id = line.id();
-        let text = match self {
-            Form::Jsonl => serde_json::to_string(line).expect("lines are JSON") + "\n",
-            Form::Markdown => format!("## {id}\n\n{said}\n\n"),
-            Form::Text if is_alone => format!("{said}\n"),
-            Form::Text => format!("==> {id} <==\n{said}\n\n"),
-        };
-        text.into_bytes()
-    }
+/// All files that a run with this output makes, but for those beside documents.
+pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
+    let results = results_path(output, form);
+    [output.into(), parts_path(&results), with_end(&results, ".part"), results]
 }
 
 /// The file of results for an output: itself, if it has JSON lines, else one beside it.
-pub fn results_path(output: &Path, form: Form) -> PathBuf {
+fn results_path(output: &Path, form: Form) -> PathBuf {
     match form {
         Form::Jsonl => output.into(),
         Form::Markdown | Form::Text => with_end(output, ".jsonl"),
@@ -127,10 +97,8 @@ impl<'a> Output<'a> {
         if form != Form::Jsonl && path.exists() && !results_path.exists() {
             return Err(SummarizeError::Foreign { path: path.into(), results_path });
         }
-        for path in [path, &results_path] {
-            if documents.include(path) {
-                return Err(SummarizeError::IsInput { path: path.into() });
-            }
+        if let Some(path) = files(path, form).into_iter().find(|path| documents.include(path)) {
+            return Err(SummarizeError::IsInput { path });
         }
         let results =
             Results::open(&results_path, LINE_START, |line: Line| output.keep(line, &mut earlier))?;
@@ -174,8 +142,7 @@ impl<'a> Output<'a> {
             return Ok(());
         }
         let entries = self.plan.entries.iter().map(|entry| &entry.key);
-        let wanted: std::collections::HashSet<&Key> =
-            entries.filter(|key| !file.results.has(key)).collect();
+        let wanted: HashSet<&Key> = entries.filter(|key| !file.results.has(key)).collect();
         file.parts = Some(Results::open(&path, PART_START, |line: PartLine| {
             let key = wanted.contains(&line.document).then(|| line.key.clone())?;
             earlier.answers.insert(key.clone(), line.answer);
@@ -233,11 +200,12 @@ impl<'a> Output<'a> {
     }
 
     fn write_beside(&mut self, line: &Line) {
-        if let (Line::Done(Summary { id, .. }), Some(path)) = (line, self.path_beside(line.id())) {
-            if let Err(error) = replace(&path, &self.form.write(line, true)) {
-                let id = id.clone();
-                self.unwritten.push(SummarizeError::Beside { id, path, error });
-            }
+        if let Line::Done(Summary { id, .. }) = line
+            && let Some(path) = self.path_beside(id)
+            && let Err(error) = replace(&path, &self.form.write(line, true))
+        {
+            let id = id.clone();
+            self.unwritten.push(SummarizeError::Beside { id, path, error });
         }
     }
 

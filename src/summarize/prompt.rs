@@ -4,7 +4,7 @@ use super::error::SummarizeError;
 use crate::tokenizer::{ChatError, ChatTemplate, Message, Tokenizer};
 
 /// How long a summary is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// One sentence.
     Sentence,
@@ -15,6 +15,13 @@ pub enum Length {
 }
 
 impl Length {
+    /// All of them, by name.
+    pub const ALL: [(&str, Length); 3] = [
+        ("sentence", Length::Sentence),
+        ("paragraph", Length::Paragraph),
+        ("bullets", Length::Bullets),
+    ];
+
     fn phrase(self) -> &'static str {
         match self {
             Length::Sentence => "in one sentence",
@@ -66,11 +73,11 @@ impl Wishes {
         }
     }
 
-    /// The message, ready for texts.
+    /// Prompts with these wishes.
     ///
     /// # Errors
     /// If the template has no place for the text.
-    pub fn message(&self) -> Result<MessageTemplate, SummarizeError> {
+    pub fn prompts(&self, chat: ChatTemplate) -> Result<Prompts, SummarizeError> {
         let instruction = self.instruction();
         let values = [
             ("{instruction}", instruction.as_str()),
@@ -95,25 +102,18 @@ impl Wishes {
             .collect();
         match around.len() {
             1 => Err(SummarizeError::NoText),
-            _ => Ok(MessageTemplate { around }),
+            _ => Ok(Prompts { around, chat }),
         }
     }
-}
-
-/// A message that lacks nothing but a text.
-#[derive(Clone, Debug)]
-pub struct MessageTemplate {
-    /// What is around the places for the text.
-    around: Vec<String>,
 }
 
 /// Makes prompts of texts.
 #[derive(Clone, Debug)]
 pub struct Prompts {
-    /// The message.
-    pub message: MessageTemplate,
+    /// The message, cut at the places for the text.
+    around: Vec<String>,
     /// How the model wants messages written.
-    pub chat: ChatTemplate,
+    chat: ChatTemplate,
 }
 
 impl Prompts {
@@ -122,13 +122,13 @@ impl Prompts {
     /// # Errors
     /// If the chat template cannot write it.
     pub fn encode(&self, tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ChatError> {
-        let message = self.message.around.join(text);
+        let message = self.around.join(text);
         self.chat.encode(tokenizer, &[Message::new("user", message)])
     }
 
     /// Everything that prompts depend on but the texts and the model.
     pub fn identity(&self) -> String {
-        format!("{:?} {:?}", self.message.around, self.chat.source())
+        format!("{:?} {:?}", self.around, self.chat.source())
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn message(wishes: &Wishes) -> String {
-        wishes.message().unwrap().around.join("TEXT {instruction}")
+        wishes.prompts(ChatTemplate::mistral()).unwrap().around.join("TEXT {instruction}")
     }
 
     #[test]
@@ -168,6 +168,9 @@ mod tests {
         };
         let wishes = with("{ {language} {x} {{length}}\n{text}|{text}{");
         assert_eq!(message(&wishes), "{ {text} {x} {}\nTEXT {instruction}|TEXT {instruction}{");
-        assert!(matches!(with("no place").message(), Err(SummarizeError::NoText)));
+        assert!(matches!(
+            with("no place").prompts(ChatTemplate::mistral()),
+            Err(SummarizeError::NoText)
+        ));
     }
 }

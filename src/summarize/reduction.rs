@@ -35,6 +35,8 @@ impl Answer {
 /// are, until one answer is left.
 pub(super) struct Reduction<'a> {
     pub entry: &'a Entry,
+    /// As the entry's, of the text as it is now.
+    pub key: Key,
     pub started: Instant,
     /// Parts of the document itself.
     pub n_parts: usize,
@@ -66,12 +68,13 @@ impl<'a> Reduction<'a> {
     /// If it cannot be made prompts.
     pub fn new(
         entry: &'a Entry,
+        key: Key,
         text: &str,
         cutter: &Cutter<'_>,
     ) -> Result<Reduction<'a>, Failure> {
         let started = Instant::now();
         let parts = parts(text, cutter)?;
-        Ok(Reduction { entry, started, n_parts: parts.len(), prompt_tokens: 0, parts })
+        Ok(Reduction { entry, key, started, n_parts: parts.len(), prompt_tokens: 0, parts })
     }
 
     /// How many parts are to be asked about.

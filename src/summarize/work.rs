@@ -125,7 +125,10 @@ impl<'a> Summarizer<'a> {
 
     fn begin(&mut self, entry: &'a Entry) {
         let text = self.documents.read(&entry.place).map_err(Failure::from);
-        let begun = text.and_then(|text| Reduction::new(entry, &text, &self.setup.cutter));
+        let begun = text.and_then(|text| {
+            let key = self.setup.key(&self.basis, &entry.id, &text);
+            Reduction::new(entry, key, &text, &self.setup.cutter)
+        });
         match begun {
             Ok(reduction) => {
                 let number = self.n_opened;
@@ -165,16 +168,16 @@ impl<'a> Summarizer<'a> {
 
     fn finish(&mut self, number: usize, answer: Answer) {
         let Some(reduction) = self.open.remove(&number) else { return };
-        let Reduction { entry, started, n_parts, prompt_tokens, .. } = reduction;
+        let Reduction { entry, key, started, n_parts, prompt_tokens, .. } = reduction;
         self.progress.n_bytes += entry.n_bytes;
         self.finished.push(Line::Done(Summary {
             id: entry.id.clone(),
-            key: entry.key.clone(),
+            key,
             summary: answer.text,
             model: self.setup.model_name.clone(),
             prompt_tokens,
             summary_tokens: answer.n_tokens,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: started.elapsed().as_millis() as f64 / 1000.0,
             finish_reason: answer.finish_reason,
             n_parts,
         }));
@@ -247,7 +250,7 @@ impl Work for Summarizer<'_> {
                 if !reduction.is_last() {
                     self.finished_parts.push(PartLine {
                         key: reduction.part_key(idx, &self.basis),
-                        document: reduction.entry.key.clone(),
+                        document: reduction.key.clone(),
                         answer: answer.clone(),
                     });
                 }
