@@ -11,10 +11,13 @@
 //! 7. [`eval`]: logits become perplexity, and the distance between two models;
 //! 8. [`inspect`]: what a file holds, and whether it will run here;
 //! 9. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
-//! 10. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
-//! 11. [`quantize`]: checkpoints become quantized GGUF files;
-//! 12. [`batch`]: requests in OpenAI's batch format become answers;
-//! 13. [`cli`]: all of it behind one command line.
+//! 10. [`quantize`]: checkpoints become quantized GGUF files;
+//! 11. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
+//! 12. [`documents`]: files, folders and lines become texts;
+//! 13. [`summarize`]: texts become summaries;
+//! 14. [`batch`]: requests in OpenAI's batch format become answers;
+//! 15. [`demo`]: the model in the program;
+//! 16. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
