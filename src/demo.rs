@@ -25,8 +25,8 @@ pub fn open() -> Result<Gguf, GgufError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::check;
     use crate::compute::Compute;
+    use crate::inspect::check;
     use gatefold_quant::Isa;
 
     #[test]

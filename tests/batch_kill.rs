@@ -3,18 +3,15 @@
 #![cfg(unix)]
 
 mod batches;
+mod kills;
 mod random_mixtral;
 
 use batches::{Workplace, chat, completion, settled, with};
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
-use std::thread;
-use std::time::Duration;
 
 const N_REQUESTS: usize = 200;
 
@@ -53,43 +50,22 @@ impl Workplace {
 
     /// The whole lines in the output.
     fn kept(&self) -> Vec<String> {
-        let text = fs::read(self.path("out.jsonl")).unwrap_or_default();
-        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        String::from_utf8(text[..whole].to_vec()).unwrap().lines().map(str::to_owned).collect()
+        kills::whole_lines(&self.path("out.jsonl"))
     }
 
-    /// Waits until the output has so many bytes, or the run has ended.
-    fn wait_for(&self, run: &mut Child, n_bytes: u64) {
-        let path = self.path("out.jsonl");
-        let len = || fs::metadata(&path).map_or(0, |there| there.len());
-        while run.try_wait().unwrap().is_none() && len() < n_bytes {
-            thread::sleep(Duration::from_micros(100));
-        }
+    /// Waits until there is something in the output.
+    fn wait_for_output(&self, run: &mut Child) {
+        kills::wait_for(run, &self.path("out.jsonl"), 1);
     }
 }
 
 #[test]
 fn killed_twenty_times_the_answers_are_the_same() {
-    const N_KILLS: u64 = 20;
     let place = Workplace::with_requests();
     let expected = place.completes("whole.jsonl");
     assert_eq!(expected.len(), N_REQUESTS);
     let n_bytes = fs::metadata(place.path("whole.jsonl")).unwrap().len();
-    let mut random = ChaCha8Rng::seed_from_u64(6);
-    let mut kept: Vec<String> = Vec::new();
-    for kill in 0..N_KILLS {
-        let mut run = place.start();
-        let within = f64::from(random.next_u32()) * 2f64.powi(-32);
-        let part = (kill as f64 + within) / (N_KILLS + 1) as f64;
-        place.wait_for(&mut run, (part * n_bytes as f64) as u64);
-        thread::sleep(Duration::from_micros(u64::from(random.next_u32() % 2000)));
-        run.kill().unwrap();
-        assert!(run.wait().unwrap().signal().is_some(), "kill {kill} came too late");
-        let now = place.kept();
-        // What was finished is neither lost nor done again: it has its old place and time.
-        assert!(now.starts_with(&kept), "kill {kill}");
-        kept = now;
-    }
+    let kept = kills::twenty(&place.path("out.jsonl"), n_bytes, || place.start());
     assert!((10..N_REQUESTS).contains(&kept.len()), "{}", kept.len());
     assert_eq!(place.completes("out.jsonl"), expected);
     assert!(place.kept().starts_with(&kept));
@@ -102,7 +78,7 @@ fn an_interrupted_run_says_how_to_go_on() {
     let place = Workplace::with_requests();
     let expected = place.completes("whole.jsonl");
     let mut run = place.start();
-    place.wait_for(&mut run, 1);
+    place.wait_for_output(&mut run);
     let kill = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
     assert!(kill.success());
     let output = run.wait_with_output().unwrap();
@@ -119,7 +95,7 @@ fn an_interrupted_run_says_how_to_go_on() {
 fn two_runs_do_not_share_an_output() {
     let place = Workplace::with_requests();
     let mut run = place.start();
-    place.wait_for(&mut run, 1);
+    place.wait_for_output(&mut run);
     let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl"]);
     run.kill().unwrap();
     assert!(run.wait().unwrap().signal().is_some(), "the first run was over too soon");
