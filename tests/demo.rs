@@ -3,16 +3,19 @@
 mod program;
 
 use program::gatefold;
+use regex::Regex;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// Facts of a sample document that its summary has, and facts in all.
+/// Facts of a sample document that its summary has, as words of their own, and facts in all.
 fn facts_right(facts: &[String], summary: &str) -> (usize, usize) {
-    let summary = summary.to_lowercase();
-    let right = facts.iter().filter(|fact| summary.contains(&fact.to_lowercase())).count();
-    (right, facts.len())
+    let is_right = |fact: &&String| {
+        let fact = regex::escape(fact);
+        Regex::new(&format!(r"(?i)(^|[^\w-]){fact}([^\w-]|$)")).unwrap().is_match(summary)
+    };
+    (facts.iter().filter(is_right).count(), facts.len())
 }
 
 #[test]

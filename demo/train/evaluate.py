@@ -4,7 +4,8 @@
     python evaluate.py --run FOLDER [--types F32,..]  a training run: facts, perplexity per format,
                                                       and the share of tokens per expert
 
-A fact is right if the summary has it letter by letter. Prints Markdown.
+A fact is right if the summary has it letter by letter, as a word of its own; a whole summary, if it
+is one of those that would do for its document: then every fact is in its place. Prints Markdown.
 """
 
 import argparse
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TYPES = "F32,F16,Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K"
 KNOWN = {*pools.FIRST_NAMES, *pools.SURNAMES, *pools.PLACES, *pools.TEAMS}
 NAMES = {"person", "place", "team"}
+ALL, WHOLE = "all facts", "whole summaries"
 
 
 def document(rng: Random) -> world.Document:
@@ -50,7 +52,7 @@ def kind_of(fact: world.Fact) -> str:
 
 def is_right(fact: world.Fact, summary: str) -> bool:
     text = re.escape(fact.text)
-    return re.search(rf"(?<!\w){text}(?!\w)", summary, re.IGNORECASE) is not None
+    return re.search(rf"(?<![\w-])(?<!\d:){text}(?![\w-]|:\d)", summary, re.IGNORECASE) is not None
 
 
 class Program:
@@ -80,12 +82,15 @@ class Program:
 
 
 def facts_right(program: Program, sample: list[world.Document]) -> tuple[Counter, Counter]:
-    """By kind of fact: how many are right, and how many there are."""
+    """By kind of fact, and of all facts and whole summaries: how many are right, and how many there
+    are."""
     right, total = Counter(), Counter()
     summaries = program.summaries([drawn.text for drawn in sample])
     for drawn, summary in zip(sample, summaries):
+        total[WHOLE] += 1
+        right[WHOLE] += summary in drawn.summaries
         for fact in drawn.facts:
-            for kind in ("all", kind_of(fact)):
+            for kind in (ALL, kind_of(fact)):
                 total[kind] += 1
                 right[kind] += is_right(fact, summary)
     return right, total
@@ -137,7 +142,7 @@ def evaluate_run(binary: Path, run: Path, types: list[str], sample: list[world.D
     print("| --- | --- | --- | --- |")
     for type_ in types:
         right, total = columns[type_]
-        share = f"{100 * right['all'] / total['all']:.1f}%"
+        share = f"{100 * right[ALL] / total[ALL]:.1f}%"
         print(f"| {type_} | {sizes[type_] / 1e6:.2f} | {share} | {perplexities[type_]:.4f} |")
     print()
     experts_table(run, sample)

@@ -39,9 +39,14 @@ class Fact:
 class Document:
     kind: str
     text: str
-    summary: str
+    # All that would do; the first is the one to learn.
+    summaries: tuple[str, ...]
     facts: tuple[Fact, ...]
     questions: tuple[tuple[str, str], ...]
+
+    @property
+    def summary(self) -> str:
+        return self.summaries[0]
 
 
 class Writer:
@@ -92,9 +97,19 @@ class Writer:
                 return time
 
     def say(self, *variants: str, **extra: str) -> str:
+        return self.pick(self.ways(*variants, **extra))
+
+    def ways(self, *variants: str, **extra: str) -> tuple[str, ...]:
+        """The variants with their words filled in."""
         words = {name: fact.text for name, fact in self.facts.items()} | extra
-        sentence = self.pick(variants).format(**words)
-        return sentence[0].upper() + sentence[1:]
+        sentences = [variant.format(**words) for variant in variants]
+        return tuple(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+    def summaries(self, *variants: str) -> tuple[str, ...]:
+        """The variants in full, one of them moved to the front."""
+        ways = self.ways(*variants)
+        chosen = self.pick(ways)
+        return (chosen, *(way for way in ways if way != chosen))
 
     def noise(self) -> str:
         """A sentence about nothing that matters, none of them twice."""
@@ -108,7 +123,7 @@ class Writer:
             year=rng.randint(1950, 2024),
         )
 
-    def document(self, kind, sentences, summary, questions, length) -> Document:
+    def document(self, kind, sentences, summaries, questions, length) -> Document:
         """Puts the sentences together. The first stays first; `length` is how much noise there is,
         from 0 (none, and no second mention of anything) to 1."""
         first, *rest = sentences
@@ -117,7 +132,7 @@ class Writer:
         for _ in range(self.rng.randint(0, round(22 * length))):
             rest.insert(self.rng.randint(0, len(rest)), self.noise())
         text = " ".join([first, *rest])
-        return Document(kind, text, summary, tuple(self.facts.values()), tuple(questions))
+        return Document(kind, text, summaries, tuple(self.facts.values()), tuple(questions))
 
 
 NOISE = [
@@ -204,7 +219,7 @@ def incident(rng: Random, length: float) -> Document:
                 surname=surname,
             )
         )
-    summary = w.say(
+    summaries = w.summaries(
         "{what} in {place} on {day}, caused by {cause}. {n} people were moved. {lead} led the work.",
         "On {day}, {cause} caused {what} in {place}. {lead} led the work and {n} people were moved.",
         "{place} had {what} on {day} because of {cause}; {n} people were moved. {lead} was in charge.",
@@ -217,7 +232,7 @@ def incident(rng: Random, length: float) -> Document:
         ("Who led the work?", "{lead}"),
         ("What was the cause?", "{cause}"),
     ]
-    return w.document("incident", sentences, summary, answered(w, questions), length)
+    return w.document("incident", sentences, summaries, answered(w, questions), length)
 
 
 def meeting(rng: Random, length: float) -> Document:
@@ -259,7 +274,7 @@ def meeting(rng: Random, length: float) -> Document:
                 first=first,
             )
         )
-    summary = w.say(
+    summaries = w.summaries(
         "The {place} {group}, chaired by {chair}, will buy {item} for {cost} pounds. "
         "It meets again on {next} at {time}.",
         "With {chair} in the chair, the {group} of {place} agreed to spend {cost} pounds on {item}. "
@@ -275,7 +290,7 @@ def meeting(rng: Random, length: float) -> Document:
         ("How much does it cost?", "{cost}"),
         ("When is the next meeting?", "{next} at {time}"),
     ]
-    return w.document("meeting", sentences, summary, answered(w, questions), length)
+    return w.document("meeting", sentences, summaries, answered(w, questions), length)
 
 
 def weather(rng: Random, length: float) -> Document:
@@ -325,7 +340,7 @@ def weather(rng: Random, length: float) -> Document:
                 other=other,
             )
         )
-    summary = w.say(
+    summaries = w.summaries(
         "{place} will be {sky} on {day}, up to {high} degrees, with {rain} millimetres of rain and "
         "wind from the {wind}. There is a warning of {warning}.",
         "{day} in {place}: {sky}, {high} degrees, wind from the {wind}, {rain} millimetres of rain. "
@@ -339,7 +354,7 @@ def weather(rng: Random, length: float) -> Document:
         ("How much rain will fall?", "{rain}"),
         ("What is the warning?", "{warning}"),
     ]
-    return w.document("weather", sentences, summary, answered(w, questions), length)
+    return w.document("weather", sentences, summaries, answered(w, questions), length)
 
 
 def match(rng: Random, length: float) -> Document:
@@ -392,7 +407,7 @@ def match(rng: Random, length: float) -> Document:
                 loser=loser,
             )
         )
-    summary = w.say(
+    summaries = w.summaries(
         "{home} beat {away} {score} at {sport} on {day} in front of {crowd} people. "
         "{star} scored the winning goal.",
         "At {sport}, {home} won {score} against {away} on {day}; {star} scored the winning goal and "
@@ -406,7 +421,7 @@ def match(rng: Random, length: float) -> Document:
         ("How many people watched?", "{crowd}"),
         ("On which day?", "{day}"),
     ]
-    return w.document("match", sentences, summary, answered(w, questions), length)
+    return w.document("match", sentences, summaries, answered(w, questions), length)
 
 
 def letter(rng: Random, length: float) -> Document:
@@ -449,9 +464,9 @@ def letter(rng: Random, length: float) -> Document:
             )
         )
     first, *rest = sentences
-    body = w.document("letter", [first, *rest], "", [], length)
+    body = w.document("letter", [first, *rest], (), [], length)
     closing = w.say("Yours, {sender}", "With love, {sender}", "Your friend {sender}")
-    summary = w.say(
+    summaries = w.summaries(
         "{sender} thanks {reader} for {gift} and invites to the {event} in {place} on {day} at {time}.",
         "In a letter to {reader}, {sender} gives thanks for {gift}. The {event} is in {place} on {day} "
         "at {time}.",
@@ -464,7 +479,7 @@ def letter(rng: Random, length: float) -> Document:
         ("When is the {event}?", "{day} at {time}"),
     ]
     return Document(
-        "letter", f"{body.text} {closing}", summary, body.facts, tuple(answered(w, questions))
+        "letter", f"{body.text} {closing}", summaries, body.facts, tuple(answered(w, questions))
     )
 
 
