@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TYPES = "F32,F16,Q8_0,Q6_K,Q5_K_M,Q4_K_M,Q4_0,Q3_K_M,Q2_K"
 KNOWN = {*pools.FIRST_NAMES, *pools.SURNAMES, *pools.PLACES, *pools.TEAMS}
 NAMES = {"person", "place", "team"}
-ALL, WHOLE = "all facts", "whole summaries"
+ALL, WHOLE = "all but made-up names", "whole summaries"
 
 
 def document(rng: Random) -> world.Document:
@@ -44,10 +44,9 @@ def documents(n: int) -> list[world.Document]:
     return [document(rng) for _ in range(n)]
 
 
-def kind_of(fact: world.Fact) -> str:
-    """A name with a word that no pool has was made up for its document."""
-    is_invented = fact.kind in NAMES and not KNOWN.issuperset(fact.text.split())
-    return f"{fact.kind}, made up" if is_invented else fact.kind
+def is_made_up(fact: world.Fact) -> bool:
+    """Whether it is a name with a word that no pool has: it was made up for its document."""
+    return fact.kind in NAMES and not KNOWN.issuperset(fact.text.split())
 
 
 def is_right(fact: world.Fact, summary: str) -> bool:
@@ -78,19 +77,20 @@ class Program:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write(text)
             file.flush()
-            return json.loads(self.run("eval", "-f", file.name, "-c", 512, "--json"))["perplexity"]
+            return json.loads(self.run("eval", "-f", file.name, "-c", "512", "--json"))["perplexity"]
 
 
 def facts_right(program: Program, sample: list[world.Document]) -> tuple[Counter, Counter]:
-    """By kind of fact, and of all facts and whole summaries: how many are right, and how many there
-    are."""
+    """By kind of fact, with names that were made up apart, and of whole summaries: how many are
+    right, and how many there are."""
     right, total = Counter(), Counter()
     summaries = program.summaries([drawn.text for drawn in sample])
     for drawn, summary in zip(sample, summaries):
         total[WHOLE] += 1
         right[WHOLE] += summary in drawn.summaries
         for fact in drawn.facts:
-            for kind in (ALL, kind_of(fact)):
+            kinds = [f"{fact.kind}, made up"] if is_made_up(fact) else [ALL, fact.kind]
+            for kind in kinds:
                 total[kind] += 1
                 right[kind] += is_right(fact, summary)
     return right, total

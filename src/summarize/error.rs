@@ -90,6 +90,9 @@ pub enum Failure {
     /// It cannot be read.
     #[error(transparent)]
     Document(#[from] crate::documents::Fault),
+    /// It is another text than the plan was made with: in its place there may be any document's.
+    #[error("has changed while the run went on; the same command summarizes it as it is now")]
+    Changed,
     /// Its tokens cannot be counted.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),

@@ -127,7 +127,10 @@ impl<'a> Summarizer<'a> {
         let text = self.documents.read(&entry.place).map_err(Failure::from);
         let begun = text.and_then(|text| {
             let key = self.setup.key(&self.basis, &entry.id, &text);
-            Reduction::new(entry, key, &text, &self.setup.cutter)
+            match key == entry.key {
+                true => Reduction::new(entry, key, &text, &self.setup.cutter),
+                false => Err(Failure::Changed),
+            }
         });
         match begun {
             Ok(reduction) => {
