@@ -22,10 +22,12 @@ pub struct Input {
 }
 
 /// What is to be done: the lines of an input, with their keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// The lines, in order.
     pub items: Vec<Item>,
+    /// Their keys.
+    pub keys: HashSet<Key>,
     /// The names of all requests.
     pub custom_ids: HashSet<String>,
 }
@@ -75,7 +77,7 @@ impl Input {
     /// If the file cannot be read.
     pub fn plan(&self, basis: &Key) -> Result<Plan, BatchError> {
         let failed = |error| BatchError::Input { path: self.path.clone(), error };
-        let mut plan = Plan { items: Vec::new(), custom_ids: HashSet::new() };
+        let mut plan = Plan::default();
         (&self.file).rewind().map_err(failed)?;
         for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
             let line = line.map_err(failed)?;
@@ -86,6 +88,7 @@ impl Input {
             let line = parse(line.text.as_deref(), &range);
             let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
             let key = key(&line, number, !is_new, basis);
+            plan.keys.insert(key.clone());
             plan.items.push(Item { key, number, range, is_duplicate: !is_new });
         }
         Ok(plan)

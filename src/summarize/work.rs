@@ -250,7 +250,7 @@ impl Work for Summarizer<'_> {
                 if !reduction.is_last() {
                     self.finished_parts.push(PartLine {
                         key: reduction.part_key(idx, &self.basis),
-                        document: reduction.key.clone(),
+                        document: reduction.entry.id.clone(),
                         answer: answer.clone(),
                     });
                 }
