@@ -125,7 +125,8 @@ impl<'a> Batch<'a> {
 
     /// Reads a line; one with a fault is finished by that.
     fn prepare(&mut self, item: &Item) -> Result<Option<Prepared>, BatchError> {
-        let Line { custom_id, request, .. } = self.input.line(item, &self.setup.basis)?;
+        let Line { custom_id, request, .. } =
+            self.input.line(item, &self.setup.basis, self.setup.max_tokens)?;
         let prepared = request.and_then(|request| {
             let prompts = self.setup.prompts.encode(&request.prompt)?;
             Ok((request, prompts))

@@ -6,7 +6,7 @@ use super::progress::progress_bar;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
-use crate::jobs::{Key, Outcome, Sink, drive};
+use crate::jobs::{Outcome, Sink, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use indicatif::HumanDuration;
@@ -63,14 +63,11 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let setup = Setup {
         prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
         model_name: loaded.name()?,
-        basis: Key::of(&[
-            ("model", loaded.key(&options).as_str().as_bytes()),
-            ("tokens", &args.n_predict.unwrap_or(0).to_le_bytes()),
-        ]),
+        basis: loaded.key(&options),
         max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
         max_live: options.max_live,
     };
-    let plan = input.plan(&setup.basis)?;
+    let plan = input.plan(&setup.basis, setup.max_tokens)?;
     let (sink, found) = match &args.output {
         Some(path) => {
             let (results, found) = Found::open(path, &plan)?;

@@ -104,16 +104,6 @@ impl<'m> Engine<'m> {
         self.waiting.is_empty() && self.live.is_empty()
     }
 
-    /// Requests that wait until they are worked on.
-    pub fn n_waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Requests that are worked on.
-    pub fn n_live(&self) -> usize {
-        self.live.len()
-    }
-
     /// Bytes of keys and values, of live sequences and of those that are remembered.
     pub fn memory_bytes(&self) -> u64 {
         self.pool.layout().bytes_of(self.pool.n_used())
@@ -143,6 +133,10 @@ impl<'m> Engine<'m> {
     /// Ends requests that were cancelled, or whose time is up.
     fn end_early(&mut self, listener: &mut dyn FnMut(RequestId, Event<'_>)) {
         let now = Instant::now();
+        let mut members = self.live.iter().chain(&self.waiting);
+        if members.all(|member| member.ending(now).is_none()) {
+            return;
+        }
         let members = mem::take(&mut self.live).into_iter().map(|member| (member, true));
         let waiting = mem::take(&mut self.waiting).into_iter().map(|member| (member, false));
         for (member, is_live) in members.chain(waiting) {
