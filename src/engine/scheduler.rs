@@ -156,23 +156,27 @@ impl<'m> Engine<'m> {
             if member.has_begun() {
                 continue;
             }
-            if let Prefix::Read(cache) = prefix::find(member, earlier, later, &mut self.remembered)
-            {
+            let prefix = prefix::find(member, earlier, later, &self.remembered);
+            if let Prefix::Read { cache, sequence_idx } = prefix {
                 member.begin(cache, self.weight_bytes);
+                sequence_idx.into_iter().for_each(|idx| self.remembered.touch(idx));
             }
         }
         while self.live.len() < self.max_live
             && let Some(mut member) = self.waiting.pop_front()
         {
-            let prefix = prefix::find(&member, &self.live, &[], &mut self.remembered);
-            if let Prefix::Read(cache) = prefix {
+            let mut used = None;
+            let prefix = prefix::find(&member, &self.live, &[], &self.remembered);
+            if let Prefix::Read { cache, sequence_idx } = prefix {
                 member.begin(cache, self.weight_bytes);
+                used = sequence_idx;
             }
             if self.most_pages_with(&member) > self.pool.max_pages() {
                 member.unbegin(&self.pool);
                 self.waiting.push_front(member);
                 break;
             }
+            used.into_iter().for_each(|idx| self.remembered.touch(idx));
             self.live.push(member);
         }
     }
@@ -270,7 +274,7 @@ impl<'m> Engine<'m> {
             listener(id, Event::Text(&rest));
         }
         listener(id, Event::Done(generated));
-        self.remembered.insert(tokens, cache);
+        self.remembered.insert(tokens, cache, &self.pool);
     }
 
     /// Saves what is remembered of the beginning of `tokens` to a file for [`Self::load_prefix`],
@@ -308,7 +312,7 @@ impl<'m> Engine<'m> {
         let cache = KvCache::in_pool(&self.pool, self.context_len);
         let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
         let n_tokens = tokens.len();
-        self.remembered.insert(tokens, cache);
+        self.remembered.insert(tokens, cache, &self.pool);
         Ok(n_tokens)
     }
 }
