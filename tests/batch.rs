@@ -271,6 +271,21 @@ fn what_changed_is_done_again_and_the_rest_is_not() {
     assert!(lines.iter().all(|line| line["response"]["body"]["model"] == "another"));
 }
 
+/// How long answers may be is the matter of those requests alone that do not say.
+#[test]
+fn the_default_length_is_part_of_requests_without_one() {
+    let place = Workplace::new();
+    let mut open = chat("open", "Why?");
+    open["body"].as_object_mut().unwrap().remove("max_tokens");
+    place.write("in.jsonl", &[chat("a", "Why?"), completion("b", "Once"), open]);
+    let run = |n| place.batch(&["in.jsonl", "-o", "out.jsonl", "-n", n]);
+    assert_eq!(run("3").0, 0);
+    let (_, stderr) = run("4");
+    assert!(stderr.contains("2 of 3 requests are done"), "{stderr}");
+    assert_eq!(place.lines("out.jsonl").len(), 3);
+    assert!(run("4").1.contains("3 of 3 requests are done"));
+}
+
 #[test]
 fn log_probabilities_are_those_of_the_tokens() {
     let place = Workplace::new();

@@ -31,6 +31,11 @@ fn open(path: &Path) -> Result<Results, JobsError> {
     Results::open(path, BEGINNING, |answer: Answer| Some(answer.key))
 }
 
+/// Opens, and drops all but the last of each key.
+fn retain(path: &Path) -> Result<usize, JobsError> {
+    open(path)?.retain(|answer: Answer| Some(answer.key))
+}
+
 fn file(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("results.jsonl");
@@ -42,7 +47,7 @@ fn file(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
 #[track_caller]
 fn refused(path: &Path) -> String {
     let content = fs::read(path).ok();
-    let error = open(path).unwrap_err().to_string();
+    let error = retain(path).unwrap_err().to_string();
     assert_eq!(fs::read(path).ok(), content, "{error}");
     assert_eq!(error.lines().count(), 1);
     error
@@ -108,14 +113,17 @@ fn zeros_in_what_was_written_last_are_cut_out() {
 }
 
 #[test]
-fn what_no_longer_holds_is_dropped_and_the_last_of_a_key_wins() {
+fn what_no_longer_holds_stays_until_it_is_dropped_and_the_last_of_a_key_wins() {
     let [a, b, c] = [answer("a", "1"), answer("b", "1"), answer("c", "1")];
     let again = answer("a", "2");
     let (folder, path) = file(lines(&[a, b, again, c]));
     let b = answer("b", "1");
     let keep = |answer: Answer| Some(answer.key).filter(|key| *key != b.key);
+    let before = fs::read(&path).unwrap();
     let mut results = Results::open(&path, BEGINNING, keep).unwrap();
     assert!(!results.has(&b.key));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(results.retain(keep).unwrap(), 2);
     results.append(&b).unwrap();
     // The lock came along.
     assert!(matches!(open(&path), Err(JobsError::Locked { .. })));
@@ -133,7 +141,7 @@ fn a_rewrite_that_was_killed_is_done_again() {
     for n_bytes in 0..beside.len() {
         let (folder, path) = file(lines(&twice));
         fs::write(folder.path().join("results.jsonl.part"), &beside[..n_bytes]).unwrap();
-        open(&path).unwrap();
+        assert_eq!(retain(&path).unwrap(), 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), lines(&twice[1..]));
     }
     let (folder, path) = file(lines(&twice));
@@ -187,7 +195,7 @@ fn links_are_followed() {
     let (folder, path) = file(lines(&[answer("a", "1"), answer("a", "2")]));
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    open(&link).unwrap();
+    retain(&link).unwrap();
     assert!(link.is_symlink());
     assert_eq!(fs::read_to_string(&path).unwrap(), lines(&[answer("a", "2")]));
 }

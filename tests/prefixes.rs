@@ -89,6 +89,21 @@ fn a_conversation_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_is_finished_leaves_the_memory_to_what_is_not() {
+    let small = Small::new();
+    let page_bytes = small.page_bytes("F16");
+    let mut engine =
+        small.engine(Options { memory_bytes: 32 * page_bytes, ..small.options("F16") });
+    for seed in 0..6 {
+        answers(&mut engine, [greedy(tokens(100, seed), 2)]);
+        assert!(engine.memory_bytes() <= 4 * page_bytes, "an eighth of it");
+    }
+    assert_eq!(n_reused(&answers(&mut engine, [greedy(tokens(100, 4), 2)])), [99]);
+    assert_eq!(n_reused(&answers(&mut engine, [greedy(tokens(250, 9), 2)])), [0]);
+    assert_eq!(n_reused(&answers(&mut engine, [greedy(tokens(250, 9), 2)])), [249]);
+}
+
+#[test]
 fn saved_prefixes_are_taken_up_by_the_next_run() {
     let small = Small::new();
     let folder = tempfile::tempdir().unwrap();

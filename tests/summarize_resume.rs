@@ -71,6 +71,43 @@ fn what_has_changed_is_done_again() {
     assert!(run.stderr.contains("4 documents are summarized again"), "{}", run.stderr);
 }
 
+/// A run with other settings that is stopped costs nothing of what was there.
+#[test]
+fn a_mistyped_flag_destroys_nothing() {
+    let (place, expected) = finished(6);
+    let before = place.read("out.jsonl");
+    let mistyped = ["docs", "-o", "out.jsonl", "-n", "9", "--parallel", "1"];
+    let mut child = place.command(&mistyped).spawn().unwrap();
+    while fs::metadata(place.path("out.jsonl")).unwrap().len() as usize == before.len() {
+        assert!(child.try_wait().unwrap().is_none(), "it was too fast");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.read("out.jsonl").starts_with(&before));
+    let run = place.summarize(&ARGS).ended(0);
+    assert!(run.stderr.contains("6 of 6 documents are done"), "{}", run.stderr);
+    assert!(run.stderr.contains("; 0 tokens"), "{}", run.stderr);
+    assert_eq!(settled(place.lines("out.jsonl")), expected);
+}
+
+#[test]
+fn a_summary_stays_while_its_document_fails() {
+    let (place, expected) = finished(2);
+    let text = place.read("docs/001.txt");
+    for _ in 0..2 {
+        place.write("docs/001.txt", "");
+        let run = place.summarize(&ARGS).ended(2);
+        assert!(run.stderr.contains("1 of 2 documents are done"), "{}", run.stderr);
+        let lines = settled(place.lines("out.jsonl"));
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(expected.iter().all(|line| lines.contains(line)));
+    }
+    place.write("docs/001.txt", text);
+    let run = place.summarize(&ARGS).ended(0);
+    assert!(run.stderr.contains("2 of 2 documents are done"), "{}", run.stderr);
+    assert_eq!(settled(place.lines("out.jsonl")), expected);
+}
+
 #[test]
 fn failures_are_tried_again() {
     let place = Workplace::new();
@@ -108,6 +145,10 @@ fn parts_of_a_long_document_are_kept() {
     let text = fs::read_to_string(&parts).unwrap();
     let kept = text.lines().filter(|line| serde_json::from_str::<Json>(line).is_ok()).count();
     assert!(kept > 0);
+
+    // A run with another document leaves them.
+    place.summarize(&["docs/short.txt", "-o", "out.jsonl", "-n", "8"]).ended(0);
+    assert_eq!(fs::read_to_string(&parts).unwrap().lines().count(), kept);
 
     let run = place.summarize(&ARGS).ended(0);
     assert_eq!(settled(place.lines("out.jsonl")), expected);

@@ -22,10 +22,12 @@ pub struct Input {
 }
 
 /// What is to be done: the lines of an input, with their keys.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// The lines, in order.
     pub items: Vec<Item>,
+    /// Their keys.
+    pub keys: HashSet<Key>,
     /// The names of all requests.
     pub custom_ids: HashSet<String>,
 }
@@ -69,13 +71,13 @@ impl Input {
     }
 
     /// Reads all lines. `basis` stands for what answers depend on besides the requests: the model,
-    /// say.
+    /// say; `max_tokens` holds for requests that do not say.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn plan(&self, basis: &Key) -> Result<Plan, BatchError> {
+    pub fn plan(&self, basis: &Key, max_tokens: Option<usize>) -> Result<Plan, BatchError> {
         let failed = |error| BatchError::Input { path: self.path.clone(), error };
-        let mut plan = Plan { items: Vec::new(), custom_ids: HashSet::new() };
+        let mut plan = Plan::default();
         (&self.file).rewind().map_err(failed)?;
         for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
             let line = line.map_err(failed)?;
@@ -85,7 +87,8 @@ impl Input {
             let (number, range) = (line.number, line.range);
             let line = parse(line.text.as_deref(), &range);
             let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
-            let key = key(&line, number, !is_new, basis);
+            let key = key(&line, number, !is_new, basis, max_tokens);
+            plan.keys.insert(key.clone());
             plan.items.push(Item { key, number, range, is_duplicate: !is_new });
         }
         Ok(plan)
@@ -95,7 +98,12 @@ impl Input {
     ///
     /// # Errors
     /// If the file cannot be read, or has changed.
-    pub(super) fn line(&self, item: &Item, basis: &Key) -> Result<Line, BatchError> {
+    pub(super) fn line(
+        &self,
+        item: &Item,
+        basis: &Key,
+        max_tokens: Option<usize>,
+    ) -> Result<Line, BatchError> {
         let read = || {
             let mut text = Vec::new();
             (&self.file).seek(SeekFrom::Start(item.range.start))?;
@@ -108,7 +116,7 @@ impl Input {
         let text = text.strip_suffix(b"\n").unwrap_or(&text);
         let is_read = text.len() <= MOST_LINE_BYTES;
         let mut line = parse(is_read.then_some(text), &item.range);
-        if key(&line, item.number, item.is_duplicate, basis) != item.key {
+        if key(&line, item.number, item.is_duplicate, basis, max_tokens) != item.key {
             return Err(BatchError::Changed { path: self.path.clone(), line: item.number });
         }
         if item.is_duplicate {
@@ -131,11 +139,22 @@ fn parse(text: Option<&[u8]>, range: &Range<u64>) -> Line {
 
 /// The key of a line. One with a fault is known by its number too: it may have no name, or one
 /// that is not its own.
-fn key(line: &Line, number: usize, is_duplicate: bool, basis: &Key) -> Key {
-    let number = number.to_string();
+fn key(
+    line: &Line,
+    number: usize,
+    is_duplicate: bool,
+    basis: &Key,
+    max_tokens: Option<usize>,
+) -> Key {
+    let (number, max_tokens) = (number.to_string(), max_tokens.unwrap_or(0).to_string());
     let mut parts = vec![("basis", basis.as_str().as_bytes()), ("line", &line.canonical)];
-    if is_duplicate || line.request.is_err() {
-        parts.push(("fault in line", number.as_bytes()));
+    match &line.request {
+        Ok(request) if !is_duplicate => {
+            if request.params.max_tokens.is_none() {
+                parts.push(("tokens", max_tokens.as_bytes()));
+            }
+        }
+        _ => parts.push(("fault in line", number.as_bytes())),
     }
     Key::of(&parts)
 }

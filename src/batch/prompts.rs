@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::line::{Prompt, Text};
+use crate::jobs::one_line;
 use crate::tokenizer::{ChatTemplate, Tokenizer};
 
 /// Makes tokens of prompts.
@@ -19,9 +20,8 @@ impl Prompts<'_> {
         match prompt {
             Prompt::Chat(messages) => {
                 let ids = self.template.encode(self.tokenizer, messages);
-                ids.map(|ids| vec![ids]).map_err(|error| {
-                    Fault::at("invalid_value", "body.messages", one_line(error.to_string()))
-                })
+                ids.map(|ids| vec![ids])
+                    .map_err(|error| Fault::at("invalid_value", "body.messages", one_line(error)))
             }
             Prompt::Texts(texts) => texts.iter().map(|text| self.encode_text(text)).collect(),
         }
@@ -31,7 +31,7 @@ impl Prompts<'_> {
         let fault = |message| Fault::at("invalid_value", "body.prompt", message);
         match text {
             Text::Text(text) => {
-                self.tokenizer.encode_text(text).map_err(|error| fault(one_line(error.to_string())))
+                self.tokenizer.encode_text(text).map_err(|error| fault(one_line(error)))
             }
             Text::Tokens(ids) => {
                 let n_vocab = self.tokenizer.n_vocab();
@@ -45,9 +45,4 @@ impl Prompts<'_> {
             }
         }
     }
-}
-
-/// What a template says may have several lines.
-fn one_line(text: String) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -3,9 +3,10 @@
 use super::answer::{Answer, Choice, Completion, Usage, completion_id};
 use super::error::BatchError;
 use super::fault::Fault;
-use super::input::{Input, Item};
+use super::input::{Input, Item, Plan};
 use super::line::{Line, Request};
 use super::prompts::Prompts;
+use super::results::drop_replaced;
 use crate::engine::{self, Engine, Event, Generated, Refusal, RequestId};
 use crate::jobs::{Key, Sink, Work};
 use std::cmp::Reverse;
@@ -44,7 +45,8 @@ pub struct Progress {
 pub struct Batch<'a> {
     setup: Setup<'a>,
     input: Input,
-    todo: VecDeque<Item>,
+    plan: &'a Plan,
+    todo: VecDeque<&'a Item>,
     sink: Sink,
     submitted: HashMap<RequestId, Submitted>,
     /// Lines that are being answered, by number.
@@ -81,19 +83,20 @@ struct Prepared {
 }
 
 impl<'a> Batch<'a> {
-    /// Work on those of `items`, lines of `input`, that `sink` does not have. `on_progress` hears
-    /// after every step how far it is.
+    /// Work on the plan of `input`, but for what `sink` has. `on_progress` hears after every step how
+    /// far it is.
     pub fn new(
         setup: Setup<'a>,
         input: Input,
-        items: Vec<Item>,
+        plan: &'a Plan,
         sink: Sink,
         on_progress: &'a mut dyn FnMut(Progress),
     ) -> Batch<'a> {
-        let todo = items.into_iter().filter(|item| !sink.has(&item.key)).collect();
+        let todo = plan.items.iter().filter(|item| !sink.has(&item.key)).collect();
         Batch {
             setup,
             input,
+            plan,
             todo,
             sink,
             submitted: HashMap::new(),
@@ -109,9 +112,21 @@ impl<'a> Batch<'a> {
         self.progress
     }
 
+    /// Drops from the output what is replaced, when all is done.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn drop_replaced(self) -> Result<(), BatchError> {
+        match self.sink {
+            Sink::File(mut results) => Ok(drop_replaced(&mut results, self.plan)?),
+            Sink::Stdout => Ok(()),
+        }
+    }
+
     /// Reads a line; one with a fault is finished by that.
-    fn prepare(&mut self, item: Item) -> Result<Option<Prepared>, BatchError> {
-        let Line { custom_id, request, .. } = self.input.line(&item, &self.setup.basis)?;
+    fn prepare(&mut self, item: &Item) -> Result<Option<Prepared>, BatchError> {
+        let Line { custom_id, request, .. } =
+            self.input.line(item, &self.setup.basis, self.setup.max_tokens)?;
         let prepared = request.and_then(|request| {
             let prompts = self.setup.prompts.encode(&request.prompt)?;
             Ok((request, prompts))
@@ -121,7 +136,7 @@ impl<'a> Batch<'a> {
                 let choices = (0..prompts.len() * request.params.n).map(|_| None).collect();
                 let prompt_tokens = prompts.iter().map(Vec::len).sum();
                 let usage = Usage { prompt_tokens, ..Usage::default() };
-                let line = LiveLine { key: item.key, custom_id, request, choices, usage };
+                let line = LiveLine { key: item.key.clone(), custom_id, request, choices, usage };
                 Ok(Some(Prepared { number: item.number, line, prompts }))
             }
             Err(fault) => {

@@ -6,7 +6,7 @@ use super::progress::progress_bar;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
-use crate::jobs::{Key, Outcome, Sink, drive};
+use crate::jobs::{Outcome, Sink, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use indicatif::HumanDuration;
@@ -24,7 +24,8 @@ A line of INPUT, as OpenAI's batches have them (here on two):
    {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
 
 A run that was stopped, in whatever way, goes on where it stopped when the same command is given
-again. Requests that have changed since are done again, and with another model all are.
+again. Requests that have changed since are done again, and with another model all are; earlier
+answers stay in the output until a run has replaced them all.
 
 Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
 run failed, 130 if Ctrl-C ended it.";
@@ -62,14 +63,11 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let setup = Setup {
         prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
         model_name: loaded.name()?,
-        basis: Key::of(&[
-            ("model", loaded.key(&options).as_str().as_bytes()),
-            ("tokens", &args.n_predict.unwrap_or(0).to_le_bytes()),
-        ]),
+        basis: loaded.key(&options),
         max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
         max_live: options.max_live,
     };
-    let plan = input.plan(&setup.basis)?;
+    let plan = input.plan(&setup.basis, setup.max_tokens)?;
     let (sink, found) = match &args.output {
         Some(path) => {
             let (results, found) = Found::open(path, &plan)?;
@@ -90,7 +88,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         let rate = progress.n_tokens as f64 / start.elapsed().as_secs_f64();
         bar.set_message(format!("{rate:.1} tokens/s"));
     };
-    let mut batch = Batch::new(setup, input, plan.items, sink, &mut on_progress);
+    let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
     let Progress { n_done, n_failed, n_tokens } = batch.progress();
     bar.finish_and_clear();
@@ -101,6 +99,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         print_note(format_args!("stopped with {n_done} of {n_requests} requests done{hint}"));
         return Ok(Outcome::Interrupted);
     }
+    batch.drop_replaced()?;
     print_note(format_args!(
         "{n_requests} requests, {n_failed} of them refused; {n_tokens} tokens in {}",
         HumanDuration(start.elapsed())

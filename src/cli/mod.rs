@@ -88,8 +88,8 @@ impl Termination for Outcome {
     }
 }
 
-/// The exit code of what came out. Prints the error, if there is one, as a single line; success is a closed stdout too, since the
-/// reader that closed it (`| head`) has all it wanted.
+/// The exit code of what came out. Prints the error, if there is one, as a single line; success is a
+/// closed stdout too, since the reader that closed it (`| head`) has all it wanted.
 pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
     let error = match result {
         Ok(outcome) => return outcome.report(),

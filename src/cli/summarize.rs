@@ -37,7 +37,9 @@ and the summaries of these once more.
 
 A run that was stopped, in whatever way, goes on where it stopped when the same command is given
 again. Documents that have changed since are done again, and with another model, instruction or
-sampling all are; what failed is tried again.
+sampling all are; what failed is tried again. Earlier summaries stay in the output until a run has
+come to its end, and then only those go that have been replaced: one of a document that fails now
+stays, beside the line with its error.
 
 Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
 failed, 130 if Ctrl-C ended it.";

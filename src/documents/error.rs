@@ -66,7 +66,9 @@ pub enum Fault {
         flag: &'static str,
     },
     /// Two documents of one name.
-    #[error("has the id {id:?}, and so has {other}; give each an id of its own")]
+    #[error(
+        "has the id {id:?}, and so has {other}; give each an id of its own, or name another field with --id-field"
+    )]
     SameId {
         /// The id.
         id: String,

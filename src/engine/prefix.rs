@@ -1,13 +1,16 @@
 //! Prompts that begin like something that was read already.
 
 use super::member::Member;
-use crate::model::KvCache;
 use crate::model::pages::TILE_LEN;
+use crate::model::{KvCache, PagePool};
 use std::collections::VecDeque;
 
 /// Sequences remembered at most. Each is compared with every new prompt, and beyond this many the
 /// chance that an old one helps is small.
 const MAX_REMEMBERED: usize = 256;
+
+/// What finished sequences may hold of all pages, as a divisor: the memory is for live requests.
+const SHARE: usize = 8;
 
 /// A prompt waits for another request only if it saves reading this many tokens.
 const WORTH_WAITING: usize = TILE_LEN;
@@ -25,16 +28,21 @@ struct Sequence {
 }
 
 impl Remembered {
-    /// Keeps a sequence, in place of those that it goes on from.
-    pub fn insert(&mut self, tokens: Vec<u32>, cache: KvCache) {
+    /// Keeps a sequence, in place of those that it goes on from, and forgets those that are too many
+    /// with it. It stays itself, whatever its length: a conversation goes on from it.
+    pub fn insert(&mut self, tokens: Vec<u32>, cache: KvCache, pool: &PagePool) {
         if tokens.is_empty() || self.sequences.iter().any(|known| known.tokens.starts_with(&tokens))
         {
             return;
         }
         self.sequences.retain(|known| !tokens.starts_with(&known.tokens));
         self.sequences.push_back(Sequence { tokens, cache });
-        if self.sequences.len() > MAX_REMEMBERED {
-            self.drop_oldest();
+        let n_pages = |known: &Sequence| pool.layout().n_pages(known.cache.len());
+        let mut n_held: usize = self.sequences.iter().map(n_pages).sum();
+        while self.sequences.len() > 1
+            && (n_held > pool.max_pages() / SHARE || self.sequences.len() > MAX_REMEMBERED)
+        {
+            n_held -= self.sequences.pop_front().map_or(0, |oldest| n_pages(&oldest));
         }
     }
 
@@ -49,17 +57,21 @@ impl Remembered {
         shared.enumerate().max_by_key(|&(_, shared)| shared)
     }
 
-    /// The first `len` tokens of a sequence, which counts as used now.
-    fn fork(&mut self, sequence_idx: usize, len: usize) -> KvCache {
+    /// Counts a sequence as used now.
+    pub fn touch(&mut self, sequence_idx: usize) {
         self.sequences.make_contiguous()[sequence_idx..].rotate_left(1);
-        self.sequences[self.sequences.len() - 1].cache.fork(len)
     }
 }
 
 /// Where the beginning of a prompt can be had.
 pub(super) enum Prefix {
     /// This much of it is remembered, which may be nothing.
-    Read(KvCache),
+    Read {
+        /// What is remembered.
+        cache: KvCache,
+        /// The finished sequence that it is of, if it is of one.
+        sequence_idx: Option<usize>,
+    },
     /// Another request is reading it: it is worth waiting.
     Awaited,
 }
@@ -71,7 +83,7 @@ pub(super) fn find(
     member: &Member<'_>,
     earlier: &[Member<'_>],
     later: &[Member<'_>],
-    remembered: &mut Remembered,
+    remembered: &Remembered,
 ) -> Prefix {
     let (_, prompt) = member.prompt().split_last().expect("empty prompts are refused");
     let finished = remembered.longest(prompt);
@@ -93,11 +105,14 @@ pub(super) fn find(
     if awaited_len >= complete_len + WORTH_WAITING {
         return Prefix::Awaited;
     }
-    Prefix::Read(match (best, finished) {
-        (Some(other), _) => other.cache.fork(best_len),
-        (None, Some((sequence_idx, len))) => remembered.fork(sequence_idx, len),
-        (None, None) => member.cache.fork(0),
-    })
+    let (cache, sequence_idx) = match (best, finished) {
+        (Some(other), _) => (other.cache.fork(best_len), None),
+        (None, Some((sequence_idx, len))) if len > 0 => {
+            (remembered.sequences[sequence_idx].cache.fork(len), Some(sequence_idx))
+        }
+        _ => (member.cache.fork(0), None),
+    };
+    Prefix::Read { cache, sequence_idx }
 }
 
 /// What members or finished sequences remember of the beginning of `tokens`.

@@ -57,7 +57,7 @@ pub enum Refusal {
     Model(#[from] ModelError),
     /// Its keys and values would not fit into the memory even if it were alone.
     #[error(
-        "{n_tokens} tokens take {wanted_bytes} bytes of keys and values, but they may have {memory_bytes}; raise --memory, ask for fewer tokens (-n), shorten the text, or use --cache-type q8_0"
+        "{n_tokens} tokens take {wanted_bytes} bytes of keys and values, but they may have {memory_bytes}; raise --memory, lower the context (-c), ask for fewer tokens (-n), shorten the text, or use --cache-type q8_0"
     )]
     Memory {
         /// Tokens that the sequence could have at its end.

@@ -104,16 +104,6 @@ impl<'m> Engine<'m> {
         self.waiting.is_empty() && self.live.is_empty()
     }
 
-    /// Requests that wait until they are worked on.
-    pub fn n_waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Requests that are worked on.
-    pub fn n_live(&self) -> usize {
-        self.live.len()
-    }
-
     /// Bytes of keys and values, of live sequences and of those that are remembered.
     pub fn memory_bytes(&self) -> u64 {
         self.pool.layout().bytes_of(self.pool.n_used())
@@ -143,6 +133,10 @@ impl<'m> Engine<'m> {
     /// Ends requests that were cancelled, or whose time is up.
     fn end_early(&mut self, listener: &mut dyn FnMut(RequestId, Event<'_>)) {
         let now = Instant::now();
+        let mut members = self.live.iter().chain(&self.waiting);
+        if members.all(|member| member.ending(now).is_none()) {
+            return;
+        }
         let members = mem::take(&mut self.live).into_iter().map(|member| (member, true));
         let waiting = mem::take(&mut self.waiting).into_iter().map(|member| (member, false));
         for (member, is_live) in members.chain(waiting) {
@@ -162,23 +156,27 @@ impl<'m> Engine<'m> {
             if member.has_begun() {
                 continue;
             }
-            if let Prefix::Read(cache) = prefix::find(member, earlier, later, &mut self.remembered)
-            {
+            let prefix = prefix::find(member, earlier, later, &self.remembered);
+            if let Prefix::Read { cache, sequence_idx } = prefix {
                 member.begin(cache, self.weight_bytes);
+                sequence_idx.into_iter().for_each(|idx| self.remembered.touch(idx));
             }
         }
         while self.live.len() < self.max_live
             && let Some(mut member) = self.waiting.pop_front()
         {
-            let prefix = prefix::find(&member, &self.live, &[], &mut self.remembered);
-            if let Prefix::Read(cache) = prefix {
+            let mut used = None;
+            let prefix = prefix::find(&member, &self.live, &[], &self.remembered);
+            if let Prefix::Read { cache, sequence_idx } = prefix {
                 member.begin(cache, self.weight_bytes);
+                used = sequence_idx;
             }
             if self.most_pages_with(&member) > self.pool.max_pages() {
                 member.unbegin(&self.pool);
                 self.waiting.push_front(member);
                 break;
             }
+            used.into_iter().for_each(|idx| self.remembered.touch(idx));
             self.live.push(member);
         }
     }
@@ -276,7 +274,7 @@ impl<'m> Engine<'m> {
             listener(id, Event::Text(&rest));
         }
         listener(id, Event::Done(generated));
-        self.remembered.insert(tokens, cache);
+        self.remembered.insert(tokens, cache, &self.pool);
     }
 
     /// Saves what is remembered of the beginning of `tokens` to a file for [`Self::load_prefix`],
@@ -314,7 +312,7 @@ impl<'m> Engine<'m> {
         let cache = KvCache::in_pool(&self.pool, self.context_len);
         let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
         let n_tokens = tokens.len();
-        self.remembered.insert(tokens, cache);
+        self.remembered.insert(tokens, cache, &self.pool);
         Ok(n_tokens)
     }
 }

@@ -65,6 +65,11 @@ impl<R: BufRead> Iterator for Lines<R> {
     }
 }
 
+/// What an error says on a single line: of what a chat template says there may be several.
+pub(crate) fn one_line(error: impl ToString) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ pub use drive::{Outcome, Work, drive};
 pub use error::JobsError;
 pub use key::Key;
 pub(crate) use key::hex;
+pub(crate) use lines::one_line;
 pub use lines::{Line, Lines};
 pub(crate) use lock::{is_same_file, open_locked};
 pub use results::Results;

@@ -17,21 +17,24 @@ use std::path::{Path, PathBuf};
 const MOST_LINE_BYTES: usize = 256 << 20;
 
 /// A file of results, a JSON object per line, which only ever grows by whole lines that have
-/// reached the disk. It is locked until it is dropped.
+/// reached the disk, until [`Self::retain`] drops what is out of date. It is locked until it is
+/// dropped.
 #[derive(Debug)]
 pub struct Results {
     path: PathBuf,
+    beginning: &'static str,
     file: File,
     n_bytes: u64,
     found: HashSet<Key>,
 }
 
-/// What a file had in it when it was opened.
+/// The whole lines of a file.
 struct Contents {
-    /// Where the lines are that hold.
-    kept: HashMap<Key, Range<u64>>,
-    n_lines: usize,
-    /// Where the last whole line ends.
+    /// Where the results are.
+    ranges: Vec<Range<u64>>,
+    /// Whether there are lines that a power failure made useless.
+    has_holes: bool,
+    /// Where the last line ends.
     end: u64,
 }
 
@@ -40,40 +43,62 @@ impl Results {
     ///
     /// All results begin with `beginning` (`{"id":"batch_req_`) and read as a `T`; a file with a
     /// line that does not is not ours and left alone. A last line that was torn by a crash is cut
-    /// off. `keep` is asked of each line, in order, whether it still holds, and for the key of what
-    /// it is the result of; of several with one key the last holds. If one does not hold, the file
-    /// is written anew without it: beside, and renamed.
+    /// off. `holds` is asked of each line, in order, what it is the result of, if it still holds.
+    /// Those that do not stay: a run with other settings may be a mistake.
     ///
     /// # Errors
     /// If the file cannot be read or written, has lines that are not results, or another run has it.
     pub fn open<T: DeserializeOwned>(
         path: &Path,
-        beginning: &str,
-        keep: impl FnMut(T) -> Option<Key>,
+        beginning: &'static str,
+        mut holds: impl FnMut(T) -> Option<Key>,
     ) -> Result<Results, JobsError> {
         check_kind(path)?;
         let file = open_locked(path).map_err(JobsError::file(path, "opened for writing"))?;
         let file = file.ok_or_else(|| JobsError::Locked { path: path.into() })?;
         // A link to the file stays one when the file is replaced.
         let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
-        let contents = scan(&path, &file, beginning.as_bytes(), keep)?;
-        let Contents { kept, n_lines, end } = contents;
-        let found = kept.keys().cloned().collect();
-        let failed = JobsError::file(&path, "written");
-        let mut results = Results { path, file, n_bytes: end, found };
-        if results.file.metadata().map_err(&failed)?.len() > end {
-            results.file.set_len(end).map_err(&failed)?;
+        let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
+        let mut found = HashSet::new();
+        let contents = results.scan(|result, _| found.extend(holds(result)))?;
+        (results.found, results.n_bytes) = (found, contents.end);
+        let failed = JobsError::file(&results.path, "written");
+        if results.file.metadata().map_err(&failed)?.len() > contents.end {
+            results.file.set_len(contents.end).map_err(&failed)?;
         }
-        if n_lines > kept.len() {
-            results.rewrite(beginning.as_bytes(), kept.into_values().collect())?;
+        if contents.has_holes {
+            results.rewrite(&contents.ranges)?;
         }
         // The name of a new file has to reach the disk too.
         sync_folder(&results.path).map_err(failed)?;
         Ok(results)
     }
 
+    /// Drops the lines without a name, and of several with one name all but the last; returns how
+    /// many are left. If any are dropped, the file is written anew: beside, and renamed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn retain<T: DeserializeOwned>(
+        &mut self,
+        mut name: impl FnMut(T) -> Option<Key>,
+    ) -> Result<usize, JobsError> {
+        let mut kept = HashMap::new();
+        let contents =
+            self.scan(|result, range| kept.extend(name(result).map(|name| (name, range))))?;
+        let n_kept = kept.len();
+        if n_kept < contents.ranges.len() {
+            let mut ranges: Vec<Range<u64>> = kept.into_values().collect();
+            ranges.sort_unstable_by_key(|range| range.start);
+            self.rewrite(&ranges)?;
+            sync_folder(&self.path).map_err(JobsError::file(&self.path, "written"))?;
+        }
+        Ok(n_kept)
+    }
+
     /// Puts a file in the place of this one that has these parts of it alone.
-    fn rewrite(&mut self, beginning: &[u8], mut ranges: Vec<Range<u64>>) -> Result<(), JobsError> {
+    fn rewrite(&mut self, ranges: &[Range<u64>]) -> Result<(), JobsError> {
+        let beginning = self.beginning.as_bytes();
         let mut beside = self.path.clone().into_os_string();
         beside.push(".part");
         let beside = PathBuf::from(beside);
@@ -87,13 +112,43 @@ impl Results {
         if !beginning.starts_with(&start) {
             return Err(in_the_way());
         }
-        ranges.sort_unstable_by_key(|range| range.start);
-        self.n_bytes = copy_ranges(&self.file, &ranges, &mut file).map_err(&failed)?;
+        self.n_bytes = copy_ranges(&self.file, ranges, &mut file).map_err(&failed)?;
         let permissions =
             self.file.metadata().and_then(|there| file.set_permissions(there.permissions()));
         permissions.and_then(|()| fs::rename(&beside, &self.path)).map_err(&failed)?;
         self.file = file;
         Ok(())
+    }
+
+    /// Reads the file, and shows `see` each result and where it is.
+    fn scan<T: DeserializeOwned>(
+        &self,
+        mut see: impl FnMut(T, Range<u64>),
+    ) -> Result<Contents, JobsError> {
+        let failed = JobsError::file(&self.path, "read");
+        let beginning = self.beginning.as_bytes();
+        let mut contents = Contents { ranges: Vec::new(), has_holes: false, end: 0 };
+        (&self.file).rewind().map_err(&failed)?;
+        for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
+            let line = line.map_err(&failed)?;
+            let text = line.text.unwrap_or_default();
+            let is_ours = text.starts_with(beginning);
+            // Where power failed in the middle of a write, parts of it may be zeros on the disk.
+            let is_hole = (is_ours || contents.end > 0) && text.contains(&0);
+            if !line.is_ended && (is_ours || is_hole || beginning.starts_with(&text)) {
+                break;
+            }
+            match serde_json::from_slice(&text) {
+                Ok(result) if is_ours => {
+                    see(result, line.range.clone());
+                    contents.ranges.push(line.range.clone());
+                }
+                _ if is_hole => contents.has_holes = true,
+                _ => return Err(JobsError::Foreign { path: self.path.clone(), line: line.number }),
+            }
+            contents.end = line.range.end;
+        }
+        Ok(contents)
     }
 
     /// Whether the result of this was there when the file was opened.
@@ -150,37 +205,6 @@ fn check_kind(path: &Path) -> Result<(), JobsError> {
         _ => return Ok(()),
     };
     Err(JobsError::NotAFile { path: path.into(), what })
-}
-
-/// Finds the lines that hold.
-fn scan<T: DeserializeOwned>(
-    path: &Path,
-    file: &File,
-    beginning: &[u8],
-    mut keep: impl FnMut(T) -> Option<Key>,
-) -> Result<Contents, JobsError> {
-    let mut contents = Contents { kept: HashMap::new(), n_lines: 0, end: 0 };
-    for line in Lines::new(BufReader::new(file), MOST_LINE_BYTES) {
-        let line = line.map_err(JobsError::file(path, "read"))?;
-        let text = line.text.unwrap_or_default();
-        let is_ours = text.starts_with(beginning);
-        // Where power failed in the middle of a write, parts of it may be zeros on the disk.
-        let is_hole = (is_ours || contents.n_lines > 0) && text.contains(&0);
-        if !line.is_ended && (is_ours || is_hole || beginning.starts_with(&text)) {
-            break;
-        }
-        let key = match serde_json::from_slice(&text) {
-            Ok(result) if is_ours => keep(result),
-            _ if is_hole => None,
-            _ => return Err(JobsError::Foreign { path: path.into(), line: line.number }),
-        };
-        contents.end = line.range.end;
-        contents.n_lines += 1;
-        if let Some(key) = key {
-            contents.kept.insert(key, line.range);
-        }
-    }
-    Ok(contents)
 }
 
 /// Makes `to` the given parts of `from`, on the disk, and returns its size.

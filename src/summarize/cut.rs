@@ -2,7 +2,7 @@
 
 use super::error::{Failure, SummarizeError};
 use super::prompt::Prompts;
-use super::split::{Pieces, middle};
+use super::split::{Pieces, halves};
 use crate::tokenizer::{Specials, Tokenizer};
 
 /// Fewest tokens of text that are worth a prompt. No character takes more.
@@ -91,11 +91,9 @@ impl<'m> Cutter<'m> {
         let mut left = vec![part];
         while let Some(part) = left.pop() {
             let prompt = self.prompts.encode(self.tokenizer, part)?;
-            let middle = middle(part);
-            if prompt.len() <= self.n_prompt || middle == 0 {
-                prompts.push(prompt);
-            } else {
-                left.extend([&part[middle..], &part[..middle]]);
+            match halves(part).filter(|_| prompt.len() > self.n_prompt) {
+                Some((n_bytes, _)) => left.extend([&part[n_bytes..], &part[..n_bytes]]),
+                None => prompts.push(prompt),
             }
         }
         Ok(prompts)

@@ -105,8 +105,8 @@ impl TryFrom<Fields> for Line {
 pub(super) struct PartLine {
     /// Everything that the answer depends on.
     pub key: Key,
-    /// The document's.
-    pub document: Key,
+    /// The document's id.
+    pub document: String,
     /// The answer.
     pub answer: Answer,
 }

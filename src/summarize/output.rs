@@ -2,7 +2,10 @@
 //!
 //! A file of results has JSON lines, whatever the form asked for: Markdown and text are made of it
 //! at the end, since they say too little to go on from. While there are long documents, the answers
-//! to their parts lie in a file beside it, which is removed at the end.
+//! to their parts lie in a file beside it, which is removed when there are none left in it.
+//!
+//! Lines of earlier runs stay until a run has come to its end: then those go whose document has a
+//! new summary. A document that has none now, since it is empty, say, keeps what it had.
 
 use super::error::SummarizeError;
 use super::form::Form;
@@ -12,7 +15,7 @@ use super::reduction::Answer;
 use crate::checkpoint::stored::folder_of;
 use crate::documents::{Documents, MADE_BESIDE};
 use crate::jobs::{JobsError, Key, Lines, Results};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
@@ -52,6 +55,8 @@ pub struct Output<'a> {
     form: Form,
     is_beside: bool,
     file: Option<OutputFile>,
+    /// Keys of the documents' summaries, of this run and of earlier ones that still hold, by id.
+    summaries: HashMap<String, Key>,
     /// Files beside documents that could not be written.
     pub unwritten: Vec<SummarizeError>,
 }
@@ -90,8 +95,15 @@ impl<'a> Output<'a> {
         is_beside: bool,
     ) -> Result<(Output<'a>, Earlier), SummarizeError> {
         let mut earlier = Earlier::default();
-        let unwritten = Vec::new();
-        let mut output = Output { documents, plan, form, is_beside, file: None, unwritten };
+        let mut output = Output {
+            documents,
+            plan,
+            form,
+            is_beside,
+            file: None,
+            summaries: HashMap::new(),
+            unwritten: Vec::new(),
+        };
         let Some(path) = path else { return Ok((output, earlier)) };
         let results_path = results_path(path, form);
         if form != Form::Jsonl && path.exists() && !results_path.exists() {
@@ -100,55 +112,59 @@ impl<'a> Output<'a> {
         if let Some(path) = files(path, form).into_iter().find(|path| documents.include(path)) {
             return Err(SummarizeError::IsInput { path });
         }
-        let results =
-            Results::open(&results_path, LINE_START, |line: Line| output.keep(line, &mut earlier))?;
-        let path = path.to_path_buf();
-        output.file = Some(OutputFile { path, results_path, results, parts: None });
-        output.open_parts(&mut earlier)?;
+        let mut changed = BTreeSet::new();
+        let results = Results::open(&results_path, LINE_START, |line: Line| {
+            output.holds(line, &mut earlier.n_others, &mut changed)
+        })?;
+        changed.retain(|id| !output.summaries.contains_key(id));
+        earlier.changed = changed.into_iter().collect();
+        earlier.n_done = output.summaries.len();
+        let parts = parts_path(&results_path);
+        let parts = parts.exists().then(|| {
+            Results::open(&parts, PART_START, |line: PartLine| {
+                earlier.answers.insert(line.key.clone(), line.answer);
+                Some(line.key)
+            })
+        });
+        let (path, parts) = (path.to_path_buf(), parts.transpose()?);
+        output.file = Some(OutputFile { path, results_path, results, parts });
         Ok((output, earlier))
     }
 
-    /// Whether a line of an earlier run still holds.
-    fn keep(&mut self, line: Line, earlier: &mut Earlier) -> Option<Key> {
-        let is_known = self.plan.has(line.id());
-        match &line {
-            Line::Failed(FailedLine { id, .. }) => {
-                (!is_known).then(|| Key::of(&[("failed", id.as_bytes())]))
-            }
-            Line::Done(summary) if !is_known => {
-                earlier.n_others += 1;
-                Some(summary.key.clone())
-            }
-            Line::Done(summary) => {
-                let entry = self.plan.entry(&summary.id);
-                if entry.is_none_or(|entry| entry.key != summary.key) {
-                    earlier.changed.push(summary.id.clone());
-                    return None;
-                }
-                earlier.n_done += 1;
-                if self.path_beside(&summary.id).is_some_and(|path| !path.exists()) {
-                    self.write_beside(&line);
-                }
-                Some(summary.key.clone())
-            }
+    /// What a line of an earlier run is the summary of, if it still is.
+    fn holds(
+        &mut self,
+        line: Line,
+        n_others: &mut usize,
+        changed: &mut BTreeSet<String>,
+    ) -> Option<Key> {
+        let Line::Done(Summary { id, key, .. }) = &line else { return None };
+        let Some(entry) = self.plan.entry(id) else {
+            *n_others += usize::from(!self.plan.has(id));
+            return None;
+        };
+        if entry.key != *key {
+            changed.insert(id.clone());
+            return None;
         }
+        self.summaries.insert(id.clone(), key.clone());
+        if self.path_beside(id).is_some_and(|path| !path.exists()) {
+            self.write_beside(&line);
+        }
+        Some(key.clone())
     }
 
-    /// Opens the file with answers to parts, if there is one.
-    fn open_parts(&mut self, earlier: &mut Earlier) -> Result<(), JobsError> {
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let path = parts_path(&file.results_path);
-        if !path.exists() {
-            return Ok(());
+    /// A name for a line of the file that is to stay: of several with one name, the last does.
+    fn name(&self, line: &Line) -> Option<Key> {
+        let current = self.summaries.get(line.id());
+        match line {
+            Line::Done(Summary { key, .. }) => {
+                current.is_none_or(|current| current == key).then(|| key.clone())
+            }
+            Line::Failed(FailedLine { id, .. }) => {
+                current.is_none().then(|| Key::of(&[("failed", id.as_bytes())]))
+            }
         }
-        let entries = self.plan.entries.iter().map(|entry| &entry.key);
-        let wanted: HashSet<&Key> = entries.filter(|key| !file.results.has(key)).collect();
-        file.parts = Some(Results::open(&path, PART_START, |line: PartLine| {
-            let key = wanted.contains(&line.document).then(|| line.key.clone())?;
-            earlier.answers.insert(key.clone(), line.answer);
-            Some(key)
-        })?);
-        Ok(())
     }
 
     /// Whether the summary is there from an earlier run.
@@ -162,7 +178,12 @@ impl<'a> Output<'a> {
     /// If it is full, say.
     pub fn append(&mut self, lines: &[Line]) -> Result<(), SummarizeError> {
         // First beside: a line in the results vouches for it.
-        lines.iter().for_each(|line| self.write_beside(line));
+        for line in lines {
+            self.write_beside(line);
+            if let Line::Done(Summary { id, key, .. }) = line {
+                self.summaries.insert(id.clone(), key.clone());
+            }
+        }
         match &mut self.file {
             Some(file) => file.results.append_all(lines)?,
             None => {
@@ -209,34 +230,49 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Puts what there is in the form asked for, in the order of the documents, and if all is done
-    /// removes what only an unfinished run needs.
+    /// If all is done, drops what only an unfinished run needs; then puts what there is in the form
+    /// asked for, in the order of the documents.
     ///
     /// # Errors
     /// If a file cannot be written or removed.
-    pub fn finish(self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
-        let Some(file) = &self.file else { return Ok(self.unwritten) };
+    pub fn finish(mut self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
+        let Some(mut file) = self.file.take() else { return Ok(self.unwritten) };
         let not_written = |path: &Path| {
             let path = path.to_path_buf();
             move |error| SummarizeError::Write { path, error }
         };
+        if is_done {
+            file.results.retain(|line: Line| self.name(&line))?;
+            if let Some(parts) = &mut file.parts
+                && parts.retain(|line: PartLine| self.part_name(&line))? == 0
+            {
+                let path = parts_path(&file.results_path);
+                fs::remove_file(&path).map_err(not_written(&path))?;
+            }
+        }
         if self.form != Form::Jsonl {
             let text = self.rendered(&file.results_path);
             let text = text.map_err(not_written(&file.results_path))?;
             replace(&file.path, &text).map_err(not_written(&file.path))?;
         }
-        if is_done && file.parts.is_some() {
-            let path = parts_path(&file.results_path);
-            fs::remove_file(&path).map_err(not_written(&path))?;
-        }
         Ok(self.unwritten)
+    }
+
+    /// A name for an answer to a part, if its document has no summary yet.
+    fn part_name(&self, line: &PartLine) -> Option<Key> {
+        let PartLine { key, document, .. } = line;
+        let is_wanted = !self.summaries.contains_key(document);
+        let parts = [("key", key.as_str().as_bytes()), ("document", document.as_bytes())];
+        is_wanted.then(|| Key::of(&parts))
     }
 
     fn rendered(&self, results: &Path) -> io::Result<Vec<u8>> {
         let mut lines = HashMap::new();
         for line in Lines::new(BufReader::new(File::open(results)?), usize::MAX - 1) {
             let line: Line = serde_json::from_slice(&line?.text.unwrap_or_default())?;
-            lines.insert(line.id().to_owned(), line);
+            if self.name(&line).is_some() {
+                lines.insert(line.id().to_owned(), line);
+            }
         }
         let entries = self.plan.entries.iter().map(|entry| &entry.id);
         let ids = entries.chain(self.plan.faults.iter().map(|(id, _)| id));

@@ -10,7 +10,7 @@ const PIECE_BYTES: usize = 400;
 
 /// What ends at the end of a piece, from the worst place to cut to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Boundary {
+pub(super) enum Boundary {
     Character,
     Word,
     Sentence,
@@ -119,7 +119,7 @@ fn cut(pieces: &[Piece], aim: usize, most_tokens: usize) -> (usize, usize) {
 
 /// Where to cut a stretch in two, behind a word near the middle if there is one: bytes of the first
 /// half. None for a single character.
-fn halves(text: &str) -> Option<(usize, Boundary)> {
+pub(super) fn halves(text: &str) -> Option<(usize, Boundary)> {
     let middle = middle(text);
     let words = text[..middle].rfind(char::is_whitespace).map(|at| {
         let space = text[at..].chars().next().map_or(0, char::len_utf8);
@@ -131,7 +131,7 @@ fn halves(text: &str) -> Option<(usize, Boundary)> {
 }
 
 /// The last place between two characters in the first half of a text.
-pub(super) fn middle(text: &str) -> usize {
+fn middle(text: &str) -> usize {
     (0..=text.len() / 2).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 

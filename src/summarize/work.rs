@@ -8,7 +8,7 @@ use super::plan::{Entry, Plan};
 use super::reduction::{Answer, Next, Reduction};
 use crate::documents::Documents;
 use crate::engine::{Engine, Event, Request, RequestId};
-use crate::jobs::{Key, Work};
+use crate::jobs::{Key, Work, one_line};
 use crate::sampler::Sampling;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -217,9 +217,7 @@ impl<'a> Summarizer<'a> {
 }
 
 fn failed(id: &str, error: impl ToString) -> Line {
-    // What a chat template says may have several lines.
-    let error = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    Line::Failed(FailedLine { id: id.into(), error })
+    Line::Failed(FailedLine { id: id.into(), error: one_line(error) })
 }
 
 impl Work for Summarizer<'_> {
@@ -253,7 +251,7 @@ impl Work for Summarizer<'_> {
                 if !reduction.is_last() {
                     self.finished_parts.push(PartLine {
                         key: reduction.part_key(idx, &self.basis),
-                        document: reduction.key.clone(),
+                        document: reduction.entry.id.clone(),
                         answer: answer.clone(),
                     });
                 }
