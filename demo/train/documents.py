@@ -1,4 +1,5 @@
-"""Writes sample documents, two of each kind, held out from training, and their facts.
+"""Writes sample documents, two of each kind, held out from training and without made-up names, and
+their facts.
 
     python documents.py FOLDER
 """
@@ -19,6 +20,8 @@ def main(folder: str) -> None:
     kinds, facts = Counter(), {}
     while len(facts) < 2 * len(world.KINDS):
         document = evaluate.document(rng)
+        if any(map(evaluate.is_made_up, document.facts)):
+            continue
         kinds[document.kind] += 1
         if kinds[document.kind] <= 2:
             name = f"{document.kind}-{kinds[document.kind]}.txt"

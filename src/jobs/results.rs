@@ -6,7 +6,7 @@ use super::lines::Lines;
 use super::lock::open_locked;
 use crate::checkpoint::stored::folder_of;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -135,10 +135,14 @@ impl Results {
             let is_ours = text.starts_with(beginning);
             // Where power failed in the middle of a write, parts of it may be zeros on the disk.
             let is_hole = (is_ours || contents.end > 0) && text.contains(&0);
-            if !line.is_ended && (is_ours || is_hole || beginning.starts_with(&text)) {
+            let result = serde_json::from_slice(&text);
+            // What is JSON without being a result was not torn: it is somebody's.
+            let is_others = result.is_err() && serde_json::from_slice::<IgnoredAny>(&text).is_ok();
+            let may_be_torn = is_ours || is_hole || beginning.starts_with(&text);
+            if !line.is_ended && may_be_torn && !is_others {
                 break;
             }
-            match serde_json::from_slice(&text) {
+            match result {
                 Ok(result) if is_ours => {
                     see(result, line.range.clone());
                     contents.ranges.push(line.range.clone());
