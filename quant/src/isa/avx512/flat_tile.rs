@@ -1,6 +1,6 @@
 //! Tiles of blocks of 32.
 
-use super::codes::{every_fourth, headers, high_f16, low_f16, max_unsigned, piece, transpose};
+use super::codes::{columns, headers, high_f16, low_f16, max_unsigned};
 use super::dot::IntegerDot;
 use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
 use crate::activations::{GROUP_LEN, Group, Tokens};
@@ -32,15 +32,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut pieces = [[_mm512_setzero_si512(); 4]; 2];
-            for i in 0..4 {
-                let blocks = every_fourth(rows, i);
-                pieces[0][i] = piece(&F::LAYOUT, blocks, 0);
-                pieces[1][i] = piece(&F::LAYOUT, blocks, 1);
-            }
-            let codes = self.codes[block][half].as_chunks_mut().0;
-            codes[0] = transpose(&pieces[0]);
-            codes[1] = transpose(&pieces[1]);
+            columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
             let headers = headers(|lane, i| rows[4 * lane + i].cast());
             self.scales[block][half] = low_f16(headers);
             if F::HAS_MINIMUM {

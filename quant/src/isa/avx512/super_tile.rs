@@ -1,8 +1,7 @@
 //! Tiles of blocks of 256.
 
 use super::codes::{
-    PIECE_LEN, every_fourth, headers_of_four, high_f16, low_f16, max_unsigned, piece, transpose,
-    unroll,
+    PIECE_LEN, columns, headers_of_four, high_f16, low_f16, max_unsigned, transpose,
 };
 use super::dot::IntegerDot;
 use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
@@ -41,17 +40,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         // SAFETY: the caller's promise.
         unsafe {
             let zero = _mm512_setzero_si512();
-            let mut pieces = [[zero; 4]; N_PIECES];
-            for i in 0..4 {
-                let blocks = every_fourth(rows, i);
-                unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-                    pieces[PIECE][i] = piece(&F::LAYOUT, blocks, PIECE);
-                });
-            }
-            let codes = self.codes[block][half].as_chunks_mut().0;
-            for (codes, piece) in codes.iter_mut().zip(&pieces) {
-                *codes = transpose(piece);
-            }
+            columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
             let (mut sub_scales, mut sub_minimums) = ([zero; 4], [zero; 4]);
             let mut scales = [0; HALF_ROWS];
             for i in 0..4 {
