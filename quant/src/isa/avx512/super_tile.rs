@@ -4,17 +4,18 @@ use super::codes::{
     PIECE_LEN, columns, headers_of_four, high_f16, low_f16, max_unsigned, transpose,
 };
 use super::dot::IntegerDot;
-use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
+use super::tile::{HALF_ROWS, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-const N_BLOCKS: usize = TILE_COLS / SUPER_LEN;
+/// Blocks of each row: 16 KB of codes.
+const N_BLOCKS: usize = 2;
 const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
 
 /// Indexed by block, then half.
-pub struct SuperTile<F> {
+pub struct SuperTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
     /// Of each sub-block, as [`add_scaled`] wants it.
@@ -23,11 +24,11 @@ pub struct SuperTile<F> {
     sub_minimums: [[[__m512i; N_PIECES / 2]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
-    format: PhantomData<F>,
+    kernel: PhantomData<(F, D)>,
 }
 
-impl<F: Super> Tile<F> for SuperTile<F> {
-    type Sums = SuperSums;
+impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
+    const MAX_BLOCKS: usize = N_BLOCKS;
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -76,9 +77,19 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn sums(x: Group<'_>, Columns { first_block, n_blocks }: Columns) -> SuperSums {
+    unsafe fn multiply(&mut self, at: Place, x: Group<'_>, out: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply_parts::<D, _>(self, at, x, out) }
+    }
+}
+
+impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
+    type Sums = SuperSums;
+
+    #[inline(always)]
+    unsafe fn sums(at: Place, x: Group<'_>) -> SuperSums {
         let n = x.n_tokens();
-        let sums = &x.sums().as_chunks().0[first_block * n..(first_block + n_blocks) * n];
+        let sums = &x.sums().as_chunks().0[at.first_block * n..(at.first_block + at.n_blocks) * n];
         let mut of_sums = SuperSums {
             offset: [[[0; N_PIECES]; GROUP_LEN]; N_BLOCKS],
             pairs: [[[0; N_PIECES / 2]; GROUP_LEN]; N_BLOCKS],
@@ -96,22 +107,21 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<D: IntegerDot, const N: usize>(
+    unsafe fn multiply_part<const N: usize>(
         &self,
-        columns: Columns,
+        at: Place,
         x: Tokens<'_, N>,
-        x_sums: &SuperSums,
-        first_token: usize,
-        sums: &mut [[__m512; 2]; N],
-    ) {
+        (x_sums, first_token): (&SuperSums, usize),
+        mut sums: [[__m512; N]; 2],
+    ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
         let n_subs = SUPER_LEN / F::SUB_LEN;
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
             let zero = _mm512_setzero_si512();
-            for block in 0..columns.n_blocks {
-                let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(columns.first_block + block);
-                let x_scales = x.scales(columns.first_block + block);
+            for block in 0..at.n_blocks {
+                let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(at.first_block + block);
+                let x_scales = x.scales(at.first_block + block);
                 let offsets = &x_sums.offset[block][first_token..][..N];
                 let mut totals = [[zero; 2]; N];
                 for sub in 0..n_subs {
@@ -144,7 +154,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                     for half in 0..2 {
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(totals[t][half]);
-                        sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);
+                        sums[half][t] = _mm512_fmadd_ps(scale, dot, sums[half][t]);
                         if F::HAS_MINIMUM {
                             let pairs = &x_sums.pairs[block][first_token + t];
                             let mut dot = zero;
@@ -154,12 +164,13 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                             }
                             let scale = _mm512_mul_ps(self.minimums[block][half], x_scale);
                             let dot = _mm512_cvtepi32_ps(dot);
-                            sums[t][half] = _mm512_fnmadd_ps(scale, dot, sums[t][half]);
+                            sums[half][t] = _mm512_fnmadd_ps(scale, dot, sums[half][t]);
                         }
                     }
                 }
             }
         }
+        sums
     }
 }
 
