@@ -1,9 +1,8 @@
 //! Tiles of blocks of 256.
 
-use super::codes::{
-    PIECE_LEN, columns, headers_of_four, high_f16, low_f16, max_unsigned, transpose,
-};
+use super::codes::{PIECE_LEN, columns, max_unsigned};
 use super::dot::IntegerDot;
+use super::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
 use super::tile::{HALF_ROWS, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
@@ -12,7 +11,6 @@ use std::marker::PhantomData;
 
 /// Blocks of each row: 16 KB of codes.
 const N_BLOCKS: usize = 2;
-const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
 
 /// Indexed by block, then half.
 pub struct SuperTile<F, D> {
@@ -40,39 +38,16 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let zero = _mm512_setzero_si512();
             columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
-            let (mut sub_scales, mut sub_minimums) = ([zero; 4], [zero; 4]);
-            let mut scales = [0; HALF_ROWS];
-            for i in 0..4 {
-                let blocks = [&*rows[i], &*rows[i + 4], &*rows[i + 8], &*rows[i + 12]];
-                let headers = headers_of_four::<F>(blocks);
-                (sub_scales[i], sub_minimums[i]) = (headers.sub_scales, headers.sub_minimums);
-                for (lane, &pair) in headers.scales.iter().enumerate() {
-                    scales[4 * lane + i] = pair;
-                }
+            let headers = SixteenHeaders::unpack::<F>(rows);
+            for (sub_scale, &scale) in
+                self.sub_scales[block][half].iter_mut().zip(&headers.sub_scales)
+            {
+                *sub_scale = multiplier::<F>(scale);
             }
-            let scales = _mm512_loadu_si512(scales.as_ptr().cast());
-            self.scales[block][half] = low_f16(scales);
-            self.minimums[block][half] = high_f16(scales);
-            // Element r of register i: what pieces 4 * i.. of row r have, a byte each.
-            let (sub_scales, sub_minimums) = (transpose(&sub_scales), transpose(&sub_minimums));
-            let n_subs = SUPER_LEN / F::SUB_LEN;
-            for sub in 0..n_subs {
-                let piece = sub * F::SUB_LEN / PIECE_LEN;
-                let scale = sign_extended(sub_scales[piece / 4])[piece % 4];
-                self.sub_scales[block][half][sub] = multiplier::<F>(scale);
-            }
-            if F::HAS_MINIMUM {
-                for pair in 0..n_subs / 2 {
-                    let piece = 2 * pair * F::SUB_LEN / PIECE_LEN;
-                    let four = sub_minimums[piece / 4];
-                    self.sub_minimums[block][half][pair] = match F::SUB_LEN {
-                        PIECE_LEN => pairs(four)[piece % 4 / 2],
-                        _ => first_and_third(four),
-                    };
-                }
-            }
+            self.sub_minimums[block][half] = headers.sub_minimums;
+            self.scales[block][half] = headers.scales;
+            self.minimums[block][half] = headers.minimums;
         }
     }
 
@@ -206,26 +181,6 @@ unsafe fn of_offset<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES] {
     subs
 }
 
-/// The sums of each two sub-blocks, from those of their pieces, as halves of 32 bits.
-#[inline(always)]
-unsafe fn of_pairs<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES / 2] {
-    let mut pairs = [0; N_PIECES / 2];
-    if !F::HAS_MINIMUM {
-        return pairs;
-    }
-    // SAFETY: the features are the caller's promise; loads and stores are of the arrays' sizes.
-    unsafe {
-        let pieces = _mm256_loadu_si256(pieces.as_ptr().cast());
-        if F::SUB_LEN == PIECE_LEN {
-            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), pieces);
-        } else {
-            let subs = _mm256_madd_epi16(pieces, _mm256_set1_epi16(1));
-            _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_cvtepi32_epi16(subs));
-        }
-    }
-    pairs
-}
-
 /// Whether the dot product of a sub-block fits into 16 bits.
 const fn is_narrow<F: Super>() -> bool {
     let (offset, max) = (F::LAYOUT.offset(), max_unsigned(&F::LAYOUT));
@@ -266,39 +221,4 @@ unsafe fn multiplier<F: Super>(scale: __m512i) -> __m512i {
             _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
         }
     }
-}
-
-/// The four signed bytes of each element as 32-bit integers.
-#[inline(always)]
-unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        [
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(bytes)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(bytes)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(bytes)),
-            _mm512_srai_epi32::<24>(bytes),
-        ]
-    }
-}
-
-/// The first and the last two signed bytes of each element as pairs of 16-bit integers.
-#[inline(always)]
-unsafe fn pairs(bytes: __m512i) -> [__m512i; 2] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let low = first_and_third(bytes);
-        let high = _mm512_srai_epi16::<8>(bytes);
-        // Words of `low`: bytes 0 and 2; of `high`: bytes 1 and 3.
-        let first = _mm512_mask_blend_epi16(0xaaaa_aaaa, low, _mm512_slli_epi32::<16>(high));
-        let second = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(low), high);
-        [first, second]
-    }
-}
-
-/// The first and the third signed byte of each element as 16-bit integers.
-#[inline(always)]
-unsafe fn first_and_third(bytes: __m512i) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes)) }
 }
