@@ -1,7 +1,8 @@
 //! Tiles of blocks of 32: one product of tile registers per block.
 
+use super::FullGroup;
 use super::registers::{Sums, TileRegisters, finish, start};
-use crate::activations::{GROUP_LEN, Group};
+use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx512::codes::{columns, headers, high_f16, low_f16};
 use crate::isa::avx512::tile::{HALF_ROWS, Place, Tile};
@@ -18,6 +19,8 @@ pub struct FlatTile<F> {
     weights: [[[__m512i; FLAT_LEN / 4]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
+    /// Products of a block, and of the next, with one group.
+    dots: [Sums; 2],
     format: PhantomData<F>,
 }
 
@@ -33,6 +36,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
             weights: [[[zero; _]; _]; _],
             scales: [[zeros; _]; _],
             minimums: [[zeros; _]; _],
+            dots: [[zero; _]; _],
             format: PhantomData,
         }
     }
@@ -56,60 +60,61 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: Group<'_>, out: &mut [f32]) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            self.registers.configure(x.n_tokens(), FLAT_LEN);
-            let x_scales = FlatScales::new::<F>(at, x);
-            for half in 0..2 {
-                if x.n_tokens() > GROUP_LEN / 2 {
-                    self.multiply_half::<GROUP_LEN>(half, at, x, &x_scales, out);
-                } else {
-                    self.multiply_half::<{ GROUP_LEN / 2 }>(half, at, x, &x_scales, out);
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, mut out: &mut [f32]) {
+        for x in x.groups() {
+            let of_group = out.split_off_mut(..x.n_tokens() * at.n_rows).expect("a row per token");
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.registers.configure(x.n_tokens(), FLAT_LEN);
+                let x_scales = FlatScales::new::<F>(at, x);
+                let mut full = FullGroup::zeros();
+                let (place, sums) = full.of(at, x.n_tokens(), of_group);
+                for half in 0..2 {
+                    self.multiply_half(half, place, x, &x_scales, sums);
                 }
+                full.put_back(at, x.n_tokens(), of_group);
             }
         }
     }
 }
 
 impl<F: Flat> FlatTile<F> {
-    /// Multiplies half of the rows with up to `N` tokens. While the sums of a block are scaled,
+    /// Multiplies half of the rows with a group. While the sums of a block are scaled,
     /// the next block's are on their way.
     #[inline(always)]
-    unsafe fn multiply_half<const N: usize>(
-        &self,
+    unsafe fn multiply_half(
+        &mut self,
         half: usize,
         at: Place,
         x: Group<'_>,
         x_scales: &FlatScales,
         out: &mut [f32],
     ) {
-        // SAFETY: no memory is touched; the features are the caller's promise.
-        let mut dots: [Sums; 2] = [[unsafe { _mm512_setzero_si512() }; GROUP_LEN]; 2];
         let block_bytes = x.n_tokens() * FLAT_LEN;
         let codes = &x.codes()[at.first_block * block_bytes..][..at.n_blocks * block_bytes];
         // SAFETY: the caller's promise; the slice has the codes of `n_blocks` blocks.
         unsafe {
             let x = |block: usize| codes.as_ptr().wrapping_add(block * block_bytes);
-            let weights = |block: usize| self.weights[block][half].as_ptr();
-            let mut sums = at.load::<N>(half, out);
+            let weights = &raw const self.weights;
+            let weights = |block: usize| (&raw const (*weights)[block][half]).cast::<i8>();
+            let mut sums = at.load::<GROUP_LEN>(half, out);
             start!(0, x(0), FLAT_LEN, weights(0));
-            finish!(0, &mut dots[0]);
+            finish!(0, &mut self.dots[0]);
             for block in (0..at.n_blocks).step_by(2) {
                 if block + 1 < at.n_blocks {
                     start!(1, x(block + 1), FLAT_LEN, weights(block + 1));
                 }
-                self.add_scaled(half, block, &dots[0], x_scales, &mut sums);
+                self.add_scaled(half, block, 0, x_scales, &mut sums);
                 if block + 1 == at.n_blocks {
                     break;
                 }
-                finish!(1, &mut dots[1]);
+                finish!(1, &mut self.dots[1]);
                 if block + 2 < at.n_blocks {
                     start!(0, x(block + 2), FLAT_LEN, weights(block + 2));
                 }
-                self.add_scaled(half, block + 1, &dots[1], x_scales, &mut sums);
+                self.add_scaled(half, block + 1, 1, x_scales, &mut sums);
                 if block + 2 < at.n_blocks {
-                    finish!(0, &mut dots[0]);
+                    finish!(0, &mut self.dots[0]);
                 }
             }
             at.store(half, &sums, out);
@@ -118,20 +123,21 @@ impl<F: Flat> FlatTile<F> {
 
     /// Adds a block's integer sums, scaled, to those of its rows.
     #[inline(always)]
-    unsafe fn add_scaled<const N: usize>(
+    unsafe fn add_scaled(
         &self,
         half: usize,
         block: usize,
-        dots: &Sums,
+        dots_idx: usize,
         x: &FlatScales,
-        sums: &mut [__m512; N],
+        sums: &mut [__m512; GROUP_LEN],
     ) {
         // SAFETY: no memory is touched but arrays; the features are the caller's promise.
         unsafe {
-            for t in 0..N {
+            for t in 0..GROUP_LEN {
                 let scale =
                     _mm512_mul_ps(self.scales[block][half], _mm512_set1_ps(x.scales[block][t]));
-                sums[t] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dots[t]), sums[t]);
+                sums[t] =
+                    _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(self.dots[dots_idx][t]), sums[t]);
                 if F::HAS_MINIMUM {
                     let x_sum = _mm512_set1_ps(x.scaled_sums[block][t]);
                     sums[t] = _mm512_fmadd_ps(self.minimums[block][half], x_sum, sums[t]);

@@ -18,11 +18,14 @@ pub use super::avx512::{
     quantize_super, rms_norm, scores, silu_mul, weighted_sum, widen,
 };
 
-use super::avx512::{self, tile::multiply_many};
+use super::avx512;
+use super::avx512::tile::{HALF_ROWS, Place, multiply_many};
+use crate::activations::GROUP_LEN;
 use crate::format::{Flat, Super};
 use crate::registry::Product;
 use flat_tile::FlatTile;
 use std::arch::is_x86_feature_detected as has;
+use std::ops::Range;
 use super_tile::SuperTile;
 
 /// Tokens from which on tiles of tile registers are faster.
@@ -51,4 +54,49 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     }
     // SAFETY: likewise.
     unsafe { multiply_many::<F, SuperTile<F>>(product) }
+}
+
+/// A tile's part of the output for a group that is not full, with room for a full one: kernels know
+/// no others.
+struct FullGroup([[f32; 2 * HALF_ROWS]; GROUP_LEN]);
+
+impl FullGroup {
+    #[inline(always)]
+    fn zeros() -> FullGroup {
+        FullGroup([[0.0; _]; _])
+    }
+
+    /// Where a kernel works on a group of `n_tokens`: in `out` itself, or in here on a copy of it.
+    #[inline(always)]
+    fn of<'a>(
+        &'a mut self,
+        at: Place,
+        n_tokens: usize,
+        out: &'a mut [f32],
+    ) -> (Place, &'a mut [f32]) {
+        if n_tokens == GROUP_LEN {
+            return (at, out);
+        }
+        let rows = rows(at);
+        for (copy, out) in self.0.iter_mut().zip(out.chunks_exact(at.n_rows)) {
+            copy[..rows.len()].copy_from_slice(&out[rows.clone()]);
+        }
+        (Place { n_rows: 2 * HALF_ROWS, first_row: 0, ..at }, self.0.as_flattened_mut())
+    }
+
+    /// Puts the copy, if it was made, where it belongs.
+    #[inline(always)]
+    fn put_back(&self, at: Place, n_tokens: usize, out: &mut [f32]) {
+        if n_tokens < GROUP_LEN {
+            let rows = rows(at);
+            for (copy, out) in self.0.iter().zip(out.chunks_exact_mut(at.n_rows)) {
+                out[rows.clone()].copy_from_slice(&copy[..rows.len()]);
+            }
+        }
+    }
+}
+
+/// The rows of the matrix that a tile has.
+fn rows(at: Place) -> Range<usize> {
+    at.first_row..at.n_rows.min(at.first_row + 2 * HALF_ROWS)
 }

@@ -76,7 +76,7 @@ impl TileRegisters {
     }
 
     /// Shapes the registers for products of `n_tokens`, 1..=16, at a depth of `depth` columns,
-    /// a multiple of four up to 64: 0 and 1 for sums, 2 and 3 for activations, 4 and 5 for weights.
+    /// a multiple of four up to 64: 0 to 3 for sums, 4 for activations, 5 to 7 for weights.
     ///
     /// # Safety
     /// [`are_available`] must have said so. The depth is always the same.
@@ -95,9 +95,9 @@ impl TileRegisters {
             row_bytes: [0; 16],
             n_rows: [0; 16],
         };
-        config.row_bytes[..6].copy_from_slice(&[full, full, depth, depth, full, full]);
-        config.n_rows[..6]
-            .copy_from_slice(&[n_tokens, n_tokens, n_tokens, n_tokens, n_fours, n_fours]);
+        config.row_bytes[..8].copy_from_slice(&[full, full, full, full, depth, full, full, full]);
+        config.n_rows[..5].fill(n_tokens);
+        config.n_rows[5..8].fill(n_fours);
         // SAFETY: the caller's promise; the configuration is a valid one.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
     }
@@ -117,10 +117,10 @@ impl Drop for TileRegisters {
 /// set of registers.
 macro_rules! start {
     (0, $x:expr, $stride:expr, $weights:expr) => {
-        start!(@ "tmm0", "tmm2", "tmm4", $x, $stride, $weights)
+        start!(@ "tmm0", "tmm4", "tmm5", $x, $stride, $weights)
     };
     (1, $x:expr, $stride:expr, $weights:expr) => {
-        start!(@ "tmm1", "tmm3", "tmm5", $x, $stride, $weights)
+        start!(@ "tmm1", "tmm4", "tmm6", $x, $stride, $weights)
     };
     (@ $sums:literal, $x_tile:literal, $weight_tile:literal, $x:expr, $stride:expr, $weights:expr) => {
         std::arch::asm!(
@@ -153,52 +153,73 @@ macro_rules! finish {
 
 pub(super) use {finish, start};
 
-/// The sums over 256 columns with weights in two parts: `x` are rows of activations every `stride`
-/// bytes; `high` and `low` each have four columns to a row of 64 bytes.
+/// Adds to the sums in registers 0 to 3 the products of sixteen rows of activations, every `stride`
+/// bytes, with four matrices of weights, four columns to a row of 64 bytes, at a depth of 64.
+///
+/// Four at a time keep the unit busy: a product starts when its sums are there, and takes as long
+/// as the three others need to start.
 ///
 /// # Safety
-/// The registers must be configured for a depth of 64, and the addresses be of as many bytes.
+/// The registers must be configured for this depth, and the addresses be of as many bytes.
 #[inline(always)]
-pub unsafe fn multiply_two_parts(
-    x: *const i8,
-    stride: usize,
-    [high, low]: [*const __m512i; 2],
-    sums: &mut [Sums; 2],
-) {
-    let [high_sums, low_sums] = sums;
+pub unsafe fn multiply_four(x: *const i8, stride: usize, weights: [*const __m512i; 4]) {
+    let [a, b, c, d] = weights;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{x} + {stride}]",
+            "tileloadd tmm5, [{a} + {row}]",
+            "tdpbssd tmm0, tmm4, tmm5",
+            "tileloadd tmm6, [{b} + {row}]",
+            "tdpbssd tmm1, tmm4, tmm6",
+            "tileloadd tmm7, [{c} + {row}]",
+            "tdpbssd tmm2, tmm4, tmm7",
+            "tileloadd tmm5, [{d} + {row}]",
+            "tdpbssd tmm3, tmm4, tmm5",
+            x = in(reg) x,
+            stride = in(reg) stride,
+            a = in(reg) a,
+            b = in(reg) b,
+            c = in(reg) c,
+            d = in(reg) d,
+            row = in(reg) ROW_BYTES,
+            options(nostack, readonly),
+        );
+    }
+}
+
+/// Makes the sums of [`multiply_four`] zero.
+///
+/// # Safety
+/// The registers must be configured.
+#[inline(always)]
+pub unsafe fn zero_four() {
     // SAFETY: the caller's promise.
     unsafe {
         asm!(
             "tilezero tmm0",
             "tilezero tmm1",
-            "tileloadd tmm2, [{x} + {stride}]",
-            "tileloadd tmm4, [{high} + {row}]",
-            "tdpbssd tmm0, tmm2, tmm4",
-            "tileloadd tmm5, [{low} + {row}]",
-            "tdpbssd tmm1, tmm2, tmm5",
-            "tileloadd tmm3, [{x} + {stride} + 64]",
-            "tileloadd tmm4, [{high} + {row} + 1024]",
-            "tdpbssd tmm0, tmm3, tmm4",
-            "tileloadd tmm5, [{low} + {row} + 1024]",
-            "tdpbssd tmm1, tmm3, tmm5",
-            "tileloadd tmm2, [{x} + {stride} + 128]",
-            "tileloadd tmm4, [{high} + {row} + 2048]",
-            "tdpbssd tmm0, tmm2, tmm4",
-            "tileloadd tmm5, [{low} + {row} + 2048]",
-            "tdpbssd tmm1, tmm2, tmm5",
-            "tileloadd tmm3, [{x} + {stride} + 192]",
-            "tileloadd tmm4, [{high} + {row} + 3072]",
-            "tdpbssd tmm0, tmm3, tmm4",
-            "tileloadd tmm5, [{low} + {row} + 3072]",
-            "tdpbssd tmm1, tmm3, tmm5",
-            "tilestored [{high_sums} + {row}], tmm0",
-            "tilestored [{low_sums} + {row}], tmm1",
-            x = in(reg) x,
-            stride = in(reg) stride,
-            high = in(reg) high,
-            low = in(reg) low,
-            high_sums = in(reg) high_sums,
-            low_sums = in(reg) low_sums,
+            "tilezero tmm2",
+            "tilezero tmm3",
+            options(nomem, nostack),
+        );
+    }
+}
+
+/// Stores the sums of [`multiply_four`].
+///
+/// # Safety
+/// The registers must be configured.
+#[inline(always)]
+pub unsafe fn store_four(sums: &mut [Sums; 4]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "tilestored [{sums} + {row}], tmm0",
+            "tilestored [{sums} + {row} + 1024], tmm1",
+            "tilestored [{sums} + {row} + 2048], tmm2",
+            "tilestored [{sums} + {row} + 3072], tmm3",
+            sums = in(reg) sums,
             row = in(reg) ROW_BYTES,
             options(nostack),
         );

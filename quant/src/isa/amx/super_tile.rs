@@ -4,8 +4,8 @@
 //! The product of a code and its sub-scale needs up to 14 bits. It is `128 * high + low`, and so is
 //! the sum.
 
-use super::registers::{Sums, TileRegisters, multiply_two_parts};
-use crate::activations::{GROUP_LEN, Group};
+use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
+use crate::activations::{Activations, Group};
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx512::codes::columns;
 use crate::isa::avx512::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
@@ -19,12 +19,15 @@ const DEPTH: usize = 64;
 /// One block of each row, indexed by half.
 pub struct SuperTile<F> {
     registers: TileRegisters,
-    /// The high and the low part of weights times sub-scales, four columns to a register.
-    weights: [[[__m512i; SUPER_LEN / 4]; 2]; 2],
+    /// Of each half, the high and the low parts of weights times sub-scales, four columns to a
+    /// register.
+    weights: [[__m512i; SUPER_LEN / 4]; 4],
     /// Of each two sub-blocks, as 16-bit integers.
     sub_minimums: [[__m512i; N_PIECES / 2]; 2],
     scales: [__m512; 2],
     minimums: [__m512; 2],
+    /// A product with one group: of each half, the sums of the high and of the low parts.
+    dots: [Sums; 4],
     format: PhantomData<F>,
 }
 
@@ -37,10 +40,11 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         let (zero, zeros) = unsafe { (_mm512_setzero_si512(), _mm512_setzero_ps()) };
         SuperTile {
             registers: TileRegisters::new(),
-            weights: [[[zero; _]; _]; _],
+            weights: [[zero; _]; _],
             sub_minimums: [[zero; _]; _],
             scales: [zeros; _],
             minimums: [zeros; _],
+            dots: [[zero; _]; _],
             format: PhantomData,
         }
     }
@@ -60,8 +64,8 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                 let offset = _mm512_mullo_epi16(scale, offset);
                 for k in sub * F::SUB_LEN / 4..(sub + 1) * F::SUB_LEN / 4 {
                     let [high, low] = two_parts(codes[k], scale, offset);
-                    self.weights[half][0][k] = high;
-                    self.weights[half][1][k] = low;
+                    self.weights[2 * half][k] = high;
+                    self.weights[2 * half + 1][k] = low;
                 }
             }
             self.sub_minimums[half] = headers.sub_minimums;
@@ -70,61 +74,102 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         }
     }
 
+    /// While the sums of a group are scaled, the next group's are on their way.
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: Group<'_>, out: &mut [f32]) {
-        let n = x.n_tokens();
-        let start = at.first_block * n;
-        // SAFETY: the caller's promise; the slice has the codes of the block.
-        unsafe {
-            let mut dots: [[Sums; 2]; 2] = [[[_mm512_setzero_si512(); GROUP_LEN]; 2]; 2];
-            self.registers.configure(n, DEPTH);
-            let codes = &x.codes()[start * SUPER_LEN..][..n * SUPER_LEN];
-            for (weights, dots) in self.weights.iter().zip(&mut dots) {
-                let parts = [weights[0].as_ptr(), weights[1].as_ptr()];
-                multiply_two_parts(codes.as_ptr(), SUPER_LEN, parts, dots);
-            }
-            let x = SuperActivations::new::<F>(start, x);
-            for half in 0..2 {
-                if n > GROUP_LEN / 2 {
-                    self.add_scaled::<GROUP_LEN>(half, &dots[half], &x, at, out);
-                } else {
-                    self.add_scaled::<{ GROUP_LEN / 2 }>(half, &dots[half], &x, at, out);
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, mut out: &mut [f32]) {
+        let mut previous: Option<BlockActivations<'_>> = None;
+        let blocks = x.groups().map(|group| Some(BlockActivations::new(group, at.first_block)));
+        for x in blocks.chain([None]) {
+            let n_previous = previous.map_or(0, |previous| previous.n_tokens());
+            // SAFETY: the caller's promise.
+            unsafe {
+                if let Some(x) = x {
+                    self.registers.configure(x.n_tokens(), DEPTH);
+                    zero_four();
+                }
+                for step in 0..N_STEPS {
+                    if let Some(x) = x {
+                        self.multiply_step(x, step);
+                    }
+                    if let Some(previous) = previous {
+                        for t in step * n_previous / N_STEPS..(step + 1) * n_previous / N_STEPS {
+                            self.add_scaled(t, previous, at, &mut out[t * at.n_rows..]);
+                        }
+                    }
+                }
+                if x.is_some() {
+                    store_four(&mut self.dots);
                 }
             }
+            out = &mut out[n_previous * at.n_rows..];
+            previous = x;
         }
     }
 }
 
+/// Products of [`DEPTH`] columns that make up one of a block.
+const N_STEPS: usize = SUPER_LEN / DEPTH;
+
+/// A group's activations for one block.
+#[derive(Clone, Copy)]
+struct BlockActivations<'a> {
+    codes: &'a [[i8; SUPER_LEN]],
+    scales: &'a [f32],
+    sums: &'a [[i16; N_PIECES]],
+}
+
+impl<'a> BlockActivations<'a> {
+    fn new(x: Group<'a>, block: usize) -> Self {
+        let places = block * x.n_tokens()..(block + 1) * x.n_tokens();
+        BlockActivations {
+            codes: &x.codes().as_chunks().0[places.clone()],
+            scales: &x.scales()[places.clone()],
+            sums: &x.sums().as_chunks().0[places],
+        }
+    }
+
+    fn n_tokens(&self) -> usize {
+        self.scales.len()
+    }
+}
+
 impl<F: Super> SuperTile<F> {
-    /// Adds the integer sums of half of the rows with up to `N` tokens, scaled, to those in `out`.
+    /// Adds the products of some columns of a group to the sums in the registers.
     #[inline(always)]
-    unsafe fn add_scaled<const N: usize>(
-        &self,
-        half: usize,
-        [high, low]: &[Sums; 2],
-        x: &SuperActivations,
-        at: Place,
-        out: &mut [f32],
-    ) {
-        // SAFETY: the caller's promise about features; memory is touched in arrays only.
+    unsafe fn multiply_step(&self, x: BlockActivations<'_>, step: usize) {
+        let columns = step * DEPTH;
+        // SAFETY: the caller's promise.
         unsafe {
-            let mut sums = at.load::<N>(half, out);
-            for t in 0..N {
-                let x_scale = _mm512_set1_ps(x.scales[t]);
-                let dot = _mm512_add_epi32(_mm512_slli_epi32::<7>(high[t]), low[t]);
+            let x = x.codes.as_ptr().cast::<i8>().wrapping_add(columns);
+            let weights = |part: usize| (&raw const self.weights[part][columns / 4]).cast();
+            multiply_four(x, SUPER_LEN, [weights(0), weights(1), weights(2), weights(3)]);
+        }
+    }
+
+    /// Adds the integer sums with a token, scaled, to those in `out`, which begins with its row.
+    #[inline(always)]
+    unsafe fn add_scaled(&self, t: usize, x: BlockActivations<'_>, at: Place, out: &mut [f32]) {
+        // SAFETY: the caller's promise about features; the masks keep to the token's row of `out`.
+        unsafe {
+            let x_sums = of_pairs::<F>(&x.sums[t]);
+            let x_scale = _mm512_set1_ps(x.scales[t]);
+            for half in 0..2 {
+                let mut sums = at.load::<1>(half, out);
+                let (high, low) = (self.dots[2 * half][t], self.dots[2 * half + 1][t]);
+                let dot = _mm512_add_epi32(_mm512_slli_epi32::<7>(high), low);
                 let scale = _mm512_mul_ps(self.scales[half], x_scale);
-                sums[t] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[t]);
+                sums[0] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[0]);
                 if F::HAS_MINIMUM {
                     let mut dot = _mm512_setzero_si512();
                     for pair in 0..SUPER_LEN / F::SUB_LEN / 2 {
-                        let x_sums = _mm512_set1_epi32(x.pairs[t][pair]);
+                        let x_sums = _mm512_set1_epi32(x_sums[pair]);
                         dot = _mm512_dpwssd_epi32(dot, self.sub_minimums[half][pair], x_sums);
                     }
                     let scale = _mm512_mul_ps(self.minimums[half], x_scale);
-                    sums[t] = _mm512_fnmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[t]);
+                    sums[0] = _mm512_fnmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[0]);
                 }
+                at.store(half, &sums, out);
             }
-            at.store(half, &sums, out);
         }
     }
 }
@@ -143,28 +188,5 @@ unsafe fn two_parts(codes: __m512i, scale: __m512i, addend: __m512i) -> [__m512i
             _mm512_mask_mov_epi8(_mm512_srli_epi16::<7>(even), ODD, _mm512_slli_epi16::<1>(odd));
         let low = _mm512_mask_mov_epi8(even, ODD, _mm512_slli_epi16::<8>(odd));
         [high, _mm512_and_si512(low, _mm512_set1_epi8(0x7f))]
-    }
-}
-
-/// What a block's integer sums meet, by token.
-struct SuperActivations {
-    scales: [f32; GROUP_LEN],
-    /// See [`of_pairs`].
-    pairs: [[i32; N_PIECES / 2]; GROUP_LEN],
-}
-
-impl SuperActivations {
-    /// Of the group's tokens, whose first has place `start`.
-    #[inline(always)]
-    unsafe fn new<F: Super>(start: usize, x: Group<'_>) -> SuperActivations {
-        let n = x.n_tokens();
-        let mut all = SuperActivations { scales: [0.0; _], pairs: [[0; _]; _] };
-        all.scales[..n].copy_from_slice(&x.scales()[start..][..n]);
-        let sums: &[[i16; N_PIECES]] = x.sums().as_chunks().0;
-        for (pairs, sums) in all.pairs.iter_mut().zip(&sums[start..][..n]) {
-            // SAFETY: the features are the caller's promise.
-            *pairs = unsafe { of_pairs::<F>(sums) };
-        }
-        all
     }
 }

@@ -4,7 +4,7 @@ use super::codes::{PIECE_LEN, columns, max_unsigned};
 use super::dot::IntegerDot;
 use super::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
 use super::tile::{HALF_ROWS, PartTile, Place, Tile, multiply_parts};
-use crate::activations::{GROUP_LEN, Group, Tokens};
+use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -52,7 +52,7 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: Group<'_>, out: &mut [f32]) {
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, out: &mut [f32]) {
         // SAFETY: the caller's promise.
         unsafe { multiply_parts::<D, _>(self, at, x, out) }
     }

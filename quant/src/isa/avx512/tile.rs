@@ -8,7 +8,7 @@
 
 use super::codes::prefetch;
 use super::dot::IntegerDot;
-use crate::activations::{Group, Tokens};
+use crate::activations::{Activations, Group, Tokens};
 use crate::format::Format;
 use crate::registry::Product;
 use std::arch::x86_64::*;
@@ -35,11 +35,11 @@ pub trait Tile<F: Format> {
     /// `rows` must be the addresses of blocks.
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]);
 
-    /// Adds the products of the tile with a group of tokens to their rows of `out`.
+    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`.
     ///
     /// # Safety
     /// See [`Self::zeroed`].
-    unsafe fn multiply(&mut self, at: Place, x: Group<'_>, out: &mut [f32]);
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, out: &mut [f32]);
 }
 
 /// What a tile is of.
@@ -56,22 +56,20 @@ pub struct Place {
 }
 
 impl Place {
-    /// The sums so far of a half's rows with up to `N` tokens, whose rows `out` has.
+    /// The sums so far of a half's rows with `N` tokens, whose rows `out` has.
     ///
     /// # Safety
     /// The CPU must have this module's features.
     #[inline(always)]
     pub unsafe fn load<const N: usize>(&self, half: usize, out: &[f32]) -> [__m512; N] {
-        let (mask, first, n_tokens) = (self.mask(half), self.row(half), out.len() / self.n_rows);
+        assert!(out.len() >= N * self.n_rows);
         // SAFETY: the mask keeps loads inside of each token's rows.
         unsafe {
             let mut sums = [_mm512_setzero_ps(); N];
             if self.first_block > 0 {
                 for (t, sum) in sums.iter_mut().enumerate() {
-                    if t < n_tokens {
-                        let rows = out.as_ptr().wrapping_add(t * self.n_rows + first);
-                        *sum = _mm512_maskz_loadu_ps(mask, rows);
-                    }
+                    let rows = out.as_ptr().wrapping_add(t * self.n_rows + self.row(half));
+                    *sum = _mm512_maskz_loadu_ps(self.mask(half), rows);
                 }
             }
             sums
@@ -84,22 +82,21 @@ impl Place {
     /// Likewise.
     #[inline(always)]
     pub unsafe fn store<const N: usize>(&self, half: usize, sums: &[__m512; N], out: &mut [f32]) {
-        let (mask, first, n_tokens) = (self.mask(half), self.row(half), out.len() / self.n_rows);
+        assert!(out.len() >= N * self.n_rows);
         for (t, &sum) in sums.iter().enumerate() {
-            if t < n_tokens {
-                let rows = out.as_mut_ptr().wrapping_add(t * self.n_rows + first);
-                // SAFETY: the mask keeps stores inside of each token's rows.
-                unsafe { _mm512_mask_storeu_ps(rows, mask, sum) };
-            }
+            let rows = out.as_mut_ptr().wrapping_add(t * self.n_rows + self.row(half));
+            // SAFETY: the mask keeps the store inside of a token's rows.
+            unsafe { _mm512_mask_storeu_ps(rows, self.mask(half), sum) };
         }
     }
 
-    fn row(&self, half: usize) -> usize {
+    /// First row of a half.
+    pub fn row(&self, half: usize) -> usize {
         self.first_row + half * HALF_ROWS
     }
 
     /// Those of a half's rows that the matrix has.
-    fn mask(&self, half: usize) -> u16 {
+    pub fn mask(&self, half: usize) -> u16 {
         let n_rows = self.n_rows.saturating_sub(self.row(half));
         if n_rows < HALF_ROWS { (1 << n_rows) - 1 } else { !0 }
     }
@@ -120,12 +117,7 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
             for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
                 let at = Place { n_rows, first_row, first_block, n_blocks };
                 unpack(&mut tile, &product, at);
-                let mut out = &mut *product.out;
-                for group in product.x.groups() {
-                    let (of_group, rest) = out.split_at_mut(group.n_tokens() * n_rows);
-                    tile.multiply(at, group, of_group);
-                    out = rest;
-                }
+                tile.multiply(at, product.x, product.out);
             }
         }
     }
@@ -182,7 +174,7 @@ pub trait PartTile<D: IntegerDot> {
     ) -> [[__m512; N]; 2];
 }
 
-/// Multiplies with a group, part by part; see [`Tile::multiply`].
+/// Multiplies part by part; see [`Tile::multiply`].
 ///
 /// # Safety
 /// See [`PartTile::multiply_part`].
@@ -190,12 +182,12 @@ pub trait PartTile<D: IntegerDot> {
 pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
     tile: &T,
     at: Place,
-    x: Group<'_>,
+    x: &Activations,
     mut out: &mut [f32],
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let sums = T::sums(at, x);
+    for x in x.groups() {
+        // SAFETY: the caller's promise.
+        let sums = unsafe { T::sums(at, x) };
         let mut first = 0;
         while first < x.n_tokens() {
             // Parts of nearly equal size, none larger than fits.
@@ -203,13 +195,16 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
             let n = rest.div_ceil(rest.div_ceil(MAX_TOKENS));
             let of_group = (&sums, first);
             let (part, others) = out.split_at_mut(n * at.n_rows);
-            match n {
-                1 => add_part::<D, T, 1>(tile, at, x, of_group, part),
-                2 => add_part::<D, T, 2>(tile, at, x, of_group, part),
-                3 => add_part::<D, T, 3>(tile, at, x, of_group, part),
-                4 => add_part::<D, T, 4>(tile, at, x, of_group, part),
-                5 => add_part::<D, T, 5>(tile, at, x, of_group, part),
-                _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, part),
+            // SAFETY: likewise.
+            unsafe {
+                match n {
+                    1 => add_part::<D, T, 1>(tile, at, x, of_group, part),
+                    2 => add_part::<D, T, 2>(tile, at, x, of_group, part),
+                    3 => add_part::<D, T, 3>(tile, at, x, of_group, part),
+                    4 => add_part::<D, T, 4>(tile, at, x, of_group, part),
+                    5 => add_part::<D, T, 5>(tile, at, x, of_group, part),
+                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, part),
+                }
             }
             out = others;
             first += n;
