@@ -5,9 +5,9 @@
 //! the sum.
 
 use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
-use crate::activations::{Activations, Group};
+use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{SUPER_LEN, Super};
-use crate::isa::avx512::codes::columns;
+use crate::isa::avx512::codes::{columns, prefetch};
 use crate::isa::avx512::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
 use crate::isa::avx512::tile::{HALF_ROWS, Place, Tile};
 use std::arch::x86_64::*;
@@ -77,6 +77,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     /// While the sums of a group are scaled, the next group's are on their way.
     #[inline(always)]
     unsafe fn multiply(&mut self, at: Place, x: &Activations, mut out: &mut [f32]) {
+        let to_next_group = GROUP_LEN * x.cols();
         let mut previous: Option<BlockActivations<'_>> = None;
         let blocks = x.groups().map(|group| Some(BlockActivations::new(group, at.first_block)));
         for x in blocks.chain([None]) {
@@ -90,6 +91,9 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                 for step in 0..N_STEPS {
                     if let Some(x) = x {
                         self.multiply_step(x, step);
+                        for t in 0..x.n_tokens() {
+                            prefetch(&raw const x.codes[t][step * DEPTH], to_next_group);
+                        }
                     }
                     if let Some(previous) = previous {
                         for t in step * n_previous / N_STEPS..(step + 1) * n_previous / N_STEPS {
