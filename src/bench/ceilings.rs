@@ -3,6 +3,7 @@
 use crate::compute::Compute;
 use crate::gguf::{Bytes, Gguf};
 use crate::inspect::Machine;
+use rayon::prelude::*;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ const PIECE_BYTES: usize = 256 << 10;
 const MIN_BYTES: usize = 512 << 20;
 
 /// More than this makes no difference.
-const MAX_BYTES: usize = 4 << 30;
+const MAX_BYTES: usize = 2 << 30;
 
 /// Measures rates.
 pub struct Ceilings<'a> {
@@ -50,7 +51,8 @@ impl<'a> Ceilings<'a> {
     /// Reads the weights where the file is mapped, or where they are few, memory of its own.
     pub fn new(compute: &'a Compute, gguf: &Gguf) -> Ceilings<'a> {
         let mut pieces = Vec::new();
-        for tensor in gguf.tensors() {
+        // Tests read no more than a few rows of the embedding: it may not be in memory.
+        for tensor in gguf.tensors().filter(|tensor| tensor.name != "token_embd.weight") {
             let n_pieces = tensor.bytes.len() / PIECE_BYTES;
             let piece = |idx| tensor.bytes.slice(idx * PIECE_BYTES..(idx + 1) * PIECE_BYTES);
             pieces.extend((0..n_pieces).map(piece));
@@ -61,7 +63,10 @@ impl<'a> Ceilings<'a> {
             let piece = |_| Bytes::from(vec![1; PIECE_BYTES]);
             pieces = (0..affordable_bytes() / PIECE_BYTES).map(piece).collect();
         }
-        Ceilings { compute, pieces, next: AtomicUsize::new(0) }
+        let ceilings = Ceilings { compute, pieces, next: AtomicUsize::new(0) };
+        // The first time, pages are mapped.
+        compute.run(|| ceilings.pieces.par_iter().for_each(|piece| ceilings.read_once::<1>(piece)));
+        ceilings
     }
 
     /// The rates at this moment. Memory is read in one stream per thread and in several, whichever
@@ -76,9 +81,13 @@ impl<'a> Ceilings<'a> {
         self.rate(|| {
             let idx = self.next.fetch_add(1, Ordering::Relaxed);
             let piece = &self.pieces[idx % self.pieces.len()];
-            black_box(self.compute.isa.xor_words::<STREAMS>(piece));
+            self.read_once::<STREAMS>(piece);
             piece.len() as u64
         })
+    }
+
+    fn read_once<const STREAMS: usize>(&self, piece: &[u8]) {
+        black_box(self.compute.isa.xor_words::<STREAMS>(piece));
     }
 
     /// How much of what `work` counts all threads together do per second.

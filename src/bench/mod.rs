@@ -99,3 +99,17 @@ fn check_memory(needed: u64) -> Result<(), BenchError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_more_memory_than_there_is_is_refused() {
+        if Machine::this().is_some() {
+            let error = check_memory(u64::MAX).unwrap_err().to_string();
+            assert!(error.contains("use a smaller -d or -b"), "{error}");
+        }
+        assert!(check_memory(0).is_ok());
+    }
+}

@@ -16,7 +16,7 @@ impl Random {
 
     /// A number from 0 to `n - 1`.
     pub fn below(&mut self, n: u32) -> u32 {
-        (u64::from(self.0.next_u32()) * u64::from(n) >> 32) as u32
+        ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
     }
 
     /// Token ids.

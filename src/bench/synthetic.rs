@@ -1,7 +1,7 @@
 //! Models of a real one's full shape and random weights: speed does not depend on their values.
 //!
 //! Experts are chosen about evenly, as the router is random too. Weights are bell-shaped with a
-//! deviation that keeps the residual stream in bounds. Real blocks of the format, a few thousand,
+//! deviation that keeps the residual stream in bounds. Real blocks of the format, a thousand or so,
 //! are put together in random order, which is as fast as the disk.
 
 use super::{BenchError, Random};
@@ -106,9 +106,11 @@ impl Synthetic {
         let partial = folder.join(file_name + ".part");
         let file = open_locked(&partial).map_err(failed(&partial))?;
         let file = file.ok_or_else(|| BenchError::Busy(path.clone()))?;
+        // A run that was stopped may have left some of it.
         file.set_len(0).map_err(failed(&partial))?;
         let available = fs4::available_space(folder).map_err(failed(folder))?;
         if needed > available {
+            fs::remove_file(&partial).map_err(failed(&partial))?;
             return Err(BenchError::Space { path: folder.into(), needed, available });
         }
         self.write(&file, layout, compute, progress).map_err(failed(&partial))?;
@@ -194,7 +196,7 @@ fn set_vocabulary(metadata: &mut Metadata, n_vocab: usize) {
 const PIECE_LEN: usize = 256;
 
 /// Pieces to choose from.
-const N_PIECES: usize = 4096;
+const N_PIECES: usize = 1024;
 
 /// Pieces that are written together.
 const BUFFER_PIECES: usize = 64 << 10;
