@@ -265,3 +265,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn reading_at_the_best_speed_skips_nothing() {
+    let mut random = Random(3);
+    let bytes: Vec<u8> = (0..5000).map(|_| random.next() as u8).collect();
+    for len in [0, 1, 63, 64, 65, 8 * 64, 9 * 64 + 7, 5000] {
+        let bytes = &bytes[..len];
+        let mut words = bytes.to_vec();
+        words.resize(len.next_multiple_of(8), 0);
+        let expected =
+            words.as_chunks().0.iter().fold(0, |sum, &word| sum ^ u64::from_le_bytes(word));
+        for isa in Isa::available() {
+            assert_eq!(isa.xor_words::<1>(bytes), expected, "{len} bytes, {}", isa.name());
+            assert_eq!(isa.xor_words::<4>(bytes), expected, "{len} bytes, {}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn a_burst_has_as_many_products_as_its_registers_hold() {
+    for isa in Isa::available() {
+        let per_round = match isa.name() {
+            "avx512" => 16 * 64,
+            "avx2" => 8 * 32,
+            _ => 16,
+        };
+        assert_eq!(isa.sum_of_ones(), 4096 * per_round, "{}", isa.name());
+    }
+}

@@ -29,9 +29,12 @@ pub struct ModelArgs {
     pub context: Option<usize>,
 
     /// Prompt tokens that go through the model together
-    #[arg(short, long = "batch-size", value_name = "N", default_value_t = 512)]
+    #[arg(short, long = "batch-size", value_name = "N", default_value_t = DEFAULT_BATCH)]
     pub batch: usize,
 }
+
+/// Prompt tokens that go through the model together, where the user does not say.
+pub const DEFAULT_BATCH: usize = 512;
 
 /// What computes.
 #[derive(Args)]

@@ -173,6 +173,11 @@ macro_rules! stamp_vector_functions {
         }
 
         $($features)*
+        pub fn xor_words<const STREAMS: usize>(bytes: &[u8]) -> u64 {
+            crate::isa::peak::xor_words::<STREAMS>(bytes)
+        }
+
+        $($features)*
         pub fn quantize_flat<F: crate::format::Flat>(weights: &[f32], blocks: &mut [F::Block]) {
             crate::fit::flat::<$lanes, F>(weights, blocks)
         }
@@ -186,6 +191,7 @@ macro_rules! stamp_vector_functions {
 pub(crate) use stamp_vector_functions;
 
 mod float;
+mod peak;
 
 impl Isa {
     pub(crate) fn multiply_float<F: Float>(self, product: Product<'_, F>) {
@@ -263,5 +269,19 @@ impl Isa {
     /// Replaces each value by `exp(value - max)` and returns their sum.
     pub fn exp_sum(self, values: &mut [f32], max: f32) -> f32 {
         dispatch!(self, exp_sum(values, max))
+    }
+
+    /// Reads memory at the best speed, and nothing else: the XOR of all words of 8 bytes,
+    /// little-endian, the last one filled up with zeros. The bytes are read as `STREAMS` stretches
+    /// side by side, of which some CPUs like one and others four.
+    pub fn xor_words<const STREAMS: usize>(self, bytes: &[u8]) -> u64 {
+        dispatch!(self, xor_words::<STREAMS>(bytes))
+    }
+
+    /// Multiplies and adds int8 at the best speed of this instruction set, and nothing else: the sum
+    /// of some million products of ones, and so their number. What it takes is some microseconds,
+    /// without SIMD some hundred.
+    pub fn sum_of_ones(self) -> u64 {
+        dispatch!(self, burst_of_ones())
     }
 }

@@ -14,7 +14,7 @@ mod registers;
 mod super_tile;
 
 pub use super::avx512::{
-    add_scaled, dot, exp_sum, multiply_float, narrow, quantize_block, quantize_flat,
+    add_scaled, burst_of_ones, dot, exp_sum, multiply_float, narrow, quantize_block, quantize_flat,
     quantize_super, rms_norm, scores, silu_mul, weighted_sum, widen,
 };
 
