@@ -13,10 +13,8 @@ mod flat_tile;
 mod registers;
 mod super_tile;
 
-pub use super::avx512::{
-    add_scaled, burst_of_ones, dot, exp_sum, multiply_float, narrow, quantize_block, quantize_flat,
-    quantize_super, rms_norm, scores, silu_mul, weighted_sum, widen,
-};
+// All that is not defined here.
+pub use super::avx512::*;
 
 use super::avx512;
 use super::avx512::tile::{HALF_ROWS, Place, multiply_many};
