@@ -5,7 +5,7 @@ use super::registers::{Sums, TileRegisters, finish, start};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx512::codes::{columns, headers, high_f16, low_f16};
-use crate::isa::avx512::tile::{HALF_ROWS, Place, Tile};
+use crate::isa::avx512::tile::{Ahead, HALF_ROWS, Place, Tile};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -60,8 +60,15 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, mut out: &mut [f32]) {
+    unsafe fn multiply(
+        &mut self,
+        at: Place,
+        x: &Activations,
+        ahead: &mut Ahead,
+        mut out: &mut [f32],
+    ) {
         for x in x.groups() {
+            ahead.ask();
             let of_group = out.split_off_mut(..x.n_tokens() * at.n_rows).expect("a row per token");
             // SAFETY: the caller's promise.
             unsafe {

@@ -9,7 +9,7 @@ use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx512::codes::{columns, prefetch};
 use crate::isa::avx512::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
-use crate::isa::avx512::tile::{HALF_ROWS, Place, Tile};
+use crate::isa::avx512::tile::{Ahead, HALF_ROWS, Place, Tile};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -76,11 +76,18 @@ impl<F: Super> Tile<F> for SuperTile<F> {
 
     /// While the sums of a group are scaled, the next group's are on their way.
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, mut out: &mut [f32]) {
+    unsafe fn multiply(
+        &mut self,
+        at: Place,
+        x: &Activations,
+        ahead: &mut Ahead,
+        mut out: &mut [f32],
+    ) {
         let to_next_group = GROUP_LEN * x.cols();
         let mut previous: Option<BlockActivations<'_>> = None;
         let blocks = x.groups().map(|group| Some(BlockActivations::new(group, at.first_block)));
         for x in blocks.chain([None]) {
+            ahead.ask();
             let n_previous = previous.map_or(0, |previous| previous.n_tokens());
             // SAFETY: the caller's promise.
             unsafe {

@@ -2,7 +2,7 @@
 
 use super::codes::{columns, headers, high_f16, low_f16, max_unsigned};
 use super::dot::IntegerDot;
-use super::tile::{HALF_ROWS, PartTile, Place, Tile, multiply_parts};
+use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
@@ -43,9 +43,9 @@ impl<F: Flat, D: IntegerDot> Tile<F> for FlatTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, out: &mut [f32]) {
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
         // SAFETY: the caller's promise.
-        unsafe { multiply_parts::<D, _>(self, at, x, out) }
+        unsafe { multiply_parts::<D, _>(self, at, x, ahead, out) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::codes::{PIECE_LEN, columns, max_unsigned};
 use super::dot::IntegerDot;
 use super::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
-use super::tile::{HALF_ROWS, PartTile, Place, Tile, multiply_parts};
+use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
@@ -52,9 +52,9 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, out: &mut [f32]) {
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
         // SAFETY: the caller's promise.
-        unsafe { multiply_parts::<D, _>(self, at, x, out) }
+        unsafe { multiply_parts::<D, _>(self, at, x, ahead, out) }
     }
 }
 

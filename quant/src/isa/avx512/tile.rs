@@ -3,8 +3,8 @@
 //! A tile is 32 rows high and some hundred columns wide, so that it stays in the first-level cache.
 //! In it a register holds the same four columns of sixteen rows, which meet one token's four
 //! activations, broadcast. Sums live in registers for the width of a tile, and in the output between
-//! tiles. All tiles of some columns follow each other, so that the activations there, of some
-//! hundred tokens, stay in the second-level cache.
+//! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
+//! next, so that the activations there stay in the second-level cache.
 
 use super::codes::prefetch;
 use super::dot::IntegerDot;
@@ -35,11 +35,12 @@ pub trait Tile<F: Format> {
     /// `rows` must be the addresses of blocks.
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]);
 
-    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`.
+    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and takes
+    /// from `ahead` a share for each group.
     ///
     /// # Safety
     /// See [`Self::zeroed`].
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, out: &mut [f32]);
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]);
 }
 
 /// What a tile is of.
@@ -102,6 +103,38 @@ impl Place {
     }
 }
 
+/// The packed weights of the next tile, to be asked for a few lines at a time while this one is
+/// multiplied: all at once they would hold up its loads.
+pub struct Ahead {
+    start: *const i8,
+    row_bytes: usize,
+    /// Lines asked for so far, counted down the rows, and how many there are.
+    n_asked: usize,
+    n_lines: usize,
+    share: usize,
+}
+
+impl Ahead {
+    fn new(start: *const i8, row_bytes: usize, tile_row_bytes: usize, n_groups: usize) -> Ahead {
+        let n_lines = 2 * HALF_ROWS * (tile_row_bytes / 64 + 1);
+        Ahead { start, row_bytes, n_asked: 0, n_lines, share: n_lines.div_ceil(n_groups) }
+    }
+
+    /// Asks for a group's share.
+    #[inline(always)]
+    pub fn ask(&mut self) {
+        let end = (self.n_asked + self.share).min(self.n_lines);
+        for line in self.n_asked..end {
+            let (row, line) = (line % (2 * HALF_ROWS), line / (2 * HALF_ROWS));
+            prefetch(self.start, row * self.row_bytes + line * 64);
+        }
+        self.n_asked = end;
+    }
+}
+
+/// Bytes of activations that should stay in a second-level cache while rows pass.
+const CACHED_BYTES: usize = 1 << 20;
+
 /// Multiplies with any number of tokens.
 ///
 /// # Safety
@@ -109,25 +142,43 @@ impl Place {
 #[inline(always)]
 pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
+    let n_tiles = (CACHED_BYTES / product.n_tokens() / (T::MAX_BLOCKS * F::BLOCK_LEN)).max(1);
+    let stripe_len = n_tiles * T::MAX_BLOCKS;
+    let n_groups = product.x.groups().count();
     // SAFETY: the caller's promise.
     unsafe {
         let mut tile = T::zeroed();
-        for first_block in (0..blocks_per_row).step_by(T::MAX_BLOCKS) {
-            let n_blocks = (blocks_per_row - first_block).min(T::MAX_BLOCKS);
+        for stripe in (0..blocks_per_row).step_by(stripe_len) {
+            let stripe_end = blocks_per_row.min(stripe + stripe_len);
             for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
-                let at = Place { n_rows, first_row, first_block, n_blocks };
-                unpack(&mut tile, &product, at);
-                tile.multiply(at, product.x, product.out);
+                for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
+                    let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
+                    let at = Place { n_rows, first_row, first_block, n_blocks };
+                    unpack(&mut tile, &product, at);
+                    let next = if first_block + n_blocks < stripe_end {
+                        first_row * blocks_per_row + first_block + n_blocks
+                    } else {
+                        (first_row + 2 * HALF_ROWS) * blocks_per_row + stripe
+                    };
+                    let next = product.weights.as_ptr().wrapping_add(next).cast();
+                    let block_bytes = size_of::<F::Block>();
+                    let mut ahead = Ahead::new(
+                        next,
+                        blocks_per_row * block_bytes,
+                        n_blocks * block_bytes,
+                        n_groups,
+                    );
+                    tile.multiply(at, product.x, &mut ahead, product.out);
+                }
             }
         }
     }
 }
 
-/// Fills a tile, and asks for what the one below it will be filled with.
+/// Fills a tile.
 #[inline(always)]
 unsafe fn unpack<F: Format, T: Tile<F>>(tile: &mut T, product: &Product<'_, F>, at: Place) {
     let blocks_per_row = product.blocks_per_row();
-    let blocks_per_line = (64 / size_of::<F::Block>()).max(1);
     for half in 0..2 {
         // Rows beyond the end are copies of the last; what they give is not stored.
         let mut rows = [std::ptr::null::<F::Block>(); HALF_ROWS];
@@ -138,11 +189,6 @@ unsafe fn unpack<F: Format, T: Tile<F>>(tile: &mut T, product: &Product<'_, F>, 
         for block in 0..at.n_blocks {
             // SAFETY: the caller's promise; each row has `n_blocks` from its address on.
             unsafe { tile.unpack(half, block, &rows) };
-            if block % blocks_per_line == 0 {
-                for row in rows {
-                    prefetch(row, 2 * HALF_ROWS * blocks_per_row * size_of::<F::Block>());
-                }
-            }
             for row in &mut rows {
                 *row = row.wrapping_add(1);
             }
@@ -183,9 +229,11 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
     tile: &T,
     at: Place,
     x: &Activations,
+    ahead: &mut Ahead,
     mut out: &mut [f32],
 ) {
     for x in x.groups() {
+        ahead.ask();
         // SAFETY: the caller's promise.
         let sums = unsafe { T::sums(at, x) };
         let mut first = 0;
