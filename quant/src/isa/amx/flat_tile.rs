@@ -1,6 +1,5 @@
 //! Tiles of blocks of 32: one product of tile registers per block.
 
-use super::FullGroup;
 use super::registers::{Sums, TileRegisters, finish, start};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
@@ -11,6 +10,9 @@ use std::marker::PhantomData;
 
 /// Blocks of each row: 16 KB of weights.
 const N_BLOCKS: usize = 16;
+
+/// Tokens for which a smaller kernel does.
+const HALF_GROUP: usize = GROUP_LEN / 2;
 
 /// Indexed by block, then half.
 pub struct FlatTile<F> {
@@ -65,82 +67,87 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         at: Place,
         x: &Activations,
         ahead: &mut Ahead,
-        mut out: &mut [f32],
+        mut rest: &mut [f32],
     ) {
         for x in x.groups() {
             ahead.ask();
-            let of_group = out.split_off_mut(..x.n_tokens() * at.n_rows).expect("a row per token");
+            let n_tokens = x.n_tokens();
+            let out = rest.split_off_mut(..n_tokens * at.n_rows).expect("a row per token");
             // SAFETY: the caller's promise.
             unsafe {
-                self.registers.configure(x.n_tokens(), FLAT_LEN);
-                let x_scales = FlatScales::new::<F>(at, x);
-                let mut full = FullGroup::zeros();
-                let (place, sums) = full.of(at, x.n_tokens(), of_group);
+                self.registers.configure(n_tokens, FLAT_LEN);
+                let x = FlatActivations { codes: x.codes(), scales: FlatScales::new::<F>(at, x) };
                 for half in 0..2 {
-                    self.multiply_half(half, place, x, &x_scales, sums);
+                    match n_tokens {
+                        // As a constant, which makes for fewer instructions.
+                        GROUP_LEN => self.multiply_half::<GROUP_LEN>(half, GROUP_LEN, at, &x, out),
+                        ..=HALF_GROUP => {
+                            self.multiply_half::<HALF_GROUP>(half, n_tokens, at, &x, out);
+                        }
+                        _ => self.multiply_half::<GROUP_LEN>(half, n_tokens, at, &x, out),
+                    }
                 }
-                full.put_back(at, x.n_tokens(), of_group);
             }
         }
     }
 }
 
 impl<F: Flat> FlatTile<F> {
-    /// Multiplies half of the rows with a group. While the sums of a block are scaled,
-    /// the next block's are on their way.
+    /// Multiplies half of the rows with `n_tokens`, at most `N`. While the sums of a block are
+    /// scaled, the next block's are on their way.
     #[inline(always)]
-    unsafe fn multiply_half(
+    unsafe fn multiply_half<const N: usize>(
         &mut self,
         half: usize,
+        n_tokens: usize,
         at: Place,
-        x: Group<'_>,
-        x_scales: &FlatScales,
+        x: &FlatActivations<'_>,
         out: &mut [f32],
     ) {
-        let block_bytes = x.n_tokens() * FLAT_LEN;
-        let codes = &x.codes()[at.first_block * block_bytes..][..at.n_blocks * block_bytes];
+        let block_bytes = n_tokens * FLAT_LEN;
+        let codes = &x.codes[at.first_block * block_bytes..][..at.n_blocks * block_bytes];
         // SAFETY: the caller's promise; the slice has the codes of `n_blocks` blocks.
         unsafe {
-            let x = |block: usize| codes.as_ptr().wrapping_add(block * block_bytes);
+            let x_codes = |block: usize| codes.as_ptr().wrapping_add(block * block_bytes);
             let weights = &raw const self.weights;
             let weights = |block: usize| (&raw const (*weights)[block][half]).cast::<i8>();
-            let mut sums = at.load::<GROUP_LEN>(half, out);
-            start!(0, x(0), FLAT_LEN, weights(0));
+            let mut sums = at.load::<N>(half, n_tokens, out);
+            start!(0, x_codes(0), FLAT_LEN, weights(0));
             finish!(0, &mut self.dots[0]);
             for block in (0..at.n_blocks).step_by(2) {
                 if block + 1 < at.n_blocks {
-                    start!(1, x(block + 1), FLAT_LEN, weights(block + 1));
+                    start!(1, x_codes(block + 1), FLAT_LEN, weights(block + 1));
                 }
-                self.add_scaled(half, block, 0, x_scales, &mut sums);
+                self.add_scaled(half, block, 0, &x.scales, &mut sums);
                 if block + 1 == at.n_blocks {
                     break;
                 }
                 finish!(1, &mut self.dots[1]);
                 if block + 2 < at.n_blocks {
-                    start!(0, x(block + 2), FLAT_LEN, weights(block + 2));
+                    start!(0, x_codes(block + 2), FLAT_LEN, weights(block + 2));
                 }
-                self.add_scaled(half, block + 1, 1, x_scales, &mut sums);
+                self.add_scaled(half, block + 1, 1, &x.scales, &mut sums);
                 if block + 2 < at.n_blocks {
                     finish!(0, &mut self.dots[0]);
                 }
             }
-            at.store(half, &sums, out);
+            at.store(half, n_tokens, &sums, out);
         }
     }
 
     /// Adds a block's integer sums, scaled, to those of its rows.
     #[inline(always)]
-    unsafe fn add_scaled(
+    unsafe fn add_scaled<const N: usize>(
         &self,
         half: usize,
         block: usize,
         dots_idx: usize,
         x: &FlatScales,
-        sums: &mut [__m512; GROUP_LEN],
+        sums: &mut [__m512; N],
     ) {
         // SAFETY: no memory is touched but arrays; the features are the caller's promise.
         unsafe {
-            for t in 0..GROUP_LEN {
+            for t in 0..N {
                 let scale =
                     _mm512_mul_ps(self.scales[block][half], _mm512_set1_ps(x.scales[block][t]));
                 sums[t] =
@@ -152,6 +159,12 @@ impl<F: Flat> FlatTile<F> {
             }
         }
     }
+}
+
+/// A group's activations.
+struct FlatActivations<'a> {
+    codes: &'a [i8],
+    scales: FlatScales,
 }
 
 /// A group's scales at a tile's columns, by block and token.

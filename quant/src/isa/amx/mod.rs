@@ -17,17 +17,17 @@ mod super_tile;
 pub use super::avx512::*;
 
 use super::avx512;
-use super::avx512::tile::{HALF_ROWS, Place, multiply_many};
-use crate::activations::GROUP_LEN;
+use super::avx512::tile::multiply_many;
 use crate::format::{Flat, Super};
 use crate::registry::Product;
 use flat_tile::FlatTile;
 use std::arch::is_x86_feature_detected as has;
-use std::ops::Range;
 use super_tile::SuperTile;
 
-/// Tokens from which on tiles of tile registers are faster.
-const MIN_TOKENS: usize = 5;
+/// Tokens from which on this is faster than AVX-512, for flat formats.
+const MIN_TOKENS_FLAT: usize = 16;
+/// Likewise for super-blocks, which cost more to unpack.
+const MIN_TOKENS_SUPER: usize = 32;
 
 /// Whether this CPU can run this module's functions, and the operating system lets it.
 pub fn is_available() -> bool {
@@ -37,7 +37,7 @@ pub fn is_available() -> bool {
 /// See [`Flat`] for the sum.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    if product.n_tokens() < MIN_TOKENS {
+    if product.n_tokens() < MIN_TOKENS_FLAT {
         return avx512::multiply_flat(product);
     }
     // SAFETY: an `Isa` of this kind exists only where `is_available` said so.
@@ -47,54 +47,9 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 /// See [`Super`] for the sum.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    if product.n_tokens() < MIN_TOKENS {
+    if product.n_tokens() < MIN_TOKENS_SUPER {
         return avx512::multiply_super(product);
     }
     // SAFETY: likewise.
     unsafe { multiply_many::<F, SuperTile<F>>(product) }
-}
-
-/// A tile's part of the output for a group that is not full, with room for a full one: kernels know
-/// no others.
-struct FullGroup([[f32; 2 * HALF_ROWS]; GROUP_LEN]);
-
-impl FullGroup {
-    #[inline(always)]
-    fn zeros() -> FullGroup {
-        FullGroup([[0.0; _]; _])
-    }
-
-    /// Where a kernel works on a group of `n_tokens`: in `out` itself, or in here on a copy of it.
-    #[inline(always)]
-    fn of<'a>(
-        &'a mut self,
-        at: Place,
-        n_tokens: usize,
-        out: &'a mut [f32],
-    ) -> (Place, &'a mut [f32]) {
-        if n_tokens == GROUP_LEN {
-            return (at, out);
-        }
-        let rows = rows(at);
-        for (copy, out) in self.0.iter_mut().zip(out.chunks_exact(at.n_rows)) {
-            copy[..rows.len()].copy_from_slice(&out[rows.clone()]);
-        }
-        (Place { n_rows: 2 * HALF_ROWS, first_row: 0, ..at }, self.0.as_flattened_mut())
-    }
-
-    /// Puts the copy, if it was made, where it belongs.
-    #[inline(always)]
-    fn put_back(&self, at: Place, n_tokens: usize, out: &mut [f32]) {
-        if n_tokens < GROUP_LEN {
-            let rows = rows(at);
-            for (copy, out) in self.0.iter().zip(out.chunks_exact_mut(at.n_rows)) {
-                out[rows.clone()].copy_from_slice(&copy[..rows.len()]);
-            }
-        }
-    }
-}
-
-/// The rows of the matrix that a tile has.
-fn rows(at: Place) -> Range<usize> {
-    at.first_row..at.n_rows.min(at.first_row + 2 * HALF_ROWS)
 }

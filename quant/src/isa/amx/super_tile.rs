@@ -165,7 +165,7 @@ impl<F: Super> SuperTile<F> {
             let x_sums = of_pairs::<F>(&x.sums[t]);
             let x_scale = _mm512_set1_ps(x.scales[t]);
             for half in 0..2 {
-                let mut sums = at.load::<1>(half, out);
+                let mut sums = at.load::<1>(half, 1, out);
                 let (high, low) = (self.dots[2 * half][t], self.dots[2 * half + 1][t]);
                 let dot = _mm512_add_epi32(_mm512_slli_epi32::<7>(high), low);
                 let scale = _mm512_mul_ps(self.scales[half], x_scale);
@@ -179,7 +179,7 @@ impl<F: Super> SuperTile<F> {
                     let scale = _mm512_mul_ps(self.minimums[half], x_scale);
                     sums[0] = _mm512_fnmadd_ps(scale, _mm512_cvtepi32_ps(dot), sums[0]);
                 }
-                at.store(half, &sums, out);
+                at.store(half, 1, &sums, out);
             }
         }
     }

@@ -57,20 +57,26 @@ pub struct Place {
 }
 
 impl Place {
-    /// The sums so far of a half's rows with `N` tokens, whose rows `out` has.
+    /// The sums so far of a half's rows with `n_tokens`, at most `N`, whose rows `out` has.
     ///
     /// # Safety
     /// The CPU must have this module's features.
     #[inline(always)]
-    pub unsafe fn load<const N: usize>(&self, half: usize, out: &[f32]) -> [__m512; N] {
-        assert!(out.len() >= N * self.n_rows);
-        // SAFETY: the mask keeps loads inside of each token's rows.
+    pub unsafe fn load<const N: usize>(
+        &self,
+        half: usize,
+        n_tokens: usize,
+        out: &[f32],
+    ) -> [__m512; N] {
+        assert!(out.len() >= n_tokens * self.n_rows);
+        // SAFETY: the masks keep loads inside of each token's rows.
         unsafe {
             let mut sums = [_mm512_setzero_ps(); N];
             if self.first_block > 0 {
                 for (t, sum) in sums.iter_mut().enumerate() {
                     let rows = out.as_ptr().wrapping_add(t * self.n_rows + self.row(half));
-                    *sum = _mm512_maskz_loadu_ps(self.mask(half), rows);
+                    let mask = if t < n_tokens { self.mask(half) } else { 0 };
+                    *sum = _mm512_maskz_loadu_ps(mask, rows);
                 }
             }
             sums
@@ -82,12 +88,19 @@ impl Place {
     /// # Safety
     /// Likewise.
     #[inline(always)]
-    pub unsafe fn store<const N: usize>(&self, half: usize, sums: &[__m512; N], out: &mut [f32]) {
-        assert!(out.len() >= N * self.n_rows);
+    pub unsafe fn store<const N: usize>(
+        &self,
+        half: usize,
+        n_tokens: usize,
+        sums: &[__m512; N],
+        out: &mut [f32],
+    ) {
+        assert!(out.len() >= n_tokens * self.n_rows);
         for (t, &sum) in sums.iter().enumerate() {
             let rows = out.as_mut_ptr().wrapping_add(t * self.n_rows + self.row(half));
-            // SAFETY: the mask keeps the store inside of a token's rows.
-            unsafe { _mm512_mask_storeu_ps(rows, self.mask(half), sum) };
+            let mask = if t < n_tokens { self.mask(half) } else { 0 };
+            // SAFETY: the masks keep the stores inside of each token's rows.
+            unsafe { _mm512_mask_storeu_ps(rows, mask, sum) };
         }
     }
 
@@ -270,9 +283,9 @@ unsafe fn add_part<D: IntegerDot, T: PartTile<D>, const N: usize>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let sums = [at.load::<N>(0, out), at.load::<N>(1, out)];
+        let sums = [at.load::<N>(0, N, out), at.load::<N>(1, N, out)];
         let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, sums);
-        at.store(0, &low, out);
-        at.store(1, &high, out);
+        at.store(0, N, &low, out);
+        at.store(1, N, &high, out);
     }
 }
