@@ -128,16 +128,20 @@ pub struct Ahead {
     /// The place in each quarter.
     row: usize,
     line: usize,
-    /// Lines of each quarter to ask for at a block, and at a group.
+    /// Lines of each quarter that are due, in units of [`LINE`].
+    due: usize,
     share: Share,
 }
 
-/// Lines of a quarter.
+/// What falls due at each block that is unpacked, and at each group that is multiplied.
 #[derive(Clone, Copy)]
 struct Share {
     of_block: usize,
     of_group: usize,
 }
+
+/// A line, so that shares can be fractions of it.
+const LINE: usize = 1 << 16;
 
 const QUARTER_ROWS: usize = 2 * HALF_ROWS / 4;
 
@@ -155,14 +159,15 @@ impl Ahead {
     }
 
     #[inline(always)]
-    fn ask(&mut self, n_lines: usize) {
-        for _ in 0..n_lines {
-            if self.row == QUARTER_ROWS {
-                return;
-            }
+    fn ask(&mut self, share: usize) {
+        self.due += share;
+        while self.due >= LINE {
+            self.due -= LINE;
             let at = self.row * self.row_bytes + self.line * 64;
             for quarter in 0..4 {
-                prefetch(self.start, at + quarter * QUARTER_ROWS * self.row_bytes);
+                let line = self.start.wrapping_add(at + quarter * QUARTER_ROWS * self.row_bytes);
+                // SAFETY: a prefetch has no effect that could be observed, wherever it points.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(line) };
             }
             self.line += 1;
             if self.line == self.n_lines {
@@ -195,7 +200,7 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
             for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
                 let next = (first_row + 2 * HALF_ROWS) * blocks_per_row + stripe;
                 let start = product.weights.as_ptr().wrapping_add(next).cast();
-                let mut ahead = Ahead { start, row_bytes, n_lines, row: 0, line: 0, share };
+                let mut ahead = Ahead { start, row_bytes, n_lines, row: 0, line: 0, due: 0, share };
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
                     let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
                     let at = Place { n_rows, first_row, first_block, n_blocks };
@@ -212,11 +217,11 @@ impl Share {
     /// into unpacking.
     fn new(n_lines: usize, n_blocks: usize, n_tiles: usize, x: &Activations) -> Share {
         let n_groups = x.groups().count();
-        let n_lines = QUARTER_ROWS * n_lines;
+        let all = QUARTER_ROWS * n_lines * LINE;
         if n_groups == 1 {
-            Share { of_block: n_lines.div_ceil(2 * n_blocks), of_group: 0 }
+            Share { of_block: all / (2 * n_blocks), of_group: 0 }
         } else {
-            Share { of_block: 0, of_group: n_lines.div_ceil(n_tiles * n_groups) }
+            Share { of_block: 0, of_group: all / (n_tiles * n_groups) }
         }
     }
 }
