@@ -27,7 +27,8 @@ SHORT_PROMPT = 64
 
 
 def numbers(text):
-    return [int(number) for number in text.split(",") if number]
+    """Positive numbers; zeros ask for nothing."""
+    return [int(number) for number in text.split(",") if int(number) > 0]
 
 
 def named_command(text):
@@ -57,7 +58,7 @@ class Gatefold:
         self.name = "gatefold"
         self.shares = collections.defaultdict(list)
         self.command = [args.gatefold, "bench", "-m", args.model, "-r", "1", "--json"]
-        self.command += ["-p", joined(args.prompts), "-n", args.steps, "-b", joined(args.batches)]
+        self.command += ["-p", joined(args.prompts) or 0, "-n", args.steps, "-b", joined(args.batches) or 0]
         self.command += ["-t", args.threads, "--ubatch-size", args.ubatch]
         if args.depths:
             self.command += ["-d", joined(args.depths)]
@@ -117,7 +118,7 @@ class LlamaBench:
         common += ["-r", "1", "-o", "json"]
         steps = args.steps if 1 in args.batches else 0
         self.commands = [[*common, "-p", joined(args.prompts) or 0, "-n", steps]]
-        depths = [depth for depth in args.depths if depth > 0 and args.steps > 0]
+        depths = args.depths if args.steps > 0 else []
         if "--n-depth" in output([*command, "--help"]):
             # Depths multiply with all other tests, so they are a run of their own.
             if depths:
