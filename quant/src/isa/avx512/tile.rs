@@ -6,7 +6,6 @@
 //! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
 //! next, so that the activations there stay in the second-level cache.
 
-use super::codes::prefetch;
 use super::dot::IntegerDot;
 use crate::activations::{Activations, Group, Tokens};
 use crate::format::Format;
