@@ -12,6 +12,7 @@ mod flat;
 mod flat_tile;
 mod lanes;
 mod peak;
+mod quarter_rows;
 pub(super) mod super_headers;
 mod super_tile;
 mod superblock;

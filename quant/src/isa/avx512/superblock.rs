@@ -1,12 +1,14 @@
-//! Products of formats with blocks of 256: one token here, several in [`SuperTile`].
+//! Products of formats with blocks of 256: few tokens here, more in [`SuperTile`].
 
 use super::codes::{
     Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, max_unsigned, piece,
     prefetch, unroll,
 };
 use super::dot::IntegerDot;
+use super::quarter_rows::QuarterRows;
 use super::super_tile::SuperTile;
 use super::tile;
+use crate::activations::Tokens;
 use crate::format::{SUPER_LEN, Super};
 use crate::registry::Product;
 use std::arch::x86_64::*;
@@ -21,66 +23,46 @@ pub unsafe fn multiply<F: Super, D: IntegerDot>(product: Product<'_, F>) {
     unsafe {
         match product.n_tokens() {
             0 => {}
-            1 => multiply_one::<F, D>(product),
+            1 => multiply_few::<F, D, 1>(product),
+            2 => multiply_few::<F, D, 2>(product),
+            3 => multiply_few::<F, D, 3>(product),
             _ => tile::multiply_many::<F, SuperTile<F, D>>(product),
         }
     }
 }
 
-/// Activations that meet one block.
-#[derive(Clone, Copy)]
-struct BlockActivations<'a> {
-    codes: &'a [i8; SUPER_LEN],
-    scale: f32,
-    sums: &'a [i16; 16],
-}
-
-/// One token: four rows at a time, a row in each lane; the same rows as in `flat`.
+/// Few tokens: four rows at a time, a row in each lane; the same rows as in `flat`.
 #[inline(always)]
-unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>) {
-    let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
-    let x = product.x.groups().next().expect("one token");
-    let (codes, scales, sums) = (x.codes(), x.scales(), x.sums());
-    let (codes, sums) = (codes.as_chunks().0, sums.as_chunks().0);
-    let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
-    let quarter = n_rows.div_ceil(4);
-    for i in 0..quarter {
-        let r = |stream: usize| (stream * quarter + i).min(n_rows - 1);
-        let rows = [row(r(0)), row(r(1)), row(r(2)), row(r(3))];
-        // SAFETY: the caller's promise.
+unsafe fn multiply_few<F: Super, D: IntegerDot, const N: usize>(product: Product<'_, F>) {
+    let rows = QuarterRows::new(&product);
+    let x = product.x.tokens::<N>(0);
+    for i in 0..rows.n {
+        let starts = rows.starts(i);
+        // SAFETY: the caller's promise; each row has as many blocks.
         unsafe {
-            let mut acc = _mm_setzero_ps();
-            for block_idx in 0..blocks_per_row {
-                let x = BlockActivations {
-                    codes: &codes[block_idx],
-                    scale: scales[block_idx],
-                    sums: &sums[block_idx],
-                };
-                let [a, b, c, d] = rows;
-                let blocks = [&a[block_idx], &b[block_idx], &c[block_idx], &d[block_idx]];
-                acc = add_block::<F, D>(acc, blocks, x);
-                for block in blocks {
+            let mut sums = [_mm_setzero_ps(); N];
+            for block_idx in 0..rows.blocks_per_row {
+                let [a, b, c, d] = starts.map(|row| row.wrapping_add(block_idx));
+                sums = add_block::<F, D, N>(sums, [&*a, &*b, &*c, &*d], x, block_idx);
+                for block in [a, b, c, d] {
                     prefetch(block, STREAM_DISTANCE);
                 }
             }
-            let mut values = [0.0; 4];
-            _mm_storeu_ps(values.as_mut_ptr(), acc);
-            for (stream, value) in values.into_iter().enumerate() {
-                if let Some(out) = product.out.get_mut(stream * quarter + i) {
-                    *out = value;
-                }
-            }
+            rows.store(i, sums, product.out);
         }
     }
 }
 
-/// Adds to the sums of four rows what one block of each contributes.
+/// Adds to each token's sums of four rows what one block of each contributes.
 #[inline(always)]
-unsafe fn add_block<F: Super, D: IntegerDot>(
-    acc: __m128,
+unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
+    mut acc: [__m128; N],
     rows: [&F::Block; 4],
-    x: BlockActivations<'_>,
-) -> __m128 {
+    x: Tokens<'_, N>,
+    block_idx: usize,
+) -> [__m128; N] {
+    let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
+    let x_sums = x.sums::<16>(block_idx);
     let blocks: Blocks = {
         let address = |row: usize| std::ptr::from_ref(rows[row]).cast::<u8>();
         [address(0), address(1), address(2), address(3)]
@@ -94,54 +76,65 @@ unsafe fn add_block<F: Super, D: IntegerDot>(
             _mm512_srai_epi16::<8>(_mm512_unpacklo_epi8(headers.sub_scales, headers.sub_scales));
         let high =
             _mm512_srai_epi16::<8>(_mm512_unpackhi_epi8(headers.sub_scales, headers.sub_scales));
-        let mut dots = _mm512_setzero_si512();
+        let mut dots = [_mm512_setzero_si512(); N];
         unroll!(PAIR in [0 1 2 3 4 5 6 7] {
             let first = piece(&F::LAYOUT, blocks, 2 * PAIR);
             let second = piece(&F::LAYOUT, blocks, 2 * PAIR + 1);
-            let x_first = broadcast_piece(x.codes, 2 * PAIR);
-            let x_second = broadcast_piece(x.codes, 2 * PAIR + 1);
             let both = if PAIR < 4 { low } else { high };
-            if max <= 128 {
-                // Products of neighbours fit into 16 bits; of two pieces, if the codes are small.
-                let first_scale = broadcast_word(both, 2 * PAIR % 8);
-                let first = _mm512_maddubs_epi16(first, x_first);
-                let second = _mm512_maddubs_epi16(second, x_second);
-                if F::SUB_LEN == 2 * PIECE_LEN && max <= 64 {
-                    dots = D::dot2(dots, _mm512_add_epi16(first, second), first_scale);
+            let first_scale = broadcast_word(both, 2 * PAIR % 8);
+            for t in 0..N {
+                let x_first = broadcast_piece(&x_codes[t], 2 * PAIR);
+                let x_second = broadcast_piece(&x_codes[t], 2 * PAIR + 1);
+                if max <= 128 {
+                    // Products of neighbours fit into 16 bits; of two pieces, if the codes are small.
+                    let first = _mm512_maddubs_epi16(first, x_first);
+                    let second = _mm512_maddubs_epi16(second, x_second);
+                    if F::SUB_LEN == 2 * PIECE_LEN && max <= 64 {
+                        let both = _mm512_add_epi16(first, second);
+                        dots[t] = D::dot2(dots[t], both, first_scale);
+                    } else {
+                        let second_scale = broadcast_word(both, 2 * PAIR % 8 + 1);
+                        dots[t] = D::dot2(dots[t], first, first_scale);
+                        dots[t] = D::dot2(dots[t], second, second_scale);
+                    }
                 } else {
-                    dots = D::dot2(dots, first, first_scale);
-                    dots = D::dot2(dots, second, broadcast_word(both, 2 * PAIR % 8 + 1));
+                    const {
+                        let is_narrow = max_unsigned(&F::LAYOUT) <= 128;
+                        assert!(F::SUB_LEN == 2 * PIECE_LEN || is_narrow)
+                    };
+                    let dot = D::dot4(_mm512_setzero_si512(), first, x_first, max);
+                    let dot = D::dot4(dot, second, x_second, max);
+                    let scale = _mm512_srai_epi32::<16>(first_scale);
+                    dots[t] = _mm512_add_epi32(dots[t], _mm512_mullo_epi32(dot, scale));
                 }
-            } else {
-                const { assert!(F::SUB_LEN == 2 * PIECE_LEN || max_unsigned(&F::LAYOUT) <= 128) };
-                let dot = D::dot4(_mm512_setzero_si512(), first, x_first, max);
-                let dot = D::dot4(dot, second, x_second, max);
-                let scale = _mm512_srai_epi32::<16>(broadcast_word(both, 2 * PAIR % 8));
-                dots = _mm512_add_epi32(dots, _mm512_mullo_epi32(dot, scale));
             }
         });
-        let x_sums = _mm256_loadu_si256(x.sums.as_ptr().cast());
-        let x_low = _mm512_broadcast_i32x4(_mm256_castsi256_si128(x_sums));
-        let x_high = _mm512_broadcast_i32x4(_mm256_extracti128_si256::<1>(x_sums));
-        if F::LAYOUT.offset() != 0 {
-            let sums = D::dot2(_mm512_setzero_si512(), low, x_low);
-            let sums = D::dot2(sums, high, x_high);
-            let offsets = _mm512_mullo_epi32(sums, _mm512_set1_epi32(F::LAYOUT.offset()));
-            dots = _mm512_sub_epi32(dots, offsets);
-        }
         let [a, b, c, d] = headers.scales;
         let scales = _mm512_castsi128_si512(_mm_set_epi32(d, c, b, a));
-        let x_scale = _mm_set1_ps(x.scale);
-        let scale = _mm_mul_ps(_mm512_castps512_ps128(low_f16(scales)), x_scale);
-        let acc = _mm_fmadd_ps(scale, _mm_cvtepi32_ps(sum_lanes(dots)), acc);
-        if !F::HAS_MINIMUM {
-            return acc;
-        }
+        let minimums = _mm512_castps512_ps128(high_f16(scales));
+        let scales = _mm512_castps512_ps128(low_f16(scales));
         let zero = _mm512_setzero_si512();
-        let sums = D::dot2(zero, _mm512_unpacklo_epi8(headers.sub_minimums, zero), x_low);
-        let sums = D::dot2(sums, _mm512_unpackhi_epi8(headers.sub_minimums, zero), x_high);
-        let scale = _mm_mul_ps(_mm512_castps512_ps128(high_f16(scales)), x_scale);
-        _mm_fnmadd_ps(scale, _mm_cvtepi32_ps(sum_lanes(sums)), acc)
+        for t in 0..N {
+            let x_sums = _mm256_loadu_si256(x_sums[t].as_ptr().cast());
+            let x_low = _mm512_broadcast_i32x4(_mm256_castsi256_si128(x_sums));
+            let x_high = _mm512_broadcast_i32x4(_mm256_extracti128_si256::<1>(x_sums));
+            if F::LAYOUT.offset() != 0 {
+                let sums = D::dot2(zero, low, x_low);
+                let sums = D::dot2(sums, high, x_high);
+                let offsets = _mm512_mullo_epi32(sums, _mm512_set1_epi32(F::LAYOUT.offset()));
+                dots[t] = _mm512_sub_epi32(dots[t], offsets);
+            }
+            let x_scale = _mm_set1_ps(x_scales[t]);
+            let scale = _mm_mul_ps(scales, x_scale);
+            acc[t] = _mm_fmadd_ps(scale, _mm_cvtepi32_ps(sum_lanes(dots[t])), acc[t]);
+            if F::HAS_MINIMUM {
+                let sums = D::dot2(zero, _mm512_unpacklo_epi8(headers.sub_minimums, zero), x_low);
+                let sums = D::dot2(sums, _mm512_unpackhi_epi8(headers.sub_minimums, zero), x_high);
+                let scale = _mm_mul_ps(minimums, x_scale);
+                acc[t] = _mm_fnmadd_ps(scale, _mm_cvtepi32_ps(sum_lanes(sums)), acc[t]);
+            }
+        }
+        acc
     }
 }
 
