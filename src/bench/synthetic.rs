@@ -2,7 +2,7 @@
 //!
 //! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that keep
 //! the residual streams of tokens apart, so that experts are chosen about evenly in every layer
-//! ([`deviation_of`]). Real blocks of the format, a thousand or so,
+//! (`deviation_of`). Real blocks of the format, a thousand or so,
 //! are put together in random order, which is as fast as the disk.
 
 use super::{BenchError, Random};
