@@ -78,7 +78,7 @@ fn assert_same(expected: &[f32], found: &[f32], what: impl Fn() -> String) {
 #[test]
 fn products_have_the_reference_bits() {
     const MAX_ROWS: usize = 33;
-    const MAX_TOKENS: usize = 33;
+    const MAX_TOKENS: usize = 44;
     for format in FORMATS {
         let mut all_cols: Vec<usize> = [1, 2, 3, 5].map(|n| n * format.block_len.max(256)).into();
         if format.block_len <= 32 {
@@ -101,7 +101,7 @@ fn products_have_the_reference_bits() {
 
             for (isa, n_rows) in others().flat_map(|isa| [1, 3, 4, 5, 16, 17, 33].map(|n| (isa, n)))
             {
-                for n_tokens in [1, 2, 3, 7, 8, 33] {
+                for n_tokens in [1, 2, 3, 7, 8, 20, 33, 44] {
                     let what = || format!("{} {format} {n_rows}x{cols}x{n_tokens}", isa.name());
                     let weights = &weights[..n_rows * cols / format.block_len * format.block_bytes];
                     // From the end, so that few tokens are not only the NaN.
@@ -287,7 +287,7 @@ fn reading_at_the_best_speed_skips_nothing() {
 fn a_burst_has_as_many_products_as_its_registers_hold() {
     for isa in Isa::available() {
         let per_round = match isa.name() {
-            "avx512" => 16 * 64,
+            "avx512" | "amx" => 16 * 64,
             "avx2" => 8 * 32,
             _ => 16,
         };

@@ -7,6 +7,8 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -26,6 +28,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 /// Why [`Isa::named`] refused.
@@ -55,7 +59,7 @@ impl std::error::Error for IsaError {}
 
 impl Isa {
     /// The names of all instruction sets, on whatever machine, slowest first.
-    pub const NAMES: [&str; 4] = ["scalar", "neon", "avx2", "avx512"];
+    pub const NAMES: [&str; 5] = ["scalar", "neon", "avx2", "avx512", "amx"];
 
     /// Plain code, which every CPU runs.
     pub const SCALAR: Isa = Isa(Kind::Scalar);
@@ -66,6 +70,8 @@ impl Isa {
         Kind::Avx2,
         #[cfg(target_arch = "x86_64")]
         Kind::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Amx,
     ];
 
     /// The fastest that this CPU has.
@@ -78,7 +84,7 @@ impl Isa {
         Isa::ALL.iter().filter(|kind| kind.is_available()).map(|&kind| Isa(kind))
     }
 
-    /// The one with this name (`scalar`, `avx2`, `avx512`), if the CPU has it.
+    /// The one with this name (`scalar`, `avx2`, `avx512`, ...), if the CPU has it.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         if !Isa::NAMES.contains(&name) {
             return Err(IsaError::Unknown(name.to_owned()));
@@ -96,6 +102,8 @@ impl Isa {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => "amx",
         }
     }
 }
@@ -108,6 +116,8 @@ impl Kind {
             Kind::Avx2 => avx2::is_available(),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => avx512::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => amx::is_available(),
         }
     }
 }
@@ -122,6 +132,9 @@ macro_rules! dispatch {
             // SAFETY: likewise.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => unsafe { avx512::$function$(::<$format>)?($($argument),*) },
+            // SAFETY: likewise.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => unsafe { amx::$function$(::<$format>)?($($argument),*) },
         }
     };
 }

@@ -6,15 +6,16 @@
 //! four rows at a time straight from the packed weights; several tokens unpack a tile of rows once
 //! and multiply it with all of them.
 
-mod codes;
+pub(super) mod codes;
 mod dot;
 mod flat;
 mod flat_tile;
 mod lanes;
 mod peak;
+pub(super) mod super_headers;
 mod super_tile;
 mod superblock;
-mod tile;
+pub(super) mod tile;
 
 use crate::format::{Flat, Super};
 use crate::registry::Product;
