@@ -13,8 +13,6 @@ import time
 
 import llama_cpp as llama
 
-SHORT_PROMPT = 64
-
 
 class Context:
     """A context whose first sequence remembers `depth` tokens between tests."""
@@ -69,13 +67,13 @@ class Context:
         self.forget()
         return n_tokens / seconds
 
-    def decode(self, n_steps, n_sequences):
-        start = self.depth
-        if n_sequences > 1:
-            start = SHORT_PROMPT
-            sequences = range(n_sequences)
-            self.read([(seq, position) for seq in sequences for position in range(start)])
-        steps = ([(seq, start + i) for seq in range(n_sequences)] for i in range(n_steps))
+    def decode(self, n_steps, n_sequences, start):
+        """Steps behind the depth, or behind prompts of `start` tokens, which are not timed."""
+        sequences = range(n_sequences)
+        if start > 0:
+            self.read([(sequence, position) for sequence in sequences for position in range(start)])
+        start = start or self.depth
+        steps = ([(sequence, start + i) for sequence in sequences] for i in range(n_steps))
         seconds = sum(self.read(places, lambda *_: True) for places in steps)
         self.forget()
         return n_steps * n_sequences / seconds
@@ -107,7 +105,7 @@ def main():
         if "n_prompt" in test:
             speed = context.prompt(test["n_prompt"])
         else:
-            speed = context.decode(test["n_steps"], test["n_sequences"])
+            speed = context.decode(test["n_steps"], test["n_sequences"], test["start"])
         print(speed, flush=True)
 
 

@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 
+# Tokens that each of several sequences begins with, as in gatefold bench.
 SHORT_PROMPT = 64
 
 
@@ -88,10 +89,11 @@ class LlamaCpp:
             stdout=subprocess.PIPE,
             text=True,
         )
-        one = {"n_steps": args.steps, "n_sequences": 1}
+        one = {"n_steps": args.steps, "n_sequences": 1, "start": 0}
         self.tests = {f"pp{n}": {"n_prompt": n} for n in args.prompts}
         for n in args.batches if args.steps else []:
-            self.tests[decode_name(args.steps, n, 0)] = {**one, "n_sequences": n}
+            several = {"n_sequences": n, "start": SHORT_PROMPT} if n > 1 else {}
+            self.tests[decode_name(args.steps, n, 0)] = {**one, **several}
         for depth in args.depths if args.steps else []:
             self.tests[decode_name(args.steps, 1, depth)] = {**one, "depth": depth}
         for test in self.tests.values():

@@ -16,7 +16,7 @@
 //! 12. [`documents`]: files, folders and lines become texts;
 //! 13. [`summarize`]: texts become summaries;
 //! 14. [`batch`]: requests in OpenAI's batch format become answers;
-//! 15. [`bench`]: how fast a model runs, against what the machine can do at most;
+//! 15. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
 //! 16. [`demo`]: the model in the program;
 //! 17. [`cli`]: all of it behind one command line.
 //!

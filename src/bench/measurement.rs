@@ -62,17 +62,14 @@ impl Measurement {
         let speeds: Vec<f64> =
             rounds.iter().map(|round| per_second(test.n_tokens() as f64, round)).collect();
         let reached = |amount: fn(&Effort) -> u64, ceiling: fn(&Rates) -> f64| {
-            let of = |figure: &dyn Fn(f64, f64) -> f64| {
-                let figures = rounds.iter().map(|round| {
-                    let rate = per_second(amount(&round.effort) as f64, round);
-                    figure(rate, ceiling(&round.ceilings))
-                });
-                median(figures.collect())
-            };
+            let rate = |round: &Round| per_second(amount(&round.effort) as f64, round);
+            let rates: Vec<f64> = rounds.iter().map(rate).collect();
+            let ceilings: Vec<f64> = rounds.iter().map(|round| ceiling(&round.ceilings)).collect();
+            let shares = rates.iter().zip(&ceilings).map(|(rate, ceiling)| rate / ceiling);
             Reached {
-                rate: of(&|rate, _| rate),
-                ceiling: of(&|_, ceiling| ceiling),
-                share: of(&|rate, ceiling| rate / ceiling),
+                share: median(shares.collect()),
+                rate: median(rates),
+                ceiling: median(ceilings),
             }
         };
         let read_bandwidth = reached(|effort| effort.n_bytes, |rates| rates.bytes);

@@ -2,8 +2,8 @@
 //!
 //! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that keep
 //! the residual streams of tokens apart, so that experts are chosen about evenly in every layer
-//! ([`deviation_of`]). Real blocks of the format, a thousand or so,
-//! are put together in random order, which is as fast as the disk.
+//! (`deviation_of`). A tensor is made of a thousand or so pieces of 256 weights, quantized like any
+//! others and put together in random order, which is as fast as the disk.
 
 use super::{BenchError, Random};
 use crate::checkpoint::llama::{Model, Slot};

@@ -10,6 +10,7 @@
 //! it, once per process; that is done on Linux only.
 
 mod flat_tile;
+mod peak;
 mod registers;
 mod super_tile;
 
@@ -21,6 +22,7 @@ use super::avx512::tile::multiply_many;
 use crate::format::{Flat, Super};
 use crate::registry::Product;
 use flat_tile::FlatTile;
+pub use peak::burst_of_ones;
 use std::arch::is_x86_feature_detected as has;
 use super_tile::SuperTile;
 
