@@ -17,6 +17,7 @@ macro_rules! each {
     };
 }
 
+mod dot;
 mod lanes;
 mod rows;
 mod tiles;
@@ -24,26 +25,57 @@ mod unpack;
 
 use crate::format::{Flat, Super};
 use crate::registry::Product;
+use dot::{Bytes, Vnni, Words};
 use lanes::Avx2Lanes;
+use std::arch::is_x86_feature_detected as has;
 
 crate::isa::stamp_vector_functions!(Avx2Lanes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 
 /// Whether this CPU has all that the module uses.
 pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
+    has!("avx2")
+        && has!("fma")
+        && has!("f16c")
 }
+
+/// Stamps a family's kernel for more than a few tokens, with and without VNNI.
+macro_rules! stamp_tiles {
+    ($with_vnni:ident, $plain:ident, $family:ident, $tile:ident) => {
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+        fn $with_vnni<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernel needs.
+            unsafe { tiles::multiply::<F, tiles::$tile<F, Vnni>, Vnni>(product) }
+        }
+
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn $plain<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernels need.
+            unsafe {
+                if const { unpack::is_wide(&F::LAYOUT) } {
+                    tiles::multiply::<F, tiles::$tile<F, Words>, Words>(product);
+                } else {
+                    tiles::multiply::<F, tiles::$tile<F, Bytes>, Bytes>(product);
+                }
+            }
+        }
+    };
+}
+
+stamp_tiles!(multiply_flat_vnni, multiply_flat_plain, Flat, FlatTile);
+stamp_tiles!(multiply_super_vnni, multiply_super_plain, Super, SuperTile);
 
 /// See [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     match product.n_tokens() {
+        0 => {}
         1 => rows::multiply_flat::<F, 1>(product),
         2 => rows::multiply_flat::<F, 2>(product),
         3 => rows::multiply_flat::<F, 3>(product),
         4 => rows::multiply_flat::<F, 4>(product),
-        _ => tiles::multiply_flat(product),
+        // SAFETY: the CPU has VNNI, and the rest is this function's own.
+        _ if has!("avxvnni") => unsafe { multiply_flat_vnni(product) },
+        _ => multiply_flat_plain(product),
     }
 }
 
@@ -51,9 +83,12 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     match product.n_tokens() {
+        0 => {}
         1 => rows::multiply_super::<F, 1>(product),
         2 => rows::multiply_super::<F, 2>(product),
-        _ => tiles::multiply_super(product),
+        // SAFETY: the CPU has VNNI, and the rest is this function's own.
+        _ if has!("avxvnni") => unsafe { multiply_super_vnni(product) },
+        _ => multiply_super_plain(product),
     }
 }
 
