@@ -122,37 +122,37 @@ impl IntegerDot for Bytes {
 
     #[inline(always)]
     unsafe fn open(_: __m256i) -> __m256i {
-        // SAFETY: the caller's promise; so below.
+        // SAFETY: the caller's promise.
         unsafe { _mm256_setzero_si256() }
     }
 
     #[inline(always)]
     unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { _mm256_add_epi16(open, _mm256_maddubs_epi16(weights, x)) }
     }
 
     #[inline(always)]
     unsafe fn close(sum: __m256i, open: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(sum, open, _mm256_set1_epi16(1)) }
     }
 
     #[inline(always)]
     unsafe fn multiplier(scale: __m256i, _: bool) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { _mm256_or_si256(scale, _mm256_slli_epi32::<16>(scale)) }
     }
 
     #[inline(always)]
-    unsafe fn add_scaled(
-        total: __m256i,
-        open: __m256i,
-        multiplier: __m256i,
-        _: bool,
-    ) -> __m256i {
+    unsafe fn add_scaled(total: __m256i, open: __m256i, multiplier: __m256i, _: bool) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(total, open, multiplier) }
     }
 
     #[inline(always)]
     unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
     }
 }
@@ -177,6 +177,7 @@ impl IntegerDot for Words {
         place: usize,
         half: usize,
     ) {
+        // SAFETY: the caller's promise.
         let [even, odd] = unsafe { widened(codes) };
         registers[place][half] = even;
         registers[PER_32 + place][half] = odd;
@@ -184,7 +185,8 @@ impl IntegerDot for Words {
 
     #[inline(always)]
     unsafe fn room() -> Self::Room {
-        unsafe { [_mm256_setzero_si256(); _] }
+        // SAFETY: the caller's promise.
+        unsafe { [_mm256_setzero_si256(); 2 * GROUP_LEN * Self::TILE_COLS / 32] }
     }
 
     #[inline(always)]
@@ -192,8 +194,10 @@ impl IntegerDot for Words {
         let codes = codes.as_chunks::<32>().0;
         assert!(2 * codes.len() <= room.len());
         for (codes, room) in codes.iter().zip(room.as_chunks_mut().0) {
+            // SAFETY: the caller's promise.
             *room = unsafe { widened(_mm256_loadu_si256(codes.as_ptr().cast())) };
         }
+        // SAFETY: the bytes of the room, which has as many as the slice.
         unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), size_of_val(room)) }
     }
 
@@ -204,6 +208,7 @@ impl IntegerDot for Words {
 
     #[inline(always)]
     unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(open, weights, x) }
     }
 
@@ -214,6 +219,7 @@ impl IntegerDot for Words {
 
     #[inline(always)]
     unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { multiplier(scale, is_short) }
     }
 
@@ -224,11 +230,13 @@ impl IntegerDot for Words {
         multiplier: __m256i,
         is_short: bool,
     ) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
     }
 
     #[inline(always)]
     unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
     }
 }
@@ -253,7 +261,9 @@ impl IntegerDot for Vnni {
         half: usize,
     ) {
         let to_unsigned = if is_wide(layout) { -128 } else { 0 };
+        // SAFETY: the caller's promise.
         registers[place][half] =
+            // SAFETY: the caller's promise.
             unsafe { _mm256_xor_si256(codes, _mm256_set1_epi8(to_unsigned)) };
     }
 
@@ -272,6 +282,7 @@ impl IntegerDot for Vnni {
 
     #[inline(always)]
     unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { _mm256_dpbusd_avx_epi32(open, weights, x) }
     }
 
@@ -282,6 +293,7 @@ impl IntegerDot for Vnni {
 
     #[inline(always)]
     unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { multiplier(scale, is_short) }
     }
 
@@ -292,11 +304,13 @@ impl IntegerDot for Vnni {
         multiplier: __m256i,
         is_short: bool,
     ) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
     }
 
     #[inline(always)]
     unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
         unsafe { _mm256_dpwssd_avx_epi32(sum, a, b) }
     }
 }
@@ -304,11 +318,9 @@ impl IntegerDot for Vnni {
 /// Bytes as 16-bit integers, those at even places and those at odd.
 #[inline(always)]
 unsafe fn widened(bytes: __m256i) -> [__m256i; 2] {
+    // SAFETY: the caller's promise.
     unsafe {
-        [
-            _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)),
-            _mm256_srai_epi16::<8>(bytes),
-        ]
+        [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]
     }
 }
 
@@ -319,6 +331,7 @@ unsafe fn multiplicand(sum: __m256i, is_short: bool) -> __m256i {
     if is_short {
         return sum;
     }
+    // SAFETY: the caller's promise.
     unsafe {
         let split = _mm_set_epi8(14, 13, -128, 12, 10, 9, -128, 8, 6, 5, -128, 4, 2, 1, -128, 0);
         _mm256_shuffle_epi8(sum, _mm256_broadcastsi128_si256(split))
@@ -332,5 +345,6 @@ unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
     if is_short {
         return scale;
     }
+    // SAFETY: the caller's promise.
     unsafe { _mm256_or_si256(scale, _mm256_slli_epi32::<24>(scale)) }
 }

@@ -93,10 +93,10 @@ pub unsafe fn multiply<F: Format, T: Tile<F, D>, D: IntegerDot>(product: Product
                     let x = columns::<F, D>(group, first_block, n_blocks, &mut room);
                     T::look(&x, &mut x_sums);
                     for strip in 0..N_STRIPS {
-                        let at = Place { n_rows, row: first_row + strip * STRIP_ROWS };
-                        if at.row < n_rows {
-                            let is_first = first_block == 0;
-                            multiply_strip(&tile, strip, &x, &x_sums, at, is_first, out);
+                        let row = first_row + strip * STRIP_ROWS;
+                        if row < n_rows {
+                            let at = Place { strip, row, n_rows, is_first: first_block == 0 };
+                            multiply_strip(&tile, at, &x, &x_sums, out);
                         }
                     }
                     out = &mut out[n_tokens * n_rows..];
@@ -147,8 +147,7 @@ unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
             *row = &product.weights[row_idx * blocks_per_row + first_block..][..n_blocks];
         }
         for block in 0..n_blocks {
-            let blocks =
-                each!(r in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => &rows[r][block]);
+            let blocks = each!(r in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => &rows[r][block]);
             // SAFETY: the caller's promise.
             unsafe { tile.unpack(strip, block, blocks) };
             if block % blocks_per_line == 0 {
@@ -164,22 +163,23 @@ unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
     }
 }
 
-/// Where a strip's results belong.
+/// A strip, and where its results belong.
 #[derive(Clone, Copy)]
 struct Place {
-    n_rows: usize,
+    strip: usize,
     row: usize,
+    n_rows: usize,
+    /// Whether there are no sums yet, of tiles further left.
+    is_first: bool,
 }
 
-/// Multiplies a strip with a group; `out` begins with its first token.
+/// Multiplies a strip with a group; `out` begins with the group's first token.
 #[inline(always)]
 unsafe fn multiply_strip<F: Format, T: Tile<F, D>, D: IntegerDot>(
     tile: &T,
-    strip: usize,
+    at: Place,
     x: &Columns<'_>,
     x_sums: &T::Sums,
-    at: Place,
-    is_first: bool,
     mut out: &mut [f32],
 ) {
     let mut first = 0;
@@ -190,12 +190,10 @@ unsafe fn multiply_strip<F: Format, T: Tile<F, D>, D: IntegerDot>(
         // SAFETY: the caller's promise.
         unsafe {
             match n {
-                1 => multiply_part::<F, T, D, 1>(tile, strip, x, x_sums, first, at, is_first, out),
-                2 => multiply_part::<F, T, D, 2>(tile, strip, x, x_sums, first, at, is_first, out),
-                3 => multiply_part::<F, T, D, 3>(tile, strip, x, x_sums, first, at, is_first, out),
-                _ => multiply_part::<F, T, D, MAX_TOKENS>(
-                    tile, strip, x, x_sums, first, at, is_first, out,
-                ),
+                1 => multiply_part::<F, T, D, 1>(tile, at, x, x_sums, first, out),
+                2 => multiply_part::<F, T, D, 2>(tile, at, x, x_sums, first, out),
+                3 => multiply_part::<F, T, D, 3>(tile, at, x, x_sums, first, out),
+                _ => multiply_part::<F, T, D, MAX_TOKENS>(tile, at, x, x_sums, first, out),
             }
         }
         out = &mut out[n * at.n_rows..];
@@ -206,24 +204,22 @@ unsafe fn multiply_strip<F: Format, T: Tile<F, D>, D: IntegerDot>(
 #[inline(always)]
 unsafe fn multiply_part<F: Format, T: Tile<F, D>, D: IntegerDot, const N: usize>(
     tile: &T,
-    strip: usize,
+    at: Place,
     x: &Columns<'_>,
     x_sums: &T::Sums,
     first: usize,
-    at: Place,
-    is_first: bool,
     out: &mut [f32],
 ) {
     let n_rows = (at.n_rows - at.row).min(STRIP_ROWS);
     // SAFETY: the caller's promise.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); 2]; N];
-        if !is_first {
+        if !at.is_first {
             for t in 0..N {
                 sums[t] = load(&out[t * at.n_rows + at.row..][..n_rows]);
             }
         }
-        tile.multiply::<N>(strip, x, x_sums, first, &mut sums);
+        tile.multiply::<N>(at.strip, x, x_sums, first, &mut sums);
         for t in 0..N {
             store(sums[t], &mut out[t * at.n_rows + at.row..][..n_rows]);
         }
@@ -312,8 +308,8 @@ unsafe fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
     }
 }
 
-/// Opens the sums of `N` tokens, adds the products of some registers, number `first` and on of
-/// those whose activations begin at `x`, and hands them to `close`.
+/// For each of `N` tokens, the open sums that go on from `starts` with the products of some
+/// registers and the activations from `x` on.
 ///
 /// # Safety
 /// The CPU must have AVX2 and what `D` needs, and there must be as many activations.

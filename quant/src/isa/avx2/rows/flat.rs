@@ -98,11 +98,7 @@ impl PairWeights {
         let scales = _mm_packus_epi32(_mm_and_si128(firsts, low), _mm_and_si128(seconds, low));
         let minimums =
             _mm_packus_epi32(_mm_srli_epi32::<16>(firsts), _mm_srli_epi32::<16>(seconds));
-        PairWeights {
-            codes,
-            scales: _mm256_cvtph_ps(scales),
-            minimums: _mm256_cvtph_ps(minimums),
-        }
+        PairWeights { codes, scales: _mm256_cvtph_ps(scales), minimums: _mm256_cvtph_ps(minimums) }
     }
 
     /// What the two blocks add to a token's sums.

@@ -83,8 +83,7 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
             for block in 0..x.n_blocks {
                 let place = block * x.n_tokens + first;
                 let codes = &x.codes[place * token_bytes..][..N * token_bytes];
-                let (x_scales, offsets) =
-                    (&x.scales[place..][..N], &x_sums.offset[place..][..N]);
+                let (x_scales, offsets) = (&x.scales[place..][..N], &x_sums.offset[place..][..N]);
                 let registers = &registers[block * D::PER_32..][..D::PER_32];
                 let mut dots = [[_mm256_setzero_si256(); 2]; N];
                 let mut pointers = [codes.as_ptr(); N];

@@ -94,9 +94,8 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
                     let offsets = _mm256_madd_epi16(sums, factor);
                     _mm256_storeu_si256(offset.as_mut_ptr().cast(), offsets);
                     let subs = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
-                    let subs = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packs_epi32(
-                        subs, subs,
-                    ));
+                    let subs =
+                        _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packs_epi32(subs, subs));
                     _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_castsi256_si128(subs));
                 }
             }
@@ -124,8 +123,7 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
                 let place = block * x.n_tokens + first;
                 let codes = &x.codes[place * token_bytes..][..N * token_bytes];
                 let x_scales = &x.scales[place..][..N];
-                let (offsets, pairs) =
-                    (&x_sums.offset[place..][..N], &x_sums.pairs[place..][..N]);
+                let (offsets, pairs) = (&x_sums.offset[place..][..N], &x_sums.pairs[place..][..N]);
                 let registers = &self.codes[strip][block * 8 * D::PER_32..][..8 * D::PER_32];
                 let mut totals = [[_mm256_setzero_si256(); 2]; N];
                 let mut pointers = [codes.as_ptr(); N];
@@ -240,8 +238,7 @@ unsafe fn of_subs<F: Super>(mut pairs: [__m256i; 8]) -> [__m256i; 8] {
     if F::SUB_LEN == 32 {
         for i in 0..4 {
             // SAFETY: the caller's promise.
-            pairs[i] =
-                unsafe { _mm256_blend_epi16::<0b10101010>(pairs[2 * i], pairs[2 * i + 1]) };
+            pairs[i] = unsafe { _mm256_blend_epi16::<0b10101010>(pairs[2 * i], pairs[2 * i + 1]) };
         }
     }
     pairs
