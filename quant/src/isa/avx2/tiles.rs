@@ -127,7 +127,8 @@ unsafe fn columns<'a, F: Format, D: IntegerDot>(
     }
 }
 
-/// Fills a tile, and asks for what the one below it will be filled with.
+/// Fills a tile, and asks for what the next one will be filled with: the one below or, after the
+/// last, the first one of the next columns.
 #[inline(always)]
 unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
     tile: &mut T,
@@ -137,7 +138,11 @@ unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
     n_blocks: usize,
 ) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
-    let row_below = N_STRIPS * STRIP_ROWS * blocks_per_row;
+    let row_below = first_row + N_STRIPS * STRIP_ROWS;
+    let (next_row, next_block) =
+        if row_below < n_rows { (row_below, first_block) } else { (0, first_block + n_blocks) };
+    let ahead = (next_row * blocks_per_row + next_block)
+        .wrapping_sub(first_row * blocks_per_row + first_block);
     let blocks_per_line = (64 / size_of::<F::Block>()).max(1);
     for strip in 0..N_STRIPS {
         // Rows beyond the end are copies of the last; what they give is not stored.
@@ -152,10 +157,10 @@ unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
             unsafe { tile.unpack(strip, block, blocks) };
             if block % blocks_per_line == 0 {
                 for block in blocks {
-                    let below = std::ptr::from_ref(block).wrapping_add(row_below).cast::<i8>();
+                    let next = std::ptr::from_ref(block).wrapping_add(ahead).cast::<i8>();
                     for line in (0..size_of::<F::Block>()).step_by(64) {
                         // SAFETY: a prefetch may name any address.
-                        unsafe { _mm_prefetch::<_MM_HINT_T0>(below.wrapping_add(line)) };
+                        unsafe { _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line)) };
                     }
                 }
             }

@@ -40,9 +40,12 @@ pub struct SuperSums {
 
 /// Whether the dot product of a sub-block fits into 16 bits.
 const fn is_short<F: Super>() -> bool {
+    if is_wide(&F::LAYOUT) {
+        return false;
+    }
     let (offset, max) = (F::LAYOUT.offset() as usize, max_code(&F::LAYOUT));
     let largest = if offset > max - offset { offset } else { max - offset };
-    !is_wide(&F::LAYOUT) && largest * 127 * F::SUB_LEN <= i16::MAX as usize
+    largest * 127 * F::SUB_LEN <= i16::MAX as usize
 }
 
 impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
