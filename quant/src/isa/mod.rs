@@ -12,6 +12,9 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod same_bits;
 mod scalar;
 
 use crate::format::{Flat, Float, FloatKind, Super};

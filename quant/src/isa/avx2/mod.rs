@@ -1,12 +1,15 @@
-//! AVX2 with FMA and F16C: 8 lanes of f32, 32 of bytes, no dot-product instruction.
+//! AVX2 with FMA and F16C: 8 lanes of f32, 32 of bytes; with the dot products of AVX-VNNI where
+//! the CPU has them.
 //!
-//! `vpmaddubsw` multiplies unsigned by signed bytes and adds pairs of products in 16 bits, with
-//! saturation. Codes of up to six bits therefore go in as they are, their offset being taken off
-//! the integer sum afterwards; eight-bit weights first need a split or a change of sign.
+//! Without, `vpmaddubsw` multiplies unsigned by signed bytes and adds pairs of products in 16 bits,
+//! with saturation. Codes of up to six bits therefore go in as they are, their offset being taken
+//! off the integer sum afterwards; eight-bit weights first need a change of sign, or 16 bits.
 //!
 //! - `unpack`: the codes of a block, as bytes;
 //! - `rows`: a few tokens, four rows of weights at a time, straight from the file's bytes;
-//! - `tiles`: more tokens, eight rows unpacked once and multiplied with all of them;
+//! - `dot`: the ways to sum products in a tile;
+//! - `tiles`: more tokens, 32 rows unpacked once and multiplied with all of them;
+//! - `peak`: what a tile could reach at most;
 //! - `lanes`: everything that is not a dot product with weights.
 
 /// An array of an expression's values for the indices given. It stands in for `array::from_fn` and
@@ -17,6 +20,7 @@ macro_rules! each {
     };
 }
 
+mod dot;
 mod lanes;
 mod peak;
 mod rows;
@@ -25,74 +29,92 @@ mod unpack;
 
 use crate::format::{Flat, Super};
 use crate::registry::Product;
+use dot::{Bytes, Vnni, Words};
 use lanes::Avx2Lanes;
-pub use peak::burst_of_ones;
+use std::arch::is_x86_feature_detected as has;
 
 crate::isa::stamp_vector_functions!(Avx2Lanes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 
 /// Whether this CPU has all that the module uses.
 pub fn is_available() -> bool {
-    is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
+    has!("avx2") && has!("fma") && has!("f16c")
 }
 
-/// See [`Flat`] for the sum.
+/// Stamps a family's kernel for more than a few tokens, with and without AVX-VNNI.
+macro_rules! stamp_tiles {
+    ($with_vnni:ident, $plain:ident, $family:ident, $tile:ident) => {
+        #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+        fn $with_vnni<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernel needs.
+            unsafe { tiles::multiply::<F, tiles::$tile<F, Vnni>, Vnni>(product) }
+        }
+
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn $plain<F: $family>(product: Product<'_, F>) {
+            // SAFETY: this function enables what the kernels need.
+            unsafe {
+                if const { unpack::is_wide(&F::LAYOUT) } {
+                    tiles::multiply::<F, tiles::$tile<F, Words>, Words>(product);
+                } else {
+                    tiles::multiply::<F, tiles::$tile<F, Bytes>, Bytes>(product);
+                }
+            }
+        }
+    };
+}
+
+stamp_tiles!(multiply_flat_vnni, multiply_flat_plain, Flat, FlatTile);
+stamp_tiles!(multiply_super_vnni, multiply_super_plain, Super, SuperTile);
+
+/// See [`Flat`] for the sum. From five tokens on a tile is faster, with AVX-VNNI from four.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
+    let has_vnni = has!("avxvnni");
     match product.n_tokens() {
+        0 => {}
         1 => rows::multiply_flat::<F, 1>(product),
         2 => rows::multiply_flat::<F, 2>(product),
         3 => rows::multiply_flat::<F, 3>(product),
-        4 => rows::multiply_flat::<F, 4>(product),
-        _ => tiles::multiply_flat(product),
+        4 if !has_vnni => rows::multiply_flat::<F, 4>(product),
+        // SAFETY: the CPU has VNNI, and the rest is this function's own.
+        _ if has_vnni => unsafe { multiply_flat_vnni(product) },
+        _ => multiply_flat_plain(product),
     }
 }
 
-/// See [`Super`] for the sum. From three tokens on a tile is faster, for flat formats from five.
+/// See [`Super`] for the sum. From three tokens on a tile is faster.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     match product.n_tokens() {
+        0 => {}
         1 => rows::multiply_super::<F, 1>(product),
         2 => rows::multiply_super::<F, 2>(product),
-        _ => tiles::multiply_super(product),
+        // SAFETY: the CPU has VNNI, and the rest is this function's own.
+        _ if has!("avxvnni") => unsafe { multiply_super_vnni(product) },
+        _ => multiply_super_plain(product),
+    }
+}
+
+/// Int8 products of ones; see [`crate::Isa::sum_of_ones`].
+#[target_feature(enable = "avx2,fma,f16c")]
+pub fn burst_of_ones() -> u64 {
+    #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+    fn with_vnni() -> u64 {
+        // SAFETY: this function enables what it needs.
+        unsafe { peak::burst_of_ones::<Vnni>() }
+    }
+    if has!("avxvnni") {
+        // SAFETY: the CPU has VNNI, and the rest is this function's own.
+        unsafe { with_vnni() }
+    } else {
+        // SAFETY: this function enables what it needs.
+        unsafe { peak::burst_of_ones::<Bytes>() }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::activations::ActivationKind;
-    use crate::{Activations, FORMATS, Isa};
-
-    /// Rows so long that a tile unpacks them in several pieces, the last one short.
-    #[test]
-    fn sums_go_on_from_tile_to_tile() {
-        let Ok(avx2) = Isa::named("avx2") else { return };
-        let scalar = Isa::named("scalar").unwrap();
-        let (n_rows, n_tokens, cols) = (11, 7, 256 * 19);
-        let mut seed = 1u32;
-        let mut random = || {
-            seed = seed.wrapping_mul(1664525).wrapping_add(1013904223);
-            (seed >> 24) as u8
-        };
-        for format in FORMATS.iter().filter(|format| format.activations != ActivationKind::F32) {
-            let mut weights = vec![0; n_rows * format.row_bytes(cols).unwrap()];
-            let mut values = vec![0.0; format.block_len];
-            for block in weights.chunks_exact_mut(format.block_bytes) {
-                values.fill(f32::NAN);
-                while !values.iter().all(|value| value.is_finite()) {
-                    block.fill_with(&mut random);
-                    format.dequantize(scalar, block, &mut values);
-                }
-            }
-            let x: Vec<_> = (0..n_tokens * cols).map(|_| f32::from(random()) - 127.5).collect();
-            let x = Activations::new(scalar, format.activations, cols, &x);
-            let [expected, found] = [scalar, avx2].map(|isa| {
-                let mut out = vec![f32::NAN; n_tokens * n_rows];
-                format.multiply(isa, &weights, &x, &mut out);
-                out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-            });
-            assert_eq!(expected, found, "{format}");
-        }
-    }
-}
+crate::isa::same_bits::stamp_test!(
+    without_vnni_the_bits_are_the_same,
+    multiply_flat_plain,
+    multiply_super_plain
+);

@@ -1,8 +1,9 @@
 //! Products with a few tokens: four rows of weights at a time, each read once from where it lies.
 //!
 //! The lanes of a token's accumulator are the four rows, so that their sums advance together, one
-//! fused multiply-add per block. Memory sets the pace; the weights are prefetched in the order in
-//! which they lie, since the hardware's prefetchers see four streams that soon end.
+//! fused multiply-add per block. Memory sets the pace. The four rows are a quarter of the matrix
+//! apart, which makes four long streams: memory answers them faster than one stream, or four that
+//! jump from row to row.
 
 mod flat;
 mod super_block;
@@ -14,36 +15,55 @@ use std::arch::x86_64::*;
 
 /// Rows computed together.
 const N_ROWS: usize = 4;
-/// How far ahead of use weights are prefetched.
-const PREFETCH_BYTES: usize = 16 << 10;
+/// Bytes between what a stream of blocks reads and what it asks for.
+const STREAM_DISTANCE: usize = 2048;
 
-/// Four neighbouring rows of weights; at the matrix's end the last one repeats.
+/// Four rows of weights; at the matrix's end the last one repeats.
 struct Rows<'a, B> {
     rows: [&'a [B]; N_ROWS],
+    /// Between neighbours of the four.
+    distance: usize,
+    first: usize,
 }
 
 impl<'a, B> Rows<'a, B> {
-    #[inline(always)]
-    fn new(weights: &'a [B], first_row: usize, n_rows: usize, n_blocks: usize) -> Self {
-        let row = |r: usize| &weights[(first_row + r).min(n_rows - 1) * n_blocks..][..n_blocks];
-        Rows { rows: std::array::from_fn(row) }
+    /// All fours of rows that make up a matrix.
+    fn all(weights: &'a [B], n_rows: usize, n_blocks: usize) -> impl Iterator<Item = Self> {
+        let distance = n_rows.div_ceil(N_ROWS);
+        (0..distance).map(move |first| {
+            let row = |r: usize| {
+                &weights[(first + r * distance).min(n_rows - 1) * n_blocks..][..n_blocks]
+            };
+            Rows { rows: [row(0), row(1), row(2), row(3)], distance, first }
+        })
     }
 
-    /// A block of each row.
-    #[inline(always)]
-    fn blocks(&self, block_idx: usize) -> [&'a B; N_ROWS] {
-        each!(r in [0 1 2 3] => &self.rows[r][block_idx])
+    /// Writes the tokens' sums of the rows, `[n_tokens, n_rows]`.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    fn store<const N: usize>(&self, sums: [__m128; N], out: &mut [f32]) {
+        let n_rows = out.len() / N;
+        for (out, sums) in out.chunks_exact_mut(n_rows).zip(sums) {
+            let mut values = [0.0; N_ROWS];
+            // SAFETY: the array is sixteen bytes.
+            unsafe { _mm_storeu_ps(values.as_mut_ptr(), sums) };
+            for (r, value) in values.into_iter().enumerate() {
+                if let Some(out) = out.get_mut(self.first + r * self.distance) {
+                    *out = value;
+                }
+            }
+        }
     }
+}
 
-    /// Fetches as many bytes as `n_blocks` blocks of each row have. All four rows together count
-    /// as one stream.
-    #[inline(always)]
-    fn prefetch(&self, first_block: usize, n_blocks: usize) {
-        let at = first_block * N_ROWS * size_of::<B>() + PREFETCH_BYTES;
-        let start = self.rows[0].as_ptr().cast::<i8>().wrapping_add(at);
-        for line in 0..(n_blocks * N_ROWS * size_of::<B>()).div_ceil(64) {
+/// Fetches what lies [`STREAM_DISTANCE`] behind each, as much as they are.
+#[inline(always)]
+fn prefetch<T>(streams: [&T; N_ROWS]) {
+    for start in streams {
+        let start = std::ptr::from_ref(start).cast::<i8>().wrapping_add(STREAM_DISTANCE);
+        for line in (0..size_of::<T>()).step_by(64) {
             // SAFETY: a prefetch may name any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64 * line)) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
         }
     }
 }
@@ -57,18 +77,5 @@ fn pair_products(is_wide: bool, weights: __m256i, x_codes: __m256i) -> __m256i {
         _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(x_codes, weights))
     } else {
         _mm256_maddubs_epi16(weights, x_codes)
-    }
-}
-
-/// Writes the tokens' sums of as many rows as there are.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn store<const N: usize>(sums: [__m128; N], out: &mut [f32], first_row: usize, n_rows: usize) {
-    for (out, sums) in out.chunks_exact_mut(n_rows).zip(sums) {
-        let mut values = [0.0; N_ROWS];
-        // SAFETY: the array is sixteen bytes.
-        unsafe { _mm_storeu_ps(values.as_mut_ptr(), sums) };
-        let out = &mut out[first_row..n_rows.min(first_row + N_ROWS)];
-        out.copy_from_slice(&values[..out.len()]);
     }
 }

@@ -1,247 +1,346 @@
-//! Products with more tokens: the codes of eight rows of weights are unpacked once and
-//! multiplied with four tokens at a time.
+//! Products with more tokens: a tile of rows is unpacked once, then multiplied with every token.
 //!
-//! A register holds four consecutive codes of each of the eight rows; one dword of activations is
-//! broadcast to meet it. Products add up in 16 bits for as long as that is exact, then in 32, and
-//! the eight f32 lanes of a token's accumulator are rows. Eight-bit weights are split into halves
-//! of four bits, of which sixteen products still add up in 16 bits.
+//! A tile is 32 rows high, in two strips of two registers of eight. In it a register holds the same
+//! few columns of eight rows, and meets those activations of one token, broadcast. Sums live in
+//! registers for the width of a tile, and in the output between tiles. All tiles of some columns
+//! follow each other, so that the activations there, of some hundred tokens, stay in the
+//! second-level cache.
 
 mod flat;
 mod super_block;
 
-pub use flat::multiply_flat;
-pub use super_block::multiply_super;
+pub use flat::FlatTile;
+pub use super_block::SuperTile;
 
-use super::unpack::{Sixteen, is_wide, max_code, unpack};
+use super::dot::{IntegerDot, X_BYTES};
+use super::unpack::{Sixteen, unpack};
+use crate::activations::{GROUP_LEN, Group};
+use crate::format::Format;
 use crate::layout::Layout;
+use crate::registry::Product;
 use std::arch::x86_64::*;
-use std::ops::Range;
 
-/// Rows of a tile.
-const N_ROWS: usize = 8;
-/// Tokens that share a load of weights.
-const N_TOKENS: usize = 4;
-/// Registers of unpacked codes: they and the activations of four tokens stay in a first-level
-/// cache of 32 KB.
-const N_REGISTERS: usize = 512;
-/// Registers of codes per 32 weights, or of each half of eight-bit ones.
-const PER_32: usize = 8;
+/// Rows of a register.
+const N_LANES: usize = 8;
+/// Rows of a strip.
+const STRIP_ROWS: usize = 2 * N_LANES;
+/// Strips of a tile.
+const N_STRIPS: usize = 2;
+/// Tokens whose sums are in registers at once.
+const MAX_TOKENS: usize = 4;
 
-/// Registers that 32 weights of eight rows become.
-const fn registers_per_32(layout: &Layout) -> usize {
-    if is_wide(layout) { 2 * PER_32 } else { PER_32 }
+/// Unpacked blocks.
+pub trait Tile<F: Format, D: IntegerDot> {
+    /// What kernels need of the sums of a group's activations at a tile's columns.
+    type Sums;
+
+    /// Room for a tile.
+    ///
+    /// # Safety
+    /// The CPU must have AVX2 and what `D` needs; so for all functions here.
+    unsafe fn zeroed() -> (Self, Self::Sums)
+    where
+        Self: Sized;
+
+    /// Unpacks a block of each row of a strip, to be block `block` of the tile.
+    unsafe fn unpack(&mut self, strip: usize, block: usize, rows: [&F::Block; STRIP_ROWS]);
+
+    /// Looks at a group's activations.
+    unsafe fn look(x: &Columns<'_>, sums: &mut Self::Sums);
+
+    /// Adds the products of a strip with `N` tokens, `first` and on of their group, to their sums.
+    unsafe fn multiply<const N: usize>(
+        &self,
+        strip: usize,
+        x: &Columns<'_>,
+        x_sums: &Self::Sums,
+        first: usize,
+        sums: &mut [[__m256; 2]; N],
+    );
 }
 
-/// Registers whose products with activations, at most 127, add up exactly in 16 bits: two to a
-/// word each.
-const fn exact_additions(layout: &Layout) -> usize {
-    let max_code = if is_wide(layout) { 15 } else { max_code(layout) };
-    i16::MAX as usize / (2 * 127 * max_code)
+/// The activations of a group at a tile's columns.
+pub struct Columns<'a> {
+    n_blocks: usize,
+    n_tokens: usize,
+    /// `[n_blocks, n_tokens, ..]`, as the way of multiplying wants them.
+    codes: &'a [i8],
+    /// `[n_blocks, n_tokens]`.
+    scales: &'a [f32],
+    /// `[n_blocks, n_tokens, n_sums]`.
+    sums: &'a [i16],
 }
 
-/// Stamps out the product over `$tile`, which unpacks as many blocks of eight rows as it has room
-/// for and multiplies them with tokens.
-macro_rules! tile_product {
-    ($(#[$doc:meta])* $name:ident, $family:ident, $tile:ident) => {
-        $(#[$doc])*
-        #[target_feature(enable = "avx2,fma,f16c")]
-        pub fn $name<F: $family>(product: crate::registry::Product<'_, F>) {
-            let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-            let mut tile = $tile::new();
-            for first_row in (0..n_rows).step_by(N_ROWS) {
-                let n_lanes = N_ROWS.min(n_rows - first_row);
-                for first_block in (0..n_blocks).step_by($tile::capacity::<F>()) {
-                    let end = n_blocks.min(first_block + $tile::capacity::<F>());
-                    let (weights, blocks) = (product.weights, first_block..end);
-                    let rows = tile_rows(weights, n_blocks, first_row, blocks.clone());
-                    tile.unpack::<F>(rows, first_block);
-                    let mut ahead = Ahead::new(weights, n_blocks, first_row, blocks);
-                    let (x, mut out) = (product.x, first_row);
-                    for first in (0..x.n_tokens()).step_by(N_TOKENS) {
-                        let columns = &mut product.out[out..];
-                        let columns = OutColumns { out: columns, stride: n_rows, n_lanes };
-                        match x.n_tokens() - first {
-                            1 => tile.multiply::<F, 1>(x.tokens(first), &ahead, columns),
-                            2 => tile.multiply::<F, 2>(x.tokens(first), &ahead, columns),
-                            3 => tile.multiply::<F, 3>(x.tokens(first), &ahead, columns),
-                            _ => tile.multiply::<F, N_TOKENS>(x.tokens(first), &ahead, columns),
+/// Multiplies with any number of tokens.
+///
+/// # Safety
+/// The CPU must have AVX2 and what `D` needs.
+#[inline(always)]
+pub unsafe fn multiply<F: Format, T: Tile<F, D>, D: IntegerDot>(product: Product<'_, F>) {
+    let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
+    let max_blocks = D::TILE_COLS / F::BLOCK_LEN;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (mut tile, mut x_sums) = T::zeroed();
+        let mut room = D::room();
+        for first_block in (0..blocks_per_row).step_by(max_blocks) {
+            let n_blocks = (blocks_per_row - first_block).min(max_blocks);
+            for first_row in (0..n_rows).step_by(N_STRIPS * STRIP_ROWS) {
+                fill(&mut tile, &product, first_row, first_block, n_blocks);
+                let mut out = &mut *product.out;
+                for group in product.x.groups() {
+                    let n_tokens = group.n_tokens();
+                    let x = columns::<F, D>(group, first_block, n_blocks, &mut room);
+                    T::look(&x, &mut x_sums);
+                    for strip in 0..N_STRIPS {
+                        let row = first_row + strip * STRIP_ROWS;
+                        if row < n_rows {
+                            let at = Place { strip, row, n_rows, is_first: first_block == 0 };
+                            multiply_strip(&tile, at, &x, &x_sums, out);
                         }
-                        out += N_TOKENS * n_rows;
-                        ahead = Ahead::NOTHING;
+                    }
+                    out = &mut out[n_tokens * n_rows..];
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn columns<'a, F: Format, D: IntegerDot>(
+    x: Group<'a>,
+    first_block: usize,
+    n_blocks: usize,
+    room: &'a mut D::Room,
+) -> Columns<'a> {
+    let n_tokens = x.n_tokens();
+    let places = first_block * n_tokens..(first_block + n_blocks) * n_tokens;
+    let n_sums = x.sums().len() / x.scales().len();
+    let codes = &x.codes()[places.start * F::BLOCK_LEN..places.end * F::BLOCK_LEN];
+    Columns {
+        n_blocks,
+        n_tokens,
+        // SAFETY: the caller's promise.
+        codes: unsafe { D::codes(codes, room) },
+        scales: &x.scales()[places.clone()],
+        sums: &x.sums()[places.start * n_sums..places.end * n_sums],
+    }
+}
+
+/// Fills a tile, and asks for what the next one will be filled with: the one below or, after the
+/// last, the first one of the next columns.
+#[inline(always)]
+unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
+    tile: &mut T,
+    product: &Product<'_, F>,
+    first_row: usize,
+    first_block: usize,
+    n_blocks: usize,
+) {
+    let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
+    let row_below = first_row + N_STRIPS * STRIP_ROWS;
+    let (next_row, next_block) =
+        if row_below < n_rows { (row_below, first_block) } else { (0, first_block + n_blocks) };
+    let ahead = (next_row * blocks_per_row + next_block)
+        .wrapping_sub(first_row * blocks_per_row + first_block);
+    let blocks_per_line = (64 / size_of::<F::Block>()).max(1);
+    for strip in 0..N_STRIPS {
+        // Rows beyond the end are copies of the last; what they give is not stored.
+        let mut rows = [&product.weights[..0]; STRIP_ROWS];
+        for (i, row) in rows.iter_mut().enumerate() {
+            let row_idx = (first_row + strip * STRIP_ROWS + i).min(n_rows - 1);
+            *row = &product.weights[row_idx * blocks_per_row + first_block..][..n_blocks];
+        }
+        for block in 0..n_blocks {
+            let blocks = each!(r in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => &rows[r][block]);
+            // SAFETY: the caller's promise.
+            unsafe { tile.unpack(strip, block, blocks) };
+            if block % blocks_per_line == 0 {
+                for block in blocks {
+                    let next = std::ptr::from_ref(block).wrapping_add(ahead).cast::<i8>();
+                    for line in (0..size_of::<F::Block>()).step_by(64) {
+                        // SAFETY: a prefetch may name any address.
+                        unsafe { _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line)) };
                     }
                 }
             }
         }
-    };
-}
-use tile_product;
-
-/// Some blocks of eight neighbouring rows; at the matrix's end the last row repeats.
-fn tile_rows<B>(
-    weights: &[B],
-    n_blocks: usize,
-    first_row: usize,
-    blocks: Range<usize>,
-) -> [&[B]; N_ROWS] {
-    let last_row = weights.len() / n_blocks - 1;
-    let row = |r: usize| &weights[(first_row + r).min(last_row) * n_blocks..][blocks.clone()];
-    std::array::from_fn(row)
+    }
 }
 
-/// One element of each row.
+/// A strip, and where its results belong.
+#[derive(Clone, Copy)]
+struct Place {
+    strip: usize,
+    row: usize,
+    n_rows: usize,
+    /// Whether there are no sums yet, of tiles further left.
+    is_first: bool,
+}
+
+/// Multiplies a strip with a group; `out` begins with the group's first token.
 #[inline(always)]
-fn column<'a, T, const N: usize>(rows: &[&'a [T]; N], idx: usize) -> [&'a T; N] {
-    std::array::from_fn(|r| &rows[r][idx])
-}
-
-/// The weights of the next tile, to be fetched a few lines at a time while this one multiplies: all
-/// at once they would hold up its loads.
-struct Ahead {
-    start: *const i8,
-    row_bytes: usize,
-    lines_per_block: usize,
-}
-
-impl Ahead {
-    const NOTHING: Ahead = Ahead { start: std::ptr::null(), row_bytes: 0, lines_per_block: 0 };
-
-    /// What follows the tile of `blocks` of eight rows: as many blocks further right, or the start
-    /// of the next eight rows.
-    fn new<B>(weights: &[B], n_blocks: usize, first_row: usize, blocks: Range<usize>) -> Ahead {
-        let (row, block) =
-            if blocks.end < n_blocks { (first_row, blocks.end) } else { (first_row + N_ROWS, 0) };
-        Ahead {
-            start: weights.as_ptr().wrapping_add(row * n_blocks + block).cast(),
-            row_bytes: n_blocks * size_of::<B>(),
-            lines_per_block: (size_of::<B>() * N_ROWS).div_ceil(64),
+unsafe fn multiply_strip<F: Format, T: Tile<F, D>, D: IntegerDot>(
+    tile: &T,
+    at: Place,
+    x: &Columns<'_>,
+    x_sums: &T::Sums,
+    mut out: &mut [f32],
+) {
+    let mut first = 0;
+    while first < x.n_tokens {
+        // Parts of nearly equal size, none larger than fits.
+        let rest = x.n_tokens - first;
+        let n = rest.div_ceil(rest.div_ceil(MAX_TOKENS));
+        // SAFETY: the caller's promise.
+        unsafe {
+            match n {
+                1 => multiply_part::<F, T, D, 1>(tile, at, x, x_sums, first, out),
+                2 => multiply_part::<F, T, D, 2>(tile, at, x, x_sums, first, out),
+                3 => multiply_part::<F, T, D, 3>(tile, at, x, x_sums, first, out),
+                _ => multiply_part::<F, T, D, MAX_TOKENS>(tile, at, x, x_sums, first, out),
+            }
         }
-    }
-
-    /// Fetches the share of the tile's block `block_idx`.
-    #[inline(always)]
-    fn fetch(&self, block_idx: usize) {
-        for line in block_idx * self.lines_per_block..(block_idx + 1) * self.lines_per_block {
-            let at = line % N_ROWS * self.row_bytes + line / N_ROWS * 64;
-            // SAFETY: a prefetch may name any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start.wrapping_add(at)) };
-        }
+        out = &mut out[n * at.n_rows..];
+        first += n;
     }
 }
 
-/// A tile's columns of the rows of output that belong to up to four tokens.
-struct OutColumns<'a> {
-    out: &'a mut [f32],
-    stride: usize,
-    n_lanes: usize,
-}
-
-impl OutColumns<'_> {
-    /// What tiles further left have left there.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn load<const N: usize>(&self) -> [__m256; N] {
-        let mut sums = [_mm256_setzero_ps(); N];
-        for (t, sums) in sums.iter_mut().enumerate() {
-            let mut lanes = [0.0; N_ROWS];
-            lanes[..self.n_lanes].copy_from_slice(&self.out[t * self.stride..][..self.n_lanes]);
-            // SAFETY: the array is 32 bytes.
-            *sums = unsafe { _mm256_loadu_ps(lanes.as_ptr()) };
+#[inline(always)]
+unsafe fn multiply_part<F: Format, T: Tile<F, D>, D: IntegerDot, const N: usize>(
+    tile: &T,
+    at: Place,
+    x: &Columns<'_>,
+    x_sums: &T::Sums,
+    first: usize,
+    out: &mut [f32],
+) {
+    let n_rows = (at.n_rows - at.row).min(STRIP_ROWS);
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [[_mm256_setzero_ps(); 2]; N];
+        if !at.is_first {
+            for t in 0..N {
+                sums[t] = load(&out[t * at.n_rows + at.row..][..n_rows]);
+            }
         }
-        sums
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn store<const N: usize>(&mut self, sums: [__m256; N]) {
-        for (t, sums) in sums.into_iter().enumerate() {
-            let mut lanes = [0.0; N_ROWS];
-            // SAFETY: the array is 32 bytes.
-            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), sums) };
-            self.out[t * self.stride..][..self.n_lanes].copy_from_slice(&lanes[..self.n_lanes]);
+        tile.multiply::<N>(at.strip, x, x_sums, first, &mut sums);
+        for t in 0..N {
+            store(sums[t], &mut out[t * at.n_rows + at.row..][..n_rows]);
         }
     }
 }
 
-/// Unpacks 32 weights, `first` and on, of eight blocks into [`registers_per_32`] registers: four
-/// weights of each block per register, wide weights plus 128 as their low halves, then their high
-/// halves.
+/// Up to sixteen sums.
+#[inline(always)]
+unsafe fn load(sums: &[f32]) -> [__m256; 2] {
+    let mut lanes = [0.0; STRIP_ROWS];
+    let lanes: &[f32; STRIP_ROWS] = match sums.try_into() {
+        Ok(sums) => sums,
+        Err(_) => {
+            lanes.iter_mut().zip(sums).for_each(|(lane, &sum)| *lane = sum);
+            &lanes
+        }
+    };
+    // SAFETY: the array is two registers.
+    unsafe { [_mm256_loadu_ps(lanes.as_ptr()), _mm256_loadu_ps(lanes.as_ptr().add(N_LANES))] }
+}
+
+/// Stores as many sums as there is room for.
+#[inline(always)]
+unsafe fn store(sums: [__m256; 2], out: &mut [f32]) {
+    let mut lanes = [0.0; STRIP_ROWS];
+    let is_whole = out.len() == STRIP_ROWS;
+    let to = if is_whole { out.as_mut_ptr() } else { lanes.as_mut_ptr() };
+    // SAFETY: there is room for two registers.
+    unsafe {
+        _mm256_storeu_ps(to, sums[0]);
+        _mm256_storeu_ps(to.add(N_LANES), sums[1]);
+    }
+    if !is_whole {
+        out.iter_mut().zip(lanes).for_each(|(out, lane)| *out = lane);
+    }
+}
+
+/// Unpacks 32 weights, `first` and on, of eight blocks.
 ///
 /// # Safety
 /// The CPU has AVX2.
 #[inline(always)]
-unsafe fn unpack_32(
+unsafe fn unpack_32<D: IntegerDot>(
     layout: &Layout,
-    blocks: [&[u8]; N_ROWS],
+    blocks: [&[u8]; N_LANES],
     first: usize,
-    registers: &mut [__m256i],
+    registers: &mut [[__m256i; 2]],
+    half: usize,
 ) {
-    let (low, high) = registers.split_at_mut(PER_32);
-    for half in 0..2 {
-        let first = first + 16 * half;
+    each!(sixteen in [0 1] => {
+        let first = first + 16 * sixteen;
         // SAFETY: the caller's promise.
         unsafe {
             let codes = transpose(each!(r in [0 1 2 3] => {
                 let halves = each!(i in [0 1] => Sixteen { block: blocks[r + 4 * i], first });
                 unpack(layout, halves)
             }));
-            for (place, codes) in (4 * half..).zip(codes) {
-                if is_wide(layout) {
-                    let unsigned = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
-                    let mask = _mm256_set1_epi8(15);
-                    low[place] = _mm256_and_si256(unsigned, mask);
-                    high[place] = _mm256_and_si256(_mm256_srli_epi16::<4>(unsigned), mask);
-                } else {
-                    low[place] = codes;
-                }
-            }
+            each!(i in [0 1 2 3] => {
+                D::store(layout, codes[i], registers, 4 * sixteen + i, half);
+            });
         }
-    }
+    });
 }
 
 /// Eight f16, given by their bits, as f32.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn widen(bits: [u16; N_ROWS]) -> __m256 {
+#[inline(always)]
+unsafe fn widen(bits: [u16; N_LANES]) -> __m256 {
     let bits: &[u8; 16] = bytemuck::cast_ref(&bits);
     // SAFETY: the reference is to sixteen bytes.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bits.as_ptr().cast()) })
+    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast())) }
 }
 
 /// Transposes four by four dwords in each half.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
-    let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-    let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-    [
-        _mm256_unpacklo_epi64(ab_low, cd_low),
-        _mm256_unpackhi_epi64(ab_low, cd_low),
-        _mm256_unpacklo_epi64(ab_high, cd_high),
-        _mm256_unpackhi_epi64(ab_high, cd_high),
-    ]
+#[inline(always)]
+unsafe fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+    // SAFETY: the CPU has AVX2.
+    unsafe {
+        let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(ab_low, cd_low),
+            _mm256_unpackhi_epi64(ab_low, cd_low),
+            _mm256_unpacklo_epi64(ab_high, cd_high),
+            _mm256_unpackhi_epi64(ab_high, cd_high),
+        ]
+    }
 }
 
-/// For each token, the products of the registers with its activations, added up: the two words of
-/// lane `r` belong to row `r`.
+/// For each of `N` tokens, the open sums that go on from `starts` with the products of some
+/// registers and the activations from `x` on.
 ///
 /// # Safety
-/// The CPU has AVX2, and `x_codes` hold four codes per register from `first` on.
+/// The CPU must have AVX2 and what `D` needs, and there must be as many activations.
 #[inline(always)]
-unsafe fn multiply_words<const N: usize, const LEN: usize>(
-    registers: &[__m256i],
-    x_codes: &[[i8; LEN]; N],
-    first: usize,
-) -> [__m256i; N] {
+unsafe fn add_products<D: IntegerDot, const N: usize>(
+    starts: [[__m256i; 2]; N],
+    registers: &[[__m256i; 2]],
+    x: [*const i8; N],
+) -> [[__m256i; 2]; N] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut words = [_mm256_setzero_si256(); N];
-        for (i, &weights) in registers.iter().enumerate() {
-            for t in 0..N {
-                let x_codes = x_codes[t].as_ptr().add(first + 4 * i).cast::<i32>();
-                let x_codes = _mm256_set1_epi32(x_codes.read_unaligned());
-                words[t] = _mm256_add_epi16(words[t], _mm256_maddubs_epi16(weights, x_codes));
+        let mut open = starts;
+        for t in 0..N {
+            for half in 0..2 {
+                open[t][half] = D::open(starts[t][half]);
             }
         }
-        words
+        for (i, weights) in registers.iter().enumerate() {
+            for t in 0..N {
+                let x = x[t].add(X_BYTES * i).cast::<i32>().read_unaligned();
+                let x = _mm256_set1_epi32(x);
+                for half in 0..2 {
+                    open[t][half] = D::add(open[t][half], weights[half], x);
+                }
+            }
+        }
+        open
     }
 }

@@ -1,7 +1,6 @@
 //! Rows of formats with blocks of 32.
 
 use super::*;
-use crate::activations::Tokens;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx2::unpack::{Sixteen, is_wide, max_code, unpack};
 use crate::registry::Product;
@@ -10,55 +9,60 @@ use crate::registry::Product;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = product.x.tokens::<N>(0);
-    for first_row in (0..n_rows).step_by(N_ROWS) {
-        let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
-        let mut sums = [_mm_setzero_ps(); N];
-        for block_idx in (0..n_blocks).step_by(2) {
-            rows.prefetch(block_idx, 2);
-            let next_idx = (block_idx + 1).min(n_blocks - 1);
-            let weights = FlatWeights::new::<F>(rows.blocks(block_idx), rows.blocks(next_idx));
+    let x = product.x.groups().next().expect("some tokens");
+    let codes = x.codes().as_chunks::<FLAT_LEN>().0;
+    let (codes, last_codes) = codes.as_chunks::<N>().0.as_chunks::<2>();
+    let (scales, last_scales) = x.scales().as_chunks::<N>().0.as_chunks::<2>();
+    let (sums, last_sums) = x.sums().as_chunks::<N>().0.as_chunks::<2>();
+    for rows in Rows::all(product.weights, n_rows, n_blocks) {
+        let [(a, last_a), (b, last_b), (c, last_c), (d, last_d)] =
+            each!(r in [0 1 2 3] => rows.rows[r].as_chunks::<2>());
+        let mut totals = [_mm_setzero_ps(); N];
+        let x = codes.iter().zip(scales).zip(sums);
+        for ((((a, b), c), d), ((codes, scales), sums)) in a.iter().zip(b).zip(c).zip(d).zip(x) {
+            let weights = PairWeights::new::<F>([a, b, c, d]);
             for t in 0..N {
-                let x = FlatActivations::new(x, t, [block_idx, next_idx]);
-                let [first, second] = weights.multiply::<F>(&x);
-                sums[t] = first.add_to::<F>(sums[t]);
-                if next_idx > block_idx {
-                    sums[t] = second.add_to::<F>(sums[t]);
-                }
+                let [first, second] = weights.multiply::<F>(PairActivations {
+                    codes: [&codes[0][t], &codes[1][t]],
+                    scales: [scales[0][t], scales[1][t]],
+                    sums: [sums[0][t], sums[1][t]],
+                });
+                totals[t] = second.add_to::<F>(first.add_to::<F>(totals[t]));
+            }
+            prefetch([a, b, c, d]);
+        }
+        if let ([a], [b], [c], [d]) = (last_a, last_b, last_c, last_d) {
+            let pairs = [&[*a; 2], &[*b; 2], &[*c; 2], &[*d; 2]];
+            let weights = PairWeights::new::<F>(pairs);
+            for t in 0..N {
+                let [first, _] = weights.multiply::<F>(PairActivations {
+                    codes: [&last_codes[0][t]; 2],
+                    scales: [last_scales[0][t]; 2],
+                    sums: [last_sums[0][t]; 2],
+                });
+                totals[t] = first.add_to::<F>(totals[t]);
             }
         }
-        store(sums, product.out, first_row, n_rows);
+        rows.store(totals, product.out);
     }
 }
 
 /// A token's activations for two blocks.
-struct FlatActivations<'a> {
-    codes: [&'a [[i8; 16]; 2]; 2],
+struct PairActivations<'a> {
+    codes: [&'a [i8; FLAT_LEN]; 2],
     scales: [f32; 2],
-    sums: [i32; 2],
-}
-
-impl<'a> FlatActivations<'a> {
-    #[inline(always)]
-    fn new<const N: usize>(x: Tokens<'a, N>, t: usize, blocks: [usize; 2]) -> Self {
-        const { assert!(FLAT_LEN == 32) }
-        FlatActivations {
-            codes: blocks.map(|block| bytemuck::cast_ref(&x.codes::<32>(block)[t])),
-            scales: blocks.map(|block| x.scales(block)[t]),
-            sums: blocks.map(|block| i32::from(x.sums::<1>(block)[t][0])),
-        }
-    }
+    sums: [i16; 2],
 }
 
 /// What a block of each of four rows adds to their sums.
-struct FlatAddends {
+struct Addends {
     factors: __m128,
     dots: __m128,
     minimums: __m128,
     x_sums: __m128,
 }
 
-impl FlatAddends {
+impl Addends {
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     fn add_to<F: Flat>(&self, sums: __m128) -> __m128 {
@@ -68,56 +72,61 @@ impl FlatAddends {
 }
 
 /// Two blocks of each of four rows, the first block in the lower halves of the registers.
-struct FlatWeights {
+struct PairWeights {
     /// For each row the codes of weights 0..16 and of 16..32.
     codes: [[__m256i; 2]; N_ROWS],
     scales: __m256,
     minimums: __m256,
 }
 
-impl FlatWeights {
+impl PairWeights {
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
-    fn new<F: Flat>(firsts: [&F::Block; N_ROWS], seconds: [&F::Block; N_ROWS]) -> Self {
+    fn new<F: Flat>(rows: [&[F::Block; 2]; N_ROWS]) -> Self {
         let codes = each!(r in [0 1 2 3] => {
-            let blocks = [bytemuck::bytes_of(firsts[r]), bytemuck::bytes_of(seconds[r])];
+            let blocks = each!(i in [0 1] => bytemuck::bytes_of(&rows[r][i]));
             each!(half in [0 1] => {
                 let halves = each!(i in [0 1] => Sixteen { block: blocks[i], first: 16 * half });
                 // SAFETY: this function has AVX2.
                 unsafe { unpack(&F::LAYOUT, halves) }
             })
         });
-        let scales = gather_halves::<F>(firsts, seconds, 0);
-        let minimums = if F::HAS_MINIMUM { gather_halves::<F>(firsts, seconds, 2) } else { scales };
-        FlatWeights { codes, scales, minimums }
+        // The scale and the minimum, if there is one, are the first four bytes of a block.
+        let [firsts, seconds] =
+            each!(i in [0 1] => first_dwords::<F>(each!(r in [0 1 2 3] => &rows[r][i])));
+        let low = _mm_set1_epi32(0xffff);
+        let scales = _mm_packus_epi32(_mm_and_si128(firsts, low), _mm_and_si128(seconds, low));
+        let minimums =
+            _mm_packus_epi32(_mm_srli_epi32::<16>(firsts), _mm_srli_epi32::<16>(seconds));
+        PairWeights { codes, scales: _mm256_cvtph_ps(scales), minimums: _mm256_cvtph_ps(minimums) }
     }
 
     /// What the two blocks add to a token's sums.
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
-    fn multiply<F: Flat>(&self, x: &FlatActivations<'_>) -> [FlatAddends; 2] {
-        let x_codes = x.codes;
-        let x_codes = each!(half in [0 1] => load_halves(&x_codes[0][half], &x_codes[1][half]));
-        let dots = each!(r in [0 1 2 3] => flat_dot::<F>(self.codes[r], x_codes));
+    fn multiply<F: Flat>(&self, x: PairActivations<'_>) -> [Addends; 2] {
+        let codes = each!(i in [0 1] => x.codes[i].as_chunks::<16>().0);
+        let codes = each!(half in [0 1] => load_halves(&codes[0][half], &codes[1][half]));
+        let dots = each!(r in [0 1 2 3] => flat_dot::<F>(self.codes[r], codes));
         let mut dots = flat_sum::<F>(dots);
-        let sums = x.sums;
+        let [low, high] = each!(i in [0 1] => _mm256_set1_epi32(i32::from(x.sums[i])));
+        let x_sums = _mm256_blend_epi32::<0xf0>(low, high);
         if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
-            let [low, high] = each!(i in [0 1] => _mm_set1_epi32(sums[i] * F::LAYOUT.offset()));
-            dots = _mm256_sub_epi32(dots, _mm256_set_m128i(high, low));
+            let offset = _mm256_set1_epi32(F::LAYOUT.offset());
+            dots = _mm256_sub_epi32(dots, _mm256_mullo_epi32(x_sums, offset));
         }
         let dots = _mm256_cvtepi32_ps(dots);
-        let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[i]));
-        let x_scales = _mm256_set_m128(high, low);
+        let [low, high] = each!(i in [0 1] => _mm256_set1_ps(x.scales[i]));
+        let x_scales = _mm256_blend_ps::<0xf0>(low, high);
         let factors = _mm256_mul_ps(self.scales, x_scales);
-        let [low, high] = each!(i in [0 1] => _mm_set1_ps(sums[i] as f32));
-        let x_sums = _mm256_mul_ps(x_scales, _mm256_set_m128(high, low));
-        let first = FlatAddends {
+        let x_sums = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(x_sums));
+        let first = Addends {
             factors: _mm256_castps256_ps128(factors),
             dots: _mm256_castps256_ps128(dots),
             minimums: _mm256_castps256_ps128(self.minimums),
             x_sums: _mm256_castps256_ps128(x_sums),
         };
-        let second = FlatAddends {
+        let second = Addends {
             factors: _mm256_extractf128_ps::<1>(factors),
             dots: _mm256_extractf128_ps::<1>(dots),
             minimums: _mm256_extractf128_ps::<1>(self.minimums),
@@ -165,19 +174,15 @@ fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
     _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
 }
 
-/// The f16 at byte `at` of two blocks of each of four rows.
+/// The first four bytes of a block of each of four rows.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn gather_halves<F: Flat>(
-    firsts: [&F::Block; N_ROWS],
-    seconds: [&F::Block; N_ROWS],
-    at: usize,
-) -> __m256 {
-    let [[a, b, c, d], [e, f, g, h]] = each!(i in [0 1] => each!(r in [0 1 2 3] => {
-        let block = bytemuck::bytes_of([firsts, seconds][i][r]);
-        i16::from_le_bytes([block[at], block[at + 1]])
-    }));
-    _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
+fn first_dwords<F: Flat>(blocks: [&F::Block; N_ROWS]) -> __m128i {
+    let [a, b, c, d] = each!(r in [0 1 2 3] => {
+        let block = bytemuck::bytes_of(blocks[r]);
+        _mm_set1_epi32(i32::from_le_bytes([block[0], block[1], block[2], block[3]]))
+    });
+    _mm_blend_epi32::<0b1100>(_mm_blend_epi32::<0b0010>(a, b), _mm_blend_epi32::<0b1000>(c, d))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -10,18 +10,22 @@ use half::f16;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = product.x.tokens::<N>(0);
-    for first_row in (0..n_rows).step_by(N_ROWS) {
-        let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
+    let x = product.x.groups().next().expect("some tokens");
+    let codes: &[[[i8; SUPER_LEN]; N]] = x.codes().as_chunks().0.as_chunks().0;
+    let scales: &[[f32; N]] = x.scales().as_chunks().0;
+    let x_sums: &[[[i16; 16]; N]] = x.sums().as_chunks().0.as_chunks().0;
+    for rows in Rows::all(product.weights, n_rows, n_blocks) {
         let mut sums = [_mm_setzero_ps(); N];
-        for block_idx in 0..n_blocks {
-            rows.prefetch(block_idx, 1);
-            let blocks = rows.blocks(block_idx);
+        let [a, b, c, d] = rows.rows;
+        let x = codes.iter().zip(scales).zip(x_sums);
+        for ((((a, b), c), d), ((x_codes, x_scales), words)) in a.iter().zip(b).zip(c).zip(d).zip(x)
+        {
+            let blocks = [a, b, c, d];
+            prefetch(blocks);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let mut x_sums = [_mm256_setzero_si256(); N];
-            let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
             for t in 0..N {
-                x_sums[t] = even_odd_words(&x.sums(block_idx)[t]);
+                x_sums[t] = even_odd_words(&words[t]);
             }
             let dots = each!(r in [0 1 2 3] => {
                 super_dots::<F, N>(blocks[r], &headers[r], x_codes, x_sums)
@@ -43,7 +47,7 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
                 }
             }
         }
-        store(sums, product.out, first_row, n_rows);
+        rows.store(sums, product.out);
     }
 }
 

@@ -1,195 +1,268 @@
 //! Tiles of formats with blocks of 256.
 
 use super::*;
-use crate::activations::Tokens;
 use crate::format::{SUPER_LEN, Super, SuperScales};
+use crate::isa::avx2::dot::run_len;
+use crate::isa::avx2::unpack::{is_wide, max_code};
+use std::marker::PhantomData;
 
-/// Blocks that a tile of narrow codes has room for.
-const N_BLOCKS: usize = N_REGISTERS / (8 * PER_32);
+/// Blocks of a row that the widest tile has.
+const N_BLOCKS: usize = 512 / SUPER_LEN;
+/// Registers per half of a strip.
+const N_REGISTERS: usize = N_BLOCKS * 64;
 
-/// Unpacked blocks of eight rows.
-struct SuperTile {
-    first_block: usize,
-    n_blocks: usize,
-    codes: [__m256i; N_REGISTERS],
-    headers: [Header; N_BLOCKS],
+/// Unpacked blocks. Indexed by strip, block or register, then half.
+pub struct SuperTile<F, D> {
+    codes: [[[__m256i; 2]; N_REGISTERS]; N_STRIPS],
+    headers: [[Header; N_BLOCKS]; N_STRIPS],
+    marker: PhantomData<(F, D)>,
 }
 
-/// The scales and minimums of a block of eight rows. A row's dword is two words, for two
-/// neighbouring sixteens of weights.
-#[derive(Clone, Copy)]
+/// The scales and minimums of a block of each row.
 struct Header {
-    scale: __m256,
-    minimum: __m256,
-    /// For each sixteen, its sub-scale twice.
-    sub_scales: [__m256i; 16],
-    /// For each two sixteens, their sub-scales times the offset.
-    offsets: [__m256i; 8],
-    /// For each two sixteens, their sub-minimums.
-    sub_minimums: [__m256i; 8],
+    scale: [__m256; 2],
+    minimum: [__m256; 2],
+    /// Of each sub-block, as [`IntegerDot::add_scaled`] takes them.
+    multipliers: [[__m256i; 2]; 16],
+    /// Of each two sub-blocks, times the format's offset.
+    offsets: [[__m256i; 2]; 8],
+    /// Of each two sub-blocks.
+    sub_minimums: [[__m256i; 2]; 8],
 }
 
-tile_product! {
-    /// The product with the tokens of a super-block format's matrix; see [`Super`] for the sum.
-    multiply_super, Super, SuperTile
+/// What a group's sums become, by block and token.
+pub struct SuperSums {
+    /// Of each sub-block, what the codes' offset takes from its dot product.
+    offset: [[i32; 16]; N_BLOCKS * GROUP_LEN],
+    /// Of two sub-blocks each, as 16-bit integers.
+    pairs: [[i32; 8]; N_BLOCKS * GROUP_LEN],
 }
 
-impl SuperTile {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn new() -> Self {
-        let (zero, zero_words) = (_mm256_setzero_ps(), _mm256_setzero_si256());
-        let header = Header {
-            scale: zero,
-            minimum: zero,
-            sub_scales: [zero_words; 16],
-            offsets: [zero_words; 8],
-            sub_minimums: [zero_words; 8],
-        };
-        let codes = [zero_words; N_REGISTERS];
-        SuperTile { first_block: 0, n_blocks: 0, codes, headers: [header; N_BLOCKS] }
+/// Whether the dot product of a sub-block fits into 16 bits.
+const fn is_short<F: Super>() -> bool {
+    if is_wide(&F::LAYOUT) {
+        return false;
+    }
+    let (offset, max) = (F::LAYOUT.offset() as usize, max_code(&F::LAYOUT));
+    let largest = if offset > max - offset { offset } else { max - offset };
+    largest * 127 * F::SUB_LEN <= i16::MAX as usize
+}
+
+impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
+    type Sums = SuperSums;
+
+    #[inline(always)]
+    unsafe fn zeroed() -> (Self, SuperSums) {
+        // SAFETY: numbers that are zero are as good as any.
+        unsafe { std::mem::zeroed() }
     }
 
-    const fn capacity<F: Super>() -> usize {
-        N_REGISTERS / (8 * registers_per_32(&F::LAYOUT))
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn unpack<F: Super>(&mut self, rows: [&[F::Block]; N_ROWS], first_block: usize) {
-        (self.first_block, self.n_blocks) = (first_block, rows[0].len());
-        let per_32 = registers_per_32(&F::LAYOUT);
-        for block_idx in 0..self.n_blocks {
-            let blocks = column(&rows, block_idx);
+    #[inline(always)]
+    unsafe fn unpack(&mut self, strip: usize, block: usize, rows: [&F::Block; STRIP_ROWS]) {
+        let registers = &mut self.codes[strip][block * 8 * D::PER_32..][..8 * D::PER_32];
+        let header = &mut self.headers[strip][block];
+        each!(half in [0 1] => {
+            let blocks = each!(r in [0 1 2 3 4 5 6 7] => rows[half * N_LANES + r]);
             let headers = each!(r in [0 1 2 3 4 5 6 7] => F::scales(blocks[r]));
-            self.headers[block_idx] = Header::new::<F>(&headers);
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
-            let registers = &mut self.codes[block_idx * 8 * per_32..][..8 * per_32];
-            each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
-                let registers = &mut registers[chunk_idx * per_32..][..per_32];
-                // SAFETY: this function has AVX2.
-                unsafe { unpack_32(&F::LAYOUT, blocks, 32 * chunk_idx, registers) };
-            });
-        }
+            // SAFETY: the caller's promise.
+            unsafe {
+                header.fill::<F, D>(half, &headers);
+                each!(chunk in [0 1 2 3 4 5 6 7] => {
+                    let registers = &mut registers[chunk * D::PER_32..][..D::PER_32];
+                    unpack_32::<D>(&F::LAYOUT, blocks, 32 * chunk, registers, half);
+                });
+            }
+        });
     }
 
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn multiply<F: Super, const N: usize>(
-        &self,
-        x: Tokens<'_, N>,
-        ahead: &Ahead,
-        mut out: OutColumns<'_>,
-    ) {
-        let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
-        let per_block = 8 * registers_per_32(&F::LAYOUT);
-        for (block_idx, header) in self.headers[..self.n_blocks].iter().enumerate() {
-            ahead.fetch(block_idx);
-            let registers = &self.codes[block_idx * per_block..][..per_block];
-            let block = self.first_block + block_idx;
-            let (x_codes, x_scales, x_sums) = (x.codes(block), x.scales(block), x.sums(block));
-            let dots = header.dot::<F, N>(registers, x_codes, x_sums);
-            for t in 0..N {
-                let x_scale = _mm256_set1_ps(x_scales[t]);
-                let factor = _mm256_mul_ps(header.scale, x_scale);
-                sums[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(dots[t]), sums[t]);
-                if F::HAS_MINIMUM {
-                    let dot = dot_pairs(&header.sub_minimums, &x_sums[t]);
-                    let factor = _mm256_mul_ps(header.minimum, x_scale);
-                    sums[t] = _mm256_fnmadd_ps(factor, _mm256_cvtepi32_ps(dot), sums[t]);
+    #[inline(always)]
+    unsafe fn look(x: &Columns<'_>, SuperSums { offset, pairs }: &mut SuperSums) {
+        let factor = -D::offset(&F::LAYOUT);
+        let all = offset.iter_mut().zip(pairs).zip(x.sums.as_chunks::<16>().0);
+        for ((offset, pairs), sums) in all {
+            // SAFETY: the caller's promise; loads and stores are of the arrays' sizes.
+            unsafe {
+                let sums = _mm256_loadu_si256(sums.as_ptr().cast());
+                if F::SUB_LEN == 16 {
+                    _mm256_storeu_si256(pairs.as_mut_ptr().cast(), sums);
+                    let factor = _mm256_set1_epi32(factor);
+                    let low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums));
+                    let high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(sums));
+                    let offset = offset.as_mut_ptr().cast::<__m256i>();
+                    _mm256_storeu_si256(offset, _mm256_mullo_epi32(low, factor));
+                    _mm256_storeu_si256(offset.add(1), _mm256_mullo_epi32(high, factor));
+                } else {
+                    let factor = _mm256_set1_epi16(factor as i16);
+                    let offsets = _mm256_madd_epi16(sums, factor);
+                    _mm256_storeu_si256(offset.as_mut_ptr().cast(), offsets);
+                    let subs = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+                    let subs =
+                        _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packs_epi32(subs, subs));
+                    _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_castsi256_si128(subs));
                 }
             }
         }
-        out.store(sums);
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<const N: usize>(
+        &self,
+        strip: usize,
+        x: &Columns<'_>,
+        x_sums: &SuperSums,
+        first: usize,
+        sums: &mut [[__m256; 2]; N],
+    ) {
+        let per_sub = F::SUB_LEN * D::PER_32 / 32;
+        let run_len = const { run_len::<D>(&F::LAYOUT, F::SUB_LEN * D::PER_32 / 32) };
+        let token_bytes = 8 * D::PER_32 * X_BYTES;
+        let n_pairs = SUPER_LEN / F::SUB_LEN / 2;
+        let has_offset = D::offset(&F::LAYOUT) != 0;
+        // SAFETY: the caller's promise; loads stay inside of the arrays.
+        unsafe {
+            for block in 0..x.n_blocks {
+                let header = &self.headers[strip][block];
+                let place = block * x.n_tokens + first;
+                let codes = &x.codes[place * token_bytes..][..N * token_bytes];
+                let x_scales = &x.scales[place..][..N];
+                let (offsets, pairs) = (&x_sums.offset[place..][..N], &x_sums.pairs[place..][..N]);
+                let registers = &self.codes[strip][block * 8 * D::PER_32..][..8 * D::PER_32];
+                let mut totals = [[_mm256_setzero_si256(); 2]; N];
+                let mut pointers = [codes.as_ptr(); N];
+                for t in 0..N {
+                    pointers[t] = codes.as_ptr().add(t * token_bytes);
+                }
+                for (sub, registers) in registers.chunks_exact(per_sub).enumerate() {
+                    let mut starts = [[_mm256_setzero_si256(); 2]; N];
+                    if has_offset && !D::IN_WORDS {
+                        for t in 0..N {
+                            starts[t] = [_mm256_set1_epi32(offsets[t][sub]); 2];
+                        }
+                    }
+                    let multipliers = &header.multipliers[sub];
+                    for registers in registers.chunks_exact(run_len) {
+                        let open = add_products::<D, N>(starts, registers, pointers);
+                        for t in 0..N {
+                            for half in 0..2 {
+                                totals[t][half] = D::add_scaled(
+                                    totals[t][half],
+                                    open[t][half],
+                                    multipliers[half],
+                                    const { is_short::<F>() },
+                                );
+                            }
+                            pointers[t] = pointers[t].add(run_len * X_BYTES);
+                        }
+                    }
+                }
+                for t in 0..N {
+                    let x_scale = _mm256_set1_ps(x_scales[t]);
+                    let mut minimums = [_mm256_setzero_si256(); 2];
+                    for pair in 0..n_pairs {
+                        let x_sums = _mm256_set1_epi32(pairs[t][pair]);
+                        for half in 0..2 {
+                            if has_offset && D::IN_WORDS {
+                                let offset = header.offsets[pair][half];
+                                totals[t][half] = D::add_pairs(totals[t][half], offset, x_sums);
+                            }
+                            if F::HAS_MINIMUM {
+                                let minimum = header.sub_minimums[pair][half];
+                                minimums[half] = D::add_pairs(minimums[half], minimum, x_sums);
+                            }
+                        }
+                    }
+                    for half in 0..2 {
+                        let scale = _mm256_mul_ps(header.scale[half], x_scale);
+                        let dot = _mm256_cvtepi32_ps(totals[t][half]);
+                        sums[t][half] = _mm256_fmadd_ps(scale, dot, sums[t][half]);
+                        if F::HAS_MINIMUM {
+                            let scale = _mm256_mul_ps(header.minimum[half], x_scale);
+                            let dot = _mm256_cvtepi32_ps(minimums[half]);
+                            sums[t][half] = _mm256_fnmadd_ps(scale, dot, sums[t][half]);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
 impl Header {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn new<F: Super>(headers: &[SuperScales; N_ROWS]) -> Self {
-        let signed = each!(r in [0 1 2 3 4 5 6 7] => load_bytes(&headers[r].sub_scales));
-        let scales = pairs(each!(r in [0 1 2 3 4 5 6 7] => _mm256_cvtepi8_epi16(signed[r])));
-        let minimums = each!(r in [0 1 2 3 4 5 6 7] => load_bytes(&headers[r].sub_minimums));
-        let minimums = each!(r in [0 1 2 3 4 5 6 7] => _mm256_cvtepu8_epi16(minimums[r]));
-        let offset = _mm256_set1_epi16(F::LAYOUT.offset() as i16);
-        let scale = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
-        let minimum = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
-        let mut sub_scales = [_mm256_setzero_si256(); 16];
-        for (twice, &both) in sub_scales.as_chunks_mut::<2>().0.iter_mut().zip(&scales) {
-            let (first, second) = (_mm256_slli_epi32::<16>(both), _mm256_srli_epi32::<16>(both));
-            twice[0] = _mm256_blend_epi16::<0b10101010>(both, first);
-            twice[1] = _mm256_blend_epi16::<0b01010101>(both, second);
-        }
-        Header {
-            scale,
-            minimum,
-            sub_scales,
-            offsets: each!(i in [0 1 2 3 4 5 6 7] => _mm256_mullo_epi16(scales[i], offset)),
-            sub_minimums: pairs(minimums),
+    /// Takes over the headers of eight rows.
+    #[inline(always)]
+    unsafe fn fill<F: Super, D: IntegerDot>(
+        &mut self,
+        half: usize,
+        headers: &[SuperScales; N_LANES],
+    ) {
+        let is_short = const { is_short::<F>() };
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.scale[half] = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
+            let scales = pairs(each!(r in [0 1 2 3 4 5 6 7] => {
+                _mm256_cvtepi8_epi16(load_bytes(&headers[r].sub_scales))
+            }));
+            let low = _mm256_set1_epi32(0xffff);
+            for i in 0..8 {
+                let first = D::multiplier(_mm256_and_si256(scales[i], low), is_short);
+                if F::SUB_LEN == 16 {
+                    self.multipliers[2 * i][half] = first;
+                    let second = _mm256_srli_epi32::<16>(scales[i]);
+                    self.multipliers[2 * i + 1][half] = D::multiplier(second, is_short);
+                } else {
+                    self.multipliers[i][half] = first;
+                }
+            }
+            if D::offset(&F::LAYOUT) != 0 && D::IN_WORDS {
+                let offset = _mm256_set1_epi16(-D::offset(&F::LAYOUT) as i16);
+                let scales = of_subs::<F>(scales);
+                for i in 0..8 {
+                    self.offsets[i][half] = _mm256_mullo_epi16(scales[i], offset);
+                }
+            }
+            if F::HAS_MINIMUM {
+                self.minimum[half] =
+                    widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
+                let minimums = of_subs::<F>(pairs(each!(r in [0 1 2 3 4 5 6 7] => {
+                    _mm256_cvtepu8_epi16(load_bytes(&headers[r].sub_minimums))
+                })));
+                for i in 0..8 {
+                    self.sub_minimums[i][half] = minimums[i];
+                }
+            }
         }
     }
+}
 
-    /// The sums of products of a block of eight rows with each token's, sub-scales and offset
-    /// applied.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn dot<F: Super, const N: usize>(
-        &self,
-        registers: &[__m256i],
-        x_codes: &[[i8; SUPER_LEN]; N],
-        x_sums: &[[i16; 16]; N],
-    ) -> [__m256i; N] {
-        let mut dots = [_mm256_setzero_si256(); N];
-        let n_exact = (F::SUB_LEN / 4).min(exact_additions(&F::LAYOUT));
-        let per_32 = registers_per_32(&F::LAYOUT);
-        for (chunk_idx, registers) in registers.chunks_exact(per_32).enumerate() {
-            for (i, registers) in registers.chunks_exact(n_exact).enumerate() {
-                // Of wide weights the low halves come first, then the high.
-                let (half_idx, first) = (i * n_exact / PER_32, i * n_exact % PER_32 * 4);
-                // SAFETY: this function has AVX2; a chunk has four codes per register.
-                let words = unsafe { multiply_words(registers, x_codes, 32 * chunk_idx + first) };
-                let mut sub_scale = self.sub_scales[2 * chunk_idx + first / 16];
-                if half_idx == 1 {
-                    sub_scale = _mm256_slli_epi16::<4>(sub_scale);
-                }
-                for t in 0..N {
-                    dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(words[t], sub_scale));
-                }
-            }
+/// From words for each two sixteens of weights to words for each two sub-blocks, which come first.
+#[inline(always)]
+unsafe fn of_subs<F: Super>(mut pairs: [__m256i; 8]) -> [__m256i; 8] {
+    if F::SUB_LEN == 32 {
+        for i in 0..4 {
+            // SAFETY: the caller's promise.
+            pairs[i] = unsafe { _mm256_blend_epi16::<0b10101010>(pairs[2 * i], pairs[2 * i + 1]) };
         }
-        if F::LAYOUT.offset() != 0 {
-            for t in 0..N {
-                dots[t] = _mm256_sub_epi32(dots[t], dot_pairs(&self.offsets, &x_sums[t]));
-            }
-        }
-        dots
     }
+    pairs
 }
 
 /// Sixteen words of each of eight rows, from a register per row to one per two words: a row's
 /// dword is those two.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn pairs(rows: [__m256i; N_ROWS]) -> [__m256i; 8] {
-    let low = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x20>(rows[r], rows[r + 4]));
-    let high = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x31>(rows[r], rows[r + 4]));
-    let [[a, b, c, d], [e, f, g, h]] = [transpose(low), transpose(high)];
-    [a, b, c, d, e, f, g, h]
+#[inline(always)]
+unsafe fn pairs(rows: [__m256i; N_LANES]) -> [__m256i; 8] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let low = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x20>(rows[r], rows[r + 4]));
+        let high = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x31>(rows[r], rows[r + 4]));
+        let [[a, b, c, d], [e, f, g, h]] = [transpose(low), transpose(high)];
+        [a, b, c, d, e, f, g, h]
+    }
 }
 
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn load_bytes<T: bytemuck::Pod>(bytes: &[T; 16]) -> __m128i {
+#[inline(always)]
+unsafe fn load_bytes<T: bytemuck::Pod>(bytes: &[T; 16]) -> __m128i {
     let bytes: &[u8; 16] = bytemuck::cast_ref(bytes);
     // SAFETY: the reference is to sixteen bytes.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-}
-
-/// The sum over sixteen words of the eight rows' with those of a token.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn dot_pairs(pairs: &[__m256i; 8], words: &[i16; 16]) -> __m256i {
-    let mut dot = _mm256_setzero_si256();
-    for (&pair, &[first, second]) in pairs.iter().zip(words.as_chunks::<2>().0) {
-        let words = i32::from(second) << 16 | i32::from(first) & 0xffff;
-        dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pair, _mm256_set1_epi32(words)));
-    }
-    dot
 }

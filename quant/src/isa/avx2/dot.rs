@@ -1,0 +1,350 @@
+//! Sums of products of small integers, exact, in the three ways that CPUs with AVX2 have.
+//!
+//! A register holds some consecutive weights of each of eight rows, and meets as many activations
+//! of one token, broadcast. Sums are *open* while products are added to them, in whatever form
+//! suits the instructions, and 32-bit integers when closed.
+
+use super::unpack::{is_wide, max_code};
+use crate::activations::GROUP_LEN;
+use crate::layout::Layout;
+use std::arch::x86_64::*;
+
+/// Bytes of activations that meet a register of weights.
+pub const X_BYTES: usize = 4;
+/// Registers that 32 weights of eight rows are, a byte each.
+const PER_32: usize = 8;
+
+/// A way to sum products.
+///
+/// # Safety
+/// For all functions: the CPU must have AVX2, and what else the implementation names.
+pub trait IntegerDot {
+    /// Registers that hold 32 weights of eight rows.
+    const PER_32: usize;
+    /// Columns of a tile, so that it stays in a first-level cache of 32 KB.
+    const TILE_COLS: usize;
+    /// Whether open sums are of 16 bits, two per row, and start from zero.
+    const IN_WORDS: bool;
+    /// Room for the activations of a group, at a tile's columns, in another form.
+    type Room;
+
+    /// What to take from the stored weights to get the true ones.
+    fn offset(layout: &Layout) -> i32;
+
+    /// Stores four consecutive weights of eight rows, as `unpack` makes them, to be number `place`
+    /// of the eight fours of `registers`.
+    unsafe fn store(
+        layout: &Layout,
+        codes: __m256i,
+        registers: &mut [[__m256i; 2]],
+        place: usize,
+        half: usize,
+    );
+
+    /// Such room, with anything in it.
+    unsafe fn room() -> Self::Room;
+
+    /// Codes of activations in the order of [`Self::store`]: [`X_BYTES`] for each register.
+    unsafe fn codes<'a>(codes: &'a [i8], room: &'a mut Self::Room) -> &'a [i8];
+
+    /// An open sum that goes on from this one.
+    unsafe fn open(sum: __m256i) -> __m256i;
+
+    /// Adds products to an open sum.
+    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i;
+
+    /// The sum, for an open one that went on from `sum`.
+    unsafe fn close(sum: __m256i, open: __m256i) -> __m256i;
+
+    /// What [`Self::add_scaled`] takes for the scale in the low word of each element, the high word
+    /// being zero. A closed sum is short if it fits into 16 bits.
+    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i;
+
+    /// Adds an open sum times a scale, which [`Self::multiplier`] has seen.
+    unsafe fn add_scaled(
+        total: __m256i,
+        open: __m256i,
+        multiplier: __m256i,
+        is_short: bool,
+    ) -> __m256i;
+
+    /// Adds to each element of `sum` the two products of its 16-bit halves.
+    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i;
+}
+
+/// Registers whose products add up before their sum is to be closed, if those of `n` may.
+pub const fn run_len<D: IntegerDot>(layout: &Layout, n: usize) -> usize {
+    // Two products of a weight with an activation, which is at most 127, meet in a word.
+    let exact = i16::MAX as usize / (2 * 127 * max_code(layout));
+    if D::IN_WORDS && exact < n { exact } else { n }
+}
+
+/// `vpmaddubsw`, for codes of up to six bits: products add up in 16 bits for as long as that is
+/// exact.
+pub struct Bytes;
+
+/// `vpmaddwd`, for weights of eight bits, whose products do not add up in 16: weights and
+/// activations are widened before.
+pub struct Words;
+
+/// `vpdpbusd` of AVX-VNNI.
+pub struct Vnni;
+
+impl IntegerDot for Bytes {
+    const PER_32: usize = PER_32;
+    const TILE_COLS: usize = 512;
+    const IN_WORDS: bool = true;
+    type Room = ();
+
+    #[inline(always)]
+    fn offset(layout: &Layout) -> i32 {
+        layout.offset()
+    }
+
+    #[inline(always)]
+    unsafe fn store(
+        _: &Layout,
+        codes: __m256i,
+        registers: &mut [[__m256i; 2]],
+        place: usize,
+        half: usize,
+    ) {
+        registers[place][half] = codes;
+    }
+
+    #[inline(always)]
+    unsafe fn room() {}
+
+    #[inline(always)]
+    unsafe fn codes<'a>(codes: &'a [i8], (): &'a mut ()) -> &'a [i8] {
+        codes
+    }
+
+    #[inline(always)]
+    unsafe fn open(_: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_add_epi16(open, _mm256_maddubs_epi16(weights, x)) }
+    }
+
+    #[inline(always)]
+    unsafe fn close(sum: __m256i, open: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_pairs(sum, open, _mm256_set1_epi16(1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiplier(scale: __m256i, _: bool) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_or_si256(scale, _mm256_slli_epi32::<16>(scale)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_scaled(total: __m256i, open: __m256i, multiplier: __m256i, _: bool) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_pairs(total, open, multiplier) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+    }
+}
+
+impl IntegerDot for Words {
+    const PER_32: usize = 2 * PER_32;
+    const TILE_COLS: usize = 256;
+    const IN_WORDS: bool = false;
+    type Room = [__m256i; 2 * GROUP_LEN * Self::TILE_COLS / 32];
+
+    #[inline(always)]
+    fn offset(_: &Layout) -> i32 {
+        0
+    }
+
+    /// The first and third weight, and eight registers later the second and fourth.
+    #[inline(always)]
+    unsafe fn store(
+        _: &Layout,
+        codes: __m256i,
+        registers: &mut [[__m256i; 2]],
+        place: usize,
+        half: usize,
+    ) {
+        // SAFETY: the caller's promise.
+        let [even, odd] = unsafe { widened(codes) };
+        registers[place][half] = even;
+        registers[PER_32 + place][half] = odd;
+    }
+
+    #[inline(always)]
+    unsafe fn room() -> Self::Room {
+        // SAFETY: the caller's promise.
+        unsafe { [_mm256_setzero_si256(); 2 * GROUP_LEN * Self::TILE_COLS / 32] }
+    }
+
+    #[inline(always)]
+    unsafe fn codes<'a>(codes: &'a [i8], room: &'a mut Self::Room) -> &'a [i8] {
+        let codes = codes.as_chunks::<32>().0;
+        assert!(2 * codes.len() <= room.len());
+        for (codes, room) in codes.iter().zip(room.as_chunks_mut().0) {
+            // SAFETY: the caller's promise.
+            *room = unsafe { widened(_mm256_loadu_si256(codes.as_ptr().cast())) };
+        }
+        // SAFETY: the bytes of the room, which has as many as the slice.
+        unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), size_of_val(room)) }
+    }
+
+    #[inline(always)]
+    unsafe fn open(sum: __m256i) -> __m256i {
+        sum
+    }
+
+    #[inline(always)]
+    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_pairs(open, weights, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn close(_: __m256i, open: __m256i) -> __m256i {
+        open
+    }
+
+    #[inline(always)]
+    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { multiplier(scale, is_short) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_scaled(
+        total: __m256i,
+        open: __m256i,
+        multiplier: __m256i,
+        is_short: bool,
+    ) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+    }
+}
+
+impl IntegerDot for Vnni {
+    const PER_32: usize = PER_32;
+    const TILE_COLS: usize = 512;
+    const IN_WORDS: bool = false;
+    type Room = ();
+
+    #[inline(always)]
+    fn offset(layout: &Layout) -> i32 {
+        layout.offset()
+    }
+
+    #[inline(always)]
+    unsafe fn store(
+        layout: &Layout,
+        codes: __m256i,
+        registers: &mut [[__m256i; 2]],
+        place: usize,
+        half: usize,
+    ) {
+        let to_unsigned = if is_wide(layout) { -128 } else { 0 };
+        // SAFETY: the caller's promise.
+        registers[place][half] =
+            // SAFETY: the caller's promise.
+            unsafe { _mm256_xor_si256(codes, _mm256_set1_epi8(to_unsigned)) };
+    }
+
+    #[inline(always)]
+    unsafe fn room() {}
+
+    #[inline(always)]
+    unsafe fn codes<'a>(codes: &'a [i8], (): &'a mut ()) -> &'a [i8] {
+        codes
+    }
+
+    #[inline(always)]
+    unsafe fn open(sum: __m256i) -> __m256i {
+        sum
+    }
+
+    #[inline(always)]
+    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_dpbusd_avx_epi32(open, weights, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn close(_: __m256i, open: __m256i) -> __m256i {
+        open
+    }
+
+    #[inline(always)]
+    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { multiplier(scale, is_short) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_scaled(
+        total: __m256i,
+        open: __m256i,
+        multiplier: __m256i,
+        is_short: bool,
+    ) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_dpwssd_avx_epi32(sum, a, b) }
+    }
+}
+
+/// Bytes as 16-bit integers, those at even places and those at odd.
+#[inline(always)]
+unsafe fn widened(bytes: __m256i) -> [__m256i; 2] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]
+    }
+}
+
+/// A 32-bit sum as two 16-bit integers that meet a [`multiplier`]: its lowest byte and the rest of
+/// it. 32-bit products would be several instructions.
+#[inline(always)]
+unsafe fn multiplicand(sum: __m256i, is_short: bool) -> __m256i {
+    if is_short {
+        return sum;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let split = _mm_set_epi8(14, 13, -128, 12, 10, 9, -128, 8, 6, 5, -128, 4, 2, 1, -128, 0);
+        _mm256_shuffle_epi8(sum, _mm256_broadcastsi128_si256(split))
+    }
+}
+
+/// A scale as the 16-bit integers that meet a [`multiplicand`]: itself, and nothing or 256 times
+/// itself.
+#[inline(always)]
+unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
+    if is_short {
+        return scale;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_or_si256(scale, _mm256_slli_epi32::<24>(scale)) }
+}
