@@ -10,6 +10,10 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod four_rows;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use crate::format::{Flat, Float, FloatKind, Super};
@@ -22,6 +26,8 @@ pub struct Isa(Kind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Scalar,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -62,6 +68,8 @@ impl Isa {
 
     const ALL: &[Kind] = &[
         Kind::Scalar,
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon,
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2,
         #[cfg(target_arch = "x86_64")]
@@ -78,7 +86,7 @@ impl Isa {
         Isa::ALL.iter().filter(|kind| kind.is_available()).map(|&kind| Isa(kind))
     }
 
-    /// The one with this name (`scalar`, `avx2`, `avx512`), if the CPU has it.
+    /// The one with this name (`scalar`, `neon`, `avx2`, `avx512`), if the CPU has it.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         if !Isa::NAMES.contains(&name) {
             return Err(IsaError::Unknown(name.to_owned()));
@@ -92,6 +100,8 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Scalar => "scalar",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
@@ -104,6 +114,8 @@ impl Kind {
     fn is_available(self) -> bool {
         match self {
             Kind::Scalar => true,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => true,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => avx2::is_available(),
             #[cfg(target_arch = "x86_64")]
@@ -116,6 +128,9 @@ macro_rules! dispatch {
     ($isa:expr, $function:ident $(::<$format:ident>)? ($($argument:expr),*)) => {
         match $isa.0 {
             Kind::Scalar => scalar::$function$(::<$format>)?($($argument),*),
+            // The module's constant checks that NEON is part of the target.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => neon::$function$(::<$format>)?($($argument),*),
             // SAFETY: an Isa of this kind exists only where `is_available` said so.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2::$function$(::<$format>)?($($argument),*) },

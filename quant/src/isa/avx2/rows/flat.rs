@@ -12,10 +12,10 @@ pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
     let x = FlatActivations::of_tokens(product.x, tokens);
     for first_row in (0..n_rows).step_by(N_ROWS) {
-        let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
+        let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [_mm_setzero_ps(); N];
         for block_idx in (0..n_blocks).step_by(2) {
-            rows.prefetch(block_idx, 2);
+            rows.ahead(block_idx, 2).for_each(prefetch);
             let next_idx = (block_idx + 1).min(n_blocks - 1);
             let weights = FlatWeights::new::<F>(rows.blocks(block_idx), rows.blocks(next_idx));
             for t in 0..N {
@@ -26,7 +26,7 @@ pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [
                 }
             }
         }
-        store(sums, product.out, first_row, n_rows);
+        store(to_arrays(sums), product.out, first_row, n_rows);
     }
 }
 

@@ -13,10 +13,10 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens:
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
     let x = SuperActivations::of_tokens(product.x, tokens);
     for first_row in (0..n_rows).step_by(N_ROWS) {
-        let rows = Rows::<F::Block>::new(product.weights, first_row, n_rows, n_blocks);
+        let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [_mm_setzero_ps(); N];
         for block_idx in 0..n_blocks {
-            rows.prefetch(block_idx, 1);
+            rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let mut x_sums = [_mm256_setzero_si256(); N];
@@ -43,7 +43,7 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens:
                 }
             }
         }
-        store(sums, product.out, first_row, n_rows);
+        store(to_arrays(sums), product.out, first_row, n_rows);
     }
 }
 
