@@ -6,12 +6,24 @@
 
 #![allow(unsafe_code)]
 
+/// An array of an expression's values for the indices given, each time with the index as a constant.
+/// It stands in for `array::from_fn` and `map`, into which the compiler does not reliably inline
+/// closures, those that use target features not at all.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! each {
+    ($index:ident in [$($value:literal)*] => $element:expr) => {
+        [$({ let $index: usize = $value; $element }),*]
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod four_rows;
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod kernel_check;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;

@@ -9,14 +9,6 @@
 //! - `tiles`: more tokens, eight rows unpacked once and multiplied with all of them;
 //! - `lanes`: everything that is not a dot product with weights.
 
-/// An array of an expression's values for the indices given. It stands in for `array::from_fn` and
-/// `map`, into which the compiler does not inline closures that use target features.
-macro_rules! each {
-    ($index:ident in [$($value:literal)*] => $element:expr) => {
-        [$({ let $index: usize = $value; $element }),*]
-    };
-}
-
 mod lanes;
 mod rows;
 mod tiles;

@@ -70,72 +70,23 @@ stamp_product!(multiply_super, multiply_super_vnni, multiply_super_plain, Super,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activations::Activations;
-    use crate::format::{Family, Format};
-    use crate::formats;
-    use crate::isa::Isa;
-
-    type Kernel<F> = fn(Product<'_, F>);
-
-    /// Compares with the reference on pseudo-random bytes, with one token and with several.
-    fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
-        if !is_available() {
-            return;
-        }
-        let (cols, n_rows, n_tokens) = (5 * 256, 19, 8);
-        let n_blocks = n_rows * cols / F::BLOCK_LEN;
-        let mut state = 1u32;
-        let bytes: Vec<u8> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            // Without the highest exponent, no two bytes are an f16 that is not finite.
-            (state >> 24) as u8 & 0xbf
-        })
-        .take(n_blocks * size_of::<F::Block>())
-        .collect();
-        let x: Vec<f32> = (0..n_tokens * cols).map(|i| (i as f32 * 1.7).sin()).collect();
-        let isa = Isa::named("scalar").unwrap();
-        let x = Activations::new(isa, F::Family::ACTIVATIONS, cols, &x);
-        let weights: &[F::Block] = bytemuck::cast_slice(&bytes);
-        for tokens in [&[3][..], &[0, 1, 2, 3, 4, 5, 6, 7]] {
-            let mut expected = vec![0.0; n_rows * tokens.len()];
-            let mut found = expected.clone();
-            reference(Product { weights, x: &x, tokens, out: &mut expected });
-            kernel(Product { weights, x: &x, tokens, out: &mut found });
-            let expected: Vec<u32> = expected.iter().map(|y| y.to_bits()).collect();
-            let found: Vec<u32> = found.iter().map(|y| y.to_bits()).collect();
-            assert_eq!(expected, found, "{}", F::NAME);
-        }
-    }
+    use crate::isa::kernel_check::{check, for_each_format};
+    use crate::isa::scalar;
 
     fn check_flat<F: Flat>() {
-        // SAFETY: `check` has asked for the features.
-        check::<F>(
-            |product| unsafe { multiply_flat_plain(product) },
-            super::super::scalar::multiply_flat,
-        );
+        // SAFETY: the test has asked for the features.
+        check::<F>(|product| unsafe { multiply_flat_plain(product) }, scalar::multiply_flat);
     }
 
     fn check_super<F: Super>() {
         // SAFETY: likewise.
-        check::<F>(
-            |product| unsafe { multiply_super_plain(product) },
-            super::super::scalar::multiply_super,
-        );
+        check::<F>(|product| unsafe { multiply_super_plain(product) }, scalar::multiply_super);
     }
 
     #[test]
     fn without_vnni_the_bits_are_the_same() {
-        check_flat::<formats::Q4_0>();
-        check_flat::<formats::Q4_1>();
-        check_flat::<formats::Q5_0>();
-        check_flat::<formats::Q5_1>();
-        check_flat::<formats::Q8_0>();
-        check_flat::<formats::Iq4Nl>();
-        check_super::<formats::Q2K>();
-        check_super::<formats::Q3K>();
-        check_super::<formats::Q4K>();
-        check_super::<formats::Q5K>();
-        check_super::<formats::Q6K>();
-        check_super::<formats::Iq4Xs>();
+        if is_available() {
+            for_each_format!(check_flat, check_super);
+        }
     }
 }

@@ -210,7 +210,7 @@ fn bf16_bits(values: float32x4_t) -> uint16x4_t {
 /// Lane `i` of row `j` of the result is lane `j` of row `i`.
 #[target_feature(enable = "neon")]
 #[inline]
-fn transposed([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
+pub fn transposed([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
     let (ac, bd) = ([vzip1q_f32(a, c), vzip2q_f32(a, c)], [vzip1q_f32(b, d), vzip2q_f32(b, d)]);
     [
         vzip1q_f32(ac[0], bd[0]),

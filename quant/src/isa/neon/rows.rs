@@ -8,8 +8,7 @@ mod flat;
 mod super_block;
 
 use super::dot::Dot;
-use super::lanes::widen;
-use super::unpack::{largest, unpack};
+use super::unpack::{f16_at, largest, load, unpack, widen_bits};
 use crate::format::{Flat, Super};
 use crate::isa::four_rows::{FourRows, N_ROWS, store};
 use crate::registry::Product;
@@ -54,14 +53,6 @@ fn add_up([a, b, c, d]: [int32x4_t; N_ROWS]) -> int32x4_t {
     vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
 }
 
-/// Four f16, given by their bits, as f32.
-#[target_feature(enable = "neon")]
-#[inline]
-fn widen_bits(bits: [u16; N_ROWS]) -> float32x4_t {
-    // SAFETY: the array is four values.
-    widen(unsafe { vld1_u16(bits.as_ptr()) })
-}
-
 #[target_feature(enable = "neon")]
 #[inline]
 fn to_arrays<const N: usize>(sums: [float32x4_t; N]) -> [[f32; N_ROWS]; N] {
@@ -71,12 +62,6 @@ fn to_arrays<const N: usize>(sums: [float32x4_t; N]) -> [[f32; N_ROWS]; N] {
         unsafe { vst1q_f32(array.as_mut_ptr(), sums) };
     }
     arrays
-}
-
-#[inline(always)]
-fn load(codes: &[i8; 16]) -> int8x16_t {
-    // SAFETY: the reference is to sixteen bytes; NEON is part of the target.
-    unsafe { vld1q_s8(codes.as_ptr()) }
 }
 
 /// Fetches a line that will be read once.

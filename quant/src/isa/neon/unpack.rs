@@ -1,5 +1,6 @@
-//! The codes of a block, from its bit planes to signed weights.
+//! From bytes to registers: the codes of a block, from its bit planes to signed weights, and scales.
 
+use super::lanes::widen;
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::aarch64::*;
 
@@ -79,4 +80,28 @@ fn single_bits(plane: &Plane, low_bits: usize, block: &[u8], first: usize) -> ui
         let own_bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
         vandq_u8(vtstq_u8(bytes, own_bit), vdupq_n_u8(1 << low_bits))
     }
+}
+
+#[inline(always)]
+pub fn load(bytes: &[i8; 16]) -> int8x16_t {
+    // SAFETY: the reference is to sixteen bytes; NEON is part of the target.
+    unsafe { vld1q_s8(bytes.as_ptr()) }
+}
+
+/// The f16 at byte `at` of each block.
+#[inline(always)]
+pub fn f16_at(blocks: [&[u8]; 4], at: usize) -> float32x4_t {
+    widen_bits(each!(r in [0 1 2 3] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]])))
+}
+
+/// Four f16, given by their bits, as f32.
+#[inline(always)]
+pub fn widen_bits(bits: [u16; 4]) -> float32x4_t {
+    // SAFETY: NEON is part of the target.
+    widen(unsafe {
+        let halves = vdup_n_u16(bits[0]);
+        let halves = vset_lane_u16::<1>(bits[1], halves);
+        let halves = vset_lane_u16::<2>(bits[2], halves);
+        vset_lane_u16::<3>(bits[3], halves)
+    })
 }

@@ -21,14 +21,15 @@ pub fn multiply<F: Flat, D: Dot, const N: usize>(
         let mut sums = [vdupq_n_f32(0.0); N];
         for block_idx in 0..n_blocks {
             rows.ahead(block_idx, 1).for_each(prefetch);
-            let blocks = rows.blocks(block_idx).map(bytemuck::bytes_of);
-            let weights = blocks.map(|b| [unpack(&F::LAYOUT, b, 0), unpack(&F::LAYOUT, b, 16)]);
-            let scales = gather(blocks, 0);
-            let minimums = if F::HAS_MINIMUM { gather(blocks, 2) } else { scales };
+            let blocks = rows.blocks(block_idx);
+            let blocks = each!(r in [0 1 2 3] => bytemuck::bytes_of(blocks[r]));
+            let weights = each!(r in [0 1 2 3] => each!(half in [0 1] => unpack(&F::LAYOUT, blocks[r], 16 * half)));
+            let scales = f16_at(blocks, 0);
+            let minimums = if F::HAS_MINIMUM { f16_at(blocks, 2) } else { scales };
             for t in 0..N {
-                let x = x_codes[t][block_idx].each_ref().map(load);
+                let x = each!(half in [0 1] => load(&x_codes[t][block_idx][half]));
                 let x_scale = x_scales[t][block_idx];
-                let dots = weights.map(|weights| dot.dot(weights, x, largest(&F::LAYOUT)));
+                let dots = each!(r in [0 1 2 3] => dot.dot(weights[r], x, largest(&F::LAYOUT)));
                 let factors = vmulq_n_f32(scales, x_scale);
                 sums[t] = vfmaq_f32(sums[t], factors, vcvtq_f32_s32(add_up(dots)));
                 if F::HAS_MINIMUM {
@@ -39,11 +40,4 @@ pub fn multiply<F: Flat, D: Dot, const N: usize>(
         }
         store(to_arrays(sums), product.out, first_row, n_rows);
     }
-}
-
-/// The f16 at byte `at` of each row's block.
-#[target_feature(enable = "neon")]
-#[inline]
-fn gather(blocks: [&[u8]; N_ROWS], at: usize) -> float32x4_t {
-    widen_bits(blocks.map(|block| u16::from_le_bytes([block[at], block[at + 1]])))
 }

@@ -25,25 +25,26 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
         for block_idx in 0..n_blocks {
             rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
-            let headers = blocks.map(F::scales);
-            let scales = widen_bits(headers.map(|header| header.scale.to_bits()));
-            let minimums = widen_bits(headers.map(|header| header.minimum.to_bits()));
+            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
+            let scales = widen_bits(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
+            let minimums = widen_bits(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));
             let x = x_codes.map(|codes| &codes[block_idx]);
-            let mut dots = [[vdupq_n_s32(0); N_ROWS]; N];
-            for r in 0..N_ROWS {
+            let mut dots = [[vdupq_n_s32(0); N]; N_ROWS];
+            for (r, dots) in dots.iter_mut().enumerate() {
                 let block = bytemuck::bytes_of(blocks[r]);
-                let of_row = scaled_dots::<F, D, N>(block, &headers[r], x, dot);
-                for t in 0..N {
-                    dots[t][r] = of_row[t];
-                }
+                *dots = scaled_dots::<F, D, N>(block, &headers[r], x, dot);
             }
             for t in 0..N {
                 let x_scale = x_scales[t][block_idx];
                 let factors = vmulq_n_f32(scales, x_scale);
-                sums[t] = vfmaq_f32(sums[t], factors, vcvtq_f32_s32(add_up(dots[t])));
+                sums[t] = vfmaq_f32(
+                    sums[t],
+                    factors,
+                    vcvtq_f32_s32(add_up(each!(r in [0 1 2 3] => dots[r][t]))),
+                );
                 if F::HAS_MINIMUM {
                     let x_sums = &x_sums[t][block_idx];
-                    let dots = headers.each_ref().map(|h| dot_words(&h.sub_minimums, x_sums));
+                    let dots = each!(r in [0 1 2 3] => dot_words(&headers[r].sub_minimums, x_sums));
                     let factors = vmulq_n_f32(minimums, x_scale);
                     sums[t] = vfmsq_f32(sums[t], factors, vcvtq_f32_s32(add_up(dots)));
                 }
@@ -68,8 +69,8 @@ fn scaled_dots<F: Super, D: Dot, const N: usize>(
     each!(pair in [0 1 2 3 4 5 6 7] => {
         let first = unpack(&F::LAYOUT, block, 32 * pair);
         let second = unpack(&F::LAYOUT, block, 32 * pair + 16);
-        let [first_scale, second_scale] =
-            [2 * pair, 2 * pair + 1].map(|sub| i32::from(header.sub_scales[sub]));
+        let first_scale = i32::from(header.sub_scales[2 * pair]);
+        let second_scale = i32::from(header.sub_scales[2 * pair + 1]);
         for t in 0..N {
             let (x_first, x_second) = (load(&x[t][2 * pair]), load(&x[t][2 * pair + 1]));
             // SAFETY: NEON is part of the target.

@@ -1,0 +1,177 @@
+//! Products with more tokens: a tile of rows is unpacked once, then multiplied with four tokens at
+//! a time.
+//!
+//! A tile is 32 rows high and 512 columns wide, so that it stays in the first-level cache. Codes and
+//! activations lie in it in the order in which [`FourByFour`] multiplies them: eight rows and four
+//! tokens together, whose sums are in registers for the width of a tile and in the output between
+//! tiles.
+
+mod flat;
+mod super_block;
+
+use super::dot::FourByFour;
+use super::unpack::{f16_at, load, unpack, widen_bits};
+use crate::activations::Activations;
+use crate::format::Format;
+use crate::isa::four_rows::FourRows;
+use crate::registry::Product;
+use std::arch::aarch64::*;
+
+pub use flat::FlatTile;
+pub use super_block::SuperTile;
+
+/// Rows, and tokens, of a [`FourByFour`].
+const FOUR: usize = 4;
+/// Fours of rows in a tile.
+const N_FOURS: usize = 8;
+/// Fours of rows whose sums are in registers at once.
+const N_TOGETHER: usize = 2;
+/// Columns of a tile.
+const TILE_COLS: usize = 512;
+/// Sixteens of columns.
+const SIXTEENS: usize = TILE_COLS / 16;
+
+/// The sums of some fours of rows with four tokens.
+type Sums = [[float32x4_t; FOUR]; N_TOGETHER];
+
+/// Unpacked blocks of some fours of rows.
+pub trait Tile<F: Format> {
+    /// Activations of four tokens for the tile's columns.
+    type Tokens;
+
+    /// Room for a tile.
+    fn zeroed() -> Self;
+
+    /// Unpacks one block of each of four rows, to be block `block_idx` of the tile.
+    fn unpack<G: FourByFour>(
+        &mut self,
+        four_idx: usize,
+        block_idx: usize,
+        blocks: [&F::Block; FOUR],
+        grid: G,
+    );
+
+    /// Puts activations into order.
+    fn tokens<G: FourByFour>(x: &Columns<'_>, grid: G) -> Self::Tokens;
+
+    /// Adds the products of the first `n_blocks` blocks of some fours of rows to their sums.
+    fn multiply<G: FourByFour>(
+        &self,
+        first_four: usize,
+        n_blocks: usize,
+        x: &Self::Tokens,
+        sums: Sums,
+        grid: G,
+    ) -> Sums;
+}
+
+/// Some columns of four tokens' activations.
+pub struct Columns<'a> {
+    codes: [&'a [[i8; 16]]; FOUR],
+    scales: [&'a [f32]; FOUR],
+    sums: [&'a [i16]; FOUR],
+}
+
+impl<'a> Columns<'a> {
+    /// From `first_col` on. Missing tokens are copies of the last; what they give is not stored.
+    fn new(x: &'a Activations, tokens: &[u32], first_col: usize, n_cols: usize) -> Self {
+        let (block_len, sum_len) = (x.kind().block_len(), x.kind().sum_len());
+        let tokens: [_; FOUR] = std::array::from_fn(|t| tokens[t.min(tokens.len() - 1)]);
+        Columns {
+            codes: tokens.map(|t| x.codes(t)[first_col..][..n_cols].as_chunks().0),
+            scales: tokens.map(|t| &x.scales(t)[first_col / block_len..][..n_cols / block_len]),
+            sums: tokens.map(|t| &x.sums(t)[first_col / sum_len..][..n_cols / sum_len]),
+        }
+    }
+
+    /// The scales of a block.
+    #[inline(always)]
+    fn scales(&self, block_idx: usize) -> float32x4_t {
+        let scales = each!(t in [0 1 2 3] => self.scales[t][block_idx]);
+        // SAFETY: the array is four values; NEON is part of the target.
+        unsafe { vld1q_f32(scales.as_ptr()) }
+    }
+}
+
+/// Multiplies with any number of tokens.
+pub fn multiply<F: Format, T: Tile<F>, G: FourByFour>(product: Product<'_, F>, grid: G) {
+    let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
+    let max_blocks = TILE_COLS / F::BLOCK_LEN;
+    let mut tile = T::zeroed();
+    for first_row in (0..n_rows).step_by(N_FOURS * FOUR) {
+        let n_fours = (n_rows - first_row).div_ceil(FOUR).min(N_FOURS);
+        for first_block in (0..blocks_per_row).step_by(max_blocks) {
+            let n_blocks = (blocks_per_row - first_block).min(max_blocks);
+            for four_idx in 0..n_fours {
+                let row_idx = first_row + four_idx * FOUR;
+                let rows = FourRows::new(product.weights, row_idx, n_rows, blocks_per_row);
+                for block_idx in 0..n_blocks {
+                    let blocks = rows.blocks(first_block + block_idx);
+                    tile.unpack(four_idx, block_idx, blocks, grid);
+                }
+            }
+            let (first_col, n_cols) = (first_block * F::BLOCK_LEN, n_blocks * F::BLOCK_LEN);
+            let outs = product.out.chunks_mut(FOUR * n_rows);
+            for (tokens, out) in product.tokens.chunks(FOUR).zip(outs) {
+                let x = T::tokens(&Columns::new(product.x, tokens, first_col, n_cols), grid);
+                for first_four in (0..n_fours).step_by(N_TOGETHER) {
+                    let mut corner =
+                        Corner { out, n_rows, first_row: first_row + first_four * FOUR };
+                    let sums = if first_block == 0 { zero_sums() } else { corner.load(grid) };
+                    corner.store(tile.multiply(first_four, n_blocks, &x, sums, grid), grid);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn zero_sums() -> Sums {
+    // SAFETY: NEON is part of the target.
+    [[unsafe { vdupq_n_f32(0.0) }; FOUR]; N_TOGETHER]
+}
+
+/// The place of some fours of rows in the output of up to four tokens.
+struct Corner<'a> {
+    out: &'a mut [f32],
+    n_rows: usize,
+    first_row: usize,
+}
+
+impl Corner<'_> {
+    /// The results of a four of rows, token by token; fewer than four at the matrix's end.
+    #[inline(always)]
+    fn places(&mut self, four_idx: usize) -> impl Iterator<Item = &mut [f32]> {
+        let start = (self.first_row + four_idx * FOUR).min(self.n_rows);
+        let end = (start + FOUR).min(self.n_rows);
+        self.out.chunks_exact_mut(self.n_rows).map(move |out| &mut out[start..end])
+    }
+
+    /// What tiles further left have left there.
+    #[inline(always)]
+    fn load<G: FourByFour>(&mut self, grid: G) -> Sums {
+        let mut sums = zero_sums();
+        for (four_idx, sums) in sums.iter_mut().enumerate() {
+            for (sums, place) in sums.iter_mut().zip(self.places(four_idx)) {
+                let mut values = [0.0; FOUR];
+                values[..place.len()].copy_from_slice(place);
+                // SAFETY: the array is four values; NEON is part of the target.
+                *sums = unsafe { vld1q_f32(values.as_ptr()) };
+            }
+            *sums = grid.from_tokens(*sums);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    fn store<G: FourByFour>(&mut self, sums: Sums, grid: G) {
+        for (four_idx, sums) in sums.into_iter().enumerate() {
+            for (sums, place) in grid.by_token(sums).into_iter().zip(self.places(four_idx)) {
+                let mut values = [0.0; FOUR];
+                // SAFETY: the array is four values; NEON is part of the target.
+                unsafe { vst1q_f32(values.as_mut_ptr(), sums) };
+                place.copy_from_slice(&values[..place.len()]);
+            }
+        }
+    }
+}
