@@ -5,6 +5,7 @@
 mod conversion;
 mod random_mixtral;
 
+use assert_cmd::cargo::CommandCargoExt;
 use conversion::{files, model};
 use gatefold::checkpoint::Checkpoint;
 use rand_chacha::ChaCha8Rng;
@@ -35,7 +36,7 @@ impl Conversion {
     }
 
     fn command(&self, output: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
+        let mut command = Command::cargo_bin("gatefold").unwrap();
         command.current_dir(self.folder.path()).args(["quantize", "in.gguf", output, "-t", "2"]);
         command.args(&self.args).stdout(Stdio::null()).stderr(Stdio::piped());
         command

@@ -39,7 +39,7 @@ pub struct ComputeArgs {
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Instruction set: scalar, avx2 or avx512 [default: the best that the CPU has]
+    /// Instruction set: scalar, neon, avx2 or avx512 [default: the best that the CPU has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
 }

@@ -6,9 +6,9 @@
 
 #![allow(unsafe_code)]
 
-/// An array of an expression's values for the indices given, each time with the index as a constant.
-/// It stands in for `array::from_fn` and `map`, into which the compiler does not reliably inline
-/// closures, those that use target features not at all.
+/// An array of an expression's values for the indices given, each time with the index as a
+/// constant. It stands in for `array::from_fn` and `map`, into which the compiler does not inline
+/// closures that use target features, and others not always.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! each {
     ($index:ident in [$($value:literal)*] => $element:expr) => {

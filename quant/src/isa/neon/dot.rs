@@ -69,8 +69,8 @@ impl Dot for DotProd {
         // SAFETY: NEON is part of the target.
         let mut sums = unsafe { vdupq_n_s32(0) };
         for (weights, x) in weights.into_iter().zip(x) {
-            // SAFETY: `self` proves that the CPU has the instruction, which touches registers alone.
-            // In assembly, since its intrinsic is not stable.
+            // SAFETY: `self` proves that the CPU has the instruction, which touches registers
+            // alone. In assembly, since its intrinsic is not stable.
             unsafe {
                 asm!(
                     ".arch_extension dotprod",

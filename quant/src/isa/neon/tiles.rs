@@ -1,10 +1,10 @@
 //! Products with more tokens: a tile of rows is unpacked once, then multiplied with four tokens at
 //! a time.
 //!
-//! A tile is 32 rows high and 512 columns wide, so that it stays in the first-level cache. Codes and
-//! activations lie in it in the order in which [`FourByFour`] multiplies them: eight rows and four
-//! tokens together, whose sums are in registers for the width of a tile and in the output between
-//! tiles.
+//! A tile is 32 rows high and 512 columns wide, so that it stays in the first-level cache. Codes
+//! and activations lie in it in the order in which [`FourByFour`] multiplies them: eight rows and
+//! four tokens together, whose sums are in registers for the width of a tile and in the output
+//! between tiles.
 
 mod flat;
 mod super_block;

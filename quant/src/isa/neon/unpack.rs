@@ -1,4 +1,4 @@
-//! From bytes to registers: the codes of a block, from its bit planes to signed weights, and scales.
+//! From bytes to registers: scales, and the codes of a block, from bit planes to signed weights.
 
 use super::lanes::widen;
 use crate::layout::{Codes, Layout, Plane};

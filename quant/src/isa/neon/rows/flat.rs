@@ -23,7 +23,9 @@ pub fn multiply<F: Flat, D: Dot, const N: usize>(
             rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
             let blocks = each!(r in [0 1 2 3] => bytemuck::bytes_of(blocks[r]));
-            let weights = each!(r in [0 1 2 3] => each!(half in [0 1] => unpack(&F::LAYOUT, blocks[r], 16 * half)));
+            let weights = each!(r in [0 1 2 3] => {
+                each!(half in [0 1] => unpack(&F::LAYOUT, blocks[r], 16 * half))
+            });
             let scales = f16_at(blocks, 0);
             let minimums = if F::HAS_MINIMUM { f16_at(blocks, 2) } else { scales };
             for t in 0..N {

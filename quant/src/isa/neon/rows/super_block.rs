@@ -37,11 +37,8 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
             for t in 0..N {
                 let x_scale = x_scales[t][block_idx];
                 let factors = vmulq_n_f32(scales, x_scale);
-                sums[t] = vfmaq_f32(
-                    sums[t],
-                    factors,
-                    vcvtq_f32_s32(add_up(each!(r in [0 1 2 3] => dots[r][t]))),
-                );
+                let of_token = add_up(each!(r in [0 1 2 3] => dots[r][t]));
+                sums[t] = vfmaq_f32(sums[t], factors, vcvtq_f32_s32(of_token));
                 if F::HAS_MINIMUM {
                     let x_sums = &x_sums[t][block_idx];
                     let dots = each!(r in [0 1 2 3] => dot_words(&headers[r].sub_minimums, x_sums));
