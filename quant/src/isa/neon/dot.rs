@@ -109,7 +109,7 @@ pub trait FourByFour: Copy {
     /// From sums to a register per token with a row in each lane.
     fn by_token(self, sums: [float32x4_t; 4]) -> [float32x4_t; 4];
     /// The inverse of [`Self::by_token`].
-    fn from_tokens(self, tokens: [float32x4_t; 4]) -> [float32x4_t; 4];
+    fn own_order(self, tokens: [float32x4_t; 4]) -> [float32x4_t; 4];
 }
 
 /// A register has four columns of the four rows, which meet four columns of one token. Sums: a
@@ -169,7 +169,7 @@ impl FourByFour for DotProd {
     }
 
     #[inline(always)]
-    fn from_tokens(self, tokens: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    fn own_order(self, tokens: [float32x4_t; 4]) -> [float32x4_t; 4] {
         tokens
     }
 }
@@ -289,7 +289,7 @@ impl FourByFour for I8mm {
     }
 
     #[inline(always)]
-    fn from_tokens(self, [a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    fn own_order(self, [a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
         // SAFETY: NEON is part of the target.
         unsafe { [vzip1q_f32(a, b), vzip1q_f32(c, d), vzip2q_f32(a, b), vzip2q_f32(c, d)] }
     }

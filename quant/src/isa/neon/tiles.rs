@@ -84,6 +84,18 @@ impl<'a> Columns<'a> {
         }
     }
 
+    /// The codes, in order.
+    #[inline(always)]
+    fn codes<G: FourByFour>(&self, grid: G) -> [[int8x16_t; FOUR]; SIXTEENS] {
+        // SAFETY: NEON is part of the target.
+        let mut codes = [[unsafe { vdupq_n_s8(0) }; FOUR]; SIXTEENS];
+        let [a, b, c, d] = self.codes;
+        for ((((codes, a), b), c), d) in codes.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            *codes = grid.tokens([load(a), load(b), load(c), load(d)]);
+        }
+        codes
+    }
+
     /// The scales of a block.
     #[inline(always)]
     fn scales(&self, block_idx: usize) -> float32x4_t {
@@ -154,11 +166,14 @@ impl Corner<'_> {
         for (four_idx, sums) in sums.iter_mut().enumerate() {
             for (sums, place) in sums.iter_mut().zip(self.places(four_idx)) {
                 let mut values = [0.0; FOUR];
-                values[..place.len()].copy_from_slice(place);
+                match place.first_chunk() {
+                    Some(all) => values = *all,
+                    None => values[..place.len()].copy_from_slice(place),
+                }
                 // SAFETY: the array is four values; NEON is part of the target.
                 *sums = unsafe { vld1q_f32(values.as_ptr()) };
             }
-            *sums = grid.from_tokens(*sums);
+            *sums = grid.own_order(*sums);
         }
         sums
     }
@@ -170,7 +185,10 @@ impl Corner<'_> {
                 let mut values = [0.0; FOUR];
                 // SAFETY: the array is four values; NEON is part of the target.
                 unsafe { vst1q_f32(values.as_mut_ptr(), sums) };
-                place.copy_from_slice(&values[..place.len()]);
+                match place.first_chunk_mut() {
+                    Some(all) => *all = values,
+                    None => place.copy_from_slice(&values[..place.len()]),
+                }
             }
         }
     }

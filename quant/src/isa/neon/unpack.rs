@@ -73,10 +73,11 @@ fn plane_bits(plane: &Plane, low_bits: usize, block: &[u8], first: usize) -> uin
 #[inline(always)]
 fn single_bits(plane: &Plane, low_bits: usize, block: &[u8], first: usize) -> uint8x16_t {
     let start = plane.offset + first / 8;
-    let (low, high) = (block[start], block[start + 1]);
+    let both = u16::from_le_bytes([block[start], block[start + 1]]);
     // SAFETY: NEON is part of the target.
     unsafe {
-        let bytes = vcombine_u8(vdup_n_u8(low), vdup_n_u8(high));
+        let spread = vcombine_u8(vdup_n_u8(0), vdup_n_u8(1));
+        let bytes = vqtbl1q_u8(vreinterpretq_u8_u16(vdupq_n_u16(both)), spread);
         let own_bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
         vandq_u8(vtstq_u8(bytes, own_bit), vdupq_n_u8(1 << low_bits))
     }

@@ -60,15 +60,8 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     #[inline(always)]
     fn tokens<G: FourByFour>(x: &Columns<'_>, grid: G) -> FlatTokens {
         // SAFETY: NEON is part of the target.
-        let (codes, floats) = unsafe { (vdupq_n_s8(0), vdupq_n_f32(0.0)) };
-        let mut tokens = FlatTokens {
-            codes: [[codes; FOUR]; SIXTEENS],
-            scales: [floats; N_BLOCKS],
-            scaled_sums: [floats; N_BLOCKS],
-        };
-        for (i, codes) in tokens.codes[..x.codes[0].len()].iter_mut().enumerate() {
-            *codes = grid.tokens(each!(t in [0 1 2 3] => load(&x.codes[t][i])));
-        }
+        let zeros = [unsafe { vdupq_n_f32(0.0) }; N_BLOCKS];
+        let mut tokens = FlatTokens { codes: x.codes(grid), scales: zeros, scaled_sums: zeros };
         for block_idx in 0..x.scales[0].len() {
             let scales = x.scales(block_idx);
             tokens.scales[block_idx] = scales;

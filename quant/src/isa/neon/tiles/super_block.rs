@@ -83,13 +83,10 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         // SAFETY: NEON is part of the target.
         let (codes, floats) = unsafe { (vdupq_n_s8(0), vdupq_n_f32(0.0)) };
         let mut tokens = SuperTokens {
-            codes: [[codes; FOUR]; SIXTEENS],
+            codes: x.codes(grid),
             sums: [[[codes; FOUR]; 2]; N_BLOCKS],
             scales: [floats; N_BLOCKS],
         };
-        for (i, codes) in tokens.codes[..x.codes[0].len()].iter_mut().enumerate() {
-            *codes = grid.tokens(each!(t in [0 1 2 3] => load(&x.codes[t][i])));
-        }
         for block_idx in 0..x.scales[0].len() {
             tokens.scales[block_idx] = x.scales(block_idx);
             if F::HAS_MINIMUM {
