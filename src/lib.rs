@@ -12,18 +12,28 @@
 //! 8. [`inspect`]: what a file holds, and whether it will run here;
 //! 9. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
 //! 10. [`quantize`]: checkpoints become quantized GGUF files;
-//! 11. [`cli`]: all of it behind one command line.
+//! 11. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
+//! 12. [`documents`]: files, folders and lines become texts;
+//! 13. [`summarize`]: texts become summaries;
+//! 14. [`batch`]: requests in OpenAI's batch format become answers;
+//! 15. [`demo`]: the model in the program;
+//! 16. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
+pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod compute;
+pub mod demo;
+pub mod documents;
 pub mod engine;
 pub mod eval;
 pub mod gguf;
 pub mod inspect;
+pub mod jobs;
 pub mod model;
 pub mod quantize;
 pub mod sampler;
+pub mod summarize;
 pub mod tokenizer;

@@ -8,12 +8,13 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(exit_code) => return exit_code,
     };
-    let result = match command {
-        Command::Run(args) => cli::run::run(args),
-        Command::Inspect(args) => cli::inspect::run(args),
-        Command::Tokenize(args) => cli::tokenize::run(args),
-        Command::Eval(args) => cli::eval::run(args),
-        Command::Quantize(args) => cli::quantize::run(args),
-    };
-    cli::exit_code(result)
+    match command {
+        Command::Run(args) => cli::exit_code(cli::run::run(args)),
+        Command::Summarize(args) => cli::exit_code(cli::summarize::run(args)),
+        Command::Batch(args) => cli::exit_code(cli::batch::run(args)),
+        Command::Inspect(args) => cli::exit_code(cli::inspect::run(args)),
+        Command::Tokenize(args) => cli::exit_code(cli::tokenize::run(args)),
+        Command::Eval(args) => cli::exit_code(cli::eval::run(args)),
+        Command::Quantize(args) => cli::exit_code(cli::quantize::run(args)),
+    }
 }

@@ -85,11 +85,6 @@ impl Sampler {
         Sampler { sampling, isa, rng }
     }
 
-    /// The seed of its random numbers.
-    pub fn seed(&self) -> u64 {
-        self.sampling.seed
-    }
-
     /// Chooses the token that follows `history`.
     ///
     /// # Errors

@@ -51,9 +51,6 @@ fn the_tiny_model_runs() {
 #[test]
 fn models_that_are_none() {
     let folder = Folder::new();
-    for command in ["run", "eval", "tokenize", "inspect"] {
-        gatefold(&[command]).refused("no model given");
-    }
     run(&folder.path("nowhere.gguf")).refused("nowhere.gguf: cannot be read");
     run(folder.folder.path().to_str().unwrap()).refused("is a folder");
     run(&folder.write("text.gguf", b"This is a text.")).refused("text.gguf: is not a GGUF file");

@@ -2,14 +2,12 @@
 
 use super::run::Session;
 use super::text_args::TextArgs;
-use super::{one_line, print_note, print_piece};
+use super::{interrupt, one_line, print_note, print_piece};
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use std::io::{IsTerminal, Write, stdin, stdout};
-use std::process;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const HELP: &str = "\
@@ -19,9 +17,6 @@ const HELP: &str = "\
 /stats      speed of the last answer
 /exit       leave (so does Ctrl-D)
 Ctrl-C ends an answer that is being made; twice, the program. A line that ends in \\ goes on in the next.";
-
-/// The exit code of a program that Ctrl-C ended, as shells have it.
-const INTERRUPTED: i32 = 130;
 
 /// The messages of a conversation that begins with one from the user.
 pub fn conversation(system: Option<String>, user: String) -> Vec<Message> {
@@ -56,7 +51,9 @@ impl<'a> Chat<'a> {
     /// Converses until the input ends. A text given on the command line is the first message.
     pub fn run(mut self, first: &TextArgs) -> Result<()> {
         let mut lines = Lines::new()?;
-        self.watch_for_interrupts()?;
+        // The line editor takes the signal for itself when it is made, so this comes after it; while a
+        // line is edited, Ctrl-C is a key like others.
+        interrupt::watch(&self.session.interrupted)?;
         if !first.is_empty() {
             self.answer(first.read()?)?;
         }
@@ -76,19 +73,6 @@ impl<'a> Chat<'a> {
             print_note(&self.stats);
         }
         Ok(())
-    }
-
-    /// Lets Ctrl-C end answers. The line editor takes the signal for itself when it is made, so this
-    /// comes after it; while a line is edited, Ctrl-C is a key like others.
-    fn watch_for_interrupts(&self) -> Result<()> {
-        let interrupted = Arc::clone(&self.session.interrupted);
-        ctrlc::set_handler(move || {
-            // A large model takes a while until it looks up from its prompt.
-            if interrupted.swap(true, Ordering::Relaxed) {
-                process::exit(INTERRUPTED);
-            }
-        })
-        .context("cannot watch for Ctrl-C")
     }
 
     /// Does what a command says; `None` is to leave.
@@ -123,6 +107,7 @@ impl<'a> Chat<'a> {
         match result {
             Ok(generated) => {
                 self.stats = self.session.summary(&generated);
+                self.session.next_seed();
                 if generated.tokens.is_empty() {
                     // Interrupted before it began: the question was not asked.
                     return Ok(());

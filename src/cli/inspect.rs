@@ -1,7 +1,7 @@
 //! `gatefold inspect`.
 
 use super::model_args::ComputeArgs;
-use super::model_path;
+use super::open_model;
 use super::progress::amount_bar;
 use crate::compute::Compute;
 use crate::gguf::Gguf;
@@ -43,7 +43,7 @@ pub struct InspectArgs {
 
 /// Runs it.
 pub fn run(args: InspectArgs) -> Result<()> {
-    let gguf = Gguf::open(&model_path(args.model.or(args.file))?)?;
+    let gguf = open_model(args.model.or(args.file).as_deref())?;
     let mut report = Report::new(&gguf, Machine::this())?;
     if args.tensors {
         report = report.with_tensors(&gguf);

@@ -2,24 +2,33 @@
 //!
 //! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
 
+pub mod batch;
 mod chat;
+mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;
+mod interrupt;
 mod model_args;
 mod output_file;
 mod progress;
 pub mod quantize;
 pub mod run;
+mod sampling_args;
+mod size;
+pub mod summarize;
 mod text_args;
 pub mod tokenize;
 
-use anyhow::{Result, bail};
+use crate::demo;
+use crate::gguf::Gguf;
+use crate::jobs::Outcome;
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{ExitCode, Termination};
 
 /// Runs Mixtral and its relatives on CPUs, straight from GGUF files.
 #[derive(Parser)]
@@ -35,6 +44,10 @@ pub struct Cli {
 pub enum Command {
     /// Complete a prompt, or chat
     Run(run::RunArgs),
+    /// Summarize files, folders or JSONL
+    Summarize(summarize::SummarizeArgs),
+    /// Answer a file of requests in OpenAI's batch format
+    Batch(batch::BatchArgs),
     /// Say what a GGUF holds, and whether it will run here
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back
@@ -54,20 +67,34 @@ pub fn parse() -> Result<Command, ExitCode> {
     })
 }
 
-/// The model file that `-m` named, or how to get one.
-pub fn model_path(model: Option<PathBuf>) -> Result<PathBuf> {
+/// The model that `-m` named, or the one in the program.
+pub fn open_model(model: Option<&Path>) -> Result<Gguf> {
     let Some(path) = model else {
-        bail!(
-            "no model given. Name a GGUF file with -m FILE; models.md lists files that run and where to get them"
+        print_note(
+            "no model named with -m: this is the demo model, a toy that knows one small world; models.md lists real ones",
         );
+        return Ok(demo::open()?);
     };
-    Ok(path)
+    Ok(Gguf::open(path)?)
 }
 
-/// Prints the error, if there is one, as a single line; success is a closed stdout too, since the
-/// reader that closed it (`| head`) has all it wanted.
-pub fn exit_code(result: Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+impl Termination for Outcome {
+    fn report(self) -> ExitCode {
+        match self {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::SomeFailed => ExitCode::from(2),
+            Outcome::Interrupted => ExitCode::from(interrupt::INTERRUPTED),
+        }
+    }
+}
+
+/// The exit code of what came out. Prints the error, if there is one, as a single line; success is a
+/// closed stdout too, since the reader that closed it (`| head`) has all it wanted.
+pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
+    let error = match result {
+        Ok(outcome) => return outcome.report(),
+        Err(error) => error,
+    };
     let closed_stdout = error
         .chain()
         .filter_map(|cause| cause.downcast_ref::<io::Error>())

@@ -1,11 +1,12 @@
 //! The arguments that every command running a model shares, and what they resolve to.
 
-use super::model_path;
+use super::open_model;
 use crate::compute::Compute;
-use crate::engine::Sequence;
+use crate::engine::{Options, Sequence};
 use crate::gguf::Gguf;
+use crate::jobs::Key;
 use crate::model::{Model, ModelError};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{ChatTemplate, Tokenizer};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::{DynFormat, Isa};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Which model, and how it runs.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// GGUF file of the model; of a split one, any part
+    /// GGUF file of the model; of a split one, any part [default: the demo model]
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
@@ -86,7 +87,7 @@ impl ModelArgs {
         let start = Instant::now();
         ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
         let compute = self.compute.resolve()?;
-        let gguf = Gguf::open(&model_path(self.model.clone())?)?;
+        let gguf = open_model(self.model.as_deref())?;
         let model = Model::load(&gguf)?;
         let tokenizer = Tokenizer::from_metadata(gguf.metadata())
             .with_context(|| gguf.path().display().to_string())?;
@@ -111,6 +112,29 @@ impl ModelArgs {
 }
 
 impl LoadedModel {
+    /// What the model calls itself, else what its file is called.
+    pub fn name(&self) -> Result<String> {
+        let file_name = || self.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
+        let name = self.gguf.metadata().str("general.name")?;
+        Ok(name.map_or_else(|| file_name().into(), str::to_owned))
+    }
+
+    /// The chat template that the file carries, else Mistral's.
+    pub fn chat_template(&self) -> Result<ChatTemplate> {
+        let template = ChatTemplate::from_metadata(self.gguf.metadata());
+        let template = template.with_context(|| self.gguf.path().display().to_string())?;
+        Ok(template.unwrap_or_else(ChatTemplate::mistral))
+    }
+
+    /// Stands for everything that an answer depends on besides its request.
+    pub fn key(&self, options: &Options) -> Key {
+        Key::of(&[
+            ("model", &self.gguf.fingerprint()),
+            ("cache", options.cache_format.name.as_bytes()),
+            ("context", &options.context_len.to_le_bytes()),
+        ])
+    }
+
     /// An empty sequence with a cache of this format.
     pub fn sequence(&self, cache_format: &'static DynFormat) -> Result<Sequence<'_>, ModelError> {
         Sequence::new(&self.model, &self.compute, cache_format, self.context_len, self.batch_len)

@@ -21,6 +21,16 @@ pub fn amount_bar(len: u64, unit: &'static str) -> ProgressBar {
     ProgressBar::new(len).with_style(style).with_prefix(unit)
 }
 
+/// A bar over bytes whose figures say nothing to the reader: the message says what counts.
+pub fn bytes_bar(len: u64) -> ProgressBar {
+    ProgressBar::new(len).with_style(style("{bar:30} {msg}, {eta} left"))
+}
+
+/// A count of what has no known end.
+pub fn counter(unit: &'static str) -> ProgressBar {
+    ProgressBar::no_length().with_style(style("{pos} {prefix}")).with_prefix(unit)
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("a valid template")
 }

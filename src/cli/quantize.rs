@@ -3,6 +3,7 @@
 use super::model_args::ComputeArgs;
 use super::print_note;
 use super::progress::amount_bar;
+use super::size::size;
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::compute::Compute;
 use crate::gguf::printable;
@@ -94,17 +95,6 @@ fn tensor_type(text: &str) -> Result<Override, String> {
         format!("{pattern:?} is no regular expression: {fault}")
     })?;
     Ok(Override { pattern, format })
-}
-
-/// Bytes from `500M` or `4G`: powers of 1000, as disks and other tools for split files count.
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.char_indices().next_back() {
-        Some((at, 'M' | 'm')) => (&text[..at], 1_000_000),
-        Some((at, 'G' | 'g')) => (&text[..at], 1_000_000_000),
-        _ => (text, 1),
-    };
-    let size = digits.parse().ok().and_then(|count: u64| count.checked_mul(factor));
-    size.filter(|&size| size > 0).ok_or_else(|| "expected is a size such as 500M or 4G".into())
 }
 
 /// Runs it.

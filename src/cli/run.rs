@@ -3,20 +3,19 @@
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
 use super::progress::progress_bar;
+use super::sampling_args::SamplingArgs;
 use super::text_args::TextArgs;
 use super::{print_note, print_piece};
-use crate::engine::{Generated, Generation, Sequence, Speed};
-use crate::sampler::{Sampler, Sampling};
+use crate::engine::{Engine, Event, Generated, Options, Request, Speed};
+use crate::sampler::Sampling;
 use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write, stdin, stdout};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,61 +66,6 @@ pub struct RunArgs {
     json: bool,
 }
 
-/// How tokens are chosen.
-#[derive(Args)]
-struct SamplingArgs {
-    /// Temperature; 0 always takes the most probable token
-    #[arg(long, allow_negative_numbers = true, value_name = "T", default_value_t = 0.8)]
-    temp: f32,
-
-    /// Draw from this many most probable tokens; 0 is all
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    top_k: usize,
-
-    /// Draw from the most probable tokens up to this sum of probabilities
-    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.95)]
-    top_p: f32,
-
-    /// Drop tokens less probable than this fraction of the most probable
-    #[arg(long, allow_negative_numbers = true, value_name = "P", default_value_t = 0.05)]
-    min_p: f32,
-
-    /// Penalty on recent tokens; 1 is none
-    #[arg(long, allow_negative_numbers = true, value_name = "R", default_value_t = 1.0)]
-    repeat_penalty: f32,
-
-    /// How many last tokens are recent
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    repeat_last_n: usize,
-
-    /// Seed: the same one gives the same text on every machine [default: from the clock]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-}
-
-impl SamplingArgs {
-    fn resolve(&self) -> Result<Sampling> {
-        let Self { temp, top_p, min_p, repeat_penalty, .. } = *self;
-        ensure!(temp >= 0.0 && temp.is_finite(), "--temp is {temp}; expected 0 or more");
-        ensure!((0.0..=1.0).contains(&top_p), "--top-p is {top_p}; expected 0 to 1");
-        ensure!((0.0..=1.0).contains(&min_p), "--min-p is {min_p}; expected 0 to 1");
-        ensure!(
-            repeat_penalty > 0.0 && repeat_penalty.is_finite(),
-            "--repeat-penalty is {repeat_penalty}; expected a positive number, 1 for none"
-        );
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Sampling {
-            temperature: temp,
-            top_k: self.top_k,
-            top_p,
-            min_p,
-            repeat_penalty,
-            repeat_last_n: self.repeat_last_n,
-            seed: self.seed.unwrap_or(clock.as_nanos() as u64),
-        })
-    }
-}
-
 /// Completes a prompt, or chats.
 pub fn run(args: RunArgs) -> Result<()> {
     let max_tokens = match args.n_predict {
@@ -139,8 +83,8 @@ pub fn run(args: RunArgs) -> Result<()> {
     let chats = args.chat || (on_terminal && own_template.is_some());
     let mut session = Session {
         loaded: &loaded,
-        sequence: loaded.sequence(args.cache_type)?,
-        sampler: Sampler::new(loaded.compute.isa, sampling),
+        engine: engine(&loaded, args.cache_type)?,
+        sampling,
         max_tokens,
         stops: &args.stop,
         has_template: chats || own_template.is_some(),
@@ -174,18 +118,24 @@ pub fn run(args: RunArgs) -> Result<()> {
     Ok(())
 }
 
+fn engine<'a>(loaded: &'a LoadedModel, cache_type: &'static DynFormat) -> Result<Engine<'a>> {
+    let LoadedModel { model, tokenizer, compute, context_len, batch_len, .. } = loaded;
+    let options = Options::one_at_a_time(model.config(), cache_type, *context_len, *batch_len)?;
+    Ok(Engine::new(model, tokenizer, compute, options)?)
+}
+
 fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
     ChatTemplate::from_metadata(loaded.gguf.metadata()).with_context(|| {
         format!("{} (--raw does without a template)", loaded.gguf.path().display())
     })
 }
 
-/// A model with a sequence that grows answer by answer.
+/// A model that gives one answer after the other.
 pub struct Session<'a> {
     /// What it runs.
     pub loaded: &'a LoadedModel,
-    sequence: Sequence<'a>,
-    sampler: Sampler,
+    engine: Engine<'a>,
+    sampling: Sampling,
     max_tokens: Option<usize>,
     stops: &'a [String],
     has_template: bool,
@@ -200,32 +150,40 @@ impl Session<'_> {
         prompt: &[u32],
         mut show: impl FnMut(&str) -> io::Result<()>,
     ) -> Result<Generated> {
-        let bar = progress_bar(prompt.len(), "prompt tokens");
-        let go_on = || match self.interrupted.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        let mut shown = Ok(());
-        let generation = Generation {
-            prompt,
+        let request = Request {
             is_own_text: self.has_template,
             max_tokens: self.max_tokens,
-            stops: self.stops,
-            prompt_progress: &mut |n_read| {
-                bar.set_position(n_read as u64);
-                go_on()
-            },
-            on_text: &mut |text| {
-                bar.finish_and_clear();
-                shown = show(text);
-                if shown.is_err() { ControlFlow::Break(()) } else { go_on() }
-            },
+            stops: self.stops.to_vec(),
+            ..Request::new(prompt.to_vec(), self.sampling.clone())
         };
-        let generated =
-            generation.run(&mut self.sequence, &self.loaded.tokenizer, &mut self.sampler)?;
+        let id = self.engine.submit(request)?;
+        let bar = progress_bar(prompt.len(), "prompt tokens");
+        let mut shown = Ok(());
+        let mut result = None;
+        while !self.engine.is_idle() {
+            if shown.is_err() || self.interrupted.load(Ordering::Relaxed) {
+                self.engine.cancel(id);
+            }
+            self.engine.step(&mut |_, event| match event {
+                Event::Prompt { n_read } => bar.set_position(n_read as u64),
+                Event::Text(text) => {
+                    bar.finish_and_clear();
+                    if shown.is_ok() {
+                        shown = show(text);
+                    }
+                }
+                Event::Done(generated) => result = Some(Ok(generated)),
+                Event::Failed(error) => result = Some(Err(error)),
+            });
+        }
         bar.finish_and_clear();
         shown?;
-        Ok(generated)
+        Ok(result.expect("an idle engine has told the end of every request")?)
+    }
+
+    /// Lets the next answer be drawn with other random numbers.
+    pub fn next_seed(&mut self) {
+        self.sampling.seed = self.sampling.seed.wrapping_add(1);
     }
 
     /// One line on how fast it went, with what it takes to see that another run did the same: the
@@ -239,7 +197,7 @@ impl Session<'_> {
             rates(prompt_speed),
             generated.tokens.len(),
             rates(speed),
-            self.sampler.seed(),
+            self.sampling.seed,
             generated.logits_hash(),
         )
     }
@@ -261,7 +219,7 @@ impl Session<'_> {
             "load_seconds": self.loaded.load_time.as_secs_f64(),
             "prompt": speed(&generated.prompt_speed),
             "generation": speed(&generated.speed),
-            "seed": self.sampler.seed(),
+            "seed": self.sampling.seed,
             "logits_hash": format!("{:016x}", generated.logits_hash()),
         })
     }

@@ -1,9 +1,8 @@
 //! `gatefold tokenize`.
 
 use super::ids::parse_ids;
-use super::model_path;
+use super::open_model;
 use super::text_args::TextArgs;
-use crate::gguf::Gguf;
 use crate::tokenizer::{Specials, Tokenizer};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -46,9 +45,9 @@ pub struct TokenizeArgs {
 
 /// Runs it.
 pub fn run(args: TokenizeArgs) -> Result<()> {
-    let path = model_path(args.model)?;
-    let tokenizer = Tokenizer::from_metadata(Gguf::open(&path)?.metadata())
-        .with_context(|| path.display().to_string())?;
+    let gguf = open_model(args.model.as_deref())?;
+    let tokenizer = Tokenizer::from_metadata(gguf.metadata())
+        .with_context(|| gguf.path().display().to_string())?;
     let text = args.text.read()?;
     let mut out = io::BufWriter::new(stdout().lock());
     if args.decode {

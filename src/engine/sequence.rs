@@ -1,19 +1,16 @@
-//! A sequence of tokens and what the model remembers of it.
+//! A sequence of tokens of which every logit is wanted, as for measuring.
 
 use crate::compute::Compute;
 use crate::model::{Chunk, KvCache, Model, ModelError, Wanted};
 use gatefold_quant::DynFormat;
-use std::ops::ControlFlow;
 use std::slice::ChunksExact;
 
-/// A sequence of tokens, with the model's memory of them.
+/// A sequence of tokens, as far as the model remembers them.
 pub struct Sequence<'m> {
     model: &'m Model,
     compute: &'m Compute,
     cache: KvCache,
-    tokens: Vec<u32>,
     batch_len: usize,
-    weight_bytes: u64,
 }
 
 /// Tokens whose logits are computed together: 512 take 64 MB with Mixtral's vocabulary.
@@ -33,13 +30,7 @@ impl<'m> Sequence<'m> {
         batch_len: usize,
     ) -> Result<Sequence<'m>, ModelError> {
         let cache = KvCache::new(model.config(), cache_format, context_len)?;
-        let batch_len = batch_len.max(1);
-        Ok(Sequence { model, compute, cache, tokens: Vec::new(), batch_len, weight_bytes: 0 })
-    }
-
-    /// The tokens remembered.
-    pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        Ok(Sequence { model, compute, cache, batch_len: batch_len.max(1) })
     }
 
     /// The model.
@@ -47,61 +38,21 @@ impl<'m> Sequence<'m> {
         self.model
     }
 
-    /// What computes.
-    pub fn compute(&self) -> &'m Compute {
-        self.compute
-    }
-
-    /// Tokens that still fit.
-    pub fn room(&self) -> usize {
-        self.cache.context_len() - self.tokens.len()
-    }
-
-    /// Bytes of weights read so far.
-    pub fn weight_bytes(&self) -> u64 {
-        self.weight_bytes
-    }
-
-    /// Forgets what does not begin `tokens`, and returns how many of them are still remembered.
-    /// At least one is left over, so that reading the rest gives logits.
-    pub fn rewind_to(&mut self, tokens: &[u32]) -> usize {
-        let common = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
-        let kept = common.min(tokens.len().saturating_sub(1));
-        self.tokens.truncate(kept);
-        self.cache.truncate(kept);
-        kept
-    }
-
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.tokens.clear();
         self.cache.truncate(0);
     }
 
-    /// Appends tokens and returns the logits that follow the last of them, `[n_vocab]`. `progress`
-    /// hears after every chunk how many are done, and may end the reading; there are no logits then,
-    /// as for no tokens, and the chunks read so far are remembered.
+    /// Appends tokens, without logits.
     ///
     /// # Errors
     /// If a token is not in the vocabulary or they do not fit; the sequence is unchanged then.
-    pub fn read(
-        &mut self,
-        tokens: &[u32],
-        mut progress: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<Vec<f32>, ModelError> {
+    pub fn read(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
         self.model.check(&self.cache, tokens)?;
-        let mut logits = Vec::new();
-        let n_chunks = tokens.chunks(self.batch_len).count();
-        let mut done = 0;
-        for (chunk_idx, chunk) in tokens.chunks(self.batch_len).enumerate() {
-            let wanted = if chunk_idx + 1 == n_chunks { Wanted::Last } else { Wanted::None };
-            logits = self.step(chunk, wanted)?;
-            done += chunk.len();
-            if progress(done).is_break() {
-                return Ok(Vec::new());
-            }
+        for chunk in tokens.chunks(self.batch_len) {
+            self.step(chunk, Wanted::None)?;
         }
-        Ok(logits)
+        Ok(())
     }
 
     /// Appends tokens and hands out the logits after each, `[n_vocab]`, chunk after chunk.
@@ -126,15 +77,11 @@ impl<'m> Sequence<'m> {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_each(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        self.model.check(&self.cache, tokens)?;
         self.step(tokens, Wanted::All)
     }
 
     fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<Vec<f32>, ModelError> {
         let chunk = Chunk { cache: &mut self.cache, tokens, wanted };
-        let logits = self.model.forward(self.compute, &mut [chunk])?;
-        self.tokens.extend(tokens);
-        self.weight_bytes += logits.weight_bytes;
-        Ok(logits.values)
+        Ok(self.model.forward(self.compute, &mut [chunk])?.values)
     }
 }

@@ -1,14 +1,15 @@
 //! Stop strings in streamed text.
 
 /// Passes text on, but for what could be the beginning of a stop string, until one is complete.
-pub struct StopScanner<'a> {
-    stops: &'a [String],
+pub struct StopScanner {
+    stops: Vec<String>,
     held: String,
 }
 
-impl<'a> StopScanner<'a> {
-    /// A scanner for non-empty stop strings.
-    pub fn new(stops: &'a [String]) -> StopScanner<'a> {
+impl StopScanner {
+    /// A scanner for stop strings; empty ones never stop.
+    pub fn new(mut stops: Vec<String>) -> StopScanner {
+        stops.retain(|stop| !stop.is_empty());
         StopScanner { stops, held: String::new() }
     }
 
@@ -16,8 +17,7 @@ impl<'a> StopScanner<'a> {
     /// comes before the first one is shown, it and the rest are not.
     pub fn push(&mut self, text: &str) -> (String, bool) {
         self.held.push_str(text);
-        let stops = self.stops.iter().filter(|stop| !stop.is_empty());
-        if let Some(at) = stops.filter_map(|stop| self.held.find(stop.as_str())).min() {
+        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.held.truncate(at);
             return (self.finish(), true);
         }
@@ -45,8 +45,8 @@ mod tests {
     use super::*;
 
     fn stream(stops: &[&str], parts: &[&str]) -> (Vec<String>, bool) {
-        let stops: Vec<String> = stops.iter().map(|stop| stop.to_string()).collect();
-        let mut scanner = StopScanner::new(&stops);
+        let stops = stops.iter().map(|stop| stop.to_string()).collect();
+        let mut scanner = StopScanner::new(stops);
         let mut shown = Vec::new();
         for part in parts {
             let (text, stopped) = scanner.push(part);

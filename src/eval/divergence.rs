@@ -1,9 +1,9 @@
 //! How far a model's predictions are from those of another one.
 
-use super::log_probs::LogProbs;
 use super::predictor::predict;
 use super::{Estimate, EvalError, Predictor, Windows};
 use crate::compute::Compute;
+use crate::model::log_probs::LogProbs;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt::{self, Display, Formatter};

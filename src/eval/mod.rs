@@ -6,7 +6,6 @@
 pub mod divergence;
 mod error;
 mod estimate;
-mod log_probs;
 pub mod npy;
 mod perplexity;
 pub mod predictor;

@@ -1,10 +1,10 @@
 //! Perplexity of a text.
 
 use super::estimate::Sums;
-use super::log_probs::LogProbs;
 use super::predictor::predict;
 use super::{Estimate, EvalError, Predictor, Windows};
 use crate::compute::Compute;
+use crate::model::log_probs::LogProbs;
 use rayon::prelude::*;
 
 /// How surprised a model was by the tokens that were scored.

@@ -2,7 +2,6 @@
 
 use super::{EvalError, SavedBase, Windows};
 use crate::engine::Sequence;
-use std::ops::ControlFlow;
 
 /// A model that reads windows, or a file of what one said to them before.
 pub struct Predictor<'m> {
@@ -36,7 +35,7 @@ impl<'m> Predictor<'m> {
     fn begin(&mut self, context: &[u32]) -> Result<(), EvalError> {
         if let Source::Model(sequence) = &mut self.source {
             sequence.clear();
-            sequence.read(context, |_| ControlFlow::Continue(()))?;
+            sequence.read(context)?;
         }
         Ok(())
     }

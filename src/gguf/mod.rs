@@ -9,6 +9,7 @@
 
 mod directory;
 mod error;
+mod fingerprint;
 mod formats;
 mod header;
 mod map;

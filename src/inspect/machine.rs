@@ -1,9 +1,10 @@
 //! The memory of this machine.
 
+use super::cgroup;
 use serde::Serialize;
 use std::fs;
 
-/// Memory, as the operating system tells it.
+/// Memory, as the operating system tells it, within the limits of the container, if there are any.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Machine {
     /// All of it, in bytes.
@@ -15,7 +16,16 @@ pub struct Machine {
 impl Machine {
     /// This machine; `None` where the operating system has no `/proc/meminfo`.
     pub fn this() -> Option<Machine> {
-        Machine::from_meminfo(&fs::read_to_string("/proc/meminfo").ok()?)
+        let machine = Machine::from_meminfo(&fs::read_to_string("/proc/meminfo").ok()?)?;
+        Some(cgroup::limits().into_iter().fold(machine, Machine::within))
+    }
+
+    /// What both this machine and a limit allow.
+    fn within(self, limit: Machine) -> Machine {
+        Machine {
+            memory_bytes: self.memory_bytes.min(limit.memory_bytes),
+            available_bytes: self.available_bytes.min(limit.available_bytes),
+        }
     }
 
     fn from_meminfo(meminfo: &str) -> Option<Machine> {

@@ -2,6 +2,7 @@
 //!
 //! [`Report`] is made from the header and the norms; [`check()`] reads every weight.
 
+mod cgroup;
 mod check;
 mod machine;
 mod memory;
@@ -9,7 +10,7 @@ mod text;
 
 pub use check::{Check, Fault, check};
 pub use machine::Machine;
-pub use memory::{KvBytes, Memory, Verdict};
+pub use memory::{KvBytes, Memory, Verdict, cache_bytes};
 pub use text::decimal;
 
 use crate::gguf::{Gguf, GgufError, Value};

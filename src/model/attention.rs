@@ -70,7 +70,7 @@ fn rotate_queries(config: &Config, step: &Step<'_, '_>, work: &mut Workspace) {
     });
 }
 
-/// Appends the step's keys, rotated, and values to the sequences' caches.
+/// Stores the step's keys, rotated, and values in the sequences' caches.
 fn remember(
     compute: &Compute,
     config: &Config,
@@ -79,16 +79,28 @@ fn remember(
     work: &Workspace,
 ) {
     let row_len = config.n_kv_heads * config.head_dim;
-    let (mut key, mut value) = (vec![0.0; row_len], vec![0.0; row_len]);
-    let mut rows = step.rotations.iter().enumerate();
+    let mut first_row = 0;
+    let mut tasks = Vec::new();
     for chunk in step.chunks.iter_mut() {
-        for (row, rotation) in rows.by_ref().take(chunk.tokens.len()) {
-            work.k.copy_token(row, &mut key);
-            work.v.copy_token(row, &mut value);
-            key.chunks_exact_mut(config.head_dim).for_each(|head| rotation.apply(head));
-            chunk.cache.push(compute.isa, layer_idx, &key, &value);
+        for new_rows in chunk.cache.new_rows(chunk.tokens.len()) {
+            let n_rows = new_rows.slots.len();
+            tasks.push((first_row, new_rows));
+            first_row += n_rows;
         }
     }
+    let rotations = &step.rotations;
+    let zeros = || (vec![0.0; row_len], vec![0.0; row_len]);
+    tasks.into_par_iter().with_max_len(1).for_each_init(
+        zeros,
+        |(key, value), (first_row, mut new)| {
+            for (row, slot) in (first_row..).zip(new.slots.clone()) {
+                work.k.copy_token(row, key);
+                work.v.copy_token(row, value);
+                key.chunks_exact_mut(config.head_dim).for_each(|head| rotations[row].apply(head));
+                new.store(compute.isa, layer_idx, slot, key, value);
+            }
+        },
+    );
 }
 
 fn attend_all(

@@ -120,15 +120,16 @@ impl Model {
     /// sequence was cut into chunks, nor on the instruction set or the number of threads.
     ///
     /// # Errors
-    /// If a token is not in the vocabulary or a sequence would outgrow its context. Nothing has
-    /// changed then.
+    /// If a token is not in the vocabulary or a sequence would outgrow its context or the memory.
+    /// The sequences are as they were then.
     pub fn forward(
         &self,
         compute: &Compute,
         chunks: &mut [Chunk<'_>],
     ) -> Result<Logits, ModelError> {
-        for Chunk { cache, tokens, .. } in chunks.iter() {
+        for Chunk { cache, tokens, .. } in chunks.iter_mut() {
             self.check(cache, tokens)?;
+            cache.reserve(tokens.len())?;
         }
         Ok(compute.run(|| self.forward_checked(compute, chunks)))
     }

@@ -1,42 +1,25 @@
 //! What a sequence remembers: the keys and values of its tokens, per layer and head.
 
+use super::pages::{NewRows, Page, PageLayout, PagePool, TILE_LEN, Tile};
 use super::{Config, ModelError};
 use gatefold_quant::{DynFormat, Isa};
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
 
-/// Positions per attention tile. Tiles start at multiples of it, whatever the prompt's chunks, and
-/// are merged in order, so that neither chunks nor threads change a bit of the result.
-pub const TILE_LEN: usize = 64;
-
-/// Rows by which a head's memory grows.
-const GROWTH: usize = 4 * TILE_LEN;
-
-/// A row of these bytes reads back as NaN in each of the cache's formats: damaged weights must show,
-/// and a quantizer is made for finite values.
-const NOT_A_NUMBER: u8 = 0xff;
-
-/// The keys and values of one sequence.
+/// The keys and values of one sequence, in pages of [`TILE_LEN`] positions.
 ///
 /// Memory grows with the sequence: `2 * n_layers * n_kv_heads * head_dim` values per token,
 /// 128 KiB for Mixtral 8x7B in F16 and 68 KiB in Q8_0.
 pub struct KvCache {
-    format: &'static DynFormat,
-    head_dim: usize,
-    n_kv_heads: usize,
+    pool: PagePool,
     context_len: usize,
     len: usize,
-    /// `[n_layers, n_kv_heads]`
-    heads: Vec<HeadCache>,
-}
-
-/// Keys and values of one head, `[len, head_dim]` each, in the cache's format.
-#[derive(Clone, Default)]
-struct HeadCache {
-    keys: Vec<u8>,
-    values: Vec<u8>,
+    pages: Vec<Arc<Page>>,
 }
 
 impl KvCache {
-    /// An empty cache for up to `context_len` tokens.
+    /// An empty cache for up to `context_len` tokens, with pages of its own.
     ///
     /// # Errors
     /// If the heads are not whole blocks of `format`.
@@ -45,13 +28,18 @@ impl KvCache {
         format: &'static DynFormat,
         context_len: usize,
     ) -> Result<KvCache, ModelError> {
-        let Config { head_dim, n_kv_heads, n_layers, .. } = *config;
-        if format.row_bytes(head_dim).is_none() {
-            let (format, block_len) = (format.name, format.block_len);
-            return Err(ModelError::CacheFormat { format, block_len, head_dim });
-        }
-        let heads = vec![HeadCache::default(); n_layers * n_kv_heads];
-        Ok(KvCache { format, head_dim, n_kv_heads, context_len, len: 0, heads })
+        let pool = PagePool::new(PageLayout::new(config, format)?, u64::MAX);
+        Ok(KvCache::in_pool(&pool, context_len))
+    }
+
+    /// An empty cache for up to `context_len` tokens, with pages of this pool.
+    pub fn in_pool(pool: &PagePool, context_len: usize) -> KvCache {
+        KvCache { pool: pool.clone(), context_len, len: 0, pages: Vec::new() }
+    }
+
+    /// How keys and values lie in its pages.
+    pub fn layout(&self) -> PageLayout {
+        self.pool.layout()
     }
 
     /// Tokens remembered.
@@ -72,36 +60,45 @@ impl KvCache {
     /// Forgets all but the first `len` tokens.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        let bytes = self.len * self.row_bytes();
-        for head in &mut self.heads {
-            head.keys.truncate(bytes);
-            head.values.truncate(bytes);
-        }
+        self.pages.truncate(self.len.div_ceil(TILE_LEN));
     }
 
-    fn row_bytes(&self) -> usize {
-        self.head_dim / self.format.block_len * self.format.block_bytes
+    /// A cache of the first `len` of these tokens. The pages are shared until one of the two
+    /// writes to them.
+    pub fn fork(&self, len: usize) -> KvCache {
+        let len = self.len.min(len);
+        let pages = self.pages[..len.div_ceil(TILE_LEN)].to_vec();
+        KvCache { pool: self.pool.clone(), context_len: self.context_len, len, pages }
     }
 
-    /// Appends one token's keys and values, `[n_kv_heads, head_dim]` each, to a layer.
-    pub(super) fn push(&mut self, isa: Isa, layer_idx: usize, keys: &[f32], values: &[f32]) {
-        let (format, row_bytes) = (self.format, self.row_bytes());
-        let append = |stored: &mut Vec<u8>, row: &[f32]| {
-            let start = stored.len();
-            if start == stored.capacity() {
-                stored.reserve_exact(GROWTH * row_bytes);
-            }
-            stored.resize(start + row_bytes, NOT_A_NUMBER);
-            if row.iter().all(|value| value.is_finite()) {
-                format.quantize(isa, row, &mut stored[start..]);
-            }
-        };
-        let heads = &mut self.heads[layer_idx * self.n_kv_heads..][..self.n_kv_heads];
-        let rows = keys.chunks_exact(self.head_dim).zip(values.chunks_exact(self.head_dim));
-        for (head, (key, value)) in heads.iter_mut().zip(rows) {
-            append(&mut head.keys, key);
-            append(&mut head.values, value);
+    /// Makes room for `n_tokens` more, in pages that no other sequence sees.
+    ///
+    /// # Errors
+    /// If the pool has no more pages. What was made of the room stays.
+    pub fn reserve(&mut self, n_tokens: usize) -> Result<(), ModelError> {
+        let n_pages = (self.len + n_tokens).div_ceil(TILE_LEN);
+        let KvCache { pool, len, pages, .. } = self;
+        let n_rows = *len % TILE_LEN;
+        let written = pages.iter_mut().take(n_pages).skip(*len / TILE_LEN);
+        let mut fits = written.into_iter().all(|page| pool.make_exclusive(page, n_rows));
+        while fits && pages.len() < n_pages {
+            fits = pool.append(pages);
         }
+        let max_tokens = pool.max_pages().saturating_mul(TILE_LEN);
+        if fits { Ok(()) } else { Err(ModelError::CacheMemory { max_tokens }) }
+    }
+
+    /// The stretches of pages that the next `n_tokens` go to, in order; there is room for them.
+    pub(super) fn new_rows(&mut self, n_tokens: usize) -> impl Iterator<Item = NewRows<'_>> {
+        let (start, end) = (self.len, self.len + n_tokens);
+        let n_pages = end.div_ceil(TILE_LEN);
+        let pages = self.pages.iter_mut().enumerate().take(n_pages).skip(start / TILE_LEN);
+        pages.map(move |(page_idx, page)| {
+            let slot = |position: usize| position.saturating_sub(page_idx * TILE_LEN).min(TILE_LEN);
+            let slots = slot(start)..slot(end);
+            let page = Arc::get_mut(page).expect("`reserve` has made it exclusive");
+            NewRows { page, slots }
+        })
     }
 
     /// Counts `n_tokens` as remembered, once they are in every layer.
@@ -109,32 +106,46 @@ impl KvCache {
         self.len += n_tokens;
     }
 
-    /// Reads tile `tile_idx` of a head: up to [`TILE_LEN`] keys and values, those stored so far.
+    /// Reads the first `n_rows` keys and values of tile `tile_idx` of a head.
     pub(super) fn load_tile(
         &self,
         isa: Isa,
-        (layer_idx, kv_head): (usize, usize),
-        tile_idx: usize,
+        layer_and_head: (usize, usize),
+        (tile_idx, n_rows): (usize, usize),
         tile: &mut Tile,
     ) {
-        let head = &self.heads[layer_idx * self.n_kv_heads + kv_head];
-        let row_bytes = self.row_bytes();
-        let start = tile_idx * TILE_LEN * row_bytes;
-        let end = (start + TILE_LEN * row_bytes).min(head.keys.len());
-        let n_values = (end - start) / row_bytes * self.head_dim;
-        self.format.dequantize(isa, &head.keys[start..end], &mut tile.keys[..n_values]);
-        self.format.dequantize(isa, &head.values[start..end], &mut tile.values[..n_values]);
+        self.pages[tile_idx].load_tile(isa, layer_and_head, n_rows, tile);
     }
-}
 
-/// A tile of keys and values in f32, `[TILE_LEN, head_dim]` each.
-pub(super) struct Tile {
-    pub keys: Vec<f32>,
-    pub values: Vec<f32>,
-}
+    /// Adds the pages that this sequence will not write to any more, and returns how many they are.
+    pub(crate) fn collect_full_pages(&self, pages: &mut HashSet<*const Page>) -> usize {
+        let n_full = self.len / TILE_LEN;
+        pages.extend(self.pages[..n_full].iter().map(Arc::as_ptr));
+        n_full
+    }
 
-impl Tile {
-    pub fn zeros(head_dim: usize) -> Tile {
-        Tile { keys: vec![0.0; TILE_LEN * head_dim], values: vec![0.0; TILE_LEN * head_dim] }
+    /// Writes what is remembered, in the order of the pages: `len` times
+    /// [`PageLayout::position_bytes`].
+    pub(crate) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let row_bytes = self.pool.layout().row_bytes();
+        for (page, start) in self.pages.iter().zip((0..self.len).step_by(TILE_LEN)) {
+            let n_rows = (self.len - start).min(TILE_LEN);
+            for tile in page.tiles() {
+                out.write_all(&tile[..n_rows * row_bytes])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what [`Self::write_to`] wrote of `n_tokens`, to an empty cache with room for them.
+    pub(crate) fn read_from(&mut self, n_tokens: usize, input: &mut impl Read) -> io::Result<()> {
+        let row_bytes = self.pool.layout().row_bytes();
+        for new_rows in self.new_rows(n_tokens) {
+            for tile in new_rows.page.tiles_mut() {
+                input.read_exact(&mut tile[..new_rows.slots.len() * row_bytes])?;
+            }
+        }
+        self.advance(n_tokens);
+        Ok(())
     }
 }

@@ -1,14 +1,16 @@
 //! The model: from tokens to logits.
 //!
 //! [`Config`] has the sizes, [`weights`] the tensors and their shapes, [`forward`] the layer loop,
-//! [`attention`] and [`moe`] its two halves, [`kv_cache`] what a sequence remembers, [`product`] the
-//! matrix products that everything comes down to.
+//! [`attention`] and [`moe`] its two halves, [`kv_cache`] what a sequence remembers, in [`pages`],
+//! [`product`] the matrix products that everything comes down to.
 
 pub mod attention;
 pub mod config;
 pub mod forward;
 pub mod kv_cache;
+pub(crate) mod log_probs;
 pub mod moe;
+pub mod pages;
 pub mod product;
 pub mod rope;
 mod running_softmax;
@@ -17,6 +19,7 @@ pub mod weights;
 pub use config::Config;
 pub use forward::{Chunk, Logits, Model, Wanted};
 pub use kv_cache::KvCache;
+pub use pages::{PageLayout, PagePool};
 
 use crate::gguf::{GgufError, printable};
 use thiserror::Error;
@@ -69,6 +72,14 @@ pub enum ModelError {
         context_len: usize,
         /// The model's own.
         trained_len: usize,
+    },
+    /// The memory for keys and values is used up.
+    #[error(
+        "the memory for keys and values holds {max_tokens} tokens and is used up; raise --memory"
+    )]
+    CacheMemory {
+        /// Tokens of all sequences that it holds.
+        max_tokens: usize,
     },
     /// The cache's format cannot hold the model's heads.
     #[error(

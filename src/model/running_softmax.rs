@@ -6,7 +6,8 @@
 //! the order of their positions.
 
 use super::Config;
-use super::kv_cache::{KvCache, TILE_LEN, Tile};
+use super::kv_cache::KvCache;
+use super::pages::{TILE_LEN, Tile};
 use crate::compute::Compute;
 use gatefold_quant::Isa;
 use rayon::prelude::*;
@@ -79,7 +80,9 @@ impl Task<'_> {
         let mut weighted = vec![0.0; head_dim];
         let last_position = self.position + self.out.len() - 1;
         for tile_idx in 0..=last_position / TILE_LEN {
-            self.cache.load_tile(isa, (self.layer_idx, self.kv_head), tile_idx, &mut tile);
+            let n_rows = (last_position + 1 - tile_idx * TILE_LEN).min(TILE_LEN);
+            let head = (self.layer_idx, self.kv_head);
+            self.cache.load_tile(isa, head, (tile_idx, n_rows), &mut tile);
             for (token_idx, out) in self.out.iter_mut().enumerate() {
                 // A token sees positions up to its own.
                 let visible = (self.position + token_idx + 1).saturating_sub(tile_idx * TILE_LEN);

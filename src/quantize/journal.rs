@@ -11,10 +11,11 @@ use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::tensor::Part;
 use crate::gguf::FileLayout;
+use crate::jobs::{hex, open_locked};
 use gatefold_quant::QUANTIZERS_REVISION;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -68,10 +69,6 @@ impl Job {
     }
 }
 
-fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The journal, locked until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Journal {
@@ -94,22 +91,9 @@ impl Journal {
     /// # Errors
     /// If another run has it, or the system refuses.
     pub fn open(path: &Path, output: &Path) -> Result<Journal, QuantizeError> {
-        let failed = QuantizeError::output(path);
-        loop {
-            let options = OpenOptions::new().read(true).write(true).create(true).clone();
-            let file = options.open(path).map_err(&failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(QuantizeError::Locked { path: output.to_path_buf() });
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-            }
-            // The run that had the lock may have finished, and removed the file, since it was opened.
-            let ours = file.metadata().map_err(&failed)?;
-            if fs::metadata(path).is_ok_and(|there| is_same_file(&there, &ours)) {
-                return Ok(Journal { path: path.to_path_buf(), file });
-            }
+        match open_locked(path).map_err(QuantizeError::output(path))? {
+            Some(file) => Ok(Journal { path: path.to_path_buf(), file }),
+            None => Err(QuantizeError::Locked { path: output.to_path_buf() }),
         }
     }
 
@@ -194,17 +178,4 @@ impl Journal {
     pub fn remove(self) -> Result<(), QuantizeError> {
         fs::remove_file(&self.path).map_err(QuantizeError::output(&self.path))
     }
-}
-
-/// Whether two files are one, under whatever names.
-#[cfg(unix)]
-pub fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-/// Whether two files may be one: where files have no numbers, same sizes and times will do.
-#[cfg(not(unix))]
-pub fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
-    a.len() == b.len() && a.modified().ok() == b.modified().ok()
 }

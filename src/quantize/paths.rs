@@ -1,12 +1,12 @@
 //! Where the output goes: the names of its files, and what must not be in their places.
 
 use super::QuantizeError;
-use super::journal::is_same_file;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::stored::folder_of;
 use crate::gguf::part_path;
+use crate::jobs::{self, is_same_file};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The file with the number `idx`, from 0, of `n_files`, when it is finished.
@@ -95,13 +95,7 @@ pub fn check_space(folder: &Path, needed: u64) -> Result<(), QuantizeError> {
     }
 }
 
-/// Puts the names in the folder of `path` on the disk. Where folders cannot be opened, the system
-/// takes care of that itself.
+/// Puts the names in the folder of `path` on the disk.
 pub fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
-    if cfg!(unix) {
-        let folder = folder_of(path);
-        let sync = File::open(folder).and_then(|folder| folder.sync_all());
-        sync.map_err(QuantizeError::output(folder))?;
-    }
-    Ok(())
+    jobs::sync_folder(path).map_err(QuantizeError::output(folder_of(path)))
 }

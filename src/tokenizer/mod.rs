@@ -178,7 +178,7 @@ impl Tokenizer {
     }
 
     /// The bytes that a token adds to a text.
-    fn bytes(&self, id: u32) -> &[u8] {
+    pub(crate) fn bytes(&self, id: u32) -> &[u8] {
         self.texts.get(id).unwrap_or("\u{FFFD}".as_bytes())
     }
 

@@ -108,6 +108,11 @@ impl ChatTemplate {
         ChatTemplate { source: MISTRAL.to_owned() }
     }
 
+    /// The template itself, in Jinja.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The conversation as text, with the spelling of special tokens; `add_generation_prompt` asks
     /// for what an answer begins with.
     pub fn render(

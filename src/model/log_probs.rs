@@ -2,7 +2,7 @@
 
 /// A row of finite logits as log probabilities, in f64 and with `libm`'s functions: the same bits
 /// on every machine.
-pub(super) struct LogProbs<'a> {
+pub(crate) struct LogProbs<'a> {
     logits: &'a [f32],
     /// `ln` of the sum of their exponentials.
     log_sum: f64,
@@ -27,6 +27,22 @@ impl<'a> LogProbs<'a> {
             if logit > self.logits[best] { token } else { best }
         };
         self.logits.iter().enumerate().fold(0, first_best)
+    }
+
+    /// The `n` most probable tokens, or as many as there are, with their log probabilities: the most
+    /// probable first, of equal ones the one with the lower id.
+    pub fn top_n(&self, n: usize) -> Vec<(u32, f64)> {
+        let more_probable = |&a: &u32, &b: &u32| {
+            let [logit_a, logit_b] = [a, b].map(|token| self.logits[token as usize]);
+            logit_b.total_cmp(&logit_a).then(a.cmp(&b))
+        };
+        let mut tokens: Vec<u32> = (0..self.logits.len() as u32).collect();
+        if (1..tokens.len()).contains(&n) {
+            tokens.select_nth_unstable_by(n - 1, more_probable);
+        }
+        tokens.truncate(n);
+        tokens.sort_unstable_by(more_probable);
+        tokens.into_iter().map(|token| (token, self.of(token))).collect()
     }
 
     /// The Kullback-Leibler divergence of these predictions from those of `base`, in nats: the sum
@@ -58,5 +74,16 @@ mod tests {
         assert_eq!(base.divergence_from(&base), 0.0);
         assert_eq!((base.top(), model.top()), (0, 2));
         assert_eq!(LogProbs::new(&[1.0, 2.0, 2.0]).top(), 1, "the first of equals");
+    }
+
+    #[test]
+    fn the_most_probable_come_first() {
+        let logits = [1.0, 2.0, -1.0, 2.0];
+        let log_probs = LogProbs::new(&logits);
+        let tokens = |n| log_probs.top_n(n).into_iter().map(|(token, _)| token).collect::<Vec<_>>();
+        assert!(tokens(0).is_empty());
+        assert_eq!(tokens(3), [1, 3, 0]);
+        assert_eq!(tokens(9), [1, 3, 0, 2]);
+        assert_eq!(log_probs.top_n(1)[0].1, log_probs.of(1));
     }
 }

@@ -1,0 +1,126 @@
+//! An object from outside, asked for one value after another.
+
+use super::fault::{Fault, quoted};
+use serde_json::{Map, Value};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+/// The fields of an object that nobody has asked for yet. A field that is null is not there.
+pub(super) struct Fields {
+    path: String,
+    object: Map<String, Value>,
+}
+
+impl Fields {
+    /// Those of `value`, which is found at `path`: `body.`, or nothing for the line itself.
+    pub fn of(value: Value, path: impl Into<String>) -> Result<Fields, Fault> {
+        let path = path.into();
+        match value {
+            Value::Object(object) => Ok(Fields { path, object }),
+            value => {
+                let what = if path.is_empty() { "the line" } else { path.trim_end_matches('.') };
+                Err(Fault::new(
+                    "invalid_type",
+                    format!("{what} is {}; expected an object", quoted(&value)),
+                ))
+            }
+        }
+    }
+
+    /// The value of a field, whatever its type.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.object.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// That a field must be there.
+    pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, Fault> {
+        value.ok_or_else(|| {
+            let param = format!("{}{name}", self.path);
+            let message = format!("{param} is missing");
+            Fault::at("missing_required_parameter", param, message)
+        })
+    }
+
+    /// What is wrong with the value of a field.
+    pub fn wrong(&self, name: &str, found: impl Display, expected: impl Display) -> Fault {
+        let param = format!("{}{name}", self.path);
+        let message = format!("{param} is {found}; expected {expected}");
+        Fault::at("invalid_value", param, message)
+    }
+
+    fn typed<T>(
+        &mut self,
+        name: &str,
+        expected: impl Display,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Fault> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let typed = read(&value).ok_or_else(|| self.wrong(name, quoted(&value), expected));
+        typed.map(Some)
+    }
+
+    /// A text.
+    pub fn string(&mut self, name: &str) -> Result<Option<String>, Fault> {
+        self.typed(name, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A truth value.
+    pub fn bool(&mut self, name: &str) -> Result<Option<bool>, Fault> {
+        self.typed(name, "true or false", Value::as_bool)
+    }
+
+    /// Any integer of 64 bits; the negative ones in two's complement.
+    pub fn bits(&mut self, name: &str) -> Result<Option<u64>, Fault> {
+        let bits = |value: &Value| value.as_u64().or(value.as_i64().map(|value| value as u64));
+        self.typed(name, "an integer", bits)
+    }
+
+    /// A count within bounds.
+    pub fn count(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, Fault> {
+        let expected = match (range.start(), range.end()) {
+            (start, &usize::MAX) => format!("an integer of {start} or more"),
+            (start, end) => format!("an integer from {start} to {end}"),
+        };
+        self.typed(name, expected, |value| {
+            usize::try_from(value.as_u64()?).ok().filter(|count| range.contains(count))
+        })
+    }
+
+    /// A number within bounds.
+    pub fn number(&mut self, name: &str, range: RangeInclusive<f32>) -> Result<Option<f32>, Fault> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.typed(name, expected, |value| {
+            Some(value.as_f64()? as f32).filter(|number| range.contains(number))
+        })
+    }
+
+    /// That a field which would change the answer, in a way that there is none of here, asks for
+    /// nothing: is absent or has the value `neutral`.
+    pub fn unsupported(&mut self, name: &str, neutral: &Value) -> Result<(), Fault> {
+        let Some(value) = self.take(name) else { return Ok(()) };
+        // A zero may be written 0 or 0.0.
+        let is_same_number = value.as_f64().is_some_and(|number| neutral.as_f64() == Some(number));
+        if value == *neutral || is_same_number {
+            return Ok(());
+        }
+        let param = format!("{}{name}", self.path);
+        let message =
+            format!("{param} is {}, which gatefold does not do; leave it out", quoted(&value));
+        Err(Fault::at("unsupported_parameter", param, message))
+    }
+
+    /// That nothing is left but fields with these names, which change no answer.
+    pub fn finish(self, ignored: &[&str]) -> Result<(), Fault> {
+        let known =
+            |(name, value): &(String, Value)| !value.is_null() && !ignored.contains(&name.as_str());
+        let Some((name, _)) = self.object.into_iter().find(known) else { return Ok(()) };
+        let name = quoted(&Value::from(name));
+        let param = format!("{}{}", self.path, name.trim_matches('"'));
+        let message = format!("{param} is not known; leave it out");
+        Err(Fault::at("unknown_parameter", param, message))
+    }
+}

@@ -1,0 +1,29 @@
+//! OpenAI's batch format: a file of requests, a line each, becomes a file of answers.
+//!
+//! `line` reads a request (with `fields`, which knows how to ask an object for its values) and says
+//! in a [`Fault`] what is wrong with it; `input` plans what is to be done, as [`Key`]s of lines;
+//! `answer` has the shape of what is written; [`Batch`] is the [`Work`] in between.
+//!
+//! The format: <https://platform.openai.com/docs/api-reference/batch>, and of the bodies
+//! `/v1/chat/completions` and `/v1/completions`.
+//!
+//! [`Key`]: crate::jobs::Key
+//! [`Work`]: crate::jobs::Work
+
+mod answer;
+mod error;
+mod fault;
+mod fields;
+mod input;
+mod line;
+mod prompts;
+mod results;
+mod work;
+
+pub use error::BatchError;
+pub use fault::Fault;
+pub use input::{Input, Item, Plan};
+pub use line::{Line, Params, Prompt, Request, Text};
+pub use prompts::Prompts;
+pub use results::Found;
+pub use work::{Batch, Progress, Setup};

@@ -1,0 +1,100 @@
+//! What an earlier run has left to do, and what becomes of its lines.
+
+use super::answer::{BEGINNING, Kept};
+use super::input::Plan;
+use crate::jobs::{JobsError, Key, Results};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// What was found in an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Requests that have their line.
+    pub n_done: usize,
+    /// Those among them that were refused.
+    pub n_refused: usize,
+    /// Requests that have a line, but are not what they were, or the model is not.
+    pub n_changed: usize,
+    /// Requests that failed, but through no fault of their own.
+    pub n_retried: usize,
+    /// Answers to requests that the input does not have, which are kept.
+    pub n_others: usize,
+}
+
+impl Found {
+    /// Opens the output of a plan, and finds out what is done.
+    ///
+    /// # Errors
+    /// As [`Results::open`].
+    pub fn open(path: &Path, plan: &Plan) -> Result<(Results, Found), JobsError> {
+        let mut found = Found::default();
+        let (mut done, mut refused) = (HashSet::new(), HashSet::new());
+        let (mut failed, mut changed) = (HashSet::new(), HashSet::new());
+        let results = Results::open(path, BEGINNING, |line: Kept| {
+            let (status, custom_id) = (line.response.status_code, line.custom_id.clone());
+            match line.standing(plan) {
+                Standing::Planned(key) if status >= 500 => {
+                    failed.insert(key);
+                }
+                Standing::Planned(key) => {
+                    if status >= 400 {
+                        refused.insert(key.clone());
+                    }
+                    done.insert((key.clone(), custom_id));
+                    return Some(key);
+                }
+                Standing::Changed => {
+                    changed.insert(custom_id);
+                }
+                Standing::Other(_) => found.n_others += 1,
+                Standing::Useless => {}
+            }
+            None
+        })?;
+        let done_ids: HashSet<&Option<String>> = done.iter().map(|(_, id)| id).collect();
+        found.n_changed = changed.iter().filter(|id| !done_ids.contains(id)).count();
+        found.n_retried = failed.iter().filter(|key| !results.has(key)).count();
+        found.n_done = done.len();
+        found.n_refused = refused.len();
+        Ok((results, found))
+    }
+}
+
+/// Drops the lines that a finished run has replaced.
+///
+/// # Errors
+/// As [`Results::retain`].
+pub(super) fn drop_replaced(results: &mut Results, plan: &Plan) -> Result<(), JobsError> {
+    let name = |line: Kept| match line.standing(plan) {
+        Standing::Planned(key) | Standing::Other(key) => Some(key),
+        Standing::Changed | Standing::Useless => None,
+    };
+    results.retain(name).map(|_| ())
+}
+
+/// What a line is to a plan.
+enum Standing {
+    /// The result of one of its requests.
+    Planned(Key),
+    /// The result of a request that had the name of one.
+    Changed,
+    /// The answer to a request that it does not have.
+    Other(Key),
+    /// What is wrong with a request that is gone.
+    Useless,
+}
+
+impl Kept {
+    fn standing(self, plan: &Plan) -> Standing {
+        let key = self.id.0;
+        if plan.keys.contains(&key) {
+            Standing::Planned(key)
+        } else if self.custom_id.is_some_and(|id| plan.custom_ids.contains(&id)) {
+            Standing::Changed
+        } else if self.response.status_code >= 400 {
+            Standing::Useless
+        } else {
+            Standing::Other(key)
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `gatefold batch`.
+
+use super::engine_args::EngineArgs;
+use super::model_args::ModelArgs;
+use super::progress::progress_bar;
+use super::{interrupt, print_note};
+use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
+use crate::engine::Engine;
+use crate::jobs::{Outcome, Sink, drive};
+use anyhow::Result;
+use clap::{Args, value_parser};
+use indicatif::HumanDuration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
+  gatefold batch -m mixtral.gguf - < requests.jsonl > answers.jsonl   cannot be resumed
+
+A line of INPUT, as OpenAI's batches have them (here on two):
+  {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
+   {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
+
+A run that was stopped, in whatever way, goes on where it stopped when the same command is given
+again. Requests that have changed since are done again, and with another model all are; earlier
+answers stay in the output until a run has replaced them all.
+
+Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
+run failed, 130 if Ctrl-C ended it.";
+
+/// Arguments of `gatefold batch`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BatchArgs {
+    /// The requests, a JSON object per line, to /v1/chat/completions or /v1/completions; `-` is
+    /// stdin
+    input: PathBuf,
+
+    /// Append the answers to this file, each as soon as it is finished [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Most tokens of an answer in a chat where the request does not say [default: up to the end of
+    /// the context, for which memory is set aside]
+    #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    n_predict: Option<u32>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Answers a batch.
+pub fn run(args: BatchArgs) -> Result<Outcome> {
+    let input = Input::open(&args.input)?;
+    let loaded = args.model.load(None)?;
+    let options = args.engine.options(&loaded)?;
+    let template = loaded.chat_template()?;
+    let setup = Setup {
+        prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
+        model_name: loaded.name()?,
+        basis: loaded.key(&options),
+        max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
+        max_live: options.max_live,
+    };
+    let plan = input.plan(&setup.basis, setup.max_tokens)?;
+    let (sink, found) = match &args.output {
+        Some(path) => {
+            let (results, found) = Found::open(path, &plan)?;
+            (Sink::File(results), found)
+        }
+        None => (Sink::Stdout, Found::default()),
+    };
+    let n_requests = plan.items.len();
+    tell(&found, n_requests);
+
+    let interrupted = Arc::default();
+    interrupt::watch(&interrupted)?;
+    let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
+    let start = Instant::now();
+    let bar = progress_bar(n_requests - found.n_done, "requests");
+    let mut on_progress = |progress: Progress| {
+        bar.set_position(progress.n_done as u64);
+        let rate = progress.n_tokens as f64 / start.elapsed().as_secs_f64();
+        bar.set_message(format!("{rate:.1} tokens/s"));
+    };
+    let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
+    let is_done = drive(&mut batch, &mut engine, &interrupted)?;
+    let Progress { n_done, n_failed, n_tokens } = batch.progress();
+    bar.finish_and_clear();
+
+    let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
+    if !is_done {
+        let hint = if args.output.is_some() { "; the same command goes on from there" } else { "" };
+        print_note(format_args!("stopped with {n_done} of {n_requests} requests done{hint}"));
+        return Ok(Outcome::Interrupted);
+    }
+    batch.drop_replaced()?;
+    print_note(format_args!(
+        "{n_requests} requests, {n_failed} of them refused; {n_tokens} tokens in {}",
+        HumanDuration(start.elapsed())
+    ));
+    Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// Says what an earlier run left.
+fn tell(found: &Found, n_requests: usize) {
+    let Found { n_done, n_changed, n_retried, n_others, .. } = *found;
+    if n_done > 0 {
+        print_note(format_args!(
+            "going on where an earlier run stopped: {n_done} of {n_requests} requests are done"
+        ));
+    }
+    if n_changed > 0 {
+        print_note(format_args!(
+            "requests done again, since they or the model have changed: {n_changed}"
+        ));
+    }
+    if n_retried > 0 {
+        print_note(format_args!(
+            "requests tried again, since they failed through no fault of their own: {n_retried}"
+        ));
+    }
+    if n_others > 0 {
+        print_note(format_args!(
+            "answers left in the output whose requests are not in the input: {n_others}"
+        ));
+    }
+}

@@ -1,0 +1,252 @@
+//! `gatefold summarize`.
+
+use super::engine_args::EngineArgs;
+use super::model_args::{LoadedModel, ModelArgs};
+use super::progress::{bytes_bar, counter};
+use super::sampling_args::SamplingArgs;
+use super::{interrupt, print_note};
+use crate::documents::{Documents, Fields, Wanted};
+use crate::engine::{Engine, Options};
+use crate::gguf::printable;
+use crate::jobs::{Outcome, drive};
+use crate::summarize::{
+    Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer,
+    Wishes, files,
+};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use indicatif::{HumanDuration, ProgressBar};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold summarize -m mixtral.gguf report.txt --length sentence --format text
+  gatefold summarize -m mixtral.gguf letters/ -o letters.jsonl          a folder, resumable
+  gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
+  gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
+  gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
+  curl https://example.org | gatefold summarize -m mixtral.gguf - --language French
+
+A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
+finish_reason, n_parts; or id and error. Documents longer than the context are summarized in parts,
+and the summaries of these once more.
+
+A run that was stopped, in whatever way, goes on where it stopped when the same command is given
+again. Documents that have changed since are done again, and with another model, instruction or
+sampling all are; what failed is tried again. Earlier summaries stay in the output until a run has
+come to its end, and then only those go that have been replaced: one of a document that fails now
+stays, beside the line with its error.
+
+Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
+failed, 130 if Ctrl-C ended it.";
+
+/// Arguments of `gatefold summarize`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SummarizeArgs {
+    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts; `-` is
+    /// stdin
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Keep the summaries in this file, each as soon as it is finished [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end
+    #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
+    format: Form,
+
+    /// Write each summary beside its document too: report.txt.summary.txt
+    #[arg(long, requires = "output")]
+    beside: bool,
+
+    /// Take files with such names from folders, in place of texts; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    glob: Vec<String>,
+
+    /// Field of JSONL with the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    text_field: String,
+
+    /// Field of JSONL with the id, which all must have [default: id, or else the line's number]
+    #[arg(long, value_name = "NAME")]
+    id_field: Option<String>,
+
+    /// Stdin is JSONL
+    #[arg(long)]
+    jsonl: bool,
+
+    /// What to do with a text [default: Summarize this text.]
+    #[arg(long, value_name = "TEXT")]
+    instruction: Option<String>,
+
+    /// Language of the summaries
+    #[arg(long, value_name = "NAME")]
+    language: Option<String>,
+
+    /// Length of the summaries
+    #[arg(long, value_name = "LENGTH", value_parser = one_of(&Length::ALL))]
+    length: Option<Length>,
+
+    /// File with the whole message to the model: {text} stands for the text, and {instruction},
+    /// {language} and {length} for what is said here
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+
+    /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets; at most a quarter
+    /// of the context]
+    #[arg(short, long = "n-predict", value_name = "N")]
+    n_predict: Option<usize>,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// Takes one of these names for what it names.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&(name, _)| name)).try_map(move |name| {
+        let found = all.iter().find(|&&(known, _)| known == name);
+        found.map(|&(_, value)| value).ok_or("there is no such name")
+    })
+}
+
+/// Summarizes documents.
+pub fn run(args: SummarizeArgs) -> Result<Outcome> {
+    let loaded = args.model.load(None)?;
+    let options = args.engine.options(&loaded)?;
+    let setup = setup(&args, &loaded, &options)?;
+    let documents = documents(&args)?;
+    let plan = plan(&documents, &setup)?;
+    let output = args.output.as_deref();
+    let (output, earlier) = Output::open(&documents, &plan, output, args.format, args.beside)?;
+    let n_documents = plan.n_documents();
+    tell(&earlier, n_documents);
+
+    let interrupted = Arc::default();
+    interrupt::watch(&interrupted)?;
+    let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
+    let start = Instant::now();
+    let n_before = earlier.n_done;
+    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
+    let bar = bytes_bar(todo.map(|entry| entry.n_bytes as u64).sum());
+    let mut on_progress = |progress: Progress, lines: &[Line]| {
+        show(&bar, lines);
+        bar.set_position(progress.n_bytes as u64);
+        let rate = progress.n_tokens as f64 / start.elapsed().as_secs_f64();
+        let n_done = n_before + progress.n_done;
+        bar.set_message(format!("{n_done}/{n_documents} documents, {rate:.1} tokens/s"));
+    };
+    let mut work = Summarizer::new(setup, &documents, &plan, (output, earlier), &mut on_progress);
+    let is_done = drive(&mut work, &mut engine, &interrupted)?;
+    let Progress { n_done, n_failed, n_tokens, .. } = work.progress();
+    let unwritten = work.into_output().finish(is_done)?;
+    bar.finish_and_clear();
+
+    unwritten.iter().for_each(print_note);
+    let n_done = n_before + n_done;
+    if !is_done {
+        let hint = if args.output.is_some() { "; the same command goes on from there" } else { "" };
+        print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
+        return Ok(Outcome::Interrupted);
+    }
+    print_note(format_args!(
+        "{n_documents} documents, {n_failed} of them failed; {n_tokens} tokens in {}",
+        HumanDuration(start.elapsed())
+    ));
+    let is_whole = n_failed == 0 && unwritten.is_empty();
+    Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })
+}
+
+fn documents(args: &SummarizeArgs) -> Result<Documents> {
+    let wanted = Wanted {
+        globs: args.glob.clone(),
+        except: args.output.iter().flat_map(|path| files(path, args.format)).collect(),
+        stdin_is_jsonl: args.jsonl,
+    };
+    let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
+    Ok(Documents::open(&args.paths, &wanted, fields)?)
+}
+
+fn plan(documents: &Documents, setup: &Setup<'_>) -> Result<Plan> {
+    let bar = counter("documents found");
+    let basis = setup.basis();
+    let plan = Plan::new(documents, |id, text| {
+        bar.inc(1);
+        setup.key(&basis, id, text)
+    });
+    bar.finish_and_clear();
+    Ok(plan?)
+}
+
+fn setup<'a>(
+    args: &SummarizeArgs,
+    loaded: &'a LoadedModel,
+    options: &Options,
+) -> Result<Setup<'a>> {
+    let template = args.template.as_deref().map(read_template).transpose()?;
+    let wishes = Wishes {
+        instruction: args.instruction.clone(),
+        language: args.language.clone(),
+        length: args.length,
+        template,
+    };
+    let prompts = wishes.prompts(loaded.chat_template()?).context("--template")?;
+    let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
+    let max_tokens = args.n_predict.unwrap_or(default_tokens);
+    ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
+    Ok(Setup {
+        cutter: Cutter::new(&loaded.tokenizer, prompts, options.context_len, max_tokens)?,
+        sampling: args.sampling.resolve_or(0.0, 0)?,
+        model_name: loaded.name()?,
+        model_key: loaded.key(options),
+        max_live: options.max_live,
+    })
+}
+
+fn read_template(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Says what earlier runs left.
+fn tell(earlier: &Earlier, n_documents: usize) {
+    let Earlier { n_done, changed, n_others, .. } = earlier;
+    if *n_done > 0 {
+        print_note(format_args!(
+            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done"
+        ));
+    }
+    if let Some(first) = changed.first() {
+        print_note(format_args!(
+            "{} documents are summarized again, {} among them: since an earlier run they have changed, or the model, the instruction or a setting has",
+            changed.len(),
+            printable(first)
+        ));
+    }
+    if *n_others > 0 {
+        print_note(format_args!(
+            "{n_others} summaries stay in the output that are of other documents than these"
+        ));
+    }
+}
+
+/// Says what failed.
+fn show(bar: &ProgressBar, lines: &[Line]) {
+    for line in lines {
+        if let Line::Failed(FailedLine { id, error }) = line {
+            bar.suspend(|| print_note(format_args!("{}: {}", printable(id), printable(error))));
+        }
+    }
+}

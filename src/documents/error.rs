@@ -1,0 +1,85 @@
+//! What can be wrong with documents.
+
+use std::io;
+use thiserror::Error;
+
+/// Why there are no documents at all.
+#[derive(Debug, Error)]
+pub enum DocumentsError {
+    /// Stdin could not be copied.
+    #[error("stdin cannot be copied to a temporary file: {0}; write it to a file, and name that")]
+    Stdin(io::Error),
+    /// A pattern for names.
+    #[error(
+        "--glob {pattern:?} is no pattern of names: {problem}; expected is one such as '*.txt'"
+    )]
+    Glob {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Why a document cannot be read; whoever reports it says which.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// The system says no.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    /// A pipe, a device.
+    #[error("is neither a file nor a folder; pass its text on stdin, with - for its name")]
+    NotAFile,
+    /// Nothing but white space.
+    #[error("has no text in it")]
+    Empty,
+    /// Absurdly long.
+    #[error("is longer than {} MiB, which is the most for a document; cut it in pieces", super::MOST_BYTES >> 20)]
+    TooLong,
+    /// Another kind of file.
+    #[error("is {0}, not text; convert it to text first")]
+    Binary(&'static str),
+    /// Another encoding, or damage.
+    #[error(
+        "is not UTF-8 text: byte {at} does not belong to a character; convert it, with iconv for example"
+    )]
+    NotUtf8 {
+        /// The first such byte, from 0.
+        at: usize,
+    },
+    /// A page that is none.
+    #[error("cannot be read as HTML: {0}; convert it to text first")]
+    Html(String),
+    /// A line that is no JSON object.
+    #[error("is not a JSON object: {0}")]
+    Json(String),
+    /// A field that is not there, or of the wrong type.
+    #[error("{found} field {field:?}, which should be {expected}; {flag} names another")]
+    Field {
+        /// The field.
+        field: String,
+        /// `has no`, or what it has instead.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+        /// The flag that names the field.
+        flag: &'static str,
+    },
+    /// Two documents of one name.
+    #[error(
+        "has the id {id:?}, and so has {other}; give each an id of its own, or name another field with --id-field"
+    )]
+    SameId {
+        /// The id.
+        id: String,
+        /// Where it was before.
+        other: String,
+    },
+}
+
+impl Fault {
+    /// What the system said when a document was to be read.
+    pub(super) fn unreadable(error: io::Error) -> Fault {
+        Fault::Unreadable(error.to_string())
+    }
+}

@@ -1,0 +1,201 @@
+//! Where documents come from: files, folders, JSONL, stdin.
+//!
+//! [`Documents`] knows where they lie and reads them one at a time, as often as is wanted: first to
+//! see what there is, later each one again when its turn comes. So their number costs memory for
+//! names alone. `list` finds files, `jsonl` takes lines apart, `decode` makes text of bytes and
+//! `html` of pages. Whatever is wrong with a document is a [`Fault`] of that document.
+
+mod decode;
+mod error;
+mod html;
+mod jsonl;
+mod list;
+
+pub use error::{DocumentsError, Fault};
+pub use jsonl::Fields;
+pub use list::{MADE_BESIDE, Wanted};
+
+use crate::jobs::Lines;
+use list::{Kind, Source};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::mem;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Most bytes of a document, or of a line that holds one: some five million words.
+const MOST_BYTES: usize = 32 << 20;
+
+/// Documents, each of which can be read at any time.
+pub struct Documents {
+    sources: Vec<Source>,
+    fields: Fields,
+}
+
+/// Where a document lies.
+#[derive(Clone, Debug)]
+pub struct Place {
+    source_idx: usize,
+    /// Of a line.
+    range: Option<Range<u64>>,
+}
+
+/// A document, or one that should have been.
+#[derive(Debug)]
+pub struct Found {
+    /// Its name: the path as it was given, or the id field. No two have the same.
+    pub id: String,
+    /// Where it lies.
+    pub place: Place,
+    /// What it says.
+    pub text: Result<String, Fault>,
+}
+
+impl Documents {
+    /// The documents that `paths` lead to: files, folders, `-` for stdin, which is copied to a
+    /// temporary file. What cannot be read is found out when it is.
+    ///
+    /// # Errors
+    /// If stdin cannot be copied, or what `wanted` says makes no sense.
+    pub fn open(
+        paths: &[PathBuf],
+        wanted: &Wanted,
+        fields: Fields,
+    ) -> Result<Documents, DocumentsError> {
+        Ok(Documents { sources: list::sources(paths, wanted)?, fields })
+    }
+
+    /// Whether a file with documents is the one at `path`.
+    pub fn include(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        self.sources.iter().any(|source| source.path.canonicalize().is_ok_and(|it| it == path))
+    }
+
+    /// The file that is this document, if it is one by itself.
+    pub fn file_of(&self, place: &Place) -> Option<&Path> {
+        let source = &self.sources[place.source_idx];
+        matches!(source.kind, Kind::Text).then_some(&source.path)
+    }
+
+    /// Reads all documents, one after the other.
+    pub fn for_each(&self, mut each: impl FnMut(Found)) {
+        let mut names = Names::default();
+        for (source_idx, source) in self.sources.iter().enumerate() {
+            let name = source.name();
+            let mut found = |found: Found, at: String| each(names.check(found, at));
+            let whole = |text| Found::new(name.clone(), Place { source_idx, range: None }, text);
+            match &source.kind {
+                Kind::Fault(fault) => found(whole(Err(fault.clone())), name.clone()),
+                Kind::Text | Kind::Stdin { is_jsonl: false, .. } => {
+                    found(whole(self.whole(source)), name.clone());
+                }
+                Kind::Jsonl | Kind::Stdin { is_jsonl: true, .. } => {
+                    if let Err(fault) = self.for_each_line(source_idx, &mut found) {
+                        found(whole(Err(fault)), name.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the documents of a file with one per line; hands out each with the place of its line.
+    fn for_each_line(
+        &self,
+        source_idx: usize,
+        found: &mut impl FnMut(Found, String),
+    ) -> Result<(), Fault> {
+        let source = &self.sources[source_idx];
+        let file = source.open().map_err(Fault::unreadable)?;
+        for line in Lines::new(BufReader::new(file), MOST_BYTES) {
+            let line = line.map_err(Fault::unreadable)?;
+            let at = format!("{}:{}", source.name(), line.number);
+            let place = Place { source_idx, range: Some(line.range) };
+            let document = match line.text {
+                Some(text) if text.trim_ascii().is_empty() => continue,
+                Some(text) => jsonl::document(&text, &self.fields),
+                None => Err(Fault::TooLong),
+            };
+            let (id, text) = match document {
+                Ok(document) => (document.id, document.text),
+                Err(fault) => (None, Err(fault)),
+            };
+            found(Found::new(id.unwrap_or_else(|| at.clone()), place, text), at);
+        }
+        Ok(())
+    }
+
+    /// Reads a document again.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no longer what it was.
+    pub fn read(&self, place: &Place) -> Result<String, Fault> {
+        let source = &self.sources[place.source_idx];
+        match &place.range {
+            None => self.whole(source),
+            Some(range) => {
+                let bytes = source.line(range).map_err(Fault::unreadable)?;
+                jsonl::document(&bytes, &self.fields)?.text
+            }
+        }
+    }
+
+    fn whole(&self, source: &Source) -> Result<String, Fault> {
+        let mut bytes = Vec::new();
+        let file = source.open().map_err(Fault::unreadable)?;
+        file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(Fault::unreadable)?;
+        if bytes.len() > MOST_BYTES {
+            return Err(Fault::TooLong);
+        }
+        decode::text(bytes, &source.path)
+    }
+}
+
+impl Source {
+    fn open(&self) -> io::Result<File> {
+        match &self.kind {
+            Kind::Stdin { copy, .. } => {
+                let mut file = copy.try_clone()?;
+                file.rewind()?;
+                Ok(file)
+            }
+            _ => File::open(&self.path),
+        }
+    }
+
+    fn line(&self, range: &Range<u64>) -> io::Result<Vec<u8>> {
+        let mut file = self.open()?;
+        file.seek(SeekFrom::Start(range.start))?;
+        let mut bytes = Vec::new();
+        file.take(range.end - range.start).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Found {
+    fn new(id: String, place: Place, text: Result<String, Fault>) -> Found {
+        Found { id, place, text }
+    }
+}
+
+/// Which ids there have been, and where.
+#[derive(Default)]
+struct Names {
+    places: HashMap<String, String>,
+}
+
+impl Names {
+    /// The document at `at`; if there has been another of its name, it is a fault, and has the name
+    /// of its place.
+    fn check(&mut self, mut found: Found, at: String) -> Found {
+        if let Some(other) = self.places.get(&found.id).cloned() {
+            let id = mem::replace(&mut found.id, at.clone());
+            found.text = Err(Fault::SameId { id, other });
+            while self.places.contains_key(&found.id) {
+                found.id.push('\'');
+            }
+        }
+        self.places.insert(found.id.clone(), at);
+        found
+    }
+}

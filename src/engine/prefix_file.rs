@@ -1,0 +1,282 @@
+//! Keys and values of a prefix in a file, for the next run.
+//!
+//! Little-endian, one after the other:
+//!
+//! | what | type |
+//! | --- | --- |
+//! | `GATEPRFX` | 8 bytes |
+//! | version, 1 | u32 |
+//! | GGUF's number of the cache's format | u32 |
+//! | number of layers | u32 |
+//! | number of key and value heads | u32 |
+//! | width of a head | u32 |
+//! | number of tokens | u64 |
+//! | the model's fingerprint | 32 bytes |
+//! | the tokens | u32 each |
+//! | keys and values, as they lie in pages ([`PageLayout`]), of the last page only the positions that are filled | |
+//! | SHA-256 of all that | 32 bytes |
+
+use crate::checkpoint::stored::folder_of;
+use crate::model::{KvCache, PageLayout};
+use gatefold_quant::DynFormat;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+use thiserror::Error;
+
+const MAGIC: [u8; 8] = *b"GATEPRFX";
+const VERSION: u32 = 1;
+const DIGEST_BYTES: u64 = 32;
+
+/// Why a prefix cannot be saved, or a saved one not be used.
+#[derive(Debug, Error)]
+#[error("{}: {problem}", path.display())]
+pub struct PrefixFileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: PrefixProblem,
+}
+
+/// What is wrong with the file of a prefix.
+#[derive(Debug, Error)]
+pub enum PrefixProblem {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Io(io::Error),
+    /// It is something else, which is neither read nor replaced.
+    #[error("there is something else than a saved prefix; name another file")]
+    NotSaved,
+    /// It was saved by another version.
+    #[error(
+        "the prefix was saved in version {found} of the format, and this program reads {VERSION}; remove it to have it made anew"
+    )]
+    Version {
+        /// The version.
+        found: u32,
+    },
+    /// It is of another model.
+    #[error("the prefix was saved with another model; remove it to have it made anew")]
+    Model,
+    /// It is in another format.
+    #[error(
+        "the prefix was saved in {found}, and the cache is in {expected}; use --cache-type, or remove it to have it made anew"
+    )]
+    Format {
+        /// The file's format.
+        found: String,
+        /// The cache's.
+        expected: &'static str,
+    },
+    /// It has not even a header.
+    #[error("the file ends too soon: it is damaged; remove it to have it made anew")]
+    Cut,
+    /// It does not end where it should.
+    #[error(
+        "the file has {found} bytes, and a prefix of {n_tokens} tokens takes {expected}: it is damaged; remove it to have it made anew"
+    )]
+    Length {
+        /// Its length.
+        found: u64,
+        /// What it should be.
+        expected: u128,
+        /// Tokens that it says it has.
+        n_tokens: u64,
+    },
+    /// Its contents are not what was saved.
+    #[error("the checksum does not match: the file is damaged; remove it to have it made anew")]
+    Checksum,
+    /// There is no memory for it.
+    #[error(
+        "the prefix of {n_tokens} tokens does not fit into the memory for keys and values; raise --memory"
+    )]
+    Memory {
+        /// Its tokens.
+        n_tokens: u64,
+    },
+}
+
+impl From<io::Error> for PrefixProblem {
+    fn from(error: io::Error) -> PrefixProblem {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => PrefixProblem::Cut,
+            _ => PrefixProblem::Io(error),
+        }
+    }
+}
+
+/// What comes before the tokens.
+#[derive(PartialEq)]
+struct Header {
+    format: u32,
+    shape: [u32; 3],
+    n_tokens: u64,
+    model: [u8; 32],
+}
+
+impl Header {
+    fn new(layout: PageLayout, fingerprint: [u8; 32], n_tokens: u64) -> Header {
+        let PageLayout { format, n_layers, n_kv_heads, head_dim } = layout;
+        Header {
+            format: format.gguf_type,
+            // Sizes of models are far below 2^32.
+            shape: [n_layers, n_kv_heads, head_dim].map(|size| size as u32),
+            n_tokens,
+            model: fingerprint,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&MAGIC)?;
+        for number in [VERSION, self.format].into_iter().chain(self.shape) {
+            out.write_all(&number.to_le_bytes())?;
+        }
+        out.write_all(&self.n_tokens.to_le_bytes())?;
+        out.write_all(&self.model)
+    }
+
+    fn read(input: &mut impl Read) -> Result<Header, PrefixProblem> {
+        if array(input)? != MAGIC {
+            return Err(PrefixProblem::NotSaved);
+        }
+        let mut number = || array(input).map(u32::from_le_bytes);
+        let found = number()?;
+        if found != VERSION {
+            return Err(PrefixProblem::Version { found });
+        }
+        let (format, shape) = (number()?, [number()?, number()?, number()?]);
+        let n_tokens = u64::from_le_bytes(array(input)?);
+        Ok(Header { format, shape, n_tokens, model: array(input)? })
+    }
+
+    /// Checks that a file of `found` bytes is of this model, with this layout, and whole.
+    fn check(
+        &self,
+        layout: PageLayout,
+        fingerprint: [u8; 32],
+        found: u64,
+    ) -> Result<(), PrefixProblem> {
+        let n_tokens = self.n_tokens;
+        let expected = Header::new(layout, fingerprint, n_tokens);
+        if (self.model, self.shape) != (expected.model, expected.shape) {
+            return Err(PrefixProblem::Model);
+        }
+        if self.format != expected.format {
+            let format = DynFormat::by_gguf_type(self.format);
+            let found = format.map_or(format!("format {}", self.format), |it| it.name.to_owned());
+            return Err(PrefixProblem::Format { found, expected: layout.format.name });
+        }
+        let header_bytes = MAGIC.len() + 5 * size_of::<u32>() + size_of::<u64>() + 32;
+        let token_bytes = size_of::<u32>() + layout.position_bytes();
+        let expected = u128::from(n_tokens) * token_bytes as u128
+            + header_bytes as u128
+            + u128::from(DIGEST_BYTES);
+        if u128::from(found) != expected {
+            return Err(PrefixProblem::Length { found, expected, n_tokens });
+        }
+        Ok(())
+    }
+}
+
+/// Writes a prefix beside `path`, and puts it there once it is whole.
+pub(super) fn save(
+    path: &Path,
+    fingerprint: [u8; 32],
+    tokens: &[u32],
+    cache: &KvCache,
+) -> Result<(), PrefixFileError> {
+    let save = || {
+        if is_of_another_kind(path)? {
+            return Err(PrefixProblem::NotSaved);
+        }
+        let file = NamedTempFile::new_in(folder_of(path))?;
+        let mut out = Hashed { inner: BufWriter::new(file), hash: Sha256::new() };
+        Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
+        for token in tokens {
+            out.write_all(&token.to_le_bytes())?;
+        }
+        cache.write_to(&mut out)?;
+        let Hashed { mut inner, hash } = out;
+        inner.write_all(&hash.finalize())?;
+        let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| PrefixProblem::Io(error.error))?;
+        Ok(())
+    };
+    save().map_err(|problem| PrefixFileError { path: path.into(), problem })
+}
+
+/// Reads a prefix into an empty cache.
+pub(super) fn load(
+    path: &Path,
+    fingerprint: [u8; 32],
+    mut cache: KvCache,
+) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
+    let load = || {
+        if is_of_another_kind(path)? {
+            return Err(PrefixProblem::NotSaved);
+        }
+        let file = File::open(path)?;
+        let n_bytes = file.metadata()?.len();
+        let mut input = Hashed { inner: BufReader::new(file), hash: Sha256::new() };
+        let header = Header::read(&mut input)?;
+        header.check(cache.layout(), fingerprint, n_bytes)?;
+        // The file has as many bytes and more.
+        let n_tokens = header.n_tokens as usize;
+        let no_memory = |_| PrefixProblem::Memory { n_tokens: header.n_tokens };
+        cache.reserve(n_tokens).map_err(no_memory)?;
+        let tokens = (0..n_tokens).map(|_| array(&mut input).map(u32::from_le_bytes));
+        let tokens = tokens.collect::<io::Result<Vec<u32>>>()?;
+        cache.read_from(n_tokens, &mut input)?;
+        let Hashed { mut inner, hash } = input;
+        if array(&mut inner)? != <[u8; 32]>::from(hash.finalize()) {
+            return Err(PrefixProblem::Checksum);
+        }
+        Ok((tokens, cache))
+    };
+    load().map_err(|problem| PrefixFileError { path: path.into(), problem })
+}
+
+/// Whether there is something else than a saved prefix, which is not to be opened or replaced.
+fn is_of_another_kind(path: &Path) -> io::Result<bool> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
+    };
+    // Opening a pipe would wait for who writes to it.
+    Ok(!there.is_file() || array(&mut File::open(path)?).is_ok_and(|magic| magic != MAGIC))
+}
+
+/// Hashes what passes through.
+struct Hashed<T> {
+    inner: T,
+    hash: Sha256,
+}
+
+impl<T: Write> Write for Hashed<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n_written = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..n_written]);
+        Ok(n_written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<T: Read> Read for Hashed<T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let n_read = self.inner.read(bytes)?;
+        self.hash.update(&bytes[..n_read]);
+        Ok(n_read)
+    }
+}
+
+fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    input.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,27 @@
+//! Documents in, summaries out: splitting, prompts, and summaries of summaries.
+//!
+//! `plan` sees all documents once and knows what there is to do; [`Summarizer`] is the work,
+//! which keeps an engine busy. Each document on its way is a `reduction`: `cut` makes its text one
+//! prompt if it fits into the context, else one for each part, where `split` knows good places to
+//! cut; the answers to the parts are the next text. `prompt` has the words, `line` and `output`
+//! what is written, and where.
+
+mod cut;
+mod error;
+mod form;
+mod line;
+mod output;
+mod plan;
+mod prompt;
+mod reduction;
+mod split;
+mod work;
+
+pub use cut::Cutter;
+pub use error::{Failure, SummarizeError};
+pub use form::Form;
+pub use line::{FailedLine, Line, Summary};
+pub use output::{Earlier, Output, files};
+pub use plan::{Entry, Plan};
+pub use prompt::{Length, Prompts, Wishes};
+pub use work::{Progress, Setup, Summarizer};

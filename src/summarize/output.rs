@@ -1,0 +1,296 @@
+//! Where summaries go: to a file that another run goes on with, beside the documents, to stdout.
+//!
+//! A file of results has JSON lines, whatever the form asked for: Markdown and text are made of it
+//! at the end, since they say too little to go on from. While there are long documents, the answers
+//! to their parts lie in a file beside it, which is removed when there are none left in it.
+//!
+//! Lines of earlier runs stay until a run has come to its end: then those go whose document has a
+//! new summary. A document that has none now, since it is empty, say, keeps what it had.
+
+use super::error::SummarizeError;
+use super::form::Form;
+use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
+use super::plan::Plan;
+use super::reduction::Answer;
+use crate::checkpoint::stored::folder_of;
+use crate::documents::{Documents, MADE_BESIDE};
+use crate::jobs::{JobsError, Key, Lines, Results};
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Write};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// All files that a run with this output makes, but for those beside documents.
+pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
+    let results = results_path(output, form);
+    [output.into(), parts_path(&results), with_end(&results, ".part"), results]
+}
+
+/// The file of results for an output: itself, if it has JSON lines, else one beside it.
+fn results_path(output: &Path, form: Form) -> PathBuf {
+    match form {
+        Form::Jsonl => output.into(),
+        Form::Markdown | Form::Text => with_end(output, ".jsonl"),
+    }
+}
+
+/// The file with the answers to parts, for a file of results.
+fn parts_path(results: &Path) -> PathBuf {
+    with_end(results, ".parts")
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut path = OsString::from(path);
+    path.push(end);
+    path.into()
+}
+
+/// Where summaries go.
+pub struct Output<'a> {
+    documents: &'a Documents,
+    plan: &'a Plan,
+    form: Form,
+    is_beside: bool,
+    file: Option<OutputFile>,
+    /// Keys of the documents' summaries, of this run and of earlier ones that still hold, by id.
+    summaries: HashMap<String, Key>,
+    /// Files beside documents that could not be written.
+    pub unwritten: Vec<SummarizeError>,
+}
+
+struct OutputFile {
+    path: PathBuf,
+    results_path: PathBuf,
+    results: Results,
+    parts: Option<Results>,
+}
+
+/// What earlier runs left.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// Documents that are done.
+    pub n_done: usize,
+    /// Documents that were done, but are to be done again.
+    pub changed: Vec<String>,
+    /// Summaries of documents that this run knows nothing of. They stay.
+    pub n_others: usize,
+    /// Answers to parts of documents.
+    pub(super) answers: HashMap<Key, Answer>,
+}
+
+impl<'a> Output<'a> {
+    /// Opens a file, or takes stdout. With `is_beside`, each document that is a file gets a file
+    /// with its summary too.
+    ///
+    /// # Errors
+    /// If the file cannot be used, is one of the documents, or another run has it.
+    pub fn open(
+        documents: &'a Documents,
+        plan: &'a Plan,
+        path: Option<&Path>,
+        form: Form,
+        is_beside: bool,
+    ) -> Result<(Output<'a>, Earlier), SummarizeError> {
+        let mut earlier = Earlier::default();
+        let mut output = Output {
+            documents,
+            plan,
+            form,
+            is_beside,
+            file: None,
+            summaries: HashMap::new(),
+            unwritten: Vec::new(),
+        };
+        let Some(path) = path else { return Ok((output, earlier)) };
+        let results_path = results_path(path, form);
+        if form != Form::Jsonl && path.exists() && !results_path.exists() {
+            return Err(SummarizeError::Foreign { path: path.into(), results_path });
+        }
+        if let Some(path) = files(path, form).into_iter().find(|path| documents.include(path)) {
+            return Err(SummarizeError::IsInput { path });
+        }
+        let mut changed = BTreeSet::new();
+        let results = Results::open(&results_path, LINE_START, |line: Line| {
+            output.holds(line, &mut earlier.n_others, &mut changed)
+        })?;
+        changed.retain(|id| !output.summaries.contains_key(id));
+        earlier.changed = changed.into_iter().collect();
+        earlier.n_done = output.summaries.len();
+        let parts = parts_path(&results_path);
+        let parts = parts.exists().then(|| {
+            Results::open(&parts, PART_START, |line: PartLine| {
+                earlier.answers.insert(line.key.clone(), line.answer);
+                Some(line.key)
+            })
+        });
+        let (path, parts) = (path.to_path_buf(), parts.transpose()?);
+        output.file = Some(OutputFile { path, results_path, results, parts });
+        Ok((output, earlier))
+    }
+
+    /// What a line of an earlier run is the summary of, if it still is.
+    fn holds(
+        &mut self,
+        line: Line,
+        n_others: &mut usize,
+        changed: &mut BTreeSet<String>,
+    ) -> Option<Key> {
+        let Line::Done(Summary { id, key, .. }) = &line else { return None };
+        let Some(entry) = self.plan.entry(id) else {
+            *n_others += usize::from(!self.plan.has(id));
+            return None;
+        };
+        if entry.key != *key {
+            changed.insert(id.clone());
+            return None;
+        }
+        self.summaries.insert(id.clone(), key.clone());
+        if self.path_beside(id).is_some_and(|path| !path.exists()) {
+            self.write_beside(&line);
+        }
+        Some(key.clone())
+    }
+
+    /// A name for a line of the file that is to stay: of several with one name, the last does.
+    fn name(&self, line: &Line) -> Option<Key> {
+        let current = self.summaries.get(line.id());
+        match line {
+            Line::Done(Summary { key, .. }) => {
+                current.is_none_or(|current| current == key).then(|| key.clone())
+            }
+            Line::Failed(FailedLine { id, .. }) => {
+                current.is_none().then(|| Key::of(&[("failed", id.as_bytes())]))
+            }
+        }
+    }
+
+    /// Whether the summary is there from an earlier run.
+    pub fn has(&self, key: &Key) -> bool {
+        self.file.as_ref().is_some_and(|file| file.results.has(key))
+    }
+
+    /// Writes lines down; they are on the disk then, if they go there.
+    ///
+    /// # Errors
+    /// If it is full, say.
+    pub fn append(&mut self, lines: &[Line]) -> Result<(), SummarizeError> {
+        // First beside: a line in the results vouches for it.
+        for line in lines {
+            self.write_beside(line);
+            if let Line::Done(Summary { id, key, .. }) = line {
+                self.summaries.insert(id.clone(), key.clone());
+            }
+        }
+        match &mut self.file {
+            Some(file) => file.results.append_all(lines)?,
+            None => {
+                let is_alone = self.plan.n_documents() == 1;
+                let mut out = io::stdout().lock();
+                for line in lines {
+                    out.write_all(&self.form.write(line, is_alone))?;
+                }
+                out.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down answers to parts of documents, if there is a file.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(super) fn append_parts(&mut self, lines: &[PartLine]) -> Result<(), JobsError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let parts = match &mut file.parts {
+            Some(parts) => parts,
+            none => {
+                let path = parts_path(&file.results_path);
+                none.insert(Results::open(&path, PART_START, |line: PartLine| Some(line.key))?)
+            }
+        };
+        parts.append_all(lines)
+    }
+
+    fn path_beside(&self, id: &str) -> Option<PathBuf> {
+        let entry = self.plan.entry(id).filter(|_| self.is_beside)?;
+        let path = self.documents.file_of(&entry.place)?;
+        Some(with_end(path, &format!("{MADE_BESIDE}.{}", self.form.extension())))
+    }
+
+    fn write_beside(&mut self, line: &Line) {
+        if let Line::Done(Summary { id, .. }) = line
+            && let Some(path) = self.path_beside(id)
+            && let Err(error) = replace(&path, &self.form.write(line, true))
+        {
+            let id = id.clone();
+            self.unwritten.push(SummarizeError::Beside { id, path, error });
+        }
+    }
+
+    /// If all is done, drops what only an unfinished run needs; then puts what there is in the form
+    /// asked for, in the order of the documents.
+    ///
+    /// # Errors
+    /// If a file cannot be written or removed.
+    pub fn finish(mut self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
+        let Some(mut file) = self.file.take() else { return Ok(self.unwritten) };
+        let not_written = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error| SummarizeError::Write { path, error }
+        };
+        if is_done {
+            file.results.retain(|line: Line| self.name(&line))?;
+            if let Some(parts) = &mut file.parts
+                && parts.retain(|line: PartLine| self.part_name(&line))? == 0
+            {
+                let path = parts_path(&file.results_path);
+                fs::remove_file(&path).map_err(not_written(&path))?;
+            }
+        }
+        if self.form != Form::Jsonl {
+            let text = self.rendered(&file.results_path);
+            let text = text.map_err(not_written(&file.results_path))?;
+            replace(&file.path, &text).map_err(not_written(&file.path))?;
+        }
+        Ok(self.unwritten)
+    }
+
+    /// A name for an answer to a part, if its document has no summary yet.
+    fn part_name(&self, line: &PartLine) -> Option<Key> {
+        let PartLine { key, document, .. } = line;
+        let is_wanted = !self.summaries.contains_key(document);
+        let parts = [("key", key.as_str().as_bytes()), ("document", document.as_bytes())];
+        is_wanted.then(|| Key::of(&parts))
+    }
+
+    fn rendered(&self, results: &Path) -> io::Result<Vec<u8>> {
+        let mut lines = HashMap::new();
+        for line in Lines::new(BufReader::new(File::open(results)?), usize::MAX - 1) {
+            let line: Line = serde_json::from_slice(&line?.text.unwrap_or_default())?;
+            if self.name(&line).is_some() {
+                lines.insert(line.id().to_owned(), line);
+            }
+        }
+        let entries = self.plan.entries.iter().map(|entry| &entry.id);
+        let ids = entries.chain(self.plan.faults.iter().map(|(id, _)| id));
+        let is_alone = self.plan.n_documents() == 1;
+        let found = ids.filter_map(|id| lines.get(id));
+        Ok(found.flat_map(|line| self.form.write(line, is_alone)).collect())
+    }
+}
+
+/// Puts a file in its place at once.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are their owner's alone; this one is to be like any that a program writes.
+    #[cfg(unix)]
+    builder.permissions(PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_data()?;
+    file.persist(path)?;
+    Ok(())
+}

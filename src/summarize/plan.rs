@@ -1,0 +1,86 @@
+//! What there is to do: all documents, seen once.
+
+use super::error::SummarizeError;
+use crate::documents::{Documents, Fault, Found, Place};
+use crate::jobs::Key;
+use std::collections::HashMap;
+
+/// Documents in a window, of which the longest come first: so the last ones are short, and the
+/// model does not end up with a single long one.
+const WINDOW: usize = 256;
+
+/// A document to be summarized.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub id: String,
+    /// Where it lies.
+    pub place: Place,
+    /// Everything that its summary depends on.
+    pub key: Key,
+    /// Bytes of its text.
+    pub n_bytes: usize,
+}
+
+/// All documents, in their order.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Those that can be read.
+    pub entries: Vec<Entry>,
+    /// Those that cannot.
+    pub faults: Vec<(String, Fault)>,
+    /// Index of an entry; none of what cannot be read.
+    by_id: HashMap<String, Option<usize>>,
+}
+
+impl Plan {
+    /// Reads all documents once. `key` tells what the summary of an id and a text depends on.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn new(
+        documents: &Documents,
+        key: impl Fn(&str, &str) -> Key,
+    ) -> Result<Plan, SummarizeError> {
+        let mut plan = Plan::default();
+        documents.for_each(|Found { id, place, text }| match text {
+            Ok(text) => {
+                plan.by_id.insert(id.clone(), Some(plan.entries.len()));
+                let key = key(&id, &text);
+                plan.entries.push(Entry { id, place, key, n_bytes: text.len() });
+            }
+            Err(fault) => {
+                plan.by_id.insert(id.clone(), None);
+                plan.faults.push((id, fault));
+            }
+        });
+        match plan.entries.is_empty() && plan.faults.is_empty() {
+            true => Err(SummarizeError::NoDocuments),
+            false => Ok(plan),
+        }
+    }
+
+    /// Documents, with those that cannot be read.
+    pub fn n_documents(&self) -> usize {
+        self.entries.len() + self.faults.len()
+    }
+
+    /// The document of this name, if it can be read.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.by_id.get(id)?.map(|idx| &self.entries[idx])
+    }
+
+    /// Whether there is a document of this name, readable or not.
+    pub fn has(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// The documents that are `wanted`, in the order in which they are best summarized.
+    pub fn in_working_order(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<&Entry> {
+        let mut entries: Vec<&Entry> = self.entries.iter().filter(|entry| wanted(entry)).collect();
+        for window in entries.chunks_mut(WINDOW) {
+            window.sort_by_key(|entry| std::cmp::Reverse(entry.n_bytes));
+        }
+        entries
+    }
+}

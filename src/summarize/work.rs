@@ -1,0 +1,287 @@
+//! From documents to summaries.
+
+use super::cut::Cutter;
+use super::error::{Failure, SummarizeError};
+use super::line::{FailedLine, Line, PartLine, Summary};
+use super::output::{Earlier, Output};
+use super::plan::{Entry, Plan};
+use super::reduction::{Answer, Next, Reduction};
+use crate::documents::Documents;
+use crate::engine::{Engine, Event, Request, RequestId};
+use crate::jobs::{Key, Work, one_line};
+use crate::sampler::Sampling;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+
+/// How summaries are made.
+pub struct Setup<'m> {
+    /// Makes prompts.
+    pub cutter: Cutter<'m>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What the model is called in the results.
+    pub model_name: String,
+    /// Stands for everything that answers depend on besides prompts and what is set here: the
+    /// model, the context, the format of the cache.
+    pub model_key: Key,
+    /// Requests that are worked on together, at most.
+    pub max_live: usize,
+}
+
+impl Setup<'_> {
+    /// Stands for everything that an answer depends on besides its prompt.
+    pub fn basis(&self) -> Key {
+        Key::of(&[
+            ("model", self.model_key.as_str().as_bytes()),
+            ("prompts", self.cutter.identity().as_bytes()),
+            ("sampling", format!("{:?}", self.sampling).as_bytes()),
+        ])
+    }
+
+    /// What tells whether the summary of a document is there already.
+    pub fn key(&self, basis: &Key, id: &str, text: &str) -> Key {
+        let basis = basis.as_str().as_bytes();
+        Key::of(&[("basis", basis), ("id", id.as_bytes()), ("text", text.as_bytes())])
+    }
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Documents that are finished, in whatever way.
+    pub n_done: usize,
+    /// Those among them without a summary.
+    pub n_failed: usize,
+    /// Bytes of documents that were summarized.
+    pub n_bytes: usize,
+    /// Tokens that were read and made.
+    pub n_tokens: usize,
+}
+
+/// Documents on their way to summaries.
+pub struct Summarizer<'a> {
+    setup: Setup<'a>,
+    basis: Key,
+    documents: &'a Documents,
+    output: Output<'a>,
+    /// Documents that wait for their turn.
+    waiting: VecDeque<&'a Entry>,
+    /// Answers to parts, from an earlier run.
+    answers: HashMap<Key, Answer>,
+    /// Documents on their way, by a number.
+    open: HashMap<usize, Reduction<'a>>,
+    n_opened: usize,
+    /// Documents and parts of theirs that are to be asked about.
+    ready: VecDeque<(usize, usize)>,
+    /// Those that the engine is asked about.
+    asked: HashMap<RequestId, (usize, usize)>,
+    /// Requests of documents that have failed.
+    needless: Vec<RequestId>,
+    finished: Vec<Line>,
+    finished_parts: Vec<PartLine>,
+    progress: Progress,
+    on_progress: &'a mut dyn FnMut(Progress, &[Line]),
+}
+
+impl<'a> Summarizer<'a> {
+    /// Work on those documents of the plan that the output does not have. `on_progress` hears after
+    /// every step how far it is, and which lines are new.
+    pub fn new(
+        setup: Setup<'a>,
+        documents: &'a Documents,
+        plan: &'a Plan,
+        (output, earlier): (Output<'a>, Earlier),
+        on_progress: &'a mut dyn FnMut(Progress, &[Line]),
+    ) -> Summarizer<'a> {
+        let faults = plan.faults.iter().map(|(id, fault)| failed(id, fault));
+        Summarizer {
+            basis: setup.basis(),
+            setup,
+            documents,
+            waiting: plan.in_working_order(|entry| !output.has(&entry.key)).into(),
+            output,
+            answers: earlier.answers,
+            open: HashMap::new(),
+            n_opened: 0,
+            ready: VecDeque::new(),
+            asked: HashMap::new(),
+            needless: Vec::new(),
+            finished: faults.collect(),
+            finished_parts: Vec::new(),
+            progress: Progress::default(),
+            on_progress,
+        }
+    }
+
+    /// The output, when all is done or no more shall be.
+    pub fn into_output(self) -> Output<'a> {
+        self.output
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    fn begin(&mut self, entry: &'a Entry) {
+        let text = self.documents.read(&entry.place).map_err(Failure::from);
+        let begun = text.and_then(|text| {
+            let key = self.setup.key(&self.basis, &entry.id, &text);
+            match key == entry.key {
+                true => Reduction::new(entry, key, &text, &self.setup.cutter),
+                false => Err(Failure::Changed),
+            }
+        });
+        match begun {
+            Ok(reduction) => {
+                let number = self.n_opened;
+                self.n_opened += 1;
+                self.open.insert(number, reduction);
+                self.ask(number);
+            }
+            Err(failure) => self.finished.push(failed(&entry.id, failure)),
+        }
+    }
+
+    /// Asks about the parts of a document, but for those that an earlier run had answers to.
+    fn ask(&mut self, number: usize) {
+        let Some(reduction) = self.open.get(&number) else { return };
+        let mut known = Vec::new();
+        for idx in 0..reduction.n_prompts() {
+            let key = || reduction.part_key(idx, &self.basis);
+            let is_kept = !self.answers.is_empty() && !reduction.is_last();
+            match is_kept.then(|| self.answers.get(&key())).flatten() {
+                Some(answer) => known.push((idx, answer.clone())),
+                None => self.ready.push_back((number, idx)),
+            }
+        }
+        known.into_iter().for_each(|(idx, answer)| self.answered(number, idx, answer));
+    }
+
+    /// Takes an answer, and does what follows from it.
+    fn answered(&mut self, number: usize, idx: usize, answer: Answer) {
+        let Some(reduction) = self.open.get_mut(&number) else { return };
+        match reduction.answered(idx, answer, &self.setup.cutter) {
+            Ok(Next::Wait) => {}
+            Ok(Next::Ask) => self.ask(number),
+            Ok(Next::Done(answer)) => self.finish(number, answer),
+            Err(failure) => self.fail(number, failure),
+        }
+    }
+
+    fn finish(&mut self, number: usize, answer: Answer) {
+        let Some(reduction) = self.open.remove(&number) else { return };
+        let Reduction { entry, key, started, n_parts, prompt_tokens, .. } = reduction;
+        self.progress.n_bytes += entry.n_bytes;
+        self.finished.push(Line::Done(Summary {
+            id: entry.id.clone(),
+            key,
+            summary: answer.text,
+            model: self.setup.model_name.clone(),
+            prompt_tokens,
+            summary_tokens: answer.n_tokens,
+            seconds: started.elapsed().as_millis() as f64 / 1000.0,
+            finish_reason: answer.finish_reason,
+            n_parts,
+        }));
+    }
+
+    fn fail(&mut self, number: usize, failure: Failure) {
+        let Some(reduction) = self.open.remove(&number) else { return };
+        self.progress.n_bytes += reduction.entry.n_bytes;
+        self.finished.push(failed(&reduction.entry.id, failure));
+        self.ready.retain(|&(other, _)| other != number);
+        let needless = self.asked.extract_if(|_, &mut (other, _)| other == number);
+        self.needless.extend(needless.map(|(id, _)| id));
+    }
+
+    fn submit_part(&mut self, engine: &mut Engine<'_>, number: usize, idx: usize) {
+        let Some(reduction) = self.open.get(&number) else { return };
+        let cutter = &self.setup.cutter;
+        let max_tokens = match reduction.is_last() {
+            true => cutter.max_tokens(),
+            false => cutter.max_part_tokens(),
+        };
+        let request = Request {
+            is_own_text: true,
+            max_tokens: Some(max_tokens),
+            ..Request::new(reduction.prompt(idx).to_vec(), self.setup.sampling.clone())
+        };
+        match engine.submit(request) {
+            Ok(id) => {
+                self.asked.insert(id, (number, idx));
+            }
+            Err(refusal) => self.fail(number, refusal.into()),
+        }
+    }
+}
+
+fn failed(id: &str, error: impl ToString) -> Line {
+    Line::Failed(FailedLine { id: id.into(), error: one_line(error) })
+}
+
+impl Work for Summarizer<'_> {
+    type Error = SummarizeError;
+
+    /// Keeps twice as many requests with the engine as it works on. Parts come before new
+    /// documents, so that few are open at a time.
+    fn submit(&mut self, engine: &mut Engine<'_>) -> Result<(), SummarizeError> {
+        mem::take(&mut self.needless).into_iter().for_each(|id| engine.cancel(id));
+        while self.asked.len() < 2 * self.setup.max_live {
+            if let Some((number, idx)) = self.ready.pop_front() {
+                self.submit_part(engine, number, idx);
+            } else if let Some(entry) = self.waiting.pop_front() {
+                self.begin(entry);
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, id: RequestId, event: Event<'_>) {
+        match event {
+            Event::Prompt { .. } | Event::Text(_) => {}
+            Event::Done(generated) => {
+                let Some((number, idx)) = self.asked.remove(&id) else { return };
+                let Some(reduction) = self.open.get(&number) else { return };
+                let answer = Answer::new(reduction.prompt(idx).len(), &generated);
+                self.progress.n_tokens +=
+                    answer.prompt_tokens - generated.n_reused + answer.n_tokens;
+                if !reduction.is_last() {
+                    self.finished_parts.push(PartLine {
+                        key: reduction.part_key(idx, &self.basis),
+                        document: reduction.entry.id.clone(),
+                        answer: answer.clone(),
+                    });
+                }
+                self.answered(number, idx, answer);
+            }
+            Event::Failed(error) => {
+                if let Some((number, _)) = self.asked.remove(&id) {
+                    self.fail(number, error.into());
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self) -> Result<(), SummarizeError> {
+        if !self.finished_parts.is_empty() {
+            self.output.append_parts(&self.finished_parts)?;
+            self.finished_parts.clear();
+        }
+        if !self.finished.is_empty() {
+            self.output.append(&self.finished)?;
+            let is_failed = |line: &&Line| matches!(line, Line::Failed(_));
+            self.progress.n_done += self.finished.len();
+            self.progress.n_failed += self.finished.iter().filter(is_failed).count();
+        }
+        (self.on_progress)(self.progress, &self.finished);
+        self.finished.clear();
+        Ok(())
+    }
+
+    fn is_submitted(&self) -> bool {
+        self.waiting.is_empty() && self.ready.is_empty()
+    }
+}
