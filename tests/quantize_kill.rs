@@ -3,9 +3,9 @@
 #![cfg(unix)]
 
 mod conversion;
+mod program;
 mod random_mixtral;
 
-use assert_cmd::cargo::CommandCargoExt;
 use conversion::{files, model};
 use gatefold::checkpoint::Checkpoint;
 use rand_chacha::ChaCha8Rng;
@@ -36,7 +36,7 @@ impl Conversion {
     }
 
     fn command(&self, output: &str) -> Command {
-        let mut command = Command::cargo_bin("gatefold").unwrap();
+        let mut command = program::command();
         command.current_dir(self.folder.path()).args(["quantize", "in.gguf", output, "-t", "2"]);
         command.args(&self.args).stdout(Stdio::null()).stderr(Stdio::piped());
         command
