@@ -52,11 +52,9 @@ pub struct DynFormat {
 pub(crate) struct Product<'a, F: Format> {
     /// `[n_rows, cols / BLOCK_LEN]` blocks, row after row.
     pub weights: &'a [F::Block],
-    /// The activations, of which the product takes the rows `tokens`.
+    /// The activations.
     pub x: &'a Activations,
-    /// Rows of `x`.
-    pub tokens: &'a [u32],
-    /// `[tokens.len(), n_rows]`, overwritten.
+    /// `[n_tokens, n_rows]`, overwritten.
     pub out: &'a mut [f32],
 }
 
@@ -64,6 +62,11 @@ impl<F: Format> Product<'_, F> {
     /// Blocks per row of weights.
     pub fn blocks_per_row(&self) -> usize {
         self.x.cols() / F::BLOCK_LEN
+    }
+
+    /// Rows of activations.
+    pub fn n_tokens(&self) -> usize {
+        self.x.n_tokens()
     }
 
     /// Rows of weights.
@@ -75,7 +78,6 @@ impl<F: Format> Product<'_, F> {
 struct DynProduct<'a> {
     weights: &'a [u8],
     x: &'a Activations,
-    tokens: &'a [u32],
     out: &'a mut [f32],
 }
 
@@ -94,9 +96,9 @@ impl DynFormat {
             quantize: |isa, weights, bytes| {
                 F::Family::quantize(isa, weights, bytemuck::cast_slice_mut(bytes));
             },
-            multiply: |isa, DynProduct { weights, x, tokens, out }| {
+            multiply: |isa, DynProduct { weights, x, out }| {
                 let weights = bytemuck::cast_slice(weights);
-                F::Family::multiply(isa, Product::<F> { weights, x, tokens, out });
+                F::Family::multiply(isa, Product::<F> { weights, x, out });
             },
         }
     }
@@ -136,27 +138,18 @@ impl DynFormat {
     }
 
     /// Multiplies rows of weights with rows of activations:
-    /// `out[t, r] = sum over k of weights[r, k] * x[tokens[t], k]`, `out` being
-    /// `[tokens.len(), n_rows]` and `weights` `[n_rows, x.cols()]` in this format.
+    /// `out[t, r] = sum over k of weights[r, k] * x[t, k]`, `out` being `[x.n_tokens(), n_rows]`
+    /// and `weights` `[n_rows, x.cols()]` in this format.
     ///
     /// # Panics
-    /// If the lengths do not agree, `x` is of another kind than [`Self::activations`], or a token
-    /// is out of range.
-    pub fn multiply(
-        &self,
-        isa: Isa,
-        weights: &[u8],
-        x: &Activations,
-        tokens: &[u32],
-        out: &mut [f32],
-    ) {
+    /// If the lengths do not agree or `x` is of another kind than [`Self::activations`].
+    pub fn multiply(&self, isa: Isa, weights: &[u8], x: &Activations, out: &mut [f32]) {
         assert_eq!(x.kind(), self.activations, "activations for {}", self.name);
         let row_bytes = self.row_bytes(x.cols()).expect("whole blocks");
         let n_rows = weights.len() / row_bytes;
         assert_eq!(weights.len(), n_rows * row_bytes, "rows of {} blocks", self.name);
-        assert_eq!(Some(out.len()), n_rows.checked_mul(tokens.len()), "{n_rows} rows");
-        assert!(tokens.iter().all(|&token| (token as usize) < x.n_tokens()), "tokens");
-        (self.multiply)(isa, DynProduct { weights, x, tokens, out });
+        assert_eq!(Some(out.len()), n_rows.checked_mul(x.n_tokens()), "{n_rows} rows");
+        (self.multiply)(isa, DynProduct { weights, x, out });
     }
 }
 

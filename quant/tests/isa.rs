@@ -51,16 +51,16 @@ fn random_blocks(format: &DynFormat, n: usize, random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Rows of different sizes with a few zero blocks; the last row has a NaN.
-fn random_activations(kind: ActivationKind, n: usize, cols: usize) -> Activations {
+/// Rows of different sizes with a few zero blocks; the first row has a NaN.
+fn random_activations(n: usize, cols: usize) -> Vec<f32> {
     let mut random = Random(n as u64);
     let mut x = random.floats(n * cols);
     for block in x.chunks_exact_mut(32) {
         let scale = [0.0, 0.1, 1.0, 1.0, 30.0][random.next() as usize % 5];
         block.iter_mut().for_each(|x| *x *= scale);
     }
-    x[n * cols - 7] = f32::NAN;
-    Activations::new(scalar(), kind, cols, &x)
+    x[cols - 7] = f32::NAN;
+    x
 }
 
 /// The bits of a value; all NaN alike.
@@ -90,10 +90,12 @@ fn products_have_the_reference_bits() {
         for cols in all_cols {
             let n_blocks = MAX_ROWS * cols / format.block_len;
             let weights = random_blocks(format, n_blocks, &mut Random(cols as u64));
-            let x = random_activations(format.activations, MAX_TOKENS, cols);
-            let tokens: Vec<u32> = (0..MAX_TOKENS as u32).rev().collect();
+            let rows = random_activations(MAX_TOKENS, cols);
+            let x = |first: usize| {
+                Activations::new(scalar(), format.activations, cols, &rows[first * cols..])
+            };
             let mut expected = vec![0.0; MAX_ROWS * MAX_TOKENS];
-            format.multiply(scalar(), &weights, &x, &tokens, &mut expected);
+            format.multiply(scalar(), &weights, &x(0), &mut expected);
             assert!(expected[..MAX_ROWS].iter().all(|y| y.is_nan()), "{format}: a NaN shows");
             assert!(expected[MAX_ROWS..].iter().all(|y| y.is_finite()));
 
@@ -105,7 +107,7 @@ fn products_have_the_reference_bits() {
                     // From the end, so that few tokens are not only the NaN.
                     let first = MAX_TOKENS - n_tokens;
                     let mut found = vec![f32::NAN; n_rows * n_tokens];
-                    format.multiply(isa, weights, &x, &tokens[first..], &mut found);
+                    format.multiply(isa, weights, &x(first), &mut found);
                     for (t, found) in found.chunks_exact(n_rows).enumerate() {
                         assert_same(&expected[(first + t) * MAX_ROWS..][..n_rows], found, what);
                     }
@@ -118,22 +120,22 @@ fn products_have_the_reference_bits() {
 #[test]
 fn no_tokens_and_no_rows_are_no_work() {
     for format in FORMATS {
-        let x = Activations::zeros(format.activations, 2, 256);
         let row = vec![0; format.row_bytes(256).unwrap()];
+        let x = [0, 1, 2].map(|n| Activations::zeros(format.activations, n, 256));
         for isa in Isa::available() {
-            format.multiply(isa, &row, &x, &[], &mut []);
-            format.multiply(isa, &[], &x, &[1], &mut []);
-            format.multiply(isa, &[], &x, &[1, 0], &mut []);
+            format.multiply(isa, &row, &x[0], &mut []);
+            format.multiply(isa, &[], &x[1], &mut []);
+            format.multiply(isa, &[], &x[2], &mut []);
         }
     }
 }
 
 /// What a product with these sizes says about them; `None` if it is computed.
-fn complaint(n_bytes: usize, tokens: &[u32], out_len: usize) -> Option<String> {
+fn complaint(n_bytes: usize, n_tokens: usize, out_len: usize) -> Option<String> {
     let format = DynFormat::by_name("Q4_0").unwrap();
-    let x = Activations::zeros(format.activations, 2, 64);
+    let x = Activations::zeros(format.activations, n_tokens, 64);
     let product = || {
-        format.multiply(Isa::detect(), &vec![0; n_bytes], &x, tokens, &mut vec![0.0; out_len]);
+        format.multiply(Isa::detect(), &vec![0; n_bytes], &x, &mut vec![0.0; out_len]);
     };
     let panic = std::panic::catch_unwind(product).err()?;
     Some(*panic.downcast::<String>().expect("a message"))
@@ -142,12 +144,12 @@ fn complaint(n_bytes: usize, tokens: &[u32], out_len: usize) -> Option<String> {
 #[test]
 fn lengths_are_checked_before_a_kernel_runs() {
     const ROW_BYTES: usize = 36;
-    assert_eq!(complaint(2 * ROW_BYTES, &[0, 1], 4), None);
-    assert!(complaint(2 * ROW_BYTES, &[0, 1], 3).is_some(), "too short a result");
-    assert!(complaint(2 * ROW_BYTES, &[], 1).is_some(), "a result of nothing");
-    let message = complaint(3 * ROW_BYTES / 2, &[0, 1], 3).unwrap();
+    assert_eq!(complaint(2 * ROW_BYTES, 2, 4), None);
+    assert!(complaint(2 * ROW_BYTES, 2, 3).is_some(), "too short a result");
+    assert!(complaint(2 * ROW_BYTES, 0, 1).is_some(), "a result of nothing");
+    let message = complaint(3 * ROW_BYTES / 2, 2, 3).unwrap();
     assert!(message.contains("rows of Q4_0 blocks"), "half a row: {message}");
-    assert!(complaint(ROW_BYTES - 1, &[0], 1).is_some(), "a cut block");
+    assert!(complaint(ROW_BYTES - 1, 1, 1).is_some(), "a cut block");
 }
 
 /// Values as they come up, and ones at which functions change their course.
@@ -253,9 +255,12 @@ proptest! {
             let expected = Activations::new(scalar(), kind, x.len(), &x);
             for isa in others() {
                 let found = Activations::new(isa, kind, x.len(), &x);
-                prop_assert_eq!(found.codes(0), expected.codes(0));
-                prop_assert_eq!(found.sums(0), expected.sums(0));
-                assert_same(expected.scales(0), found.scales(0), || isa.name().to_owned());
+                for block in 0..x.len() / kind.block_len() {
+                    prop_assert_eq!(found.codes(0, block), expected.codes(0, block));
+                    prop_assert_eq!(found.sums(0, block), expected.sums(0, block));
+                    let scales = [expected.scale(0, block), found.scale(0, block)];
+                    assert_same(&scales[..1], &scales[1..], || isa.name().to_owned());
+                }
             }
         }
     }

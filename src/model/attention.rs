@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::forward::Step;
-use super::product::{Inputs, Panels, Product, multiply};
+use super::product::{Inputs, Panels, Product, fill, multiply};
 use super::running_softmax::{Queries, attend};
 use super::weights::{Layer, Matrix};
 use crate::compute::Compute;
@@ -30,24 +30,24 @@ pub(super) fn add_attention(
     step: &mut Step<'_, '_>,
     work: &mut Workspace,
 ) -> u64 {
-    let qkv = vec![
-        Product { matrix: &layer.q, tokens: &step.rows, out: &mut work.q },
-        Product { matrix: &layer.k, tokens: &step.rows, out: &mut work.k },
-        Product { matrix: &layer.v, tokens: &step.rows, out: &mut work.v },
+    let qkv = [
+        Product { matrix: &layer.q, inputs: h, out: &mut work.q },
+        Product { matrix: &layer.k, inputs: h, out: &mut work.k },
+        Product { matrix: &layer.v, inputs: h, out: &mut work.v },
     ];
-    let qkv_bytes = multiply(compute, h, qkv);
+    let qkv_bytes = multiply(compute, qkv);
     rotate_queries(config, step, work);
     remember(compute, config, layer_idx, step, work);
     attend_all(compute, config, layer_idx, step, work);
 
     let Workspace { attended, attended_inputs, projected, .. } = work;
     let matrix = &layer.attention_output;
-    let shape = (step.rows.len(), matrix.cols);
-    attended_inputs.fill(compute, shape, [matrix].into_iter(), |row, out| {
+    attended_inputs.reset((step.rotations.len(), matrix.cols), [matrix]);
+    fill(compute, std::slice::from_mut(attended_inputs), matrix.cols, |_, row, out| {
         out.copy_from_slice(&attended[row * matrix.cols..][..matrix.cols]);
     });
-    let product = Product { matrix, tokens: &step.rows, out: projected };
-    let output_bytes = multiply(compute, attended_inputs, vec![product]);
+    let product = Product { matrix, inputs: attended_inputs, out: projected };
+    let output_bytes = multiply(compute, [product]);
     step.x.par_chunks_exact_mut(config.dim).enumerate().for_each(|(row, x)| {
         projected.with_token(row, x, |x, out| compute.isa.add_scaled(x, 1.0, out));
     });
@@ -62,7 +62,7 @@ pub(super) fn input_matrices(layer: &Layer) -> impl Iterator<Item = &Matrix> {
 fn rotate_queries(config: &Config, step: &Step<'_, '_>, work: &mut Workspace) {
     let row_len = config.n_heads * config.head_dim;
     let Workspace { q, queries, .. } = work;
-    queries.resize(step.rows.len() * row_len, 0.0);
+    queries.resize(step.rotations.len() * row_len, 0.0);
     let rows = queries.par_chunks_exact_mut(row_len).zip(&step.rotations).enumerate();
     rows.for_each(|(row, (query, rotation))| {
         q.copy_token(row, query);

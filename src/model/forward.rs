@@ -2,7 +2,7 @@
 
 use super::attention::{self, add_attention};
 use super::moe::{self, add_experts};
-use super::product::{Inputs, Panels, Product, multiply};
+use super::product::{Inputs, Panels, Product, fill, multiply};
 use super::rope::{Rope, Rotation};
 use super::weights::{Matrix, Weights};
 use super::{Config, KvCache, ModelError};
@@ -52,8 +52,6 @@ pub(super) struct Step<'a, 'c> {
     pub chunks: &'a mut [Chunk<'c>],
     /// The residual stream, `[n_rows, dim]`: a row per token, chunk after chunk.
     pub x: Vec<f32>,
-    /// The numbers of the rows.
-    pub rows: Vec<u32>,
     /// The rotation of each row's position.
     pub rotations: Vec<Rotation>,
 }
@@ -173,8 +171,7 @@ impl Model {
                 rotations.push(self.rope.rotation(position));
             }
         }
-        let rows = (0..rotations.len() as u32).collect();
-        Step { chunks, x, rows, rotations }
+        Step { chunks, x, rotations }
     }
 
     /// Stores the normalized rows of `x` for products with `matrices`.
@@ -187,7 +184,8 @@ impl Model {
         h: &mut Inputs,
     ) {
         let Config { dim, norm_epsilon, .. } = self.config;
-        h.fill(compute, (x.len() / dim, dim), matrices, |row, out| {
+        h.reset((x.len() / dim, dim), matrices);
+        fill(compute, std::slice::from_mut(h), dim, |_, row, out| {
             compute.isa.rms_norm(&x[row * dim..][..dim], weight, norm_epsilon, out);
         });
     }
@@ -211,9 +209,8 @@ impl Model {
         let output = &self.weights.output;
         self.norm(compute, &rows, &self.weights.output_norm, [output].into_iter(), h);
         let mut panels = Panels::default();
-        let product =
-            Product { matrix: output, tokens: &step.rows[..wanted.len()], out: &mut panels };
-        let weight_bytes = multiply(compute, h, vec![product]);
+        let weight_bytes =
+            multiply(compute, [Product { matrix: output, inputs: h, out: &mut panels }]);
         let mut values = vec![0.0; wanted.len() * n_vocab];
         values.par_chunks_exact_mut(n_vocab).enumerate().for_each(|(row, logits)| {
             panels.copy_token(row, logits);

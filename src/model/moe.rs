@@ -1,12 +1,11 @@
 //! The sparse mixture of experts (arXiv 2401.04088): a router picks `top_k` experts per token, and
 //! only those are evaluated, each once for all tokens that picked it.
 
-use super::product::{Inputs, Panels, Product, multiply};
+use super::product::{Inputs, Panels, Product, fill, gather, multiply};
 use super::weights::{Expert, Layer, Matrix};
 use crate::compute::Compute;
 use gatefold_quant::Isa;
 use rayon::prelude::*;
-use std::mem;
 
 /// An expert that a token was sent to, and how much its output counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,44 +14,37 @@ struct Choice {
     weight: f32,
 }
 
-/// Which tokens each expert evaluates. A *slot* is one token at one expert; slots are numbered
-/// expert by expert.
+/// Which tokens each expert evaluates.
 struct Routing {
     /// Per expert, its tokens.
     tokens: Vec<Vec<u32>>,
-    /// Per token, its slots and their weights, in the order of the router's choice.
-    chosen: Vec<Vec<(usize, f32)>>,
-    /// Per slot, its expert and its place among the expert's tokens.
-    places: Vec<(usize, usize)>,
-    /// The numbers of all slots.
-    slots: Vec<u32>,
+    /// Per token, where its experts' outputs are, in the order of the router's choice.
+    chosen: Vec<Vec<Place>>,
+}
+
+/// A token's place at one of its experts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Place {
+    expert_idx: usize,
+    /// Its number among the expert's tokens.
+    place: usize,
+    /// How much the output counts.
+    weight: f32,
 }
 
 impl Routing {
     fn new(n_experts: usize, choices: &[Vec<Choice>]) -> Routing {
         let mut tokens = vec![Vec::new(); n_experts];
-        for (token_idx, choices) in choices.iter().enumerate() {
-            for choice in choices {
-                tokens[choice.expert_idx].push(token_idx as u32);
-            }
-        }
-        let places_of = |(expert_idx, tokens): (usize, &Vec<u32>)| {
-            (0..tokens.len()).map(move |place| (expert_idx, place))
+        let mut place_of = |token_idx: usize, &Choice { expert_idx, weight }: &Choice| {
+            let tokens = &mut tokens[expert_idx];
+            tokens.push(token_idx as u32);
+            Place { expert_idx, place: tokens.len() - 1, weight }
         };
-        let places: Vec<_> = tokens.iter().enumerate().flat_map(places_of).collect();
-        // Tokens reach each expert in order, so its next slot is the next token's.
-        let mut next_slot: Vec<usize> = tokens
-            .iter()
-            .scan(0, |next, tokens| Some(mem::replace(next, *next + tokens.len())))
-            .collect();
-        let mut slot_of = |choice: &Choice| {
-            let next = &mut next_slot[choice.expert_idx];
-            (mem::replace(next, *next + 1), choice.weight)
-        };
-        let chosen =
-            choices.iter().map(|choices| choices.iter().map(&mut slot_of).collect()).collect();
-        let slots = (0..places.len() as u32).collect();
-        Routing { tokens, chosen, places, slots }
+        let chosen = choices.iter().enumerate().map(|(token_idx, choices)| {
+            choices.iter().map(|choice| place_of(token_idx, choice)).collect()
+        });
+        let chosen = chosen.collect();
+        Routing { tokens, chosen }
     }
 }
 
@@ -70,14 +62,34 @@ fn route(isa: Isa, logits: &[f32], top_k: usize) -> Vec<Choice> {
     choices.map(|(expert_idx, weight)| Choice { expert_idx, weight: weight / sum }).collect()
 }
 
-/// Memory that the layers of a step share.
+/// Memory that the layers of a step share; vectors have an element per expert.
 #[derive(Default)]
 pub(super) struct Workspace {
     router: Panels,
+    inputs: Vec<Inputs>,
     gates: Vec<Panels>,
     ups: Vec<Panels>,
-    hidden: Inputs,
+    hidden: Vec<Inputs>,
     downs: Vec<Panels>,
+}
+
+impl Workspace {
+    fn reset(&mut self, layer: &Layer, routing: &Routing) {
+        let n_experts = layer.experts.len();
+        for panels in [&mut self.gates, &mut self.ups, &mut self.downs] {
+            panels.resize_with(n_experts, Panels::default);
+        }
+        for inputs in [&mut self.inputs, &mut self.hidden] {
+            inputs.resize_with(n_experts, Inputs::default);
+        }
+        let inputs = self.inputs.iter_mut().zip(&mut self.hidden);
+        for ((expert, tokens), (inputs, hidden)) in
+            layer.experts.iter().zip(&routing.tokens).zip(inputs)
+        {
+            inputs.reset((tokens.len(), expert.gate.cols), [&expert.gate, &expert.up]);
+            hidden.reset((tokens.len(), expert.down.cols), [&expert.down]);
+        }
+    }
 }
 
 /// Adds the experts' outputs for normalized rows `h` to the residual rows `x`, `[n_tokens, dim]`.
@@ -93,59 +105,39 @@ pub(super) fn add_experts(
     let dim = layer.ffn_norm.len();
     let (routing, router_bytes) =
         routing(compute, layer, top_k, h, x.len() / dim, &mut work.router);
-    for panels in [&mut work.gates, &mut work.ups, &mut work.downs] {
-        panels.resize_with(layer.experts.len(), Panels::default);
-    }
-    let gate_up_bytes = multiply(compute, h, gate_up(layer, &routing, work));
-    activate(compute, layer, &routing, work);
-    let down_bytes = multiply(compute, &work.hidden, down(layer, &routing, &mut work.downs));
+    work.reset(layer, &routing);
+    gather(&mut work.inputs, h, &routing.tokens);
+    let gate_up_bytes = multiply(compute, gate_up(layer, work));
+    let Workspace { gates, ups, hidden, .. } = work;
+    fill(compute, hidden, layer.experts[0].down.cols, |expert_idx, place, hidden| {
+        gates[expert_idx].copy_token(place, hidden);
+        ups[expert_idx].with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
+    });
+    let down_bytes = multiply(compute, down(layer, work));
     combine(compute, &routing, &work.downs, dim, x);
     router_bytes + gate_up_bytes + down_bytes
 }
 
 /// `gate x` and `up x` of every expert, for its tokens.
-fn gate_up<'a>(
-    layer: &'a Layer,
-    routing: &'a Routing,
-    work: &'a mut Workspace,
-) -> Vec<Product<'a>> {
-    let experts = layer.experts.iter().zip(&routing.tokens);
+fn gate_up<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item = Product<'a>> {
+    let experts = layer.experts.iter().zip(&work.inputs);
     let outs = work.gates.iter_mut().zip(&mut work.ups);
-    let products = experts.zip(outs).flat_map(|((expert, tokens), (gate, up))| {
-        let gate = Product { matrix: &expert.gate, tokens, out: gate };
-        [gate, Product { matrix: &expert.up, tokens, out: up }]
-    });
-    products.collect()
+    experts.zip(outs).flat_map(|((expert, inputs), (gate, up))| {
+        let gate = Product { matrix: &expert.gate, inputs, out: gate };
+        [gate, Product { matrix: &expert.up, inputs, out: up }]
+    })
 }
 
-/// `silu(gate) * up`, a row per slot.
-fn activate(compute: &Compute, layer: &Layer, routing: &Routing, work: &mut Workspace) {
-    let Workspace { gates, ups, hidden, .. } = work;
-    let shape = (routing.places.len(), layer.experts[0].down.cols);
-    let downs = layer.experts.iter().map(|expert| &expert.down);
-    hidden.fill(compute, shape, downs, |slot, hidden| {
-        let (expert_idx, place) = routing.places[slot];
-        gates[expert_idx].copy_token(place, hidden);
-        ups[expert_idx].with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
-    });
-}
-
-/// The down projection of every expert, for its slots.
-fn down<'a>(layer: &'a Layer, routing: &'a Routing, outs: &'a mut [Panels]) -> Vec<Product<'a>> {
-    let mut slots = &routing.slots[..];
-    let experts = layer.experts.iter().zip(&routing.tokens).zip(outs);
-    let products = experts.map(|((expert, tokens), out)| {
-        let tokens = slots.split_off(..tokens.len()).expect("a slot per token");
-        Product { matrix: &expert.down, tokens, out }
-    });
-    products.collect()
+/// The down projection of every expert, of what [`gate_up`] gave it.
+fn down<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item = Product<'a>> {
+    let experts = layer.experts.iter().zip(&work.hidden).zip(&mut work.downs);
+    experts.map(|((expert, inputs), out)| Product { matrix: &expert.down, inputs, out })
 }
 
 /// Adds each token's experts to its residual row, in the order of the router's choice.
 fn combine(compute: &Compute, routing: &Routing, downs: &[Panels], dim: usize, x: &mut [f32]) {
     x.par_chunks_exact_mut(dim).zip(&routing.chosen).for_each(|(x, chosen)| {
-        for &(slot, weight) in chosen {
-            let (expert_idx, place) = routing.places[slot];
+        for &Place { expert_idx, place, weight } in chosen {
             downs[expert_idx].with_token(place, x, |x, out| compute.isa.add_scaled(x, weight, out));
         }
     });
@@ -169,9 +161,7 @@ fn routing(
         let all = vec![vec![Choice { expert_idx: 0, weight: 1.0 }]; n_tokens];
         return (Routing::new(1, &all), 0);
     };
-    let tokens: Vec<u32> = (0..n_tokens as u32).collect();
-    let product = Product { matrix: router, tokens: &tokens, out: logits };
-    let weight_bytes = multiply(compute, h, vec![product]);
+    let weight_bytes = multiply(compute, [Product { matrix: router, inputs: h, out: logits }]);
     let mut token_logits = vec![0.0; router.rows];
     let choices: Vec<_> = (0..n_tokens)
         .map(|token_idx| {
@@ -205,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_numbered_expert_by_expert() {
+    fn every_expert_gets_its_tokens_in_order() {
         let choice = |expert_idx| Choice { expert_idx, weight: 0.5 };
         let choices = [vec![choice(2), choice(0)], vec![choice(0), choice(1)]];
         let routing = Routing::new(3, &choices);
         assert_eq!(routing.tokens, [vec![0, 1], vec![1], vec![0]]);
-        assert_eq!(routing.chosen, [vec![(3, 0.5), (0, 0.5)], vec![(1, 0.5), (2, 0.5)]]);
-        assert_eq!(routing.places, [(0, 0), (0, 1), (1, 0), (2, 0)]);
+        let place = |expert_idx, place| Place { expert_idx, place, weight: 0.5 };
+        assert_eq!(routing.chosen, [[place(2, 0), place(0, 0)], [place(0, 1), place(1, 0)]]);
     }
 }

@@ -1,6 +1,6 @@
 //! Matrix products over the pool.
 //!
-//! A product's rows are shared out in panels of `PANEL_ROWS`, and every panel writes a stretch of
+//! A product's rows are shared out in panels of some rows, and every panel writes a stretch of
 //! memory of its own: results lie panel by panel ([`Panels`]), not token by token. That needs no
 //! locks and no unsafe code, and for a single token the two orders are the same.
 
@@ -9,11 +9,22 @@ use crate::compute::Compute;
 use gatefold_quant::{ActivationKind, Activations};
 use rayon::prelude::*;
 
-/// Rows of a matrix that one task multiplies: enough to pay for handing the task out (some
-/// 150 KB of weights in Mixtral), few enough to keep all threads busy to the end.
+/// Rows of a matrix that one task multiplies with a few tokens: enough to pay for handing the task
+/// out (some 150 KB of weights in Mixtral), few enough to keep all threads busy to the end.
 const PANEL_ROWS: usize = 64;
 
-/// A result `[n_tokens, n_rows]`, stored as panels `[n_tokens, up to PANEL_ROWS]`.
+/// Rows for many tokens: a task reads all of their activations from memory once, and this many
+/// rows are work enough to make up for it.
+const TALL_PANEL_ROWS: usize = 256;
+
+/// Tokens from which on panels are tall.
+const MANY_TOKENS: usize = 64;
+
+fn panel_rows(n_tokens: usize) -> usize {
+    if n_tokens < MANY_TOKENS { PANEL_ROWS } else { TALL_PANEL_ROWS }
+}
+
+/// A result `[n_tokens, n_rows]`, stored as panels `[n_tokens, up to panel_rows(n_tokens)]`.
 #[derive(Default)]
 pub struct Panels {
     n_tokens: usize,
@@ -30,8 +41,9 @@ impl Panels {
 
     /// Calls `op` with the matching slices of `row`, `[n_rows]`, and of one token's values.
     pub fn with_token(&self, token_idx: usize, row: &mut [f32], op: impl Fn(&mut [f32], &[f32])) {
-        let panels = self.values.chunks(self.n_tokens * PANEL_ROWS);
-        for (row, panel) in row.chunks_mut(PANEL_ROWS).zip(panels) {
+        let panel_rows = panel_rows(self.n_tokens);
+        let panels = self.values.chunks(self.n_tokens * panel_rows);
+        for (row, panel) in row.chunks_mut(panel_rows).zip(panels) {
             op(row, &panel[token_idx * row.len()..][..row.len()]);
         }
     }
@@ -42,19 +54,17 @@ impl Panels {
     }
 }
 
-/// Rows of values in every form that the matrices they meet ask for.
+/// Rows of values, one per token, in every form that the matrices they meet ask for.
 #[derive(Default)]
 pub struct Inputs(Vec<Activations>);
 
 impl Inputs {
-    /// Stores `n_tokens` rows of `cols` values, each made by `row(token_idx, out)`, for products
-    /// with `matrices`.
-    pub fn fill<'m>(
+    /// Changes the shape to `[n_tokens, cols]`, for products with `matrices`. The contents are
+    /// unspecified until filled.
+    pub fn reset<'m>(
         &mut self,
-        compute: &Compute,
         (n_tokens, cols): (usize, usize),
-        matrices: impl Iterator<Item = &'m Matrix>,
-        row: impl Fn(usize, &mut [f32]) + Sync,
+        matrices: impl IntoIterator<Item = &'m Matrix>,
     ) {
         let mut kinds: Vec<ActivationKind> = Vec::new();
         for matrix in matrices {
@@ -65,14 +75,6 @@ impl Inputs {
         self.0.resize_with(kinds.len(), || Activations::zeros(ActivationKind::F32, 0, 1));
         for (activations, kind) in self.0.iter_mut().zip(kinds) {
             activations.reset(kind, n_tokens, cols);
-            let rows: Vec<_> = activations.rows_mut().enumerate().collect();
-            rows.into_par_iter().for_each_init(
-                || vec![0.0; cols],
-                |values, (token_idx, stored)| {
-                    row(token_idx, values);
-                    stored.fill(compute.isa, values);
-                },
-            );
         }
     }
 
@@ -84,36 +86,76 @@ impl Inputs {
     }
 }
 
-/// A product to be computed: `matrix` times the rows `tokens` of the inputs.
+/// Fills several inputs of `cols` columns, all of them as one set of tasks: row `t` of the one at
+/// `idx` with what `row(idx, t, out)` makes.
+pub fn fill(
+    compute: &Compute,
+    inputs: &mut [Inputs],
+    cols: usize,
+    row: impl Fn(usize, usize, &mut [f32]) + Sync,
+) {
+    let groups = inputs.iter_mut().enumerate().flat_map(|(idx, inputs)| {
+        let kinds = inputs.0.iter_mut();
+        kinds.flat_map(move |x| x.groups_mut().map(move |group| (idx, group)))
+    });
+    let groups: Vec<_> = groups.collect();
+    groups.into_par_iter().with_max_len(1).for_each_init(
+        || vec![0.0; cols],
+        |values, (idx, mut group)| {
+            for t in 0..group.n_tokens() {
+                row(idx, group.first_token() + t, values);
+                group.fill(compute.isa, t, values);
+            }
+        },
+    );
+}
+
+/// Fills several inputs with rows of `from`: the one at `idx` with the rows `tokens[idx]`.
+pub fn gather(inputs: &mut [Inputs], from: &Inputs, tokens: &[Vec<u32>]) {
+    let groups = inputs.iter_mut().zip(tokens).flat_map(|(inputs, tokens)| {
+        inputs.0.iter_mut().flat_map(move |x| {
+            let from = from.of_kind(x.kind());
+            x.groups_mut().map(move |group| (group, from, tokens))
+        })
+    });
+    let groups: Vec<_> = groups.collect();
+    groups.into_par_iter().with_max_len(1).for_each(|(mut group, from, tokens)| {
+        let tokens = &tokens[group.first_token()..][..group.n_tokens()];
+        for (t, &token) in tokens.iter().enumerate() {
+            group.copy(t, from, token as usize);
+        }
+    });
+}
+
+/// A product to be computed: `matrix` times `inputs`.
 pub struct Product<'a> {
     /// The weights.
     pub matrix: &'a Matrix,
-    /// Which rows of the inputs.
-    pub tokens: &'a [u32],
-    /// The result, `[tokens.len(), matrix.rows]`.
+    /// What they are multiplied with.
+    pub inputs: &'a Inputs,
+    /// The result, `[n_tokens, matrix.rows]`.
     pub out: &'a mut Panels,
 }
 
-/// Computes products that share their inputs, all of them as one set of tasks.
-/// Returns the bytes of weights that were read.
-pub fn multiply(compute: &Compute, inputs: &Inputs, products: Vec<Product<'_>>) -> u64 {
+/// Computes products, all of them as one set of tasks. Returns the bytes of weights that were read.
+pub fn multiply<'a>(compute: &Compute, products: impl IntoIterator<Item = Product<'a>>) -> u64 {
     let mut weight_bytes = 0;
     let mut tasks = Vec::new();
-    for Product { matrix, tokens, out } in products {
-        out.reset(tokens.len(), matrix.rows);
-        if tokens.is_empty() {
+    for Product { matrix, inputs, out } in products {
+        let x = inputs.of_kind(matrix.format.activations);
+        out.reset(x.n_tokens(), matrix.rows);
+        if x.n_tokens() == 0 {
             continue;
         }
         weight_bytes += matrix.bytes.len() as u64;
-        let x = inputs.of_kind(matrix.format.activations);
-        let weights = matrix.bytes.chunks(PANEL_ROWS * matrix.row_bytes());
-        let panels = out.values.chunks_mut(PANEL_ROWS * tokens.len());
-        tasks.extend(
-            weights.zip(panels).map(|(weights, panel)| (matrix.format, weights, x, tokens, panel)),
-        );
+        let panel_rows = panel_rows(x.n_tokens());
+        let weights = matrix.bytes.chunks(panel_rows * matrix.row_bytes());
+        let panels = out.values.chunks_mut(panel_rows * x.n_tokens());
+        tasks
+            .extend(weights.zip(panels).map(|(weights, panel)| (matrix.format, weights, x, panel)));
     }
-    tasks.into_par_iter().with_max_len(1).for_each(|(format, weights, x, tokens, panel)| {
-        format.multiply(compute.isa, weights, x, tokens, panel);
+    tasks.into_par_iter().with_max_len(1).for_each(|(format, weights, x, panel)| {
+        format.multiply(compute.isa, weights, x, panel);
     });
     weight_bytes
 }

@@ -4,6 +4,7 @@ use crate::activations::Activations;
 use crate::format::Float;
 use crate::registry::Product;
 use crate::vector::{Lanes, dot_floats};
+use std::ops::Range;
 
 /// Rows whose sums run side by side, so that one's additions need not wait for their results.
 const N_ROWS: usize = 4;
@@ -19,18 +20,20 @@ pub(crate) fn multiply<L: Lanes, F: Float>(product: Product<'_, F>) {
     let weights: &[u8] = bytemuck::cast_slice(product.weights);
     let row = |row_idx: usize| &weights[row_idx * row_bytes..][..row_bytes];
     let fours = n_rows / N_ROWS * N_ROWS;
+    let n_tokens = product.n_tokens();
     let mut out = &mut *product.out;
-    for tokens in product.tokens.chunks(N_TOKENS) {
+    for first in (0..n_tokens).step_by(N_TOKENS) {
+        let tokens = first..n_tokens.min(first + N_TOKENS);
         let (block, rest) = out.split_at_mut(tokens.len() * n_rows);
         out = rest;
         for first_row in (0..fours).step_by(N_ROWS) {
             let rows = [row(first_row), row(first_row + 1), row(first_row + 2), row(first_row + 3)];
             let out = &mut block[first_row..];
-            multiply_rows::<L, F, N_ROWS>(rows, product.x, tokens, out, n_rows);
+            multiply_rows::<L, F, N_ROWS>(rows, product.x, tokens.clone(), out, n_rows);
         }
         for row_idx in fours..n_rows {
             let out = &mut block[row_idx..];
-            multiply_rows::<L, F, 1>([row(row_idx)], product.x, tokens, out, n_rows);
+            multiply_rows::<L, F, 1>([row(row_idx)], product.x, tokens.clone(), out, n_rows);
         }
     }
 }
@@ -40,19 +43,20 @@ pub(crate) fn multiply<L: Lanes, F: Float>(product: Product<'_, F>) {
 fn multiply_rows<L: Lanes, F: Float, const R: usize>(
     rows: [&[u8]; R],
     x: &Activations,
-    tokens: &[u32],
+    mut tokens: Range<usize>,
     out: &mut [f32],
     stride: usize,
 ) {
     let mut out = out.chunks_mut(stride);
     let mut place =
         |dots: [f32; R]| out.next().expect("a chunk per token")[..R].copy_from_slice(&dots);
-    let (groups, rest) = if L::IS_ROOMY { tokens.as_chunks() } else { (&[][..], tokens) };
-    for &[a, b, c, d] in groups {
-        let group = [x.floats(a), x.floats(b), x.floats(c), x.floats(d)];
-        dot_floats::<L, R, 4>(F::KIND, rows, group).into_iter().for_each(&mut place);
+    while L::IS_ROOMY && tokens.len() >= 4 {
+        let token = tokens.start;
+        let four = [x.floats(token), x.floats(token + 1), x.floats(token + 2), x.floats(token + 3)];
+        dot_floats::<L, R, 4>(F::KIND, rows, four).into_iter().for_each(&mut place);
+        tokens.start += 4;
     }
-    for &token in rest {
+    for token in tokens {
         dot_floats::<L, R, 1>(F::KIND, rows, [x.floats(token)]).into_iter().for_each(&mut place);
     }
 }

@@ -8,9 +8,10 @@ use crate::registry::Product;
 
 pub type Kernel<F> = fn(Product<'_, F>);
 
-/// Compares with the reference on pseudo-random bytes, with one token and with several.
+/// Compares with the reference on pseudo-random bytes, with one token, with several, and with more
+/// than a group.
 pub fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
-    let (cols, n_rows, n_tokens) = (5 * 256, 19, 8);
+    let (cols, n_rows, n_tokens) = (5 * 256, 19, 21);
     let n_blocks = n_rows * cols / F::BLOCK_LEN;
     let mut state = 1u32;
     let bytes: Vec<u8> = std::iter::repeat_with(|| {
@@ -21,13 +22,14 @@ pub fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
     .take(n_blocks * size_of::<F::Block>())
     .collect();
     let x: Vec<f32> = (0..n_tokens * cols).map(|i| (i as f32 * 1.7).sin()).collect();
-    let x = Activations::new(Isa::SCALAR, F::Family::ACTIVATIONS, cols, &x);
     let weights: &[F::Block] = bytemuck::cast_slice(&bytes);
-    for tokens in [&[3][..], &[5, 0, 6], &[0, 1, 2, 3, 4, 5, 6, 7]] {
-        let mut expected = vec![0.0; n_rows * tokens.len()];
+    for n_tokens in [1, 3, 8, n_tokens] {
+        let x = &x[..n_tokens * cols];
+        let x = Activations::new(Isa::SCALAR, F::Family::ACTIVATIONS, cols, x);
+        let mut expected = vec![0.0; n_rows * n_tokens];
         let mut found = expected.clone();
-        reference(Product { weights, x: &x, tokens, out: &mut expected });
-        kernel(Product { weights, x: &x, tokens, out: &mut found });
+        reference(Product { weights, x: &x, out: &mut expected });
+        kernel(Product { weights, x: &x, out: &mut found });
         let expected: Vec<u32> = expected.iter().map(|y| y.to_bits()).collect();
         let found: Vec<u32> = found.iter().map(|y| y.to_bits()).collect();
         assert_eq!(expected, found, "{}", F::NAME);

@@ -30,11 +30,11 @@ pub fn is_available() -> bool {
 /// See [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    match *product.tokens {
-        [a] => rows::multiply_flat(product, [a]),
-        [a, b] => rows::multiply_flat(product, [a, b]),
-        [a, b, c] => rows::multiply_flat(product, [a, b, c]),
-        [a, b, c, d] => rows::multiply_flat(product, [a, b, c, d]),
+    match product.n_tokens() {
+        1 => rows::multiply_flat::<F, 1>(product),
+        2 => rows::multiply_flat::<F, 2>(product),
+        3 => rows::multiply_flat::<F, 3>(product),
+        4 => rows::multiply_flat::<F, 4>(product),
         _ => tiles::multiply_flat(product),
     }
 }
@@ -42,9 +42,9 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 /// See [`Super`] for the sum. From three tokens on a tile is faster, for flat formats from five.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    match *product.tokens {
-        [a] => rows::multiply_super(product, [a]),
-        [a, b] => rows::multiply_super(product, [a, b]),
+    match product.n_tokens() {
+        1 => rows::multiply_super::<F, 1>(product),
+        2 => rows::multiply_super::<F, 2>(product),
         _ => tiles::multiply_super(product),
     }
 }
@@ -77,10 +77,9 @@ mod tests {
             }
             let x: Vec<_> = (0..n_tokens * cols).map(|_| f32::from(random()) - 127.5).collect();
             let x = Activations::new(scalar, format.activations, cols, &x);
-            let tokens: Vec<_> = (0..n_tokens as u32).collect();
             let [expected, found] = [scalar, avx2].map(|isa| {
                 let mut out = vec![f32::NAN; n_tokens * n_rows];
-                format.multiply(isa, &weights, &x, &tokens, &mut out);
+                format.multiply(isa, &weights, &x, &mut out);
                 out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             });
             assert_eq!(expected, found, "{format}");

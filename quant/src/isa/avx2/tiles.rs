@@ -57,17 +57,16 @@ macro_rules! tile_product {
                     tile.unpack::<F>(rows, first_block);
                     let mut ahead = Ahead::new(weights, n_blocks, first_row, blocks);
                     let (x, mut out) = (product.x, first_row);
-                    for tokens in product.tokens.chunks(N_TOKENS) {
+                    for first in (0..x.n_tokens()).step_by(N_TOKENS) {
                         let columns = &mut product.out[out..];
                         let columns = OutColumns { out: columns, stride: n_rows, n_lanes };
-                        match *tokens {
-                            [a, b, c, d] => tile.multiply::<F, 4>(x, [a, b, c, d], &ahead, columns),
-                            [a, b, c] => tile.multiply::<F, 3>(x, [a, b, c], &ahead, columns),
-                            [a, b] => tile.multiply::<F, 2>(x, [a, b], &ahead, columns),
-                            [a] => tile.multiply::<F, 1>(x, [a], &ahead, columns),
-                            _ => unreachable!("chunks of up to four"),
+                        match x.n_tokens() - first {
+                            1 => tile.multiply::<F, 1>(x.tokens(first), &ahead, columns),
+                            2 => tile.multiply::<F, 2>(x.tokens(first), &ahead, columns),
+                            3 => tile.multiply::<F, 3>(x.tokens(first), &ahead, columns),
+                            _ => tile.multiply::<F, N_TOKENS>(x.tokens(first), &ahead, columns),
                         }
-                        out += tokens.len() * n_rows;
+                        out += N_TOKENS * n_rows;
                         ahead = Ahead::NOTHING;
                     }
                 }
@@ -228,9 +227,9 @@ fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
 /// # Safety
 /// The CPU has AVX2, and `x_codes` hold four codes per register from `first` on.
 #[inline(always)]
-unsafe fn multiply_words<const N: usize>(
+unsafe fn multiply_words<const N: usize, const LEN: usize>(
     registers: &[__m256i],
-    x_codes: [&[i8; 32]; N],
+    x_codes: &[[i8; LEN]; N],
     first: usize,
 ) -> [__m256i; N] {
     // SAFETY: the caller's promise.

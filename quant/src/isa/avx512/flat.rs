@@ -18,9 +18,9 @@ use std::arch::x86_64::*;
 pub unsafe fn multiply<F: Flat, D: IntegerDot>(product: Product<'_, F>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match product.tokens {
-            [] => {}
-            &[token] => multiply_one::<F, D>(product, token),
+        match product.n_tokens() {
+            0 => {}
+            1 => multiply_one::<F, D>(product),
             _ => tile::multiply_many::<F, FlatTile<F>, D>(product),
         }
     }
@@ -38,11 +38,13 @@ struct QuadActivations<'a> {
 /// The four rows are a quarter of the matrix apart, which makes four long streams: memory answers
 /// them faster than one stream, or four that jump from row to row.
 #[inline(always)]
-unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>, token: u32) {
+unsafe fn multiply_one<F: Flat, D: IntegerDot>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
-    let (codes, last_codes) = product.x.codes(token).as_chunks().0.as_chunks();
-    let (scales, last_scales) = product.x.scales(token).as_chunks();
-    let (sums, last_sums) = product.x.sums(token).as_chunks();
+    let x = product.x.groups().next().expect("one token");
+    let (codes, scales, sums) = (x.codes(), x.scales(), x.sums());
+    let (codes, last_codes) = codes.as_chunks().0.as_chunks();
+    let (scales, last_scales) = scales.as_chunks();
+    let (sums, last_sums) = sums.as_chunks();
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
     let last = blocks_per_row - 1;
     let quarter = n_rows.div_ceil(4);

@@ -2,7 +2,8 @@
 
 use super::codes::{every_fourth, headers, high_f16, low_f16, max_unsigned, piece, transpose};
 use super::dot::IntegerDot;
-use super::tile::{HALF_ROWS, TILE_COLS, Tile, TileActivations};
+use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
+use crate::activations::{GROUP_LEN, Group, Tokens};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -19,6 +20,8 @@ pub struct FlatTile<F> {
 }
 
 impl<F: Flat> Tile<F> for FlatTile<F> {
+    type Sums = FlatSums;
+
     #[inline(always)]
     unsafe fn zeroed() -> Self {
         // SAFETY: registers of zeros are as good as any.
@@ -47,50 +50,69 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
+    unsafe fn sums(x: Group<'_>, Columns { first_block, n_blocks }: Columns) -> FlatSums {
+        let n = x.n_tokens();
+        let places = first_block * n..(first_block + n_blocks) * n;
+        let mut of_sums = FlatSums { offset: [[0; GROUP_LEN]; N_BLOCKS], scaled: [[0.0; _]; _] };
+        let blocks =
+            x.sums()[places.clone()].chunks_exact(n).zip(x.scales()[places].chunks_exact(n));
+        // SAFETY: the features are the caller's promise; the masks keep loads inside of the slices.
+        unsafe {
+            let mask = (!0u32 >> (32 - n)) as u16;
+            let offset = _mm512_set1_epi32(-F::LAYOUT.offset());
+            for (block, (sums, scales)) in blocks.enumerate() {
+                let sums = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(mask, sums.as_ptr()));
+                let offset = _mm512_mullo_epi32(sums, offset);
+                _mm512_storeu_si512(of_sums.offset[block].as_mut_ptr().cast(), offset);
+                if F::HAS_MINIMUM {
+                    let scales = _mm512_maskz_loadu_ps(mask, scales.as_ptr());
+                    let scaled = _mm512_mul_ps(scales, _mm512_cvtepi32_ps(sums));
+                    _mm512_storeu_ps(of_sums.scaled[block].as_mut_ptr(), scaled);
+                }
+            }
+        }
+        of_sums
+    }
+
+    #[inline(always)]
     unsafe fn multiply<D: IntegerDot, const N: usize>(
         &self,
-        n_blocks: usize,
-        x: TileActivations<'_>,
+        columns: Columns,
+        x: Tokens<'_, N>,
+        x_sums: &FlatSums,
+        first_token: usize,
         sums: &mut [[__m512; 2]; N],
     ) {
         let max = const { max_unsigned(&F::LAYOUT) };
-        assert!(n_blocks <= N_BLOCKS);
-        // What a code's offset takes from each integer sum, and what meets the minimums.
-        let (mut offsets, mut x_sums) = ([[0; N_BLOCKS]; N], [[0.0; N_BLOCKS]; N]);
-        let x_codes: [_; N] = std::array::from_fn(|t| &x.codes(t)[..n_blocks * FLAT_LEN]);
-        let x_scales: [_; N] = std::array::from_fn(|t| &x.scales(t)[..n_blocks]);
-        for t in 0..N {
-            for (block, &sum) in x.sums(t)[..n_blocks].iter().enumerate() {
-                offsets[t][block] = -F::LAYOUT.offset() * i32::from(sum);
-                x_sums[t][block] = x_scales[t][block] * f32::from(sum);
-            }
-        }
-        // SAFETY: the caller's promise about features; the slices above have `n_blocks` blocks.
+        // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
-            for block in 0..n_blocks {
+            for block in 0..columns.n_blocks {
                 let codes = &self.codes[block];
+                let x_codes: &[[i8; FLAT_LEN]; N] = x.codes(columns.first_block + block);
+                let x_scales = x.scales(columns.first_block + block);
+                let offsets = &x_sums.offset[block][first_token..][..N];
                 let mut dots = [[_mm512_setzero_si512(); 2]; N];
                 for t in 0..N {
-                    dots[t] = [_mm512_set1_epi32(offsets[t][block]); 2];
+                    dots[t] = [_mm512_set1_epi32(offsets[t]); 2];
                 }
                 for k in 0..FLAT_LEN / 4 {
                     for t in 0..N {
-                        let four = x_codes[t].as_ptr().add(block * FLAT_LEN + 4 * k);
-                        let four = _mm512_set1_epi32(four.cast::<i32>().read_unaligned());
+                        let four = x_codes[t].as_ptr().add(4 * k).cast::<i32>();
+                        let four = _mm512_set1_epi32(four.read_unaligned());
                         for half in 0..2 {
                             dots[t][half] = D::dot4(dots[t][half], codes[half][k], four, max);
                         }
                     }
                 }
                 for t in 0..N {
-                    let x_scale = _mm512_set1_ps(*x_scales[t].get_unchecked(block));
+                    let x_scale = _mm512_set1_ps(x_scales[t]);
                     for half in 0..2 {
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(dots[t][half]);
                         sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);
                         if F::HAS_MINIMUM {
                             let minimum = self.minimums[block][half];
-                            let x_sum = _mm512_set1_ps(x_sums[t][block]);
+                            let x_sum = _mm512_set1_ps(x_sums.scaled[block][first_token + t]);
                             sums[t][half] = _mm512_fmadd_ps(minimum, x_sum, sums[t][half]);
                         }
                     }
@@ -98,4 +120,12 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
             }
         }
     }
+}
+
+/// What a group's sums become, by block and token.
+pub struct FlatSums {
+    /// What the codes' offset takes from the integer sums.
+    offset: [[i32; GROUP_LEN]; N_BLOCKS],
+    /// What the minimums meet.
+    scaled: [[f32; GROUP_LEN]; N_BLOCKS],
 }

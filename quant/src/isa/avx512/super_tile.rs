@@ -5,7 +5,8 @@ use super::codes::{
     unroll,
 };
 use super::dot::IntegerDot;
-use super::tile::{HALF_ROWS, TILE_COLS, Tile, TileActivations};
+use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
+use crate::activations::{GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -17,17 +18,18 @@ const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
 pub struct SuperTile<F> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
-    /// Of each sixteen weights.
+    /// Of each sub-block, as [`add_scaled`] wants it.
     sub_scales: [[[__m512i; N_PIECES]; 2]; N_BLOCKS],
-    /// Of each two times sixteen weights, as 16-bit integers: what their activations' sums are
-    /// multiplied with. Sub-minimums, or sub-scales times minus the codes' offset.
-    sum_factors: [[[__m512i; N_PIECES / 2]; 2]; N_BLOCKS],
+    /// Of each two sub-blocks, as 16-bit integers.
+    sub_minimums: [[[__m512i; N_PIECES / 2]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
     format: PhantomData<F>,
 }
 
 impl<F: Super> Tile<F> for SuperTile<F> {
+    type Sums = SuperSums;
+
     #[inline(always)]
     unsafe fn zeroed() -> Self {
         // SAFETY: registers of zeros are as good as any.
@@ -65,83 +67,203 @@ impl<F: Super> Tile<F> for SuperTile<F> {
             self.minimums[block][half] = high_f16(scales);
             // Element r of register i: what pieces 4 * i.. of row r have, a byte each.
             let (sub_scales, sub_minimums) = (transpose(&sub_scales), transpose(&sub_minimums));
-            let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
-            for i in 0..4 {
-                let scales = self.sub_scales[block][half].as_chunks_mut().0;
-                scales[i] = sign_extended(sub_scales[i]);
-                let factors = self.sum_factors[block][half].as_chunks_mut().0;
-                factors[i] = if F::HAS_MINIMUM {
-                    pairs(sub_minimums[i])
-                } else {
-                    let [first, second] = pairs(sub_scales[i]);
-                    [_mm512_mullo_epi16(first, offset), _mm512_mullo_epi16(second, offset)]
-                };
+            let n_subs = SUPER_LEN / F::SUB_LEN;
+            for sub in 0..n_subs {
+                let piece = sub * F::SUB_LEN / PIECE_LEN;
+                let scale = sign_extended(sub_scales[piece / 4])[piece % 4];
+                self.sub_scales[block][half][sub] = multiplier::<F>(scale);
+            }
+            if F::HAS_MINIMUM {
+                for pair in 0..n_subs / 2 {
+                    let piece = 2 * pair * F::SUB_LEN / PIECE_LEN;
+                    let four = sub_minimums[piece / 4];
+                    self.sub_minimums[block][half][pair] = match F::SUB_LEN {
+                        PIECE_LEN => pairs(four)[piece % 4 / 2],
+                        _ => first_and_third(four),
+                    };
+                }
             }
         }
     }
 
     #[inline(always)]
+    unsafe fn sums(x: Group<'_>, Columns { first_block, n_blocks }: Columns) -> SuperSums {
+        let n = x.n_tokens();
+        let sums = &x.sums().as_chunks().0[first_block * n..(first_block + n_blocks) * n];
+        let mut of_sums = SuperSums {
+            offset: [[[0; N_PIECES]; GROUP_LEN]; N_BLOCKS],
+            pairs: [[[0; N_PIECES / 2]; GROUP_LEN]; N_BLOCKS],
+        };
+        for (block, sums) in sums.chunks_exact(n).enumerate() {
+            for (t, sums) in sums.iter().enumerate() {
+                // SAFETY: the features are the caller's promise.
+                unsafe {
+                    of_sums.offset[block][t] = of_offset::<F>(sums);
+                    of_sums.pairs[block][t] = of_pairs::<F>(sums);
+                }
+            }
+        }
+        of_sums
+    }
+
+    #[inline(always)]
     unsafe fn multiply<D: IntegerDot, const N: usize>(
         &self,
-        n_blocks: usize,
-        x: TileActivations<'_>,
+        columns: Columns,
+        x: Tokens<'_, N>,
+        x_sums: &SuperSums,
+        first_token: usize,
         sums: &mut [[__m512; 2]; N],
     ) {
         let max = const { max_unsigned(&F::LAYOUT) };
-        const { assert!(!F::HAS_MINIMUM || F::LAYOUT.offset() == 0) };
-        let x_codes: [_; N] = std::array::from_fn(|t| &x.codes(t)[..n_blocks * SUPER_LEN]);
-        let x_scales: [_; N] = std::array::from_fn(|t| &x.scales(t)[..n_blocks]);
-        let x_sums: [_; N] = std::array::from_fn(|t| &x.sums(t)[..n_blocks * N_PIECES]);
-        // SAFETY: the caller's promise about features; the slices above have `n_blocks` blocks.
+        let n_subs = SUPER_LEN / F::SUB_LEN;
+        // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
             let zero = _mm512_setzero_si512();
-            for block in 0..n_blocks {
-                let mut dots = [[zero; 2]; N];
-                for sub in 0..SUPER_LEN / F::SUB_LEN {
-                    let mut sub_dots = [[zero; 2]; N];
+            for block in 0..columns.n_blocks {
+                let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(columns.first_block + block);
+                let x_scales = x.scales(columns.first_block + block);
+                let offsets = &x_sums.offset[block][first_token..][..N];
+                let mut totals = [[zero; 2]; N];
+                for sub in 0..n_subs {
+                    let mut dots = [[zero; 2]; N];
+                    if F::LAYOUT.offset() != 0 {
+                        for t in 0..N {
+                            dots[t] = [_mm512_set1_epi32(offsets[t][sub]); 2];
+                        }
+                    }
                     for k in sub * F::SUB_LEN / 4..(sub + 1) * F::SUB_LEN / 4 {
                         for t in 0..N {
-                            let four = x_codes[t].as_ptr().add(block * SUPER_LEN + 4 * k);
-                            let four = _mm512_set1_epi32(four.cast::<i32>().read_unaligned());
+                            let four = x_codes[t].as_ptr().add(4 * k).cast::<i32>();
+                            let four = _mm512_set1_epi32(four.read_unaligned());
                             for half in 0..2 {
                                 let codes = self.codes[block][half][k];
-                                sub_dots[t][half] = D::dot4(sub_dots[t][half], codes, four, max);
+                                dots[t][half] = D::dot4(dots[t][half], codes, four, max);
                             }
                         }
                     }
                     for half in 0..2 {
-                        let scale = self.sub_scales[block][half][sub * F::SUB_LEN / PIECE_LEN];
+                        let scale = self.sub_scales[block][half][sub];
                         for t in 0..N {
-                            let scaled = _mm512_mullo_epi32(sub_dots[t][half], scale);
-                            dots[t][half] = _mm512_add_epi32(dots[t][half], scaled);
+                            let total = totals[t][half];
+                            totals[t][half] = add_scaled::<F, D>(total, dots[t][half], scale);
                         }
                     }
                 }
                 for t in 0..N {
-                    let x_scale = _mm512_set1_ps(*x_scales[t].get_unchecked(block));
+                    let x_scale = _mm512_set1_ps(x_scales[t]);
                     for half in 0..2 {
-                        let has_offset = F::LAYOUT.offset() != 0;
-                        let mut of_sums = if has_offset { dots[t][half] } else { zero };
-                        if has_offset || F::HAS_MINIMUM {
-                            for (pair, &factors) in self.sum_factors[block][half].iter().enumerate()
-                            {
-                                let two = x_sums[t].as_ptr().add(block * N_PIECES + 2 * pair);
-                                let two = _mm512_set1_epi32(two.cast::<i32>().read_unaligned());
-                                of_sums = D::dot2(of_sums, factors, two);
-                            }
-                        }
-                        let dot = if has_offset { of_sums } else { dots[t][half] };
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
-                        let dot = _mm512_cvtepi32_ps(dot);
+                        let dot = _mm512_cvtepi32_ps(totals[t][half]);
                         sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);
                         if F::HAS_MINIMUM {
+                            let pairs = &x_sums.pairs[block][first_token + t];
+                            let mut dot = zero;
+                            for pair in 0..n_subs / 2 {
+                                let minimums = self.sub_minimums[block][half][pair];
+                                dot = D::dot2(dot, minimums, _mm512_set1_epi32(pairs[pair]));
+                            }
                             let scale = _mm512_mul_ps(self.minimums[block][half], x_scale);
-                            let dot = _mm512_cvtepi32_ps(of_sums);
+                            let dot = _mm512_cvtepi32_ps(dot);
                             sums[t][half] = _mm512_fnmadd_ps(scale, dot, sums[t][half]);
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// What a group's sums become, by block and token.
+pub struct SuperSums {
+    /// Of each sub-block, times minus the offset of the format's codes: where its dot product
+    /// starts.
+    offset: [[[i32; N_PIECES]; GROUP_LEN]; N_BLOCKS],
+    /// Of two sub-blocks each, as 16-bit integers.
+    pairs: [[[i32; N_PIECES / 2]; GROUP_LEN]; N_BLOCKS],
+}
+
+/// Minus the format's offset times the sum of each sub-block, from those of its pieces.
+#[inline(always)]
+unsafe fn of_offset<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES] {
+    let mut subs = [0; N_PIECES];
+    if F::LAYOUT.offset() == 0 {
+        return subs;
+    }
+    // SAFETY: the features are the caller's promise; loads and stores are of the arrays' sizes.
+    unsafe {
+        let pieces = _mm256_loadu_si256(pieces.as_ptr().cast());
+        if F::SUB_LEN == PIECE_LEN {
+            let offset = _mm512_set1_epi32(-F::LAYOUT.offset());
+            let offsets = _mm512_mullo_epi32(_mm512_cvtepi16_epi32(pieces), offset);
+            _mm512_storeu_si512(subs.as_mut_ptr().cast(), offsets);
+        } else {
+            let offset = _mm256_set1_epi16(-F::LAYOUT.offset() as i16);
+            let offsets = _mm256_madd_epi16(pieces, offset);
+            _mm256_storeu_si256(subs.as_mut_ptr().cast(), offsets);
+        }
+    }
+    subs
+}
+
+/// The sums of each two sub-blocks, from those of their pieces, as halves of 32 bits.
+#[inline(always)]
+unsafe fn of_pairs<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES / 2] {
+    let mut pairs = [0; N_PIECES / 2];
+    if !F::HAS_MINIMUM {
+        return pairs;
+    }
+    // SAFETY: the features are the caller's promise; loads and stores are of the arrays' sizes.
+    unsafe {
+        let pieces = _mm256_loadu_si256(pieces.as_ptr().cast());
+        if F::SUB_LEN == PIECE_LEN {
+            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), pieces);
+        } else {
+            let subs = _mm256_madd_epi16(pieces, _mm256_set1_epi16(1));
+            _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_cvtepi32_epi16(subs));
+        }
+    }
+    pairs
+}
+
+/// Whether the dot product of a sub-block fits into 16 bits.
+const fn is_narrow<F: Super>() -> bool {
+    let (offset, max) = (F::LAYOUT.offset(), max_unsigned(&F::LAYOUT));
+    let largest = if offset > max - offset { offset } else { max - offset };
+    largest * 127 * F::SUB_LEN as i32 <= i16::MAX as i32
+}
+
+/// `total + scale * dot`, for the dot product of a sub-block and what [`multiplier`] makes of its
+/// scale: 16-bit products are one instruction, 32-bit ones several.
+#[inline(always)]
+unsafe fn add_scaled<F: Super, D: IntegerDot>(
+    total: __m512i,
+    dot: __m512i,
+    multiplier: __m512i,
+) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        if const { is_narrow::<F>() } {
+            return D::dot2(total, dot, multiplier);
+        }
+        // The lowest byte of the dot product, and the rest of it.
+        let split = _mm_set_epi8(14, 13, -128, 12, 10, 9, -128, 8, 6, 5, -128, 4, 2, 1, -128, 0);
+        let split = _mm512_broadcast_i32x4(split);
+        D::dot2(total, _mm512_shuffle_epi8(dot, split), multiplier)
+    }
+}
+
+/// A 32-bit sub-scale as the 16-bit integers that meet its dot product: itself, and then nothing
+/// if the dot product is [narrow](is_narrow), 256 times itself otherwise.
+#[inline(always)]
+unsafe fn multiplier<F: Super>(scale: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let low = _mm512_and_si512(scale, _mm512_set1_epi32(0xffff));
+        if const { is_narrow::<F>() } {
+            low
+        } else {
+            _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
         }
     }
 }
@@ -165,11 +287,18 @@ unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
 unsafe fn pairs(bytes: __m512i) -> [__m512i; 2] {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
+        let low = first_and_third(bytes);
         let high = _mm512_srai_epi16::<8>(bytes);
-        let low = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes));
         // Words of `low`: bytes 0 and 2; of `high`: bytes 1 and 3.
         let first = _mm512_mask_blend_epi16(0xaaaa_aaaa, low, _mm512_slli_epi32::<16>(high));
         let second = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(low), high);
         [first, second]
     }
+}
+
+/// The first and the third signed byte of each element as 16-bit integers.
+#[inline(always)]
+unsafe fn first_and_third(bytes: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes)) }
 }

@@ -19,9 +19,9 @@ use std::arch::x86_64::*;
 pub unsafe fn multiply<F: Super, D: IntegerDot>(product: Product<'_, F>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match product.tokens {
-            [] => {}
-            &[token] => multiply_one::<F, D>(product, token),
+        match product.n_tokens() {
+            0 => {}
+            1 => multiply_one::<F, D>(product),
             _ => tile::multiply_many::<F, SuperTile<F>, D>(product),
         }
     }
@@ -37,10 +37,11 @@ struct BlockActivations<'a> {
 
 /// One token: four rows at a time, a row in each lane; the same rows as in `flat`.
 #[inline(always)]
-unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>, token: u32) {
+unsafe fn multiply_one<F: Super, D: IntegerDot>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
-    let codes = product.x.codes(token).as_chunks().0;
-    let (scales, sums) = (product.x.scales(token), product.x.sums(token).as_chunks().0);
+    let x = product.x.groups().next().expect("one token");
+    let (codes, scales, sums) = (x.codes(), x.scales(), x.sums());
+    let (codes, sums) = (codes.as_chunks().0, sums.as_chunks().0);
     let row = |row_idx: usize| &product.weights[row_idx * blocks_per_row..][..blocks_per_row];
     let quarter = n_rows.div_ceil(4);
     for i in 0..quarter {

@@ -28,7 +28,7 @@ crate::isa::stamp_vector_functions!(NeonLanes, []);
 
 /// See [`Flat`] for the sum.
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
-    let is_few = product.tokens.len() <= rows::N_TOKENS;
+    let is_few = product.n_tokens() <= rows::N_TOKENS;
     match (DotProd::detect(), I8mm::detect()) {
         (Some(dot), _) if is_few => rows::multiply_flat(product, dot),
         (_, Some(grid)) => tiles::multiply::<F, FlatTile<F>, _>(product, grid),
@@ -39,7 +39,7 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 
 /// See [`Super`] for the sum.
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
-    let is_few = product.tokens.len() <= rows::N_TOKENS;
+    let is_few = product.n_tokens() <= rows::N_TOKENS;
     match (DotProd::detect(), I8mm::detect()) {
         (Some(dot), _) if is_few => rows::multiply_super(product, dot),
         (_, Some(grid)) => tiles::multiply::<F, SuperTile<F>, _>(product, grid),

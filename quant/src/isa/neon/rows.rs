@@ -21,21 +21,16 @@ pub const N_TOKENS: usize = 4;
 /// Stamps out the product with any number of tokens over `$module`'s with up to four.
 macro_rules! in_fours {
     ($name:ident, $family:ident, $module:ident) => {
-        pub fn $name<F: $family, D: Dot>(product: Product<'_, F>, dot: D) {
-            let (n_rows, weights, x) = (product.n_rows(), product.weights, product.x);
-            let mut out = product.out;
-            for tokens in product.tokens.chunks(N_TOKENS) {
-                let (here, rest) = out.split_at_mut(tokens.len() * n_rows);
-                out = rest;
-                let product = Product::<F> { weights, x, tokens, out: here };
+        pub fn $name<F: $family, D: Dot>(mut product: Product<'_, F>, dot: D) {
+            let n_tokens = product.n_tokens();
+            for first in (0..n_tokens).step_by(N_TOKENS) {
                 // SAFETY: NEON is part of the target.
                 unsafe {
-                    match *tokens {
-                        [a, b, c, d] => $module::multiply(product, [a, b, c, d], dot),
-                        [a, b, c] => $module::multiply(product, [a, b, c], dot),
-                        [a, b] => $module::multiply(product, [a, b], dot),
-                        [a] => $module::multiply(product, [a], dot),
-                        _ => unreachable!("chunks of up to four"),
+                    match n_tokens - first {
+                        1 => $module::multiply::<F, D, 1>(&mut product, first, dot),
+                        2 => $module::multiply::<F, D, 2>(&mut product, first, dot),
+                        3 => $module::multiply::<F, D, 3>(&mut product, first, dot),
+                        _ => $module::multiply::<F, D, N_TOKENS>(&mut product, first, dot),
                     }
                 }
             }

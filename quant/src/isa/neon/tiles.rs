@@ -11,7 +11,7 @@ mod super_block;
 
 use super::dot::FourByFour;
 use super::unpack::{f16_at, load, unpack, widen_bits};
-use crate::activations::Activations;
+use crate::activations::{Activations, Tokens};
 use crate::format::Format;
 use crate::isa::four_rows::FourRows;
 use crate::registry::Product;
@@ -65,33 +65,34 @@ pub trait Tile<F: Format> {
     ) -> Sums;
 }
 
-/// Some columns of four tokens' activations.
+/// Some blocks of four tokens' activations.
 pub struct Columns<'a> {
-    codes: [&'a [[i8; 16]]; FOUR],
-    scales: [&'a [f32]; FOUR],
-    sums: [&'a [i16]; FOUR],
+    tokens: [Tokens<'a, 1>; FOUR],
+    first_block: usize,
+    n_blocks: usize,
 }
 
 impl<'a> Columns<'a> {
-    /// From `first_col` on. Missing tokens are copies of the last; what they give is not stored.
-    fn new(x: &'a Activations, tokens: &[u32], first_col: usize, n_cols: usize) -> Self {
-        let (block_len, sum_len) = (x.kind().block_len(), x.kind().sum_len());
-        let tokens: [_; FOUR] = std::array::from_fn(|t| tokens[t.min(tokens.len() - 1)]);
-        Columns {
-            codes: tokens.map(|t| x.codes(t)[first_col..][..n_cols].as_chunks().0),
-            scales: tokens.map(|t| &x.scales(t)[first_col / block_len..][..n_cols / block_len]),
-            sums: tokens.map(|t| &x.sums(t)[first_col / sum_len..][..n_cols / sum_len]),
-        }
+    /// Missing tokens are copies of the last; what they give is not stored.
+    fn new(x: &'a Activations, first_token: usize, first_block: usize, n_blocks: usize) -> Self {
+        let last = x.n_tokens() - 1;
+        let tokens = std::array::from_fn(|t| x.tokens((first_token + t).min(last)));
+        Columns { tokens, first_block, n_blocks }
     }
 
-    /// The codes, in order.
+    /// The codes, in order. Blocks have `LEN` of them.
     #[inline(always)]
-    fn codes<G: FourByFour>(&self, grid: G) -> [[int8x16_t; FOUR]; SIXTEENS] {
+    fn codes<G: FourByFour, const LEN: usize>(&self, grid: G) -> [[int8x16_t; FOUR]; SIXTEENS] {
         // SAFETY: NEON is part of the target.
         let mut codes = [[unsafe { vdupq_n_s8(0) }; FOUR]; SIXTEENS];
-        let [a, b, c, d] = self.codes;
-        for ((((codes, a), b), c), d) in codes.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-            *codes = grid.tokens([load(a), load(b), load(c), load(d)]);
+        for (block_idx, codes) in codes.chunks_exact_mut(LEN / 16).take(self.n_blocks).enumerate() {
+            let tokens = each!(t in [0 1 2 3] => {
+                let [codes] = self.tokens[t].codes::<LEN>(self.first_block + block_idx);
+                codes.as_chunks().0
+            });
+            for (i, codes) in codes.iter_mut().enumerate() {
+                *codes = grid.tokens(each!(t in [0 1 2 3] => load(&tokens[t][i])));
+            }
         }
         codes
     }
@@ -99,9 +100,16 @@ impl<'a> Columns<'a> {
     /// The scales of a block.
     #[inline(always)]
     fn scales(&self, block_idx: usize) -> float32x4_t {
-        let scales = each!(t in [0 1 2 3] => self.scales[t][block_idx]);
+        let scales =
+            each!(t in [0 1 2 3] => self.tokens[t].scales(self.first_block + block_idx)[0]);
         // SAFETY: the array is four values; NEON is part of the target.
         unsafe { vld1q_f32(scales.as_ptr()) }
+    }
+
+    /// The sums of a block, `LEN` of each token.
+    #[inline(always)]
+    fn sums<const LEN: usize>(&self, block_idx: usize) -> [&'a [i16; LEN]; FOUR] {
+        each!(t in [0 1 2 3] => &self.tokens[t].sums(self.first_block + block_idx)[0])
     }
 }
 
@@ -122,10 +130,10 @@ pub fn multiply<F: Format, T: Tile<F>, G: FourByFour>(product: Product<'_, F>, g
                     tile.unpack(four_idx, block_idx, blocks, grid);
                 }
             }
-            let (first_col, n_cols) = (first_block * F::BLOCK_LEN, n_blocks * F::BLOCK_LEN);
             let outs = product.out.chunks_mut(FOUR * n_rows);
-            for (tokens, out) in product.tokens.chunks(FOUR).zip(outs) {
-                let x = T::tokens(&Columns::new(product.x, tokens, first_col, n_cols), grid);
+            for (first_token, out) in (0..).step_by(FOUR).zip(outs) {
+                let x = Columns::new(product.x, first_token, first_block, n_blocks);
+                let x = T::tokens(&x, grid);
                 for first_four in (0..n_fours).step_by(N_TOGETHER) {
                     let mut corner =
                         Corner { out, n_rows, first_row: first_row + first_four * FOUR };

@@ -13,21 +13,19 @@ crate::isa::stamp_vector_functions!(ScalarLanes, []);
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     for (row_idx, row) in product.weights.chunks_exact(blocks_per_row).enumerate() {
-        for (t, &token) in product.tokens.iter().enumerate() {
-            let (codes, scales) = (product.x.codes(token), product.x.scales(token));
-            let sums = product.x.sums(token);
+        for t in 0..product.n_tokens() {
             let mut acc = 0.0f32;
             for (block_idx, block) in row.iter().enumerate() {
                 let block = bytemuck::bytes_of(block);
-                let (scale, x_scale) = (f16_at(block, 0), scales[block_idx]);
+                let (scale, x_scale) = (f16_at(block, 0), product.x.scale(t, block_idx));
                 let mut unsigned = [0; FLAT_LEN];
                 F::LAYOUT.unpack(block, &mut unsigned);
-                let codes = &codes[block_idx * FLAT_LEN..][..FLAT_LEN];
+                let codes = product.x.codes(t, block_idx);
                 let sum = integer_dot(&unsigned, F::LAYOUT.offset(), codes);
                 acc = (scale * x_scale).mul_add(sum as f32, acc);
                 if F::HAS_MINIMUM {
-                    let minimum = f16_at(block, 2);
-                    acc = minimum.mul_add(x_scale * f32::from(sums[block_idx]), acc);
+                    let x_sum = product.x.sums(t, block_idx)[0];
+                    acc = f16_at(block, 2).mul_add(x_scale * f32::from(x_sum), acc);
                 }
             }
             product.out[t * n_rows + row_idx] = acc;
@@ -39,25 +37,25 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     for (row_idx, row) in product.weights.chunks_exact(blocks_per_row).enumerate() {
-        for (t, &token) in product.tokens.iter().enumerate() {
-            let (codes, scales) = (product.x.codes(token), product.x.scales(token));
+        for t in 0..product.n_tokens() {
             let mut acc = 0.0f32;
             for (block_idx, block) in row.iter().enumerate() {
                 let header = F::scales(block);
                 let mut unsigned = [0; SUPER_LEN];
                 F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
-                let codes = &codes[block_idx * SUPER_LEN..][..SUPER_LEN];
+                let (codes, x_scale) =
+                    (product.x.codes(t, block_idx), product.x.scale(t, block_idx));
                 let subs = unsigned.chunks_exact(16).zip(codes.chunks_exact(16));
                 let sum: i32 = subs
                     .zip(header.sub_scales)
                     .map(|((u, q), scale)| i32::from(scale) * integer_dot(u, F::LAYOUT.offset(), q))
                     .sum();
-                acc = (header.scale.to_f32() * scales[block_idx]).mul_add(sum as f32, acc);
+                acc = (header.scale.to_f32() * x_scale).mul_add(sum as f32, acc);
                 if F::HAS_MINIMUM {
-                    let sums = &product.x.sums(token)[block_idx * 16..][..16];
+                    let sums = product.x.sums(t, block_idx);
                     let minimums = header.sub_minimums.iter().zip(sums);
                     let sum: i32 = minimums.map(|(&m, &s)| i32::from(m) * i32::from(s)).sum();
-                    acc = (-(header.minimum.to_f32() * scales[block_idx])).mul_add(sum as f32, acc);
+                    acc = (-(header.minimum.to_f32() * x_scale)).mul_add(sum as f32, acc);
                 }
             }
             product.out[t * n_rows + row_idx] = acc;

@@ -1,16 +1,16 @@
 //! Rows of formats with blocks of 32.
 
 use super::*;
-use crate::activations::Activations;
+use crate::activations::Tokens;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx2::unpack::{Sixteen, is_wide, max_code, unpack};
 use crate::registry::Product;
 
-/// The product of a flat format's matrix with `tokens`; see [`Flat`] for the sum.
+/// The product of a flat format's matrix with `N` tokens; see [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [u32; N]) {
+pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = FlatActivations::of_tokens(product.x, tokens);
+    let x = product.x.tokens::<N>(0);
     for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [_mm_setzero_ps(); N];
@@ -19,7 +19,8 @@ pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [
             let next_idx = (block_idx + 1).min(n_blocks - 1);
             let weights = FlatWeights::new::<F>(rows.blocks(block_idx), rows.blocks(next_idx));
             for t in 0..N {
-                let [first, second] = weights.multiply::<F>(&x[t], [block_idx, next_idx]);
+                let x = FlatActivations::new(x, t, [block_idx, next_idx]);
+                let [first, second] = weights.multiply::<F>(&x);
                 sums[t] = first.add_to::<F>(sums[t]);
                 if next_idx > block_idx {
                     sums[t] = second.add_to::<F>(sums[t]);
@@ -30,23 +31,22 @@ pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>, tokens: [
     }
 }
 
-/// A token's activations for flat formats.
+/// A token's activations for two blocks.
 struct FlatActivations<'a> {
-    codes: &'a [[[i8; 16]; 2]],
-    scales: &'a [f32],
-    sums: &'a [i16],
+    codes: [&'a [[i8; 16]; 2]; 2],
+    scales: [f32; 2],
+    sums: [i32; 2],
 }
 
 impl<'a> FlatActivations<'a> {
     #[inline(always)]
-    fn of_tokens<const N: usize>(x: &'a Activations, tokens: [u32; N]) -> [Self; N] {
+    fn new<const N: usize>(x: Tokens<'a, N>, t: usize, blocks: [usize; 2]) -> Self {
         const { assert!(FLAT_LEN == 32) }
-        let n_blocks = x.cols() / FLAT_LEN;
-        tokens.map(|token| FlatActivations {
-            codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
-            scales: &x.scales(token)[..n_blocks],
-            sums: &x.sums(token)[..n_blocks],
-        })
+        FlatActivations {
+            codes: blocks.map(|block| bytemuck::cast_ref(&x.codes::<32>(block)[t])),
+            scales: blocks.map(|block| x.scales(block)[t]),
+            sums: blocks.map(|block| i32::from(x.sums::<1>(block)[t][0])),
+        }
     }
 }
 
@@ -95,18 +95,18 @@ impl FlatWeights {
     /// What the two blocks add to a token's sums.
     #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
-    fn multiply<F: Flat>(&self, x: &FlatActivations<'_>, blocks: [usize; 2]) -> [FlatAddends; 2] {
-        let x_codes = each!(i in [0 1] => &x.codes[blocks[i]]);
+    fn multiply<F: Flat>(&self, x: &FlatActivations<'_>) -> [FlatAddends; 2] {
+        let x_codes = x.codes;
         let x_codes = each!(half in [0 1] => load_halves(&x_codes[0][half], &x_codes[1][half]));
         let dots = each!(r in [0 1 2 3] => flat_dot::<F>(self.codes[r], x_codes));
         let mut dots = flat_sum::<F>(dots);
-        let sums = each!(i in [0 1] => i32::from(x.sums[blocks[i]]));
+        let sums = x.sums;
         if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
             let [low, high] = each!(i in [0 1] => _mm_set1_epi32(sums[i] * F::LAYOUT.offset()));
             dots = _mm256_sub_epi32(dots, _mm256_set_m128i(high, low));
         }
         let dots = _mm256_cvtepi32_ps(dots);
-        let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[blocks[i]]));
+        let [low, high] = each!(i in [0 1] => _mm_set1_ps(x.scales[i]));
         let x_scales = _mm256_set_m128(high, low);
         let factors = _mm256_mul_ps(self.scales, x_scales);
         let [low, high] = each!(i in [0 1] => _mm_set1_ps(sums[i] as f32));

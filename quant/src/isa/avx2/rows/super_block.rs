@@ -1,17 +1,16 @@
 //! Rows of formats with blocks of 256.
 
 use super::*;
-use crate::activations::Activations;
 use crate::format::{SUPER_LEN, Super, SuperScales};
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
 use crate::registry::Product;
 use half::f16;
 
-/// The product of a super-block format's matrix with `tokens`; see [`Super`] for the sum.
+/// The product of a super-block format's matrix with `N` tokens; see [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens: [u32; N]) {
+pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = SuperActivations::of_tokens(product.x, tokens);
+    let x = product.x.tokens::<N>(0);
     for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [_mm_setzero_ps(); N];
@@ -20,11 +19,12 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens:
             let blocks = rows.blocks(block_idx);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let mut x_sums = [_mm256_setzero_si256(); N];
+            let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
             for t in 0..N {
-                x_sums[t] = even_odd_words(&x[t].sums[block_idx]);
+                x_sums[t] = even_odd_words(&x.sums(block_idx)[t]);
             }
             let dots = each!(r in [0 1 2 3] => {
-                super_dots::<F, N>(blocks[r], &headers[r], &x, block_idx, x_sums)
+                super_dots::<F, N>(blocks[r], &headers[r], x_codes, x_sums)
             });
             let scale = widen(each!(r in [0 1 2 3] => headers[r].scale));
             let minimum = widen(each!(r in [0 1 2 3] => headers[r].minimum));
@@ -32,7 +32,7 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens:
                 _mm256_cvtepu8_epi16(even_odd_bytes(&headers[r].sub_minimums))
             });
             for t in 0..N {
-                let x_scale = _mm_set1_ps(x[t].scales[block_idx]);
+                let x_scale = _mm_set1_ps(x_scales[t]);
                 let dot = sum_dwords(each!(r in [0 1 2 3] => dots[r][t]));
                 let factor = _mm_mul_ps(scale, x_scale);
                 sums[t] = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(dot), sums[t]);
@@ -47,26 +47,6 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>, tokens:
     }
 }
 
-/// A token's activations for super-block formats.
-struct SuperActivations<'a> {
-    codes: &'a [[[i8; 32]; 8]],
-    scales: &'a [f32],
-    sums: &'a [[i16; 16]],
-}
-
-impl<'a> SuperActivations<'a> {
-    #[inline(always)]
-    fn of_tokens<const N: usize>(x: &'a Activations, tokens: [u32; N]) -> [Self; N] {
-        const { assert!(SUPER_LEN == 8 * 32) }
-        let n_blocks = x.cols() / SUPER_LEN;
-        tokens.map(|token| SuperActivations {
-            codes: &x.codes(token).as_chunks().0.as_chunks().0[..n_blocks],
-            scales: &x.scales(token)[..n_blocks],
-            sums: &x.sums(token).as_chunks().0[..n_blocks],
-        })
-    }
-}
-
 /// The dot products of a block with the tokens' activations, sub-scales and offset applied, each as
 /// the sum of eight dwords. `x_sums` come from [`even_odd_words`].
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -74,8 +54,7 @@ impl<'a> SuperActivations<'a> {
 fn super_dots<F: Super, const N: usize>(
     block: &F::Block,
     header: &SuperScales,
-    x: &[SuperActivations<'_>; N],
-    block_idx: usize,
+    x_codes: &[[i8; SUPER_LEN]; N],
     x_sums: [__m256i; N],
 ) -> [__m256i; N] {
     let block = bytemuck::bytes_of(block);
@@ -98,7 +77,7 @@ fn super_dots<F: Super, const N: usize>(
         let word = _mm256_set1_epi16((((2 * chunk_idx + 1) << 8) | (2 * chunk_idx)) as i16);
         let scales = _mm256_shuffle_epi8(sub_scales, word);
         for t in 0..N {
-            let x_codes = load(&x[t].codes[block_idx][chunk_idx]);
+            let x_codes = load(&x_codes[t].as_chunks().0[chunk_idx]);
             let products = pair_products(is_wide(&F::LAYOUT), weights, x_codes);
             dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(products, scales));
         }

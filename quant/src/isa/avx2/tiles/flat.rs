@@ -1,7 +1,7 @@
 //! Tiles of formats with blocks of 32.
 
 use super::*;
-use crate::activations::Activations;
+use crate::activations::Tokens;
 use crate::format::{FLAT_LEN, Flat};
 
 /// Blocks that a tile of narrow codes has room for.
@@ -57,27 +57,28 @@ impl FlatTile {
     #[target_feature(enable = "avx2,fma,f16c")]
     fn multiply<F: Flat, const N: usize>(
         &self,
-        x: &Activations,
-        tokens: [u32; N],
+        x: Tokens<'_, N>,
         ahead: &Ahead,
         mut out: OutColumns<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
         let blocks = self.first_block..self.first_block + self.n_blocks;
-        let x = FlatActivations::new::<F>(x, tokens, blocks);
+        let of_sums = OfSums::new::<F>(x, blocks);
         let per_block = registers_per_32(&F::LAYOUT);
         for block_idx in 0..self.n_blocks {
             ahead.fetch(block_idx);
             let registers = &self.codes[block_idx * per_block..][..per_block];
-            let dots = dot::<F, N>(registers, column(&x.codes, block_idx));
+            let (x_codes, x_scales) =
+                (x.codes(self.first_block + block_idx), x.scales(self.first_block + block_idx));
+            let dots = dot::<F, N>(registers, x_codes);
             for t in 0..N {
-                let offset = _mm256_set1_epi32(x.offsets[t][block_idx]);
+                let offset = _mm256_set1_epi32(of_sums.offsets[t][block_idx]);
                 let dot = _mm256_cvtepi32_ps(_mm256_sub_epi32(dots[t], offset));
-                let x_scale = _mm256_set1_ps(x.scales[t][block_idx]);
+                let x_scale = _mm256_set1_ps(x_scales[t]);
                 let factor = _mm256_mul_ps(self.scales[block_idx], x_scale);
                 sums[t] = _mm256_fmadd_ps(factor, dot, sums[t]);
                 if F::HAS_MINIMUM {
-                    let x_sum = _mm256_set1_ps(x.scaled_sums[t][block_idx]);
+                    let x_sum = _mm256_set1_ps(of_sums.scaled[t][block_idx]);
                     sums[t] = _mm256_fmadd_ps(self.minimums[block_idx], x_sum, sums[t]);
                 }
             }
@@ -86,38 +87,27 @@ impl FlatTile {
     }
 }
 
-/// The activations that some tokens have for a tile.
-struct FlatActivations<'a, const N: usize> {
-    codes: [&'a [[i8; FLAT_LEN]]; N],
-    scales: [&'a [f32]; N],
-    /// Sums of codes, times the format's offset.
+/// What the sums of some tokens' codes become for a tile.
+struct OfSums<const N: usize> {
+    /// Times the format's offset.
     offsets: [[i32; N_BLOCKS]; N],
-    /// Sums of codes, times their scale; zero for formats without minimums.
-    scaled_sums: [[f32; N_BLOCKS]; N],
+    /// Times the codes' scale; zero for formats without minimums.
+    scaled: [[f32; N_BLOCKS]; N],
 }
 
-impl<'a, const N: usize> FlatActivations<'a, N> {
-    fn new<F: Flat>(x: &'a Activations, tokens: [u32; N], blocks: Range<usize>) -> Self {
-        let mut offsets = [[0; N_BLOCKS]; N];
-        let mut scaled_sums = [[0.0; N_BLOCKS]; N];
-        for t in 0..N {
-            let sums = &x.sums(tokens[t])[blocks.clone()];
-            for (offset, &sum) in offsets[t].iter_mut().zip(sums) {
-                *offset = i32::from(sum) * F::LAYOUT.offset();
-            }
-            if F::HAS_MINIMUM {
-                let scales = &x.scales(tokens[t])[blocks.clone()];
-                for ((scaled, &sum), &scale) in scaled_sums[t].iter_mut().zip(sums).zip(scales) {
-                    *scaled = scale * f32::from(sum);
+impl<const N: usize> OfSums<N> {
+    fn new<F: Flat>(x: Tokens<'_, N>, blocks: Range<usize>) -> Self {
+        let mut of_sums = OfSums { offsets: [[0; N_BLOCKS]; N], scaled: [[0.0; N_BLOCKS]; N] };
+        for (block_idx, block) in blocks.enumerate() {
+            let (sums, scales) = (x.sums::<1>(block), x.scales(block));
+            for t in 0..N {
+                of_sums.offsets[t][block_idx] = i32::from(sums[t][0]) * F::LAYOUT.offset();
+                if F::HAS_MINIMUM {
+                    of_sums.scaled[t][block_idx] = scales[t] * f32::from(sums[t][0]);
                 }
             }
         }
-        FlatActivations {
-            codes: tokens.map(|token| &x.codes(token).as_chunks().0[blocks.clone()]),
-            scales: tokens.map(|token| &x.scales(token)[blocks.clone()]),
-            offsets,
-            scaled_sums,
-        }
+        of_sums
     }
 }
 
@@ -126,7 +116,7 @@ impl<'a, const N: usize> FlatActivations<'a, N> {
 #[inline]
 fn dot<F: Flat, const N: usize>(
     registers: &[__m256i],
-    x_codes: [&[i8; FLAT_LEN]; N],
+    x_codes: &[[i8; FLAT_LEN]; N],
 ) -> [__m256i; N] {
     let mut dots = [_mm256_setzero_si256(); N];
     for (half_idx, registers) in registers.chunks_exact(PER_32).enumerate() {

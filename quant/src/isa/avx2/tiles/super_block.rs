@@ -1,7 +1,7 @@
 //! Tiles of formats with blocks of 256.
 
 use super::*;
-use crate::activations::Activations;
+use crate::activations::Tokens;
 use crate::format::{SUPER_LEN, Super, SuperScales};
 
 /// Blocks that a tile of narrow codes has room for.
@@ -74,51 +74,30 @@ impl SuperTile {
     #[target_feature(enable = "avx2,fma,f16c")]
     fn multiply<F: Super, const N: usize>(
         &self,
-        x: &Activations,
-        tokens: [u32; N],
+        x: Tokens<'_, N>,
         ahead: &Ahead,
         mut out: OutColumns<'_>,
     ) {
         let mut sums = if self.first_block == 0 { [_mm256_setzero_ps(); N] } else { out.load() };
-        let blocks = self.first_block..self.first_block + self.n_blocks;
-        let x = SuperActivations::new(x, tokens, blocks);
         let per_block = 8 * registers_per_32(&F::LAYOUT);
         for (block_idx, header) in self.headers[..self.n_blocks].iter().enumerate() {
             ahead.fetch(block_idx);
             let registers = &self.codes[block_idx * per_block..][..per_block];
-            let (x_codes, x_sums) = (column(&x.codes, block_idx), column(&x.sums, block_idx));
+            let block = self.first_block + block_idx;
+            let (x_codes, x_scales, x_sums) = (x.codes(block), x.scales(block), x.sums(block));
             let dots = header.dot::<F, N>(registers, x_codes, x_sums);
             for t in 0..N {
-                let x_scale = _mm256_set1_ps(x.scales[t][block_idx]);
+                let x_scale = _mm256_set1_ps(x_scales[t]);
                 let factor = _mm256_mul_ps(header.scale, x_scale);
                 sums[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(dots[t]), sums[t]);
                 if F::HAS_MINIMUM {
-                    let dot = dot_pairs(&header.sub_minimums, x_sums[t]);
+                    let dot = dot_pairs(&header.sub_minimums, &x_sums[t]);
                     let factor = _mm256_mul_ps(header.minimum, x_scale);
                     sums[t] = _mm256_fnmadd_ps(factor, _mm256_cvtepi32_ps(dot), sums[t]);
                 }
             }
         }
         out.store(sums);
-    }
-}
-
-/// The activations that some tokens have for a tile.
-struct SuperActivations<'a, const N: usize> {
-    codes: [&'a [[[i8; 32]; 8]]; N],
-    scales: [&'a [f32]; N],
-    sums: [&'a [[i16; 16]]; N],
-}
-
-impl<'a, const N: usize> SuperActivations<'a, N> {
-    fn new(x: &'a Activations, tokens: [u32; N], blocks: Range<usize>) -> Self {
-        const { assert!(SUPER_LEN == 8 * 32) }
-        let codes = |token| x.codes(token).as_chunks().0.as_chunks().0;
-        SuperActivations {
-            codes: tokens.map(|token| &codes(token)[blocks.clone()]),
-            scales: tokens.map(|token| &x.scales(token)[blocks.clone()]),
-            sums: tokens.map(|token| &x.sums(token).as_chunks().0[blocks.clone()]),
-        }
     }
 }
 
@@ -154,22 +133,18 @@ impl Header {
     fn dot<F: Super, const N: usize>(
         &self,
         registers: &[__m256i],
-        x_codes: [&[[i8; 32]; 8]; N],
-        x_sums: [&[i16; 16]; N],
+        x_codes: &[[i8; SUPER_LEN]; N],
+        x_sums: &[[i16; 16]; N],
     ) -> [__m256i; N] {
         let mut dots = [_mm256_setzero_si256(); N];
         let n_exact = (F::SUB_LEN / 4).min(exact_additions(&F::LAYOUT));
         let per_32 = registers_per_32(&F::LAYOUT);
         for (chunk_idx, registers) in registers.chunks_exact(per_32).enumerate() {
-            let mut x_chunks = [&x_codes[0][chunk_idx]; N];
-            for t in 1..N {
-                x_chunks[t] = &x_codes[t][chunk_idx];
-            }
             for (i, registers) in registers.chunks_exact(n_exact).enumerate() {
                 // Of wide weights the low halves come first, then the high.
                 let (half_idx, first) = (i * n_exact / PER_32, i * n_exact % PER_32 * 4);
                 // SAFETY: this function has AVX2; a chunk has four codes per register.
-                let words = unsafe { multiply_words(registers, x_chunks, first) };
+                let words = unsafe { multiply_words(registers, x_codes, 32 * chunk_idx + first) };
                 let mut sub_scale = self.sub_scales[2 * chunk_idx + first / 16];
                 if half_idx == 1 {
                     sub_scale = _mm256_slli_epi16::<4>(sub_scale);
@@ -181,7 +156,7 @@ impl Header {
         }
         if F::LAYOUT.offset() != 0 {
             for t in 0..N {
-                dots[t] = _mm256_sub_epi32(dots[t], dot_pairs(&self.offsets, x_sums[t]));
+                dots[t] = _mm256_sub_epi32(dots[t], dot_pairs(&self.offsets, &x_sums[t]));
             }
         }
         dots

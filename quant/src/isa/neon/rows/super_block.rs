@@ -6,19 +6,16 @@ use crate::format::{SUPER_LEN, SuperScales};
 /// Weights of which a token's activation sums are known.
 const SIXTEENS: usize = SUPER_LEN / 16;
 
-/// The product of a super-block format's matrix with `tokens`; see [`Super`] for the sum.
+/// The product of a super-block format's matrix with `N` tokens; see [`Super`] for the sum.
 #[target_feature(enable = "neon")]
 pub fn multiply<F: Super, D: Dot, const N: usize>(
-    product: Product<'_, F>,
-    tokens: [u32; N],
+    product: &mut Product<'_, F>,
+    first_token: usize,
     dot: D,
 ) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x_codes: [&[[[i8; 16]; SIXTEENS]]; N] =
-        tokens.map(|token| &product.x.codes(token).as_chunks().0.as_chunks().0[..n_blocks]);
-    let x_scales = tokens.map(|token| &product.x.scales(token)[..n_blocks]);
-    let x_sums: [&[[i16; SIXTEENS]]; N] =
-        tokens.map(|token| &product.x.sums(token).as_chunks().0[..n_blocks]);
+    let x = product.x.tokens::<N>(first_token);
+    let out = &mut product.out[first_token * n_rows..][..N * n_rows];
     for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [vdupq_n_f32(0.0); N];
@@ -28,26 +25,27 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let scales = widen_bits(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
             let minimums = widen_bits(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));
-            let x = x_codes.map(|codes| &codes[block_idx]);
+            let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
+            let x_sums = x.sums::<SIXTEENS>(block_idx);
             let mut dots = [[vdupq_n_s32(0); N]; N_ROWS];
             for (r, dots) in dots.iter_mut().enumerate() {
                 let block = bytemuck::bytes_of(blocks[r]);
-                *dots = scaled_dots::<F, D, N>(block, &headers[r], x, dot);
+                *dots = scaled_dots::<F, D, N>(block, &headers[r], x_codes, dot);
             }
             for t in 0..N {
-                let x_scale = x_scales[t][block_idx];
+                let x_scale = x_scales[t];
                 let factors = vmulq_n_f32(scales, x_scale);
                 let of_token = add_up(each!(r in [0 1 2 3] => dots[r][t]));
                 sums[t] = vfmaq_f32(sums[t], factors, vcvtq_f32_s32(of_token));
                 if F::HAS_MINIMUM {
-                    let x_sums = &x_sums[t][block_idx];
-                    let dots = each!(r in [0 1 2 3] => dot_words(&headers[r].sub_minimums, x_sums));
+                    let dots =
+                        each!(r in [0 1 2 3] => dot_words(&headers[r].sub_minimums, &x_sums[t]));
                     let factors = vmulq_n_f32(minimums, x_scale);
                     sums[t] = vfmsq_f32(sums[t], factors, vcvtq_f32_s32(add_up(dots)));
                 }
             }
         }
-        store(to_arrays(sums), product.out, first_row, n_rows);
+        store(to_arrays(sums), out, first_row, n_rows);
     }
 }
 
@@ -57,7 +55,7 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
 fn scaled_dots<F: Super, D: Dot, const N: usize>(
     block: &[u8],
     header: &SuperScales,
-    x: [&[[i8; 16]; SIXTEENS]; N],
+    x_codes: &[[i8; SUPER_LEN]; N],
     dot: D,
 ) -> [int32x4_t; N] {
     let largest = const { largest(&F::LAYOUT) };
@@ -69,7 +67,8 @@ fn scaled_dots<F: Super, D: Dot, const N: usize>(
         let first_scale = i32::from(header.sub_scales[2 * pair]);
         let second_scale = i32::from(header.sub_scales[2 * pair + 1]);
         for t in 0..N {
-            let (x_first, x_second) = (load(&x[t][2 * pair]), load(&x[t][2 * pair + 1]));
+            let x_codes = x_codes[t].as_chunks().0;
+            let (x_first, x_second) = (load(&x_codes[2 * pair]), load(&x_codes[2 * pair + 1]));
             // SAFETY: NEON is part of the target.
             unsafe {
                 if F::SUB_LEN == 32 {

@@ -61,12 +61,14 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     fn tokens<G: FourByFour>(x: &Columns<'_>, grid: G) -> FlatTokens {
         // SAFETY: NEON is part of the target.
         let zeros = [unsafe { vdupq_n_f32(0.0) }; N_BLOCKS];
-        let mut tokens = FlatTokens { codes: x.codes(grid), scales: zeros, scaled_sums: zeros };
-        for block_idx in 0..x.scales[0].len() {
+        let mut tokens =
+            FlatTokens { codes: x.codes::<G, FLAT_LEN>(grid), scales: zeros, scaled_sums: zeros };
+        for block_idx in 0..x.n_blocks {
             let scales = x.scales(block_idx);
             tokens.scales[block_idx] = scales;
             if F::HAS_MINIMUM {
-                let sums = each!(t in [0 1 2 3] => f32::from(x.sums[t][block_idx]));
+                let sums = x.sums::<1>(block_idx);
+                let sums = each!(t in [0 1 2 3] => f32::from(sums[t][0]));
                 // SAFETY: the array is four values; NEON is part of the target.
                 let scaled = unsafe { vmulq_f32(scales, vld1q_f32(sums.as_ptr())) };
                 tokens.scaled_sums[block_idx] = scaled;

@@ -83,14 +83,15 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         // SAFETY: NEON is part of the target.
         let (codes, floats) = unsafe { (vdupq_n_s8(0), vdupq_n_f32(0.0)) };
         let mut tokens = SuperTokens {
-            codes: x.codes(grid),
+            codes: x.codes::<G, SUPER_LEN>(grid),
             sums: [[[codes; FOUR]; 2]; N_BLOCKS],
             scales: [floats; N_BLOCKS],
         };
-        for block_idx in 0..x.scales[0].len() {
+        for block_idx in 0..x.n_blocks {
             tokens.scales[block_idx] = x.scales(block_idx);
             if F::HAS_MINIMUM {
-                let sums = each!(t in [0 1 2 3] => split(&x.sums[t].as_chunks().0[block_idx]));
+                let sums = x.sums(block_idx);
+                let sums = each!(t in [0 1 2 3] => split(sums[t]));
                 tokens.sums[block_idx] =
                     each!(part in [0 1] => grid.tokens(each!(t in [0 1 2 3] => sums[t][part])));
             }
