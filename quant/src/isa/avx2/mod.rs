@@ -10,6 +10,7 @@
 //! - `lanes`: everything that is not a dot product with weights.
 
 mod lanes;
+mod peak;
 mod rows;
 mod tiles;
 mod unpack;
@@ -17,6 +18,7 @@ mod unpack;
 use crate::format::{Flat, Super};
 use crate::registry::Product;
 use lanes::Avx2Lanes;
+pub use peak::burst_of_ones;
 
 crate::isa::stamp_vector_functions!(Avx2Lanes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 

@@ -8,10 +8,12 @@
 //! - `rows`: a few tokens, four rows of weights at a time, straight from the file's bytes;
 //! - `tiles`: more tokens, 32 rows unpacked once and multiplied with all of them, where the CPU has
 //!   one of the two;
-//! - `lanes`: everything that is not a dot product with weights.
+//! - `lanes`: everything that is not a dot product with weights;
+//! - `peak`: what the CPU can multiply at most.
 
 mod dot;
 mod lanes;
+mod peak;
 mod rows;
 mod tiles;
 mod unpack;
@@ -45,6 +47,15 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
         (_, Some(grid)) => tiles::multiply::<F, SuperTile<F>, _>(product, grid),
         (Some(grid), None) => tiles::multiply::<F, SuperTile<F>, _>(product, grid),
         (None, None) => rows::multiply_super(product, Plain),
+    }
+}
+
+/// Int8 products of ones; see [`crate::Isa::sum_of_ones`].
+pub fn burst_of_ones() -> u64 {
+    match (DotProd::detect(), I8mm::detect()) {
+        (_, Some(grid)) => peak::burst_of_ones(grid),
+        (Some(grid), None) => peak::burst_of_ones(grid),
+        (None, None) => peak::plain_burst_of_ones(),
     }
 }
 
