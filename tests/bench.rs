@@ -78,22 +78,21 @@ fn tables_have_a_row_per_test() {
     assert_eq!(row.matches(" | ").count(), 5, "{markdown}");
 }
 
-/// Runs tokens through a model. They use every expert: each layer chooses for each token anew.
-fn check(gguf: &Gguf) {
+/// Runs tokens through a model, and returns the share of the matrices that they used.
+fn used_share(gguf: &Gguf, n_tokens: u32) -> f64 {
     let compute = Compute::new(Isa::detect(), Some(2)).unwrap();
     let model = Model::load(gguf).unwrap();
-    let tokens: Vec<u32> = (100..228).collect();
+    let tokens: Vec<u32> = (100..100 + n_tokens).collect();
     let mut cache = KvCache::new(model.config(), DynFormat::by_name("F16").unwrap(), 128).unwrap();
     let chunk = Chunk { cache: &mut cache, tokens: &tokens, wanted: Wanted::Last };
     let logits = model.forward(&compute, &mut [chunk]).unwrap();
-    let name = gguf.path().display();
-    assert!(logits.values.iter().all(|logit| logit.is_finite()), "{name}");
     let largest = logits.values.iter().fold(0.0, |max: f32, logit| max.max(logit.abs()));
-    assert!((0.1..10.0).contains(&largest), "{name}: {largest}");
+    assert!(logits.values.iter().all(|logit| logit.is_finite()), "{}", gguf.path().display());
+    assert!((1.0..10.0).contains(&largest), "{}: {largest}", gguf.path().display());
     let matrices = gguf.tensors().filter(|tensor| tensor.shape.len() > 1);
-    let used = matrices.filter(|tensor| tensor.name != "token_embd.weight");
-    let n_bytes: u64 = used.map(|tensor| tensor.bytes.len() as u64).sum();
-    assert_eq!(logits.weight_bytes, n_bytes, "{name}");
+    let products = matrices.filter(|tensor| tensor.name != "token_embd.weight");
+    let n_bytes: usize = products.map(|tensor| tensor.bytes.len()).sum();
+    logits.weight_bytes as f64 / n_bytes as f64
 }
 
 #[test]
@@ -102,15 +101,17 @@ fn every_format_makes_a_model_that_runs() {
     for format in FORMATS {
         let gguf = make(format.name, 1, folder.path());
         assert_eq!(&gguf.tensor("blk.0.ffn_up_exps.weight").unwrap().format, &format);
-        check(&gguf);
+        assert_eq!(used_share(&gguf, 128), 1.0, "{format}");
     }
 }
 
 #[test]
-fn tokens_part_ways_in_every_layer() {
+fn tokens_use_all_experts_in_every_layer() {
     let folder = tempfile::tempdir().unwrap();
     let gguf = make("Q4_0", 12, folder.path());
-    check(&gguf);
+    assert_eq!(used_share(&gguf, 128), 1.0);
+    // At random, 16 tokens that choose 2 of 8 experts leave one in a hundred unused.
+    assert!(used_share(&gguf, 16) > 0.95);
     let tokenizer = Tokenizer::from_metadata(gguf.metadata()).unwrap();
     assert!(!tokenizer.encode_text("any text").unwrap().is_empty());
 }

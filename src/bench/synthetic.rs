@@ -1,7 +1,8 @@
 //! Models of a real one's full shape and random weights: speed does not depend on their values.
 //!
-//! Experts are chosen about evenly, as the router is random too. Weights are bell-shaped with a
-//! deviation that keeps the residual stream in bounds. Real blocks of the format, a thousand or so,
+//! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that keep
+//! the residual streams of tokens apart, so that experts are chosen about evenly in every layer
+//! ([`deviation_of`]). Real blocks of the format, a thousand or so,
 //! are put together in random order, which is as fast as the disk.
 
 use super::{BenchError, Random};
@@ -50,13 +51,14 @@ pub static SHAPES: &[Shape] = &[Shape {
 pub const MIN_VOCAB: usize = 3 + 256;
 
 /// Counts the changes of what a file holds: one of another revision is not used.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// A model of random weights.
 pub struct Synthetic {
     name: String,
     metadata: Metadata,
-    tensors: Vec<TensorPlan>,
+    /// Each tensor, and the standard deviation of its weights.
+    tensors: Vec<(TensorPlan, f32)>,
 }
 
 impl Synthetic {
@@ -75,10 +77,10 @@ impl Synthetic {
         let model = Model { config, n_vocab: shape.n_vocab, tied: false };
         let mut metadata = model.metadata(Some(name.clone()), Path::new(&name))?;
         set_vocabulary(&mut metadata, shape.n_vocab);
-        let plan = |slot: Slot| TensorPlan {
-            name: slot.name(),
-            format: format_of(&slot, format),
-            shape: slot.shape,
+        let plan = |slot: Slot| {
+            let (name, deviation) = (slot.name(), deviation_of(&slot));
+            let format = format_of(&slot, format);
+            (TensorPlan { name, format, shape: slot.shape }, deviation)
         };
         Ok(Synthetic { name, metadata, tensors: model.slots().map(plan).collect() })
     }
@@ -96,8 +98,8 @@ impl Synthetic {
     ) -> Result<PathBuf, BenchError> {
         let file_name = format!("{}.v{REVISION}.gguf", self.name);
         let path = folder.join(&file_name);
-        let layout = FileLayout::of_model(&self.metadata, self.tensors.clone());
-        let layout = layout.map_err(failed(&path))?;
+        let tensors = self.tensors.iter().map(|(plan, _)| plan.clone()).collect();
+        let layout = FileLayout::of_model(&self.metadata, tensors).map_err(failed(&path))?;
         let needed = layout.n_bytes();
         if fs::metadata(&path).is_ok_and(|there| there.len() == needed) {
             return Ok(path);
@@ -108,18 +110,18 @@ impl Synthetic {
         let file = file.ok_or_else(|| BenchError::Busy(path.clone()))?;
         // A run that was stopped may have left some of it.
         file.set_len(0).map_err(failed(&partial))?;
-        let available = fs4::available_space(folder).map_err(failed(folder))?;
-        if needed > available {
-            fs::remove_file(&partial).map_err(failed(&partial))?;
-            return Err(BenchError::Space { path: folder.into(), needed, available });
+        let write = |()| self.write(&file, layout, compute, progress).map_err(failed(&partial));
+        let made = check_space(folder, needed).and_then(write);
+        if made.is_err() {
+            // Half of it is of no use, and may fill the disk.
+            let _ = fs::remove_file(&partial);
         }
-        self.write(&file, layout, compute, progress).map_err(failed(&partial))?;
-        // Once it is on the disk, no writing goes on while something is measured.
-        file.sync_all().map_err(failed(&partial))?;
+        made?;
         fs::rename(&partial, &path).map_err(failed(&path))?;
         Ok(path)
     }
 
+    /// Writes the file, and has it on the disk: no writing goes on while something is measured.
     fn write(
         &self,
         file: &File,
@@ -129,31 +131,35 @@ impl Synthetic {
     ) -> Result<(), WriteError> {
         let n_bytes = layout.n_bytes();
         let mut writer = Writer::begin(BufWriter::new(file), layout)?;
-        let ones = Pieces::new(
-            DynFormat::by_name("F32").expect("one of the formats"),
-            &[1.0; PIECE_LEN],
-            compute,
-        );
-        let mut random_pieces = Vec::new();
         let (mut buffer, mut written) = (Vec::new(), 0);
-        for (tensor_idx, tensor) in self.tensors.iter().enumerate() {
-            let pieces = match tensor.shape[..] {
-                [_] => &ones,
-                _ => Pieces::random(&mut random_pieces, tensor.format, compute),
+        for (tensor_idx, (tensor, deviation)) in self.tensors.iter().enumerate() {
+            let first_stream = (tensor_idx as u64) << 32;
+            let weights = match tensor.shape[..] {
+                [_] => vec![1.0; PIECE_LEN],
+                _ => Random::new(!first_stream).bell_shaped(N_PIECES * PIECE_LEN, *deviation),
             };
+            let pieces = Pieces::new(tensor.format, &weights, compute);
             let n_pieces = tensor.shape.iter().product::<usize>() / PIECE_LEN;
             for first_piece in (0..n_pieces).step_by(BUFFER_PIECES) {
                 let n_pieces = BUFFER_PIECES.min(n_pieces - first_piece);
                 buffer.resize(n_pieces * pieces.piece_bytes, 0);
-                let stream = (tensor_idx as u64) << 32 | first_piece as u64;
-                pieces.fill(&mut buffer, stream, compute);
+                pieces.fill(&mut buffer, first_stream + first_piece as u64, compute);
                 writer.chunk(&buffer)?;
                 written += buffer.len() as u64;
                 progress(written, n_bytes);
             }
         }
         writer.finish()?;
-        Ok(())
+        Ok(file.sync_all()?)
+    }
+}
+
+/// Checks that `needed` bytes fit into the folder's disk.
+fn check_space(folder: &Path, needed: u64) -> Result<(), BenchError> {
+    let available = fs4::available_space(folder).map_err(failed(folder))?;
+    match needed <= available {
+        true => Ok(()),
+        false => Err(BenchError::Space { path: folder.into(), needed, available }),
     }
 }
 
@@ -164,13 +170,30 @@ fn failed<E: Into<WriteError>>(path: &Path) -> impl FnOnce(E) -> BenchError {
 /// The format of a tensor, where `format` is asked for.
 fn format_of(slot: &Slot, format: &'static DynFormat) -> &'static DynFormat {
     let bits = |format: &DynFormat| format.block_bytes as f64 / format.block_len as f64;
-    let named = |name| DynFormat::by_name(name).expect("one of the formats");
     match slot.role {
         _ if slot.shape.len() == 1 => named("F32"),
         "ffn_gate_inp" => named("F32"),
         "output" if bits(format) < bits(named("Q6_K")) => named("Q6_K"),
         _ => format,
     }
+}
+
+/// The standard deviation of a tensor's weights.
+///
+/// Products keep the size of their inputs, and embeddings are as large as what layers add to them:
+/// if they were small, what a token is would soon be lost in its residual stream. Attention adds a
+/// quarter as much, since it adds nearly the same to all tokens, the average of many values.
+fn deviation_of(slot: &Slot) -> f32 {
+    let n_inputs = slot.shape.last().map_or(1.0, |&cols| cols as f32);
+    match slot.role {
+        "token_embd" => 1.0,
+        "attn_output" => 0.25 / n_inputs.sqrt(),
+        _ => 1.0 / n_inputs.sqrt(),
+    }
+}
+
+fn named(name: &str) -> &'static DynFormat {
+    DynFormat::by_name(name).expect("one of the formats")
 }
 
 /// Keys of a SentencePiece vocabulary: control tokens, bytes, and words that are numbers.
@@ -195,7 +218,7 @@ fn set_vocabulary(metadata: &mut Metadata, n_vocab: usize) {
 /// Weights that are put into a file together: whole blocks of every format.
 const PIECE_LEN: usize = 256;
 
-/// Pieces to choose from.
+/// Pieces of a tensor to choose from.
 const N_PIECES: usize = 1024;
 
 /// Pieces that are written together.
@@ -204,12 +227,8 @@ const BUFFER_PIECES: usize = 64 << 10;
 /// Pieces that a thread puts together at a time.
 const TASK_PIECES: usize = 1 << 10;
 
-/// With rows of 4096 and unit inputs, sums have a deviation near one.
-const DEVIATION: f32 = 0.02;
-
 /// Pieces of rows in a format, to be put together in any order.
 struct Pieces {
-    format: &'static DynFormat,
     piece_bytes: usize,
     bytes: Vec<u8>,
 }
@@ -225,21 +244,7 @@ impl Pieces {
                 format.quantize(compute.isa, weights, piece);
             });
         });
-        Pieces { format, piece_bytes, bytes }
-    }
-
-    /// Pieces of random weights, made once per format.
-    fn random<'p>(
-        known: &'p mut Vec<Pieces>,
-        format: &'static DynFormat,
-        compute: &Compute,
-    ) -> &'p Pieces {
-        let idx = known.iter().position(|pieces| pieces.format == format).unwrap_or_else(|| {
-            let weights = Random::new(u64::MAX).bell_shaped(N_PIECES * PIECE_LEN, DEVIATION);
-            known.push(Pieces::new(format, &weights, compute));
-            known.len() - 1
-        });
-        &known[idx]
+        Pieces { piece_bytes, bytes }
     }
 
     /// Fills `out` with pieces in random order.

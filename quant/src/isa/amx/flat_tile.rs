@@ -70,7 +70,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         mut rest: &mut [f32],
     ) {
         for x in x.groups() {
-            ahead.ask();
+            ahead.at_group();
             let n_tokens = x.n_tokens();
             let out = rest.split_off_mut(..n_tokens * at.n_rows).expect("a row per token");
             // SAFETY: the caller's promise.

@@ -87,7 +87,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         let mut previous: Option<BlockActivations<'_>> = None;
         let blocks = x.groups().map(|group| Some(BlockActivations::new(group, at.first_block)));
         for x in blocks.chain([None]) {
-            ahead.ask();
+            ahead.at_group();
             let n_previous = previous.map_or(0, |previous| previous.n_tokens());
             // SAFETY: the caller's promise.
             unsafe {

@@ -6,7 +6,6 @@
 //! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
 //! next, so that the activations there stay in the second-level cache.
 
-use super::codes::prefetch;
 use super::dot::IntegerDot;
 use crate::activations::{Activations, Group, Tokens};
 use crate::format::Format;
@@ -116,32 +115,64 @@ impl Place {
     }
 }
 
-/// The packed weights of the next tile, to be asked for a few lines at a time while this one is
-/// multiplied: all at once they would hold up its loads.
+/// The packed weights of the next rows, to be asked for a few lines at a time while others are
+/// unpacked and multiplied: all at once they would hold up other loads. Four long streams, a quarter
+/// of the rows each, come from memory faster than one, or than many short ones.
 pub struct Ahead {
+    /// Where the rows begin.
     start: *const i8,
     row_bytes: usize,
-    /// Lines asked for so far, counted down the rows, and how many there are.
-    n_asked: usize,
+    /// Lines of each row.
     n_lines: usize,
-    share: usize,
+    /// The place in each quarter.
+    row: usize,
+    line: usize,
+    /// Lines of each quarter that are due, in units of [`LINE`].
+    due: usize,
+    share: Share,
 }
 
+/// What falls due at each block that is unpacked, and at each group that is multiplied.
+#[derive(Clone, Copy)]
+struct Share {
+    of_block: usize,
+    of_group: usize,
+}
+
+/// A line, so that shares can be fractions of it.
+const LINE: usize = 1 << 16;
+
+const QUARTER_ROWS: usize = 2 * HALF_ROWS / 4;
+
 impl Ahead {
-    fn new(start: *const i8, row_bytes: usize, tile_row_bytes: usize, n_groups: usize) -> Ahead {
-        let n_lines = 2 * HALF_ROWS * (tile_row_bytes / 64 + 1);
-        Ahead { start, row_bytes, n_asked: 0, n_lines, share: n_lines.div_ceil(n_groups) }
+    /// Asks for what a block that is unpacked has as its share.
+    #[inline(always)]
+    fn at_block(&mut self) {
+        self.ask(self.share.of_block);
     }
 
-    /// Asks for a group's share.
+    /// Asks for what a group of tokens that is multiplied has as its share.
     #[inline(always)]
-    pub fn ask(&mut self) {
-        let end = (self.n_asked + self.share).min(self.n_lines);
-        for line in self.n_asked..end {
-            let (row, line) = (line % (2 * HALF_ROWS), line / (2 * HALF_ROWS));
-            prefetch(self.start, row * self.row_bytes + line * 64);
+    pub fn at_group(&mut self) {
+        self.ask(self.share.of_group);
+    }
+
+    #[inline(always)]
+    fn ask(&mut self, share: usize) {
+        self.due += share;
+        while self.due >= LINE {
+            self.due -= LINE;
+            let at = self.row * self.row_bytes + self.line * 64;
+            for quarter in 0..4 {
+                let line = self.start.wrapping_add(at + quarter * QUARTER_ROWS * self.row_bytes);
+                // SAFETY: a prefetch has no effect that could be observed, wherever it points.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(line) };
+            }
+            self.line += 1;
+            if self.line == self.n_lines {
+                (self.row, self.line) = (self.row + 1, 0);
+            }
         }
-        self.n_asked = end;
     }
 }
 
@@ -156,31 +187,23 @@ const CACHED_BYTES: usize = 1 << 20;
 pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let n_tiles = (CACHED_BYTES / product.n_tokens() / (T::MAX_BLOCKS * F::BLOCK_LEN)).max(1);
-    let stripe_len = n_tiles * T::MAX_BLOCKS;
-    let n_groups = product.x.groups().count();
+    let stripe_len = (n_tiles * T::MAX_BLOCKS).min(blocks_per_row);
+    let row_bytes = blocks_per_row * size_of::<F::Block>();
+    let n_lines = stripe_len * size_of::<F::Block>() / 64 + 1;
+    let share = Share::new(n_lines, stripe_len, stripe_len.div_ceil(T::MAX_BLOCKS), product.x);
     // SAFETY: the caller's promise.
     unsafe {
         let mut tile = T::zeroed();
         for stripe in (0..blocks_per_row).step_by(stripe_len) {
             let stripe_end = blocks_per_row.min(stripe + stripe_len);
             for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
+                let next = (first_row + 2 * HALF_ROWS) * blocks_per_row + stripe;
+                let start = product.weights.as_ptr().wrapping_add(next).cast();
+                let mut ahead = Ahead { start, row_bytes, n_lines, row: 0, line: 0, due: 0, share };
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
                     let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
                     let at = Place { n_rows, first_row, first_block, n_blocks };
-                    unpack(&mut tile, &product, at);
-                    let next = if first_block + n_blocks < stripe_end {
-                        first_row * blocks_per_row + first_block + n_blocks
-                    } else {
-                        (first_row + 2 * HALF_ROWS) * blocks_per_row + stripe
-                    };
-                    let next = product.weights.as_ptr().wrapping_add(next).cast();
-                    let block_bytes = size_of::<F::Block>();
-                    let mut ahead = Ahead::new(
-                        next,
-                        blocks_per_row * block_bytes,
-                        n_blocks * block_bytes,
-                        n_groups,
-                    );
+                    unpack(&mut tile, &product, at, &mut ahead);
                     tile.multiply(at, product.x, &mut ahead, product.out);
                 }
             }
@@ -188,9 +211,28 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     }
 }
 
+impl Share {
+    /// Of `n_lines` in each row, for a stripe of `n_blocks` in `n_tiles`. Few tokens' time goes
+    /// into unpacking.
+    fn new(n_lines: usize, n_blocks: usize, n_tiles: usize, x: &Activations) -> Share {
+        let n_groups = x.groups().count();
+        let all = QUARTER_ROWS * n_lines * LINE;
+        if n_groups == 1 {
+            Share { of_block: all / (2 * n_blocks), of_group: 0 }
+        } else {
+            Share { of_block: 0, of_group: all / (n_tiles * n_groups) }
+        }
+    }
+}
+
 /// Fills a tile.
 #[inline(always)]
-unsafe fn unpack<F: Format, T: Tile<F>>(tile: &mut T, product: &Product<'_, F>, at: Place) {
+unsafe fn unpack<F: Format, T: Tile<F>>(
+    tile: &mut T,
+    product: &Product<'_, F>,
+    at: Place,
+    ahead: &mut Ahead,
+) {
     let blocks_per_row = product.blocks_per_row();
     for half in 0..2 {
         // Rows beyond the end are copies of the last; what they give is not stored.
@@ -200,6 +242,7 @@ unsafe fn unpack<F: Format, T: Tile<F>>(tile: &mut T, product: &Product<'_, F>, 
             *row = &raw const product.weights[row_idx * blocks_per_row + at.first_block];
         }
         for block in 0..at.n_blocks {
+            ahead.at_block();
             // SAFETY: the caller's promise; each row has `n_blocks` from its address on.
             unsafe { tile.unpack(half, block, &rows) };
             for row in &mut rows {
@@ -246,7 +289,7 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
     mut out: &mut [f32],
 ) {
     for x in x.groups() {
-        ahead.ask();
+        ahead.at_group();
         // SAFETY: the caller's promise.
         let sums = unsafe { T::sums(at, x) };
         let mut first = 0;
