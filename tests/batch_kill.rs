@@ -4,6 +4,7 @@
 
 mod batches;
 mod kills;
+mod program;
 mod random_mixtral;
 
 use batches::{Workplace, chat, completion, settled, with};

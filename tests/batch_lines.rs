@@ -1,6 +1,7 @@
 //! Lines from anyone: whatever they hold, they are understood or refused in one clear line.
 
 mod batches;
+mod program;
 mod random_mixtral;
 
 use batches::{chat, completion, with};

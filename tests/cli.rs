@@ -4,7 +4,6 @@ mod program;
 mod random_mixtral;
 mod vocabulary;
 
-use assert_cmd::cargo::cargo_bin;
 use gatefold_quant::{DynFormat, Isa};
 use program::{Run, gatefold, gatefold_reading, read_npy};
 use random_mixtral::{ExpertLayout, N_VOCAB};
@@ -235,7 +234,7 @@ fn a_closed_stdout_ends_quietly() {
         &["inspect", "--tensors"],
     ];
     for args in commands {
-        let mut command = Command::new(cargo_bin("gatefold"));
+        let mut command = program::command();
         command.args(args).args(["-m", model()]).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
@@ -248,7 +247,7 @@ fn a_closed_stdout_ends_quietly() {
 #[test]
 fn a_closed_stderr_changes_nothing() {
     for (model, code) in [(model(), 0), ("nowhere.gguf", 1)] {
-        let mut command = Command::new(cargo_bin("gatefold"));
+        let mut command = program::command();
         command.args(["run", "-m", model, "-p", PROMPT, "--raw", "-n", "2"]).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stderr.take());
@@ -259,7 +258,7 @@ fn a_closed_stderr_changes_nothing() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_the_answer_and_not_the_chat() {
-    let mut command = Command::new(cargo_bin("gatefold"));
+    let mut command = program::command();
     command.args(["run", "-m", model(), "--chat", "-p", PROMPT]).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();

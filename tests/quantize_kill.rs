@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod conversion;
+mod program;
 mod random_mixtral;
 
 use conversion::{files, model};
@@ -35,7 +36,7 @@ impl Conversion {
     }
 
     fn command(&self, output: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
+        let mut command = program::command();
         command.current_dir(self.folder.path()).args(["quantize", "in.gguf", output, "-t", "2"]);
         command.args(&self.args).stdout(Stdio::null()).stderr(Stdio::piped());
         command

@@ -1,5 +1,6 @@
 //! `gatefold summarize` as a user meets it.
 
+mod program;
 mod summaries;
 mod tiny_model;
 

@@ -1,5 +1,6 @@
 //! Documents that are none, and folders that lead nowhere: each is named, and the rest is done.
 
+mod program;
 mod summaries;
 mod tiny_model;
 

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod kills;
+mod program;
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ fn documents() -> String {
 }
 
 fn summarize(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
+    let mut command = program::command();
     command.current_dir(folder).arg("summarize").args(args);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command

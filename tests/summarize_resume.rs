@@ -1,5 +1,6 @@
 //! Summaries that were begun are gone on with, in whatever state they were left.
 
+mod program;
 mod summaries;
 mod tiny_model;
 

@@ -1,5 +1,6 @@
 //! `gatefold tokenize` from the outside.
 
+mod program;
 mod vocabulary;
 
 use assert_cmd::Command;
@@ -28,7 +29,7 @@ impl Folder {
     }
 
     fn tokenize(&self, arguments: &[&str], input: &str) -> Command {
-        let mut command = Command::cargo_bin("gatefold").unwrap();
+        let mut command = Command::from_std(program::command());
         command.current_dir(self.folder.path()).args(["tokenize", "-m", "model.gguf"]);
         command.args(arguments).write_stdin(input);
         command

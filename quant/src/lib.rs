@@ -11,7 +11,7 @@
 //! 5. [`activations`]: the other operand, quantized to int8;
 //! 6. [`vector`]: everything that is not a dot product with weights, written once over sixteen
 //!    virtual lanes;
-//! 7. [`isa`]: the same kernels for scalar code, AVX2, AVX-512 and AMX.
+//! 7. [`isa`]: the same kernels for scalar code, NEON, AVX2, AVX-512 and AMX.
 //!
 //! # The numeric contract
 //!

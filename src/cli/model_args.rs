@@ -43,7 +43,7 @@ pub struct ComputeArgs {
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Instruction set: scalar, avx2, avx512 or amx [default: the best that the CPU has]
+    /// Instruction set: scalar, neon, avx2, avx512 or amx [default: the best that the CPU has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use crate::program;
 use crate::random_mixtral::{self, ExpertLayout};
 use gatefold::gguf::{Array, Value};
 use gatefold_quant::DynFormat;
@@ -56,7 +57,7 @@ impl Workplace {
 
     /// `gatefold batch` with the model and these arguments.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
+        let mut command = program::command();
         command.current_dir(self.folder.path()).args(["batch", "-m", "model.gguf", "-t", "2"]);
         command.args(args).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -2,17 +2,23 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use assert_cmd::Command;
+use assert_cmd::cargo::CommandCargoExt;
 use serde_json::Value as Json;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 /// What a run of the program gave.
 pub struct Run {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// Starts the program, where it is for another CPU in the emulator that cargo has for it.
+pub fn command() -> Command {
+    Command::cargo_bin("gatefold").unwrap()
 }
 
 /// Runs the program with nothing on stdin.
@@ -22,7 +28,7 @@ pub fn gatefold(args: &[impl AsRef<OsStr>]) -> Run {
 
 /// Runs the program with this text on stdin.
 pub fn gatefold_reading(stdin: &str, args: &[impl AsRef<OsStr>]) -> Run {
-    let mut command = Command::cargo_bin("gatefold").unwrap();
+    let mut command = assert_cmd::Command::from_std(command());
     let output = command.args(args).write_stdin(stdin).output().unwrap();
     Run {
         code: output.status.code().unwrap(),

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use crate::program;
 use crate::tiny_model::Model;
 use gatefold::gguf::{Array, Value};
 use serde_json::Value as Json;
@@ -121,7 +122,7 @@ impl Workplace {
 
     /// `gatefold summarize` with the model and these arguments.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatefold"));
+        let mut command = program::command();
         command.current_dir(self.folder.path()).args(["summarize", "-m", "model.gguf"]);
         command.args(args).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());

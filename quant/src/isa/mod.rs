@@ -6,15 +6,26 @@
 
 #![allow(unsafe_code)]
 
+/// An array of an expression's values for the indices given, each time with the index as a
+/// constant. It stands in for `array::from_fn` and `map`, into which the compiler does not inline
+/// closures that use target features, and others not always.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! each {
+    ($index:ident in [$($value:literal)*] => $element:expr) => {
+        [$({ let $index: usize = $value; $element }),*]
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(test)]
-#[cfg(target_arch = "x86_64")]
-mod same_bits;
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod kernel_check;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use crate::format::{Flat, Float, FloatKind, Super};
@@ -27,6 +38,8 @@ pub struct Isa(Kind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Scalar,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -69,6 +82,8 @@ impl Isa {
 
     const ALL: &[Kind] = &[
         Kind::Scalar,
+        #[cfg(target_arch = "aarch64")]
+        Kind::Neon,
         #[cfg(target_arch = "x86_64")]
         Kind::Avx2,
         #[cfg(target_arch = "x86_64")]
@@ -101,6 +116,8 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Scalar => "scalar",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
@@ -115,6 +132,8 @@ impl Kind {
     fn is_available(self) -> bool {
         match self {
             Kind::Scalar => true,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => true,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => avx2::is_available(),
             #[cfg(target_arch = "x86_64")]
@@ -129,6 +148,9 @@ macro_rules! dispatch {
     ($isa:expr, $function:ident $(::<$format:ident>)? ($($argument:expr),*)) => {
         match $isa.0 {
             Kind::Scalar => scalar::$function$(::<$format>)?($($argument),*),
+            // The module's constant checks that NEON is part of the target.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => neon::$function$(::<$format>)?($($argument),*),
             // SAFETY: an Isa of this kind exists only where `is_available` said so.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2::$function$(::<$format>)?($($argument),*) },

@@ -88,8 +88,25 @@ pub fn burst_of_ones() -> u64 {
 }
 
 #[cfg(test)]
-crate::isa::same_bits::stamp_test!(
-    without_vnni_the_bits_are_the_same,
-    multiply_flat_plain,
-    multiply_super_plain
-);
+mod tests {
+    use super::*;
+    use crate::isa::kernel_check::{check, for_each_format};
+    use crate::isa::scalar;
+
+    fn check_flat<F: Flat>() {
+        // SAFETY: the test has asked for the features.
+        check::<F>(|product| unsafe { multiply_flat_plain(product) }, scalar::multiply_flat);
+    }
+
+    fn check_super<F: Super>() {
+        // SAFETY: likewise.
+        check::<F>(|product| unsafe { multiply_super_plain(product) }, scalar::multiply_super);
+    }
+
+    #[test]
+    fn without_vnni_the_bits_are_the_same() {
+        if is_available() {
+            for_each_format!(check_flat, check_super);
+        }
+    }
+}

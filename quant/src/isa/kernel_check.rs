@@ -1,0 +1,56 @@
+//! Compares kernels that an instruction set chooses among with the reference, whichever the CPU
+//! would get.
+
+use super::Isa;
+use crate::activations::Activations;
+use crate::format::{Family, Format};
+use crate::registry::Product;
+
+pub type Kernel<F> = fn(Product<'_, F>);
+
+/// Compares with the reference on pseudo-random bytes, with one token, with several, and with more
+/// than a group.
+pub fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
+    let (cols, n_rows, n_tokens) = (5 * 256, 19, 21);
+    let n_blocks = n_rows * cols / F::BLOCK_LEN;
+    let mut state = 1u32;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // Without the highest exponent, no two bytes are an f16 that is not finite.
+        (state >> 24) as u8 & 0xbf
+    })
+    .take(n_blocks * size_of::<F::Block>())
+    .collect();
+    let x: Vec<f32> = (0..n_tokens * cols).map(|i| (i as f32 * 1.7).sin()).collect();
+    let weights: &[F::Block] = bytemuck::cast_slice(&bytes);
+    for n_tokens in [1, 3, 8, n_tokens] {
+        let x = &x[..n_tokens * cols];
+        let x = Activations::new(Isa::SCALAR, F::Family::ACTIVATIONS, cols, x);
+        let mut expected = vec![0.0; n_rows * n_tokens];
+        let mut found = expected.clone();
+        reference(Product { weights, x: &x, out: &mut expected });
+        kernel(Product { weights, x: &x, out: &mut found });
+        let expected: Vec<u32> = expected.iter().map(|y| y.to_bits()).collect();
+        let found: Vec<u32> = found.iter().map(|y| y.to_bits()).collect();
+        assert_eq!(expected, found, "{}", F::NAME);
+    }
+}
+
+/// Calls the one function for every flat format and the other for every super-block format.
+macro_rules! for_each_format {
+    ($check_flat:ident, $check_super:ident) => {
+        $check_flat::<crate::formats::Q4_0>();
+        $check_flat::<crate::formats::Q4_1>();
+        $check_flat::<crate::formats::Q5_0>();
+        $check_flat::<crate::formats::Q5_1>();
+        $check_flat::<crate::formats::Q8_0>();
+        $check_flat::<crate::formats::Iq4Nl>();
+        $check_super::<crate::formats::Q2K>();
+        $check_super::<crate::formats::Q3K>();
+        $check_super::<crate::formats::Q4K>();
+        $check_super::<crate::formats::Q5K>();
+        $check_super::<crate::formats::Q6K>();
+        $check_super::<crate::formats::Iq4Xs>();
+    };
+}
+pub(super) use for_each_format;

@@ -1,0 +1,50 @@
+//! Four neighbouring rows of weights, for kernels whose four lanes are rows.
+
+/// Rows computed together.
+pub const N_ROWS: usize = 4;
+/// How far ahead of use weights are prefetched.
+const PREFETCH_BYTES: usize = 16 << 10;
+
+/// Four neighbouring rows of weights; at the matrix's end the last one repeats.
+pub struct FourRows<'a, B> {
+    rows: [&'a [B]; N_ROWS],
+}
+
+impl<'a, B> FourRows<'a, B> {
+    #[inline(always)]
+    pub fn new(weights: &'a [B], first_row: usize, n_rows: usize, n_blocks: usize) -> Self {
+        let row = |r: usize| &weights[(first_row + r).min(n_rows - 1) * n_blocks..][..n_blocks];
+        FourRows { rows: std::array::from_fn(row) }
+    }
+
+    /// A block of each row.
+    #[inline(always)]
+    pub fn blocks(&self, block_idx: usize) -> [&'a B; N_ROWS] {
+        let [a, b, c, d] = self.rows;
+        [&a[block_idx], &b[block_idx], &c[block_idx], &d[block_idx]]
+    }
+
+    /// The lines to prefetch: as many bytes as `n_blocks` blocks of each row have. All four rows
+    /// together count as one stream. The addresses may lie beyond the weights.
+    #[inline(always)]
+    pub fn ahead(&self, first_block: usize, n_blocks: usize) -> impl Iterator<Item = *const i8> {
+        let at = first_block * N_ROWS * size_of::<B>() + PREFETCH_BYTES;
+        let start = self.rows[0].as_ptr().cast::<i8>().wrapping_add(at);
+        let n_lines = (n_blocks * N_ROWS * size_of::<B>()).div_ceil(64);
+        (0..n_lines).map(move |line| start.wrapping_add(64 * line))
+    }
+}
+
+/// Writes the tokens' sums of as many rows as there are.
+#[inline(always)]
+pub fn store<const N: usize>(
+    sums: [[f32; N_ROWS]; N],
+    out: &mut [f32],
+    first_row: usize,
+    n_rows: usize,
+) {
+    for (out, sums) in out.chunks_exact_mut(n_rows).zip(sums) {
+        let out = &mut out[first_row..n_rows.min(first_row + N_ROWS)];
+        out.copy_from_slice(&sums[..out.len()]);
+    }
+}
