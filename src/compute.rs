@@ -1,7 +1,10 @@
 //! What computes: an instruction set and a pool of threads.
 
 use gatefold_quant::Isa;
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
+use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// An instruction set and a pool of threads.
@@ -33,6 +36,54 @@ impl Compute {
     /// Runs `op` inside the pool: rayon's parallel iterators in it use these threads.
     pub fn run<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
         self.pool.install(op)
+    }
+
+    /// As [`Self::run`], for hundreds of short parallel loops in a row: from one to the next the
+    /// threads stay awake, since waking one takes longer than many a loop.
+    pub fn run_awake<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(|| {
+            let own_idx = rayon::current_thread_index();
+            let end = End::default();
+            let reached = Arc::clone(&end.0);
+            rayon::spawn_broadcast(move |thread| {
+                if Some(thread.index()) != own_idx {
+                    help_until(&reached);
+                }
+            });
+            op()
+        })
+    }
+}
+
+/// Tells that it was dropped, if only by a panic.
+#[derive(Default)]
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes part in the pool's loops and waits for them without sleeping: at first with all its might,
+/// then offering the core to other threads between looks, and in the end not at all. Nobody waits
+/// for this function, and it waits for nobody for good.
+fn help_until(reached: &AtomicBool) {
+    const EAGER: usize = 500;
+    const PATIENT: usize = 1000;
+    let mut n_in_vain = 0;
+    while n_in_vain < EAGER + PATIENT && !reached.load(Ordering::Relaxed) {
+        match rayon::yield_now() {
+            Some(Yield::Executed) => n_in_vain = 0,
+            _ if n_in_vain < EAGER => {
+                n_in_vain += 1;
+                hint::spin_loop();
+            }
+            _ => {
+                n_in_vain += 1;
+                thread::yield_now();
+            }
+        }
     }
 }
 
