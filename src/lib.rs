@@ -16,12 +16,14 @@
 //! 12. [`documents`]: files, folders and lines become texts;
 //! 13. [`summarize`]: texts become summaries;
 //! 14. [`batch`]: requests in OpenAI's batch format become answers;
-//! 15. [`demo`]: the model in the program;
-//! 16. [`cli`]: all of it behind one command line.
+//! 15. [`bench`]: how fast a model runs, against what the machine can do at most;
+//! 16. [`demo`]: the model in the program;
+//! 17. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
 pub mod batch;
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod compute;

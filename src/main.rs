@@ -16,5 +16,6 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => cli::exit_code(cli::tokenize::run(args)),
         Command::Eval(args) => cli::exit_code(cli::eval::run(args)),
         Command::Quantize(args) => cli::exit_code(cli::quantize::run(args)),
+        Command::Bench(args) => cli::exit_code(cli::bench::run(args)),
     }
 }

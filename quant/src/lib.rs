@@ -12,7 +12,7 @@
 //! 6. [`vector`]: everything that is not a dot product with weights, written once over sixteen
 //!    virtual lanes;
 //! 7. [`attention`]: one tile of keys and values, likewise;
-//! 8. [`isa`]: the same kernels for scalar code, AVX2 and AVX-512.
+//! 8. [`isa`]: the same kernels for scalar code, AVX2, AVX-512 and AMX.
 //!
 //! # The numeric contract
 //!

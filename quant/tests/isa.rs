@@ -79,7 +79,7 @@ fn assert_same(expected: &[f32], found: &[f32], what: impl Fn() -> String) {
 #[test]
 fn products_have_the_reference_bits() {
     const MAX_ROWS: usize = 33;
-    const MAX_TOKENS: usize = 33;
+    const MAX_TOKENS: usize = 44;
     for format in FORMATS {
         let mut all_cols: Vec<usize> = [1, 2, 3, 5].map(|n| n * format.block_len.max(256)).into();
         if format.block_len <= 32 {
@@ -102,7 +102,7 @@ fn products_have_the_reference_bits() {
 
             for (isa, n_rows) in others().flat_map(|isa| [1, 3, 4, 5, 16, 17, 33].map(|n| (isa, n)))
             {
-                for n_tokens in [1, 2, 3, 7, 8, 33] {
+                for n_tokens in [1, 2, 3, 7, 8, 20, 33, 44] {
                     let what = || format!("{} {format} {n_rows}x{cols}x{n_tokens}", isa.name());
                     let weights = &weights[..n_rows * cols / format.block_len * format.block_bytes];
                     // From the end, so that few tokens are not only the NaN.
@@ -280,5 +280,34 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn reading_at_the_best_speed_skips_nothing() {
+    let mut random = Random(3);
+    let bytes: Vec<u8> = (0..5000).map(|_| random.next() as u8).collect();
+    for len in [0, 1, 63, 64, 65, 8 * 64, 9 * 64 + 7, 5000] {
+        let bytes = &bytes[..len];
+        let mut words = bytes.to_vec();
+        words.resize(len.next_multiple_of(8), 0);
+        let expected =
+            words.as_chunks().0.iter().fold(0, |sum, &word| sum ^ u64::from_le_bytes(word));
+        for isa in Isa::available() {
+            assert_eq!(isa.xor_words::<1>(bytes), expected, "{len} bytes, {}", isa.name());
+            assert_eq!(isa.xor_words::<4>(bytes), expected, "{len} bytes, {}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn a_burst_has_as_many_products_as_its_registers_hold() {
+    for isa in Isa::available() {
+        let per_round = match isa.name() {
+            "avx512" | "amx" => 16 * 64,
+            "avx2" => 8 * 32,
+            _ => 16,
+        };
+        assert_eq!(isa.sum_of_ones(), 4096 * per_round, "{}", isa.name());
     }
 }

@@ -4,7 +4,7 @@ use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
 use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
 use super::layout::{Entry, Layout};
-use super::llama::Model;
+use super::llama::{self, Model};
 use super::stored::{StoredTensors, files_of};
 use super::{Checkpoint, mistral, safetensors, vocabulary};
 use crate::model::Config;
@@ -57,7 +57,7 @@ const MERGED_EXPERTS: [Entry; 4] = [
 pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let config = JsonObject::read(&folder.join(CONFIG))?;
     let model = model(&config)?;
-    let mut metadata = model.metadata(folder, config.path())?;
+    let mut metadata = model.metadata(llama::name(folder), config.path())?;
     let stored = weights(folder)?;
     let tensors = layout(&stored, &model).arrange(folder, &model, &stored)?;
     vocabulary::read(folder, model.n_vocab, &mut metadata)?;

@@ -38,18 +38,22 @@ impl Slot {
 }
 
 impl Model {
-    /// The keys of a GGUF that say what the model is, named after its folder, without those of the
-    /// tokenizer. `source` is the file that the sizes are from, for messages.
+    /// The keys of a GGUF that say what the model is, without those of the tokenizer. `source` is the
+    /// file that the sizes are from, for messages.
     ///
     /// # Errors
     /// If the sizes contradict each other: what could not be run is not converted either.
-    pub fn metadata(&self, folder: &Path, source: &Path) -> Result<Metadata, CheckpointError> {
+    pub fn metadata(
+        &self,
+        name: Option<String>,
+        source: &Path,
+    ) -> Result<Metadata, CheckpointError> {
         let config = &self.config;
         let mut metadata = Metadata::new();
         let mut set = |key: &str, value: Value| metadata.set(key, value);
         set("general.architecture", Value::String("llama".into()));
         set("general.type", Value::String("model".into()));
-        if let Some(name) = name(folder) {
+        if let Some(name) = name {
             set("general.name", Value::String(name));
         }
         let mut set = |key: &str, value: Value| metadata.set(format!("llama.{key}"), value);
@@ -123,7 +127,7 @@ impl Model {
 
 /// The name of a folder; of one in the cache of Hugging Face's hub,
 /// `models--OWNER--NAME/snapshots/HASH`, the name of the model.
-fn name(folder: &Path) -> Option<String> {
+pub fn name(folder: &Path) -> Option<String> {
     let folder: PathBuf = folder.canonicalize().ok()?;
     let mut names = folder.iter().rev().map(|name| name.to_string_lossy());
     let name = names.next()?;

@@ -4,7 +4,7 @@ use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
 use super::layout::Arrangement::{Same, Separate, Stacked, StackedTransposed};
 use super::layout::{Entry, Layout};
-use super::llama::Model;
+use super::llama::{self, Model};
 use super::stored::{StoredTensors, files_of};
 use super::{Checkpoint, safetensors, torch, vocabulary};
 use crate::model::Config;
@@ -67,7 +67,7 @@ pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
     let params = JsonObject::read(&folder.join(PARAMS))?;
     let stored = weights(folder)?;
     let model = model(&params, &stored)?;
-    let mut metadata = model.metadata(folder, params.path())?;
+    let mut metadata = model.metadata(llama::name(folder), params.path())?;
     let tensors = layout(&stored, &model).arrange(folder, &model, &stored)?;
     vocabulary::read(folder, model.n_vocab, &mut metadata)?;
     let (path, files) = (folder.to_path_buf(), stored.files);

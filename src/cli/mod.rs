@@ -3,6 +3,7 @@
 //! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
 
 pub mod batch;
+pub mod bench;
 mod chat;
 mod engine_args;
 pub mod eval;
@@ -56,6 +57,8 @@ pub enum Command {
     Eval(eval::EvalArgs),
     /// Make a quantized GGUF from a checkpoint or from another GGUF
     Quantize(quantize::QuantizeArgs),
+    /// Measure the speed, beside what the machine can do at most
+    Bench(bench::BenchArgs),
 }
 
 /// The command that the arguments ask for, or the exit code once help or an error is printed.

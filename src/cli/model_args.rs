@@ -31,9 +31,12 @@ pub struct ModelArgs {
     pub context: Option<usize>,
 
     /// Prompt tokens that go through the model together
-    #[arg(short, long = "batch-size", value_name = "N", default_value_t = 512)]
+    #[arg(short, long = "batch-size", value_name = "N", default_value_t = DEFAULT_BATCH)]
     pub batch: usize,
 }
+
+/// Prompt tokens that go through the model together, where the user does not say.
+pub const DEFAULT_BATCH: usize = 512;
 
 /// What computes.
 #[derive(Args)]
@@ -42,7 +45,7 @@ pub struct ComputeArgs {
     #[arg(short, long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Instruction set: scalar, avx2 or avx512 [default: the best that the CPU has]
+    /// Instruction set: scalar, avx2, avx512 or amx [default: the best that the CPU has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
 }

@@ -91,6 +91,12 @@ impl Model {
         self.weights.token_embedding.rows
     }
 
+    /// Multiply-adds with weights in a step of `n_tokens`, of which `n_wanted` get their logits.
+    pub fn multiply_adds(&self, n_tokens: usize, n_wanted: usize) -> u64 {
+        let in_layers = self.weights.n_active(self.config.top_k);
+        in_layers * n_tokens as u64 + self.weights.output.n_weights() * n_wanted as u64
+    }
+
     /// Checks that tokens can follow what a sequence remembers.
     ///
     /// # Errors

@@ -27,6 +27,11 @@ impl Matrix {
         self.bytes.len() / self.rows
     }
 
+    /// Number of weights.
+    pub fn n_weights(&self) -> u64 {
+        (self.rows * self.cols) as u64
+    }
+
     /// Reads one row back, `[cols]`.
     pub fn dequantize_row(&self, isa: Isa, row: usize, out: &mut [f32]) {
         let row_bytes = self.row_bytes();
@@ -129,18 +134,28 @@ impl Weights {
     /// Bytes of the matrices that a token is multiplied with, being routed to `top_k` experts per
     /// layer: what generating one token reads from memory.
     pub fn bytes_per_token(&self, top_k: usize) -> u64 {
-        let layers = self.layers.iter().flat_map(|layer| {
+        let matrices = self.active(top_k).chain([&self.output]);
+        matrices.map(|matrix| matrix.bytes.len() as u64).sum()
+    }
+
+    /// Weights of the layers that a token is multiplied with, being routed to `top_k` experts each.
+    pub fn n_active(&self, top_k: usize) -> u64 {
+        self.active(top_k).map(Matrix::n_weights).sum()
+    }
+
+    /// The matrices of the layers that a token is multiplied with.
+    fn active(&self, top_k: usize) -> impl Iterator<Item = &Matrix> {
+        self.layers.iter().flat_map(move |layer| {
             let attention = [&layer.q, &layer.k, &layer.v, &layer.attention_output];
             let experts = layer.experts.iter().take(top_k.max(1)).flat_map(Expert::matrices);
             attention.into_iter().chain(&layer.router).chain(experts)
-        });
-        layers.chain([&self.output]).map(|matrix| matrix.bytes.len() as u64).sum()
+        })
     }
 
     /// Weights of the experts that a token is not routed to.
     pub fn n_idle(&self, top_k: usize) -> u64 {
         let idle = self.layers.iter().flat_map(|layer| layer.experts.iter().skip(top_k.max(1)));
-        idle.flat_map(Expert::matrices).map(|matrix| (matrix.rows * matrix.cols) as u64).sum()
+        idle.flat_map(Expert::matrices).map(Matrix::n_weights).sum()
     }
 }
 

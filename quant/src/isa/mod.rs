@@ -7,6 +7,8 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -27,6 +29,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 /// Why [`Isa::named`] refused.
@@ -56,7 +60,7 @@ impl std::error::Error for IsaError {}
 
 impl Isa {
     /// The names of all instruction sets, on whatever machine, slowest first.
-    pub const NAMES: [&str; 4] = ["scalar", "neon", "avx2", "avx512"];
+    pub const NAMES: [&str; 5] = ["scalar", "neon", "avx2", "avx512", "amx"];
 
     /// Plain code, which every CPU runs.
     pub const SCALAR: Isa = Isa(Kind::Scalar);
@@ -67,6 +71,8 @@ impl Isa {
         Kind::Avx2,
         #[cfg(target_arch = "x86_64")]
         Kind::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Amx,
     ];
 
     /// The fastest that this CPU has.
@@ -79,7 +85,7 @@ impl Isa {
         Isa::ALL.iter().filter(|kind| kind.is_available()).map(|&kind| Isa(kind))
     }
 
-    /// The one with this name (`scalar`, `avx2`, `avx512`), if the CPU has it.
+    /// The one with this name (`scalar`, `avx2`, `avx512`, ...), if the CPU has it.
     pub fn named(name: &str) -> Result<Isa, IsaError> {
         if !Isa::NAMES.contains(&name) {
             return Err(IsaError::Unknown(name.to_owned()));
@@ -97,6 +103,8 @@ impl Isa {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => "amx",
         }
     }
 }
@@ -109,6 +117,8 @@ impl Kind {
             Kind::Avx2 => avx2::is_available(),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => avx512::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => amx::is_available(),
         }
     }
 }
@@ -123,6 +133,9 @@ macro_rules! dispatch {
             // SAFETY: likewise.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => unsafe { avx512::$function$(::<$format>)?($($argument),*) },
+            // SAFETY: likewise.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => unsafe { amx::$function$(::<$format>)?($($argument),*) },
         }
     };
 }
@@ -185,6 +198,11 @@ macro_rules! stamp_vector_functions {
         }
 
         $($features)*
+        pub fn xor_words<const STREAMS: usize>(bytes: &[u8]) -> u64 {
+            crate::isa::peak::xor_words::<STREAMS>(bytes)
+        }
+
+        $($features)*
         pub fn quantize_flat<F: crate::format::Flat>(weights: &[f32], blocks: &mut [F::Block]) {
             crate::fit::flat::<$lanes, F>(weights, blocks)
         }
@@ -198,6 +216,7 @@ macro_rules! stamp_vector_functions {
 pub(crate) use stamp_vector_functions;
 
 mod float;
+mod peak;
 
 impl Isa {
     pub(crate) fn multiply_float<F: Float>(self, product: Product<'_, F>) {
@@ -302,5 +321,19 @@ impl Isa {
     /// Replaces each value by `exp(value - max)` and returns their sum.
     pub fn exp_sum(self, values: &mut [f32], max: f32) -> f32 {
         dispatch!(self, exp_sum(values, max))
+    }
+
+    /// Reads memory at the best speed, and nothing else: the XOR of all words of 8 bytes,
+    /// little-endian, the last one filled up with zeros. The bytes are read as `STREAMS` stretches
+    /// side by side, of which some CPUs like one and others four.
+    pub fn xor_words<const STREAMS: usize>(self, bytes: &[u8]) -> u64 {
+        dispatch!(self, xor_words::<STREAMS>(bytes))
+    }
+
+    /// Multiplies and adds int8 at the best speed of this instruction set, and nothing else: the sum
+    /// of some million products of ones, and so their number. What it takes is some microseconds,
+    /// without SIMD some hundred.
+    pub fn sum_of_ones(self) -> u64 {
+        dispatch!(self, burst_of_ones())
     }
 }

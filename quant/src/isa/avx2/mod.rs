@@ -18,6 +18,7 @@ macro_rules! each {
 }
 
 mod lanes;
+mod peak;
 mod rows;
 mod tiles;
 mod unpack;
@@ -25,6 +26,7 @@ mod unpack;
 use crate::format::{Flat, Super};
 use crate::registry::Product;
 use lanes::Avx2Lanes;
+pub use peak::burst_of_ones;
 
 crate::isa::stamp_vector_functions!(Avx2Lanes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 

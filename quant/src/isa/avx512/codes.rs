@@ -5,7 +5,7 @@
 //! branches are gone by then.
 
 use crate::format::{Super, SuperScales};
-use crate::layout::{Codes, Layout};
+use crate::layout::{Codes, Layout, Plane};
 use std::arch::x86_64::*;
 
 /// Codes of one block in a lane.
@@ -90,18 +90,136 @@ pub unsafe fn piece(layout: &Layout, blocks: Blocks, piece: usize) -> __m512i {
             let bits = if plane.run < PIECE_LEN {
                 single_bits(load_lanes(blocks, plane.offset), piece, low_bits)
             } else {
-                let first = piece * PIECE_LEN;
-                let (run_idx, in_run) =
-                    (first * plane.bits / (8 * plane.run), first % (8 / plane.bits * plane.run));
-                let (group, byte) = (in_run / plane.run, in_run % plane.run);
-                let raw = load_lanes(blocks, plane.offset + run_idx * plane.run + byte);
-                let mask = (0xff >> (8 - plane.bits)) << low_bits;
-                let shifted = shift_right(raw, (group * plane.bits) as i32 - low_bits as i32);
-                _mm512_and_si512(shifted, _mm512_set1_epi8(mask as u8 as i8))
+                let Source { offset, shift } = source(plane, piece);
+                group_of_bits(load_lanes(blocks, plane.offset + offset), plane, shift, low_bits)
             };
             codes = _mm512_or_si512(codes, bits);
             low_bits += plane.bits;
         }
+        unsigned(layout, codes)
+    }
+}
+
+/// The unsigned bytes of sixteen blocks, four weights of each to a register: element `r` of
+/// register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
+///
+/// Bytes are transposed as they lie in the blocks: half as often, or less, as if they were taken
+/// apart before.
+///
+/// # Safety
+/// See [`piece`].
+#[inline(always)]
+pub unsafe fn columns<T, const N: usize>(
+    layout: &Layout,
+    blocks: &[*const T; 16],
+    codes: &mut [__m512i; N],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Not a loop: the compiler is to know each plane's numbers.
+        match layout.planes {
+            [plane] => add_plane(plane, 0, blocks, codes),
+            [low, high] => {
+                add_plane(low, 0, blocks, codes);
+                add_plane(high, low.bits, blocks, codes);
+            }
+            _ => unreachable!("no layout has more"),
+        }
+        for codes in codes {
+            *codes = unsigned(layout, *codes);
+        }
+    }
+}
+
+/// Adds a plane's bits to those of lower planes, of which there are `low_bits`.
+#[inline(always)]
+unsafe fn add_plane<T, const N: usize>(
+    plane: &Plane,
+    low_bits: usize,
+    blocks: &[*const T; 16],
+    codes: &mut [__m512i; N],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let n_bytes = 4 * N * plane.bits / 8;
+        let mut raw = [[_mm512_setzero_si512(); 4]; MAX_PLANE_BYTES / PIECE_LEN];
+        for (i, raw) in raw.iter_mut().take(n_bytes.div_ceil(PIECE_LEN)).enumerate() {
+            *raw = load_columns(blocks, plane.offset + i * PIECE_LEN);
+        }
+        unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            if PIECE < N / 4 {
+                for k in 0..4 {
+                    let bits = if plane.run < PIECE_LEN {
+                        four_single_bits(raw[0][0], 4 * PIECE + k, low_bits)
+                    } else {
+                        let Source { offset, shift } = source(plane, PIECE);
+                        group_of_bits(raw[offset / PIECE_LEN][k], plane, shift, low_bits)
+                    };
+                    let codes = &mut codes[4 * PIECE + k];
+                    *codes = if low_bits == 0 { bits } else { _mm512_or_si512(*codes, bits) };
+                }
+            }
+        });
+    }
+}
+
+/// Most bytes in a plane of a block.
+const MAX_PLANE_BYTES: usize = 128;
+
+/// Sixteen bytes at `offset` of sixteen blocks: element `r` of register `k` has bytes
+/// `4 * k..4 * (k + 1)` of block `r`.
+#[inline(always)]
+unsafe fn load_columns<T>(blocks: &[*const T; 16], offset: usize) -> [__m512i; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        transpose(&[
+            load_lanes(every_fourth(blocks, 0), offset),
+            load_lanes(every_fourth(blocks, 1), offset),
+            load_lanes(every_fourth(blocks, 2), offset),
+            load_lanes(every_fourth(blocks, 3), offset),
+        ])
+    }
+}
+
+/// Where a plane has its bits of sixteen consecutive weights.
+struct Source {
+    /// First of sixteen bytes of the plane.
+    offset: usize,
+    /// Place of the bits in each.
+    shift: usize,
+}
+
+#[inline(always)]
+fn source(plane: &Plane, piece: usize) -> Source {
+    let first = piece * PIECE_LEN;
+    let run_idx = first * plane.bits / (8 * plane.run);
+    let in_run = first % (8 / plane.bits * plane.run);
+    Source {
+        offset: run_idx * plane.run + in_run % plane.run,
+        shift: in_run / plane.run * plane.bits,
+    }
+}
+
+/// A plane's bits, from `shift` on in each byte of `raw`, moved to `low_bits`.
+#[inline(always)]
+unsafe fn group_of_bits(raw: __m512i, plane: &Plane, shift: usize, low_bits: usize) -> __m512i {
+    let mask = (0xff >> (8 - plane.bits)) << low_bits;
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let shifted = shift_right(raw, shift as i32 - low_bits as i32);
+        if plane.bits == 8 {
+            shifted
+        } else {
+            _mm512_and_si512(shifted, _mm512_set1_epi8(mask as u8 as i8))
+        }
+    }
+}
+
+/// What assembled bits stand for, as unsigned bytes.
+#[inline(always)]
+unsafe fn unsigned(layout: &Layout, codes: __m512i) -> __m512i {
+    // SAFETY: a table has a lane's sixteen bytes; the features are the caller's promise.
+    unsafe {
         match layout.codes {
             Codes::Offset(_) => codes,
             Codes::Signed => _mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
@@ -124,6 +242,36 @@ unsafe fn single_bits(lanes: __m512i, piece: usize, low_bits: usize) -> __m512i 
         let bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(second, first));
         let bits = _mm512_set1_epi64(0x8040_2010_0804_0201u64 as i64);
         let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(lanes, bytes), bits);
+        _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
+    }
+}
+
+/// For such planes of 32 weights: spreads bits `4 * k..` of each element over its bytes.
+#[inline(always)]
+unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let byte = _mm512_set_epi32(
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+        );
+        let byte = _mm512_add_epi8(byte, _mm512_set1_epi8((k / 2) as i8));
+        let bits = _mm512_set1_epi32(0x0804_0201 << (4 * (k % 2)));
+        let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(elements, byte), bits);
         _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
     }
 }

@@ -21,7 +21,7 @@ pub unsafe fn multiply<F: Flat, D: IntegerDot>(product: Product<'_, F>) {
         match product.n_tokens() {
             0 => {}
             1 => multiply_one::<F, D>(product),
-            _ => tile::multiply_many::<F, FlatTile<F>, D>(product),
+            _ => tile::multiply_many::<F, FlatTile<F, D>>(product),
         }
     }
 }

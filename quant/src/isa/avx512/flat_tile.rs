@@ -1,26 +1,27 @@
 //! Tiles of blocks of 32.
 
-use super::codes::{every_fourth, headers, high_f16, low_f16, max_unsigned, piece, transpose};
+use super::codes::{columns, headers, high_f16, low_f16, max_unsigned};
 use super::dot::IntegerDot;
-use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
-use crate::activations::{GROUP_LEN, Group, Tokens};
+use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
+use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-const N_BLOCKS: usize = TILE_COLS / FLAT_LEN;
+/// Blocks of each row: 16 KB of codes.
+const N_BLOCKS: usize = 16;
 
 /// Indexed by block, then half.
-pub struct FlatTile<F> {
+pub struct FlatTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; FLAT_LEN / 4]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
-    format: PhantomData<F>,
+    kernel: PhantomData<(F, D)>,
 }
 
-impl<F: Flat> Tile<F> for FlatTile<F> {
-    type Sums = FlatSums;
+impl<F: Flat, D: IntegerDot> Tile<F> for FlatTile<F, D> {
+    const MAX_BLOCKS: usize = N_BLOCKS;
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -32,15 +33,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut pieces = [[_mm512_setzero_si512(); 4]; 2];
-            for i in 0..4 {
-                let blocks = every_fourth(rows, i);
-                pieces[0][i] = piece(&F::LAYOUT, blocks, 0);
-                pieces[1][i] = piece(&F::LAYOUT, blocks, 1);
-            }
-            let codes = self.codes[block][half].as_chunks_mut().0;
-            codes[0] = transpose(&pieces[0]);
-            codes[1] = transpose(&pieces[1]);
+            columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
             let headers = headers(|lane, i| rows[4 * lane + i].cast());
             self.scales[block][half] = low_f16(headers);
             if F::HAS_MINIMUM {
@@ -50,9 +43,19 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn sums(x: Group<'_>, Columns { first_block, n_blocks }: Columns) -> FlatSums {
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply_parts::<D, _>(self, at, x, ahead, out) }
+    }
+}
+
+impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
+    type Sums = FlatSums;
+
+    #[inline(always)]
+    unsafe fn sums(at: Place, x: Group<'_>) -> FlatSums {
         let n = x.n_tokens();
-        let places = first_block * n..(first_block + n_blocks) * n;
+        let places = at.first_block * n..(at.first_block + at.n_blocks) * n;
         let mut of_sums = FlatSums { offset: [[0; GROUP_LEN]; N_BLOCKS], scaled: [[0.0; _]; _] };
         let blocks =
             x.sums()[places.clone()].chunks_exact(n).zip(x.scales()[places].chunks_exact(n));
@@ -75,21 +78,20 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<D: IntegerDot, const N: usize>(
+    unsafe fn multiply_part<const N: usize>(
         &self,
-        columns: Columns,
+        at: Place,
         x: Tokens<'_, N>,
-        x_sums: &FlatSums,
-        first_token: usize,
-        sums: &mut [[__m512; 2]; N],
-    ) {
+        (x_sums, first_token): (&FlatSums, usize),
+        mut sums: [[__m512; N]; 2],
+    ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
-            for block in 0..columns.n_blocks {
+            for block in 0..at.n_blocks {
                 let codes = &self.codes[block];
-                let x_codes: &[[i8; FLAT_LEN]; N] = x.codes(columns.first_block + block);
-                let x_scales = x.scales(columns.first_block + block);
+                let x_codes: &[[i8; FLAT_LEN]; N] = x.codes(at.first_block + block);
+                let x_scales = x.scales(at.first_block + block);
                 let offsets = &x_sums.offset[block][first_token..][..N];
                 let mut dots = [[_mm512_setzero_si512(); 2]; N];
                 for t in 0..N {
@@ -109,16 +111,17 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
                     for half in 0..2 {
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(dots[t][half]);
-                        sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);
+                        sums[half][t] = _mm512_fmadd_ps(scale, dot, sums[half][t]);
                         if F::HAS_MINIMUM {
                             let minimum = self.minimums[block][half];
                             let x_sum = _mm512_set1_ps(x_sums.scaled[block][first_token + t]);
-                            sums[t][half] = _mm512_fmadd_ps(minimum, x_sum, sums[t][half]);
+                            sums[half][t] = _mm512_fmadd_ps(minimum, x_sum, sums[half][t]);
                         }
                     }
                 }
             }
         }
+        sums
     }
 }
 

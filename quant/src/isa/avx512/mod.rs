@@ -6,14 +6,16 @@
 //! four rows at a time straight from the packed weights; several tokens unpack a tile of rows once
 //! and multiply it with all of them.
 
-mod codes;
+pub(super) mod codes;
 mod dot;
 mod flat;
 mod flat_tile;
 mod lanes;
+mod peak;
+pub(super) mod super_headers;
 mod super_tile;
 mod superblock;
-mod tile;
+pub(super) mod tile;
 
 use crate::format::{Flat, Super};
 use crate::registry::Product;
@@ -66,6 +68,23 @@ macro_rules! stamp_product {
 
 stamp_product!(multiply_flat, multiply_flat_vnni, multiply_flat_plain, Flat, flat);
 stamp_product!(multiply_super, multiply_super_vnni, multiply_super_plain, Super, superblock);
+
+/// Int8 products of ones; see [`crate::Isa::sum_of_ones`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+pub fn burst_of_ones() -> u64 {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,avx512vnni")]
+    fn with_vnni() -> u64 {
+        // SAFETY: this function enables what it needs.
+        unsafe { peak::burst_of_ones::<Vnni>() }
+    }
+    if has!("avx512vnni") {
+        // SAFETY: the CPU has VNNI, and the rest is this function's own.
+        unsafe { with_vnni() }
+    } else {
+        // SAFETY: this function enables what it needs.
+        unsafe { peak::burst_of_ones::<Plain>() }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,21 +1,19 @@
 //! Tiles of blocks of 256.
 
-use super::codes::{
-    PIECE_LEN, every_fourth, headers_of_four, high_f16, low_f16, max_unsigned, piece, transpose,
-    unroll,
-};
+use super::codes::{PIECE_LEN, columns, max_unsigned};
 use super::dot::IntegerDot;
-use super::tile::{Columns, HALF_ROWS, TILE_COLS, Tile};
-use crate::activations::{GROUP_LEN, Group, Tokens};
+use super::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
+use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
+use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-const N_BLOCKS: usize = TILE_COLS / SUPER_LEN;
-const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
+/// Blocks of each row: 16 KB of codes.
+const N_BLOCKS: usize = 2;
 
 /// Indexed by block, then half.
-pub struct SuperTile<F> {
+pub struct SuperTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
     /// Of each sub-block, as [`add_scaled`] wants it.
@@ -24,11 +22,11 @@ pub struct SuperTile<F> {
     sub_minimums: [[[__m512i; N_PIECES / 2]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
-    format: PhantomData<F>,
+    kernel: PhantomData<(F, D)>,
 }
 
-impl<F: Super> Tile<F> for SuperTile<F> {
-    type Sums = SuperSums;
+impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
+    const MAX_BLOCKS: usize = N_BLOCKS;
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -40,56 +38,33 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
         // SAFETY: the caller's promise.
         unsafe {
-            let zero = _mm512_setzero_si512();
-            let mut pieces = [[zero; 4]; N_PIECES];
-            for i in 0..4 {
-                let blocks = every_fourth(rows, i);
-                unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-                    pieces[PIECE][i] = piece(&F::LAYOUT, blocks, PIECE);
-                });
+            columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
+            let headers = SixteenHeaders::unpack::<F>(rows);
+            for (sub_scale, &scale) in
+                self.sub_scales[block][half].iter_mut().zip(&headers.sub_scales)
+            {
+                *sub_scale = multiplier::<F>(scale);
             }
-            let codes = self.codes[block][half].as_chunks_mut().0;
-            for (codes, piece) in codes.iter_mut().zip(&pieces) {
-                *codes = transpose(piece);
-            }
-            let (mut sub_scales, mut sub_minimums) = ([zero; 4], [zero; 4]);
-            let mut scales = [0; HALF_ROWS];
-            for i in 0..4 {
-                let blocks = [&*rows[i], &*rows[i + 4], &*rows[i + 8], &*rows[i + 12]];
-                let headers = headers_of_four::<F>(blocks);
-                (sub_scales[i], sub_minimums[i]) = (headers.sub_scales, headers.sub_minimums);
-                for (lane, &pair) in headers.scales.iter().enumerate() {
-                    scales[4 * lane + i] = pair;
-                }
-            }
-            let scales = _mm512_loadu_si512(scales.as_ptr().cast());
-            self.scales[block][half] = low_f16(scales);
-            self.minimums[block][half] = high_f16(scales);
-            // Element r of register i: what pieces 4 * i.. of row r have, a byte each.
-            let (sub_scales, sub_minimums) = (transpose(&sub_scales), transpose(&sub_minimums));
-            let n_subs = SUPER_LEN / F::SUB_LEN;
-            for sub in 0..n_subs {
-                let piece = sub * F::SUB_LEN / PIECE_LEN;
-                let scale = sign_extended(sub_scales[piece / 4])[piece % 4];
-                self.sub_scales[block][half][sub] = multiplier::<F>(scale);
-            }
-            if F::HAS_MINIMUM {
-                for pair in 0..n_subs / 2 {
-                    let piece = 2 * pair * F::SUB_LEN / PIECE_LEN;
-                    let four = sub_minimums[piece / 4];
-                    self.sub_minimums[block][half][pair] = match F::SUB_LEN {
-                        PIECE_LEN => pairs(four)[piece % 4 / 2],
-                        _ => first_and_third(four),
-                    };
-                }
-            }
+            self.sub_minimums[block][half] = headers.sub_minimums;
+            self.scales[block][half] = headers.scales;
+            self.minimums[block][half] = headers.minimums;
         }
     }
 
     #[inline(always)]
-    unsafe fn sums(x: Group<'_>, Columns { first_block, n_blocks }: Columns) -> SuperSums {
+    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { multiply_parts::<D, _>(self, at, x, ahead, out) }
+    }
+}
+
+impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
+    type Sums = SuperSums;
+
+    #[inline(always)]
+    unsafe fn sums(at: Place, x: Group<'_>) -> SuperSums {
         let n = x.n_tokens();
-        let sums = &x.sums().as_chunks().0[first_block * n..(first_block + n_blocks) * n];
+        let sums = &x.sums().as_chunks().0[at.first_block * n..(at.first_block + at.n_blocks) * n];
         let mut of_sums = SuperSums {
             offset: [[[0; N_PIECES]; GROUP_LEN]; N_BLOCKS],
             pairs: [[[0; N_PIECES / 2]; GROUP_LEN]; N_BLOCKS],
@@ -107,22 +82,21 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn multiply<D: IntegerDot, const N: usize>(
+    unsafe fn multiply_part<const N: usize>(
         &self,
-        columns: Columns,
+        at: Place,
         x: Tokens<'_, N>,
-        x_sums: &SuperSums,
-        first_token: usize,
-        sums: &mut [[__m512; 2]; N],
-    ) {
+        (x_sums, first_token): (&SuperSums, usize),
+        mut sums: [[__m512; N]; 2],
+    ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
         let n_subs = SUPER_LEN / F::SUB_LEN;
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
             let zero = _mm512_setzero_si512();
-            for block in 0..columns.n_blocks {
-                let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(columns.first_block + block);
-                let x_scales = x.scales(columns.first_block + block);
+            for block in 0..at.n_blocks {
+                let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(at.first_block + block);
+                let x_scales = x.scales(at.first_block + block);
                 let offsets = &x_sums.offset[block][first_token..][..N];
                 let mut totals = [[zero; 2]; N];
                 for sub in 0..n_subs {
@@ -155,7 +129,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                     for half in 0..2 {
                         let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(totals[t][half]);
-                        sums[t][half] = _mm512_fmadd_ps(scale, dot, sums[t][half]);
+                        sums[half][t] = _mm512_fmadd_ps(scale, dot, sums[half][t]);
                         if F::HAS_MINIMUM {
                             let pairs = &x_sums.pairs[block][first_token + t];
                             let mut dot = zero;
@@ -165,12 +139,13 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                             }
                             let scale = _mm512_mul_ps(self.minimums[block][half], x_scale);
                             let dot = _mm512_cvtepi32_ps(dot);
-                            sums[t][half] = _mm512_fnmadd_ps(scale, dot, sums[t][half]);
+                            sums[half][t] = _mm512_fnmadd_ps(scale, dot, sums[half][t]);
                         }
                     }
                 }
             }
         }
+        sums
     }
 }
 
@@ -204,26 +179,6 @@ unsafe fn of_offset<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES] {
         }
     }
     subs
-}
-
-/// The sums of each two sub-blocks, from those of their pieces, as halves of 32 bits.
-#[inline(always)]
-unsafe fn of_pairs<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES / 2] {
-    let mut pairs = [0; N_PIECES / 2];
-    if !F::HAS_MINIMUM {
-        return pairs;
-    }
-    // SAFETY: the features are the caller's promise; loads and stores are of the arrays' sizes.
-    unsafe {
-        let pieces = _mm256_loadu_si256(pieces.as_ptr().cast());
-        if F::SUB_LEN == PIECE_LEN {
-            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), pieces);
-        } else {
-            let subs = _mm256_madd_epi16(pieces, _mm256_set1_epi16(1));
-            _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_cvtepi32_epi16(subs));
-        }
-    }
-    pairs
 }
 
 /// Whether the dot product of a sub-block fits into 16 bits.
@@ -266,39 +221,4 @@ unsafe fn multiplier<F: Super>(scale: __m512i) -> __m512i {
             _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
         }
     }
-}
-
-/// The four signed bytes of each element as 32-bit integers.
-#[inline(always)]
-unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        [
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(bytes)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(bytes)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(bytes)),
-            _mm512_srai_epi32::<24>(bytes),
-        ]
-    }
-}
-
-/// The first and the last two signed bytes of each element as pairs of 16-bit integers.
-#[inline(always)]
-unsafe fn pairs(bytes: __m512i) -> [__m512i; 2] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let low = first_and_third(bytes);
-        let high = _mm512_srai_epi16::<8>(bytes);
-        // Words of `low`: bytes 0 and 2; of `high`: bytes 1 and 3.
-        let first = _mm512_mask_blend_epi16(0xaaaa_aaaa, low, _mm512_slli_epi32::<16>(high));
-        let second = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(low), high);
-        [first, second]
-    }
-}
-
-/// The first and the third signed byte of each element as 16-bit integers.
-#[inline(always)]
-unsafe fn first_and_third(bytes: __m512i) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes)) }
 }

@@ -22,7 +22,7 @@ pub unsafe fn multiply<F: Super, D: IntegerDot>(product: Product<'_, F>) {
         match product.n_tokens() {
             0 => {}
             1 => multiply_one::<F, D>(product),
-            _ => tile::multiply_many::<F, SuperTile<F>, D>(product),
+            _ => tile::multiply_many::<F, SuperTile<F, D>>(product),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod lanes;
 
+pub use super::peak::burst_of_ones;
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super};
 use crate::registry::Product;
 use half::f16;

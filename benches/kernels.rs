@@ -1,21 +1,24 @@
-//! Speed on one core: of the products, in bytes of weights per second for one token and
-//! multiply-adds per second for several; of quantizing, in weights per second. Beside them, what reading memory alone gives: machines are noisy, and only
-//! figures of one run compare.
+//! Speed of the kernels on one core: of products, in bytes of weights per second for one token, and
+//! multiply-adds ("elements") for several; of quantizing, in weights per second. Beside them what the
+//! core can do at most, reading memory and multiplying int8: only figures of one run compare.
 //!
-//! `cargo bench -p gatefold-quant -- 'Q4_0/avx512'` runs some of them.
+//! `cargo bench --bench kernels -- 'Q4_0/avx512'` runs some of them.
 
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use gatefold::bench::Random;
 use gatefold_quant::{Activations, DynFormat, FORMATS, Isa};
-use std::hint::black_box;
 use std::time::Duration;
 
 const COLS: usize = 4096;
+/// Tokens that meet a matrix together.
+const N_TOKENS: [usize; 8] = [1, 2, 4, 8, 16, 32, 128, 512];
 /// More than second-level caches hold.
 const STREAM_BYTES: usize = 64 << 20;
-/// Rows of the matrix that many tokens meet.
-const N_ROWS: usize = 1024;
+/// Rows of the matrix where more tokens than these meet it; fewer meet all that is in the stream.
+const FEW_TOKENS: usize = 32;
+const N_ROWS: usize = 4096;
 
 fn activations(isa: Isa, format: &DynFormat, n_tokens: usize) -> Activations {
     let x: Vec<f32> = (0..n_tokens * COLS).map(|i| (i as f32 * 0.37).sin()).collect();
@@ -28,22 +31,20 @@ fn weights(format: &DynFormat, n_rows: usize) -> Vec<u8> {
     (0..n_bytes).map(|i| (i * 37 % 29) as u8 | 1).collect()
 }
 
-fn read_memory(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("read");
-    let words = vec![1u64; STREAM_BYTES / 8];
-    // Four streams, as the kernels have: one alone does not get all there is.
-    let (low, high) = words.split_at(words.len() / 2);
-    let (streams_a, streams_b) = (low.split_at(low.len() / 2), high.split_at(high.len() / 2));
-    let streams = [streams_a.0, streams_a.1, streams_b.0, streams_b.1];
-    group.throughput(Throughput::Bytes(STREAM_BYTES as u64));
-    group.bench_function("memory", |bencher| {
-        bencher.iter(|| {
-            let [a, b, c, d] = black_box(streams);
-            let four = a.iter().zip(b).zip(c).zip(d);
-            four.fold(0, |sum, (((a, b), c), d)| sum ^ a ^ b ^ c ^ d)
+fn ceilings(criterion: &mut Criterion) {
+    let bytes = vec![1; STREAM_BYTES];
+    for isa in Isa::available() {
+        let mut group = criterion.benchmark_group("ceiling");
+        group.throughput(Throughput::BytesDecimal(STREAM_BYTES as u64));
+        group.bench_function(BenchmarkId::new("read", isa.name()), |bencher| {
+            bencher.iter(|| isa.xor_words::<4>(&bytes));
         });
-    });
-    group.finish();
+        group.throughput(Throughput::Elements(isa.sum_of_ones()));
+        group.bench_function(BenchmarkId::new("int8", isa.name()), |bencher| {
+            bencher.iter(|| isa.sum_of_ones());
+        });
+        group.finish();
+    }
 }
 
 fn products(criterion: &mut Criterion) {
@@ -52,13 +53,15 @@ fn products(criterion: &mut Criterion) {
         let row_bytes = format.row_bytes(COLS).expect("whole blocks");
         let weights = weights(format, STREAM_BYTES / row_bytes);
         for isa in Isa::available().filter(|isa| isa.name() != "scalar") {
-            for n_tokens in [1, 8, 64, 512] {
-                let n_rows = if n_tokens == 1 { STREAM_BYTES / row_bytes } else { N_ROWS };
+            for n_tokens in N_TOKENS {
+                let n_rows = match n_tokens {
+                    ..=FEW_TOKENS => STREAM_BYTES / row_bytes,
+                    _ => N_ROWS.min(STREAM_BYTES / row_bytes),
+                };
                 let weights = &weights[..n_rows * row_bytes];
-                group.throughput(if n_tokens == 1 {
-                    Throughput::Bytes(weights.len() as u64)
-                } else {
-                    Throughput::Elements((n_rows * COLS * n_tokens) as u64)
+                group.throughput(match n_tokens {
+                    1 => Throughput::BytesDecimal(weights.len() as u64),
+                    _ => Throughput::Elements((n_rows * COLS * n_tokens) as u64),
                 });
                 let x = activations(isa, format, n_tokens);
                 let mut out = vec![0.0; n_rows * n_tokens];
@@ -71,18 +74,8 @@ fn products(criterion: &mut Criterion) {
     }
 }
 
-/// Weights like a model's: sums of four uniform numbers are nearly Gaussian.
-fn bell_shaped(n: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut uniform = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..n).map(|_| 0.03 * (uniform() + uniform() + uniform() + uniform())).collect()
-}
-
 fn quantizers(criterion: &mut Criterion) {
-    let weights = bell_shaped(1 << 18);
+    let weights = Random::new(0).bell_shaped(1 << 18, 0.02);
     for format in FORMATS {
         let mut group = criterion.benchmark_group(format.name);
         group.throughput(Throughput::Elements(weights.len() as u64));
@@ -102,6 +95,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(500));
-    targets = read_memory, products, quantizers
+    targets = ceilings, products, quantizers
 }
 criterion_main!(kernels);

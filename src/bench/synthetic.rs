@@ -1,0 +1,258 @@
+//! Models of a real one's full shape and random weights: speed does not depend on their values.
+//!
+//! Experts are chosen about evenly, as the router is random too. Weights are bell-shaped with a
+//! deviation that keeps the residual stream in bounds. Real blocks of the format, a thousand or so,
+//! are put together in random order, which is as fast as the disk.
+
+use super::{BenchError, Random};
+use crate::checkpoint::llama::{Model, Slot};
+use crate::compute::Compute;
+use crate::gguf::{Array, FileLayout, Metadata, TensorPlan, Value, WriteError, Writer};
+use crate::jobs::open_locked;
+use crate::model::Config;
+use crate::model::config::RopeConfig;
+use gatefold_quant::DynFormat;
+use rayon::prelude::*;
+use std::fs::{self, File};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+/// The shape of a model that exists.
+pub struct Shape {
+    /// What it is called.
+    pub name: &'static str,
+    /// Its sizes.
+    pub config: Config,
+    /// Tokens in its vocabulary, at least [`MIN_VOCAB`].
+    pub n_vocab: usize,
+}
+
+/// The shapes known by name.
+pub static SHAPES: &[Shape] = &[Shape {
+    name: "mixtral-8x7b",
+    config: Config {
+        dim: 4096,
+        n_layers: 32,
+        n_heads: 32,
+        n_kv_heads: 8,
+        head_dim: 128,
+        hidden_dim: 14336,
+        n_experts: 8,
+        top_k: 2,
+        context_len: 32_768,
+        norm_epsilon: 1e-5,
+        rope: RopeConfig { n_dims: 128, base: 1e6, scale: 1.0 },
+    },
+    n_vocab: 32_000,
+}];
+
+/// Tokens that a vocabulary needs: three control tokens and one for every byte.
+pub const MIN_VOCAB: usize = 3 + 256;
+
+/// Counts the changes of what a file holds: one of another revision is not used.
+const REVISION: u32 = 1;
+
+/// A model of random weights.
+pub struct Synthetic {
+    name: String,
+    metadata: Metadata,
+    tensors: Vec<TensorPlan>,
+}
+
+impl Synthetic {
+    /// A model of this shape, with `n_layers` in place of its own. Matrices are of `format`, but for
+    /// routers, which are F32, and the output, which is no coarser than Q6_K, as in most files.
+    ///
+    /// # Errors
+    /// If the sizes contradict each other.
+    pub fn new(
+        shape: &Shape,
+        n_layers: usize,
+        format: &'static DynFormat,
+    ) -> Result<Synthetic, BenchError> {
+        let name = format!("{}-{n_layers}-layers-{}", shape.name, format.name.to_lowercase());
+        let config = Config { n_layers, ..shape.config.clone() };
+        let model = Model { config, n_vocab: shape.n_vocab, tied: false };
+        let mut metadata = model.metadata(Some(name.clone()), Path::new(&name))?;
+        set_vocabulary(&mut metadata, shape.n_vocab);
+        let plan = |slot: Slot| TensorPlan {
+            name: slot.name(),
+            format: format_of(&slot, format),
+            shape: slot.shape,
+        };
+        Ok(Synthetic { name, metadata, tensors: model.slots().map(plan).collect() })
+    }
+
+    /// Makes the file in `folder`, unless it is there already, and returns its path. `progress`
+    /// hears how many of how many bytes are written.
+    ///
+    /// # Errors
+    /// If the disk is full, the folder cannot be written to, or another process is writing the file.
+    pub fn make(
+        &self,
+        folder: &Path,
+        compute: &Compute,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<PathBuf, BenchError> {
+        let file_name = format!("{}.v{REVISION}.gguf", self.name);
+        let path = folder.join(&file_name);
+        let layout = FileLayout::of_model(&self.metadata, self.tensors.clone());
+        let layout = layout.map_err(failed(&path))?;
+        let needed = layout.n_bytes();
+        if fs::metadata(&path).is_ok_and(|there| there.len() == needed) {
+            return Ok(path);
+        }
+        fs::create_dir_all(folder).map_err(failed(folder))?;
+        let partial = folder.join(file_name + ".part");
+        let file = open_locked(&partial).map_err(failed(&partial))?;
+        let file = file.ok_or_else(|| BenchError::Busy(path.clone()))?;
+        // A run that was stopped may have left some of it.
+        file.set_len(0).map_err(failed(&partial))?;
+        let available = fs4::available_space(folder).map_err(failed(folder))?;
+        if needed > available {
+            fs::remove_file(&partial).map_err(failed(&partial))?;
+            return Err(BenchError::Space { path: folder.into(), needed, available });
+        }
+        self.write(&file, layout, compute, progress).map_err(failed(&partial))?;
+        // Once it is on the disk, no writing goes on while something is measured.
+        file.sync_all().map_err(failed(&partial))?;
+        fs::rename(&partial, &path).map_err(failed(&path))?;
+        Ok(path)
+    }
+
+    fn write(
+        &self,
+        file: &File,
+        layout: FileLayout,
+        compute: &Compute,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<(), WriteError> {
+        let n_bytes = layout.n_bytes();
+        let mut writer = Writer::begin(BufWriter::new(file), layout)?;
+        let ones = Pieces::new(
+            DynFormat::by_name("F32").expect("one of the formats"),
+            &[1.0; PIECE_LEN],
+            compute,
+        );
+        let mut random_pieces = Vec::new();
+        let (mut buffer, mut written) = (Vec::new(), 0);
+        for (tensor_idx, tensor) in self.tensors.iter().enumerate() {
+            let pieces = match tensor.shape[..] {
+                [_] => &ones,
+                _ => Pieces::random(&mut random_pieces, tensor.format, compute),
+            };
+            let n_pieces = tensor.shape.iter().product::<usize>() / PIECE_LEN;
+            for first_piece in (0..n_pieces).step_by(BUFFER_PIECES) {
+                let n_pieces = BUFFER_PIECES.min(n_pieces - first_piece);
+                buffer.resize(n_pieces * pieces.piece_bytes, 0);
+                let stream = (tensor_idx as u64) << 32 | first_piece as u64;
+                pieces.fill(&mut buffer, stream, compute);
+                writer.chunk(&buffer)?;
+                written += buffer.len() as u64;
+                progress(written, n_bytes);
+            }
+        }
+        writer.finish()?;
+        Ok(())
+    }
+}
+
+fn failed<E: Into<WriteError>>(path: &Path) -> impl FnOnce(E) -> BenchError {
+    |error| BenchError::File { path: path.into(), error: error.into() }
+}
+
+/// The format of a tensor, where `format` is asked for.
+fn format_of(slot: &Slot, format: &'static DynFormat) -> &'static DynFormat {
+    let bits = |format: &DynFormat| format.block_bytes as f64 / format.block_len as f64;
+    let named = |name| DynFormat::by_name(name).expect("one of the formats");
+    match slot.role {
+        _ if slot.shape.len() == 1 => named("F32"),
+        "ffn_gate_inp" => named("F32"),
+        "output" if bits(format) < bits(named("Q6_K")) => named("Q6_K"),
+        _ => format,
+    }
+}
+
+/// Keys of a SentencePiece vocabulary: control tokens, bytes, and words that are numbers.
+fn set_vocabulary(metadata: &mut Metadata, n_vocab: usize) {
+    const CONTROL: [(&str, i32); 3] = [("<unk>", 2), ("<s>", 3), ("</s>", 3)];
+    let control = CONTROL.map(|(token, kind)| (token.to_owned(), kind)).into_iter();
+    let bytes = (0..256).map(|byte| (format!("<0x{byte:02X}>"), 6));
+    let words = (MIN_VOCAB..n_vocab).map(|id| (format!("\u{2581}{id}"), 1));
+    let (tokens, kinds): (Vec<_>, Vec<_>) = control.chain(bytes).chain(words).unzip();
+    let scores = (0..n_vocab).map(|id| -(id as f32)).collect();
+    let mut set = |key: &str, value| metadata.set(format!("tokenizer.ggml.{key}"), value);
+    set("model", Value::String("llama".into()));
+    set("tokens", Value::Array(Array::String(tokens)));
+    set("scores", Value::Array(Array::F32(scores)));
+    set("token_type", Value::Array(Array::I32(kinds)));
+    set("unknown_token_id", Value::U32(0));
+    set("bos_token_id", Value::U32(1));
+    set("eos_token_id", Value::U32(2));
+    set("add_bos_token", Value::Bool(true));
+}
+
+/// Weights that are put into a file together: whole blocks of every format.
+const PIECE_LEN: usize = 256;
+
+/// Pieces to choose from.
+const N_PIECES: usize = 1024;
+
+/// Pieces that are written together.
+const BUFFER_PIECES: usize = 64 << 10;
+
+/// Pieces that a thread puts together at a time.
+const TASK_PIECES: usize = 1 << 10;
+
+/// With rows of 4096 and unit inputs, sums have a deviation near one.
+const DEVIATION: f32 = 0.02;
+
+/// Pieces of rows in a format, to be put together in any order.
+struct Pieces {
+    format: &'static DynFormat,
+    piece_bytes: usize,
+    bytes: Vec<u8>,
+}
+
+impl Pieces {
+    /// Pieces of these weights.
+    fn new(format: &'static DynFormat, weights: &[f32], compute: &Compute) -> Pieces {
+        let piece_bytes = format.row_bytes(PIECE_LEN).expect("whole blocks");
+        let mut bytes = vec![0; weights.len() / PIECE_LEN * piece_bytes];
+        compute.run(|| {
+            let pieces = bytes.par_chunks_exact_mut(piece_bytes);
+            pieces.zip(weights.par_chunks_exact(PIECE_LEN)).for_each(|(piece, weights)| {
+                format.quantize(compute.isa, weights, piece);
+            });
+        });
+        Pieces { format, piece_bytes, bytes }
+    }
+
+    /// Pieces of random weights, made once per format.
+    fn random<'p>(
+        known: &'p mut Vec<Pieces>,
+        format: &'static DynFormat,
+        compute: &Compute,
+    ) -> &'p Pieces {
+        let idx = known.iter().position(|pieces| pieces.format == format).unwrap_or_else(|| {
+            let weights = Random::new(u64::MAX).bell_shaped(N_PIECES * PIECE_LEN, DEVIATION);
+            known.push(Pieces::new(format, &weights, compute));
+            known.len() - 1
+        });
+        &known[idx]
+    }
+
+    /// Fills `out` with pieces in random order.
+    fn fill(&self, out: &mut [u8], first_stream: u64, compute: &Compute) {
+        let n_pieces = (self.bytes.len() / self.piece_bytes) as u32;
+        let fill = |(task_idx, out): (usize, &mut [u8])| {
+            let mut random = Random::new(first_stream + task_idx as u64);
+            for out in out.chunks_exact_mut(self.piece_bytes) {
+                let start = random.below(n_pieces) as usize * self.piece_bytes;
+                out.copy_from_slice(&self.bytes[start..][..self.piece_bytes]);
+            }
+        };
+        let tasks = out.par_chunks_mut(TASK_PIECES * self.piece_bytes);
+        compute.run(|| tasks.enumerate().for_each(fill));
+    }
+}
