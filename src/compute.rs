@@ -42,8 +42,7 @@ impl Compute {
     /// threads stay awake, since waking one takes longer than many a loop.
     pub fn run_awake<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
         self.pool.install(|| {
-            let own_idx = rayon::current_thread_index();
-            let end = End::default();
+            let (own_idx, end) = (rayon::current_thread_index(), End::default());
             let reached = Arc::clone(&end.0);
             rayon::spawn_broadcast(move |thread| {
                 if Some(thread.index()) != own_idx {
@@ -65,23 +64,24 @@ impl Drop for End {
     }
 }
 
-/// Takes part in the pool's loops and waits for them without sleeping: at first with all its might,
-/// then offering the core to other threads between looks, and in the end not at all. Nobody waits
-/// for this function, and it waits for nobody for good.
+/// Looks for work, in vain, before a thread offers its core to others between looks: some 30 us,
+/// longer than the pauses between a step's loops.
+const EAGER_LOOKS: usize = 500;
+
+/// Looks for work, in vain, before a thread goes to sleep after all.
+const MOST_LOOKS: usize = 1500;
+
+/// Takes part in the pool's loops, and waits for them without sleeping. Nobody waits for it, so
+/// that it does no harm where the system runs other threads in its place, and it waits for nothing
+/// for good.
 fn help_until(reached: &AtomicBool) {
-    const EAGER: usize = 500;
-    const PATIENT: usize = 1000;
     let mut n_in_vain = 0;
-    while n_in_vain < EAGER + PATIENT && !reached.load(Ordering::Relaxed) {
+    while n_in_vain < MOST_LOOKS && !reached.load(Ordering::Relaxed) {
         match rayon::yield_now() {
             Some(Yield::Executed) => n_in_vain = 0,
-            _ if n_in_vain < EAGER => {
-                n_in_vain += 1;
-                hint::spin_loop();
-            }
             _ => {
                 n_in_vain += 1;
-                thread::yield_now();
+                if n_in_vain < EAGER_LOOKS { hint::spin_loop() } else { thread::yield_now() }
             }
         }
     }
