@@ -31,8 +31,8 @@ pub fn amount_bar(len: u64, unit: &'static str) -> ProgressBar {
     BARS.add(ProgressBar::new(len)).with_style(style).with_prefix(unit)
 }
 
-/// Shows how much of a file is read that takes more than a moment:
-/// `reading mixtral.gguf: 3.1 of 26.4 GB`. What it returns is told the bytes read and in all.
+/// Shows how far a file has been read that takes more than a moment:
+/// `reading mixtral.gguf: 3.1 of 26.4 GB`. What it returns is told these two, in bytes.
 pub fn reading(name: String) -> impl FnMut(u64, u64) + Send + 'static {
     let start = Instant::now();
     let mut bar = None;

@@ -7,16 +7,14 @@
 use super::Gguf;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// Bytes that are read at a time, and asked about.
+/// Bytes that are read at a time.
 const PIECE_LEN: u64 = 4 << 20;
-
-/// How far apart bytes are that stand for their surroundings when it is asked what is in memory.
-const PROBE_DISTANCE: u64 = 512 << 10;
 
 /// A thread that reads ahead, until it has read all or this is dropped.
 pub struct ReadAhead {
@@ -26,8 +24,8 @@ pub struct ReadAhead {
 
 impl ReadAhead {
     /// Reads what is not in memory of the first `most_bytes` of the model's files: more than the
-    /// memory holds would displace what was read before. `progress` hears, from the thread, of the
-    /// bytes read so far and in all. Files that cannot be read are left to those who need them.
+    /// memory holds would displace what was read before. `progress` hears, from the thread, how many
+    /// bytes are there and of how many. Files that cannot be read are left to those who need them.
     pub fn start(
         gguf: &Gguf,
         most_bytes: u64,
@@ -41,11 +39,9 @@ impl ReadAhead {
             let Ok(files) = paths.iter().map(File::open).collect::<io::Result<Vec<File>>>() else {
                 return;
             };
-            let _ = missing(&files, most_bytes).and_then(|pieces| {
-                read(&files, &pieces, |n_read, n_bytes| {
-                    progress(n_read, n_bytes);
-                    !must_stop.load(Ordering::Relaxed)
-                })
+            let _ = read(&files, most_bytes, |n_read, n_bytes| {
+                progress(n_read, n_bytes);
+                !must_stop.load(Ordering::Relaxed)
             });
         });
         // Without a thread, the file comes in as it is touched.
@@ -61,63 +57,54 @@ impl Drop for ReadAhead {
     }
 }
 
-/// A piece of a file.
-struct Piece {
-    file_idx: usize,
-    offset: u64,
-    n_bytes: u64,
-}
-
-/// Reads pieces, as long as `progress` returns true; it is told the bytes read so far and in all.
+/// Reads the first `most_bytes` of the files, as long as `progress` returns true; it is told how many
+/// bytes are in memory and of how many.
 fn read(
     files: &[File],
-    pieces: &[Piece],
+    most_bytes: u64,
     mut progress: impl FnMut(u64, u64) -> bool,
 ) -> io::Result<()> {
-    let total = pieces.iter().map(|piece| piece.n_bytes).sum();
+    let lens = files.iter().map(|file| Ok(file.metadata()?.len()));
+    let lens = lens.collect::<io::Result<Vec<u64>>>()?;
+    let total = lens.iter().sum::<u64>().min(most_bytes);
     let (mut n_read, mut buffer) = (0, Vec::new());
-    for &Piece { file_idx, offset, n_bytes } in pieces {
-        if !progress(n_read, total) {
-            return Ok(());
+    for (mut file, len) in files.iter().zip(lens) {
+        let len = len.min(total - n_read);
+        for offset in (0..len).step_by(PIECE_LEN as usize) {
+            if !progress(n_read, total) {
+                return Ok(());
+            }
+            let piece = offset..(offset + PIECE_LEN).min(len);
+            n_read += piece.end - piece.start;
+            if !is_in_memory(file, &piece) {
+                file.seek(SeekFrom::Start(piece.start))?;
+                buffer.clear();
+                file.take(piece.end - piece.start).read_to_end(&mut buffer)?;
+            }
         }
-        let mut file = &files[file_idx];
-        file.seek(SeekFrom::Start(offset))?;
-        buffer.clear();
-        n_read += file.take(n_bytes).read_to_end(&mut buffer)? as u64;
     }
     progress(n_read, total);
     Ok(())
 }
 
-/// The pieces of the first `most_bytes` of the files that are not wholly in memory.
-fn missing(files: &[File], most_bytes: u64) -> io::Result<Vec<Piece>> {
-    let mut missing = Vec::new();
-    let mut left = most_bytes;
-    for (file_idx, file) in files.iter().enumerate() {
-        let file_len = file.metadata()?.len().min(left);
-        left -= file_len;
-        for offset in (0..file_len).step_by(PIECE_LEN as usize) {
-            let end = (offset + PIECE_LEN).min(file_len);
-            let mut probes = (offset..end).step_by(PROBE_DISTANCE as usize).chain([end - 1]);
-            if !probes.all(|probe| is_in_memory(file, probe)) {
-                missing.push(Piece { file_idx, offset, n_bytes: end - offset });
-            }
-        }
-    }
-    Ok(missing)
-}
-
-/// Whether reading the byte at `offset` would not wait for the disk; true where nobody can say.
+/// Whether a piece is in memory as far as some of its bytes show; true where nobody can say. Asking
+/// for a byte that is not there makes Linux read its surroundings, so only what is read next is
+/// asked about.
 #[cfg(target_os = "linux")]
-fn is_in_memory(file: &File, offset: u64) -> bool {
+fn is_in_memory(file: &File, piece: &Range<u64>) -> bool {
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
-    let mut byte = [0];
-    let read = preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT);
-    !matches!(read, Err(Errno::AGAIN))
+    const PROBE_DISTANCE: usize = 512 << 10;
+    let mut probes = piece.clone().step_by(PROBE_DISTANCE).chain([piece.end - 1]);
+    probes.all(|offset| {
+        let mut byte = [0];
+        let mut buffers = [io::IoSliceMut::new(&mut byte)];
+        let read = preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT);
+        !matches!(read, Err(Errno::AGAIN))
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_in_memory(_file: &File, _offset: u64) -> bool {
+fn is_in_memory(_file: &File, _piece: &Range<u64>) -> bool {
     true
 }
 
@@ -126,38 +113,40 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn files() -> Vec<File> {
-        let lens = [3 * PIECE_LEN / 2, 1000];
-        let files = lens.into_iter().map(|len| {
+    fn heard(most_bytes: u64, n_calls: usize) -> Vec<(u64, u64)> {
+        let files = [3 * PIECE_LEN / 2, 1000].map(|len| {
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&vec![1; len as usize]).unwrap();
             file
         });
-        files.collect()
-    }
-
-    #[test]
-    fn what_was_just_written_is_in_memory() {
-        assert!(missing(&files(), u64::MAX).unwrap().is_empty());
-    }
-
-    #[test]
-    fn pieces_are_read_until_told_to_stop() {
-        let pieces = [(0, 0, PIECE_LEN), (0, PIECE_LEN, PIECE_LEN / 2), (1, 0, 1000)];
-        let pieces = pieces.map(|(file_idx, offset, n_bytes)| Piece { file_idx, offset, n_bytes });
-        let files = files();
-        let heard_of = |n_calls: usize| {
-            let mut heard = Vec::new();
-            let progress = |n_read, total| {
-                heard.push((n_read, total));
-                heard.len() < n_calls
-            };
-            read(&files, &pieces, progress).unwrap();
-            heard
+        let mut heard = Vec::new();
+        let progress = |n_read, total| {
+            heard.push((n_read, total));
+            heard.len() < n_calls
         };
+        read(&files, most_bytes, progress).unwrap();
+        heard
+    }
+
+    #[test]
+    fn progress_goes_through_all_files() {
         let total = 3 * PIECE_LEN / 2 + 1000;
         let all = [0, PIECE_LEN, 3 * PIECE_LEN / 2, total].map(|n_read| (n_read, total));
-        assert_eq!(heard_of(usize::MAX), all);
-        assert_eq!(heard_of(2), all[..2]);
+        assert_eq!(heard(u64::MAX, usize::MAX), all);
+        assert_eq!(heard(total, 2), all[..2]);
+    }
+
+    #[test]
+    fn no_more_is_read_than_allowed() {
+        assert_eq!(heard(PIECE_LEN + 5, usize::MAX).last(), Some(&(PIECE_LEN + 5, PIECE_LEN + 5)));
+        assert_eq!(heard(0, usize::MAX), [(0, 0)]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_just_written_is_in_memory() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![1; PIECE_LEN as usize]).unwrap();
+        assert!(is_in_memory(&file, &(0..PIECE_LEN)));
     }
 }
