@@ -64,12 +64,10 @@ impl Drop for End {
     }
 }
 
-/// Looks for work, in vain, before a thread offers its core to others between looks: some 30 us,
-/// longer than the pauses between a step's loops.
-const EAGER_LOOKS: usize = 500;
-
-/// Looks for work, in vain, before a thread goes to sleep after all.
-const MOST_LOOKS: usize = 1500;
+/// Looks for work, in vain, before a thread goes to sleep after all: more than the pauses between a
+/// step's loops take. Offering the core to others between looks loses more than it gives: what runs
+/// then stays for milliseconds.
+const MOST_LOOKS: usize = 2000;
 
 /// Takes part in the pool's loops, and waits for them without sleeping. Nobody waits for it, so
 /// that it does no harm where the system runs other threads in its place, and it waits for nothing
@@ -77,12 +75,11 @@ const MOST_LOOKS: usize = 1500;
 fn help_until(reached: &AtomicBool) {
     let mut n_in_vain = 0;
     while n_in_vain < MOST_LOOKS && !reached.load(Ordering::Relaxed) {
-        match rayon::yield_now() {
-            Some(Yield::Executed) => n_in_vain = 0,
-            _ => {
-                n_in_vain += 1;
-                if n_in_vain < EAGER_LOOKS { hint::spin_loop() } else { thread::yield_now() }
-            }
+        if rayon::yield_now() == Some(Yield::Executed) {
+            n_in_vain = 0;
+        } else {
+            n_in_vain += 1;
+            hint::spin_loop();
         }
     }
 }
