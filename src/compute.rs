@@ -1,7 +1,10 @@
 //! What computes: an instruction set and a pool of threads.
 
 use gatefold_quant::Isa;
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
+use std::hint;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 /// An instruction set and a pool of threads.
@@ -33,6 +36,51 @@ impl Compute {
     /// Runs `op` inside the pool: rayon's parallel iterators in it use these threads.
     pub fn run<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
         self.pool.install(op)
+    }
+
+    /// As [`Self::run`], for hundreds of short parallel loops in a row: from one to the next the
+    /// threads stay awake, since waking one takes longer than many a loop.
+    pub fn run_awake<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(|| {
+            let (own_idx, end) = (rayon::current_thread_index(), End::default());
+            let reached = Arc::clone(&end.0);
+            rayon::spawn_broadcast(move |thread| {
+                if Some(thread.index()) != own_idx {
+                    help_until(&reached);
+                }
+            });
+            op()
+        })
+    }
+}
+
+/// Tells that it was dropped, if only by a panic.
+#[derive(Default)]
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Looks for work, in vain, before a thread goes to sleep after all: more than the pauses between a
+/// step's loops take. Offering the core to others between looks loses more than it gives: what runs
+/// then stays for milliseconds.
+const MOST_LOOKS: usize = 2000;
+
+/// Takes part in the pool's loops, and waits for them without sleeping. Nobody waits for it, so
+/// that it does no harm where the system runs other threads in its place, and it waits for nothing
+/// for good.
+fn help_until(reached: &AtomicBool) {
+    let mut n_in_vain = 0;
+    while n_in_vain < MOST_LOOKS && !reached.load(Ordering::Relaxed) {
+        if rayon::yield_now() == Some(Yield::Executed) {
+            n_in_vain = 0;
+        } else {
+            n_in_vain += 1;
+            hint::spin_loop();
+        }
     }
 }
 

@@ -15,7 +15,7 @@ fn model(format: &str) -> Model {
 }
 
 fn cache(model: &Model, format: &str) -> KvCache {
-    KvCache::new(model.config(), DynFormat::by_name(format).unwrap(), 1024).unwrap()
+    KvCache::new(model.config(), DynFormat::by_name(format).unwrap(), 2048).unwrap()
 }
 
 /// Text-like ids: neither one token repeated nor a plain sequence.
@@ -70,6 +70,21 @@ fn every_isa_thread_count_and_chunking() {
                 let found = bits(&model, &compute, cache_format, &tokens, chunk_len);
                 assert!(found == expected, "{format}, {name}, chunks of {chunk_len}");
             }
+        }
+    }
+}
+
+/// Attention cuts a context into spans of 1024 positions.
+#[test]
+fn beyond_the_first_span() {
+    let model = model("Q4_0");
+    let tokens = tokens(1100, 8);
+    let detected = |n_threads| Compute::new(Isa::detect(), Some(n_threads)).unwrap();
+    for cache_format in ["F16", "Q8_0"] {
+        let expected = bits(&model, &scalar(), cache_format, &tokens, 512);
+        for (n_threads, chunk_len) in [(1, 1099), (2, 512), (2, 65)] {
+            let found = bits(&model, &detected(n_threads), cache_format, &tokens, chunk_len);
+            assert!(found == expected, "{cache_format}, {n_threads} threads, {chunk_len}");
         }
     }
 }

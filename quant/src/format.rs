@@ -43,6 +43,9 @@ pub trait Family<F: Format> {
     /// What the weights are multiplied with.
     const ACTIVATIONS: ActivationKind;
 
+    /// The encoding of formats that are plain floats.
+    const FLOAT_KIND: Option<FloatKind> = None;
+
     /// Fails to compile where the format's constants contradict each other: the kernels read the
     /// bytes that these name, and check nothing.
     const CHECK: ();
@@ -55,9 +58,15 @@ pub trait Family<F: Format> {
 
     /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
     fn dequantize(_isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
-        for (block, weights) in blocks.iter().zip(weights.chunks_exact_mut(F::BLOCK_LEN)) {
-            F::dequantize(block, weights);
-        }
+        dequantize::<F>(blocks, weights);
+    }
+}
+
+/// The weights of several blocks.
+#[inline(always)]
+pub fn dequantize<F: Format>(blocks: &[F::Block], weights: &mut [f32]) {
+    for (block, weights) in blocks.iter().zip(weights.chunks_exact_mut(F::BLOCK_LEN)) {
+        F::dequantize(block, weights);
     }
 }
 
@@ -156,6 +165,7 @@ pub struct SuperFamily;
 
 impl<F: Float> Family<F> for FloatFamily {
     const ACTIVATIONS: ActivationKind = ActivationKind::F32;
+    const FLOAT_KIND: Option<FloatKind> = Some(F::KIND);
     const CHECK: () = assert!(F::BLOCK_LEN == 1 && size_of::<F::Block>() == F::KIND.bytes());
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_float(product);
@@ -179,6 +189,9 @@ impl<F: Flat> Family<F> for FlatFamily {
     }
     fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
         isa.quantize_flat::<F>(weights, blocks);
+    }
+    fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
+        isa.dequantize_flat::<F>(blocks, weights);
     }
 }
 

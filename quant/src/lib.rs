@@ -11,7 +11,8 @@
 //! 5. [`activations`]: the other operand, quantized to int8;
 //! 6. [`vector`]: everything that is not a dot product with weights, written once over sixteen
 //!    virtual lanes;
-//! 7. [`isa`]: the same kernels for scalar code, NEON, AVX2, AVX-512 and AMX.
+//! 7. [`attention`]: one tile of keys and values, likewise;
+//! 8. [`isa`]: the same kernels for scalar code, NEON, AVX2, AVX-512 and AMX.
 //!
 //! # The numeric contract
 //!
@@ -27,6 +28,7 @@
 //! of a [`DynFormat`]. The traits behind it are therefore this crate's own.
 
 pub mod activations;
+pub mod attention;
 mod fit;
 mod format;
 mod formats;
@@ -36,5 +38,6 @@ pub mod registry;
 pub mod vector;
 
 pub use activations::{ActivationKind, Activations};
+pub use format::FloatKind;
 pub use isa::Isa;
 pub use registry::{DynFormat, FORMATS, QUANTIZERS_REVISION};

@@ -3,7 +3,7 @@
 //! The handle is the only way to the kernels from outside, and it checks what they rely on.
 
 use crate::activations::{ActivationKind, Activations};
-use crate::format::{Family, Format};
+use crate::format::{Family, FloatKind, Format};
 use crate::formats;
 use crate::isa::Isa;
 
@@ -42,6 +42,8 @@ pub struct DynFormat {
     pub block_bytes: usize,
     /// What its dot product multiplies the weights with.
     pub activations: ActivationKind,
+    /// Its encoding, if it is plain floats.
+    pub float_kind: Option<FloatKind>,
     dequantize: fn(Isa, &[u8], &mut [f32]),
     quantize: fn(Isa, &[f32], &mut [u8]),
     multiply: fn(Isa, DynProduct<'_>),
@@ -90,6 +92,7 @@ impl DynFormat {
             block_len: F::BLOCK_LEN,
             block_bytes: size_of::<F::Block>(),
             activations: F::Family::ACTIVATIONS,
+            float_kind: F::Family::FLOAT_KIND,
             dequantize: |isa, bytes, weights| {
                 F::Family::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },

@@ -52,10 +52,12 @@ pub(crate) trait Lanes: Copy {
     fn sum(self) -> f32;
     /// Lane `i` of row `j` becomes lane `j` of row `i`.
     fn transpose(rows: &mut [Self; N_LANES]);
+    /// Asks for the byte's cache line, which is needed soon.
+    fn prefetch(_byte: &u8) {}
 }
 
 #[inline(always)]
-fn zero_filled<L: Lanes>(rest: &[f32]) -> L {
+pub(crate) fn zero_filled<L: Lanes>(rest: &[f32]) -> L {
     let mut values = [0.0; N_LANES];
     values[..rest.len()].copy_from_slice(rest);
     L::from_array(values)
@@ -79,6 +81,8 @@ macro_rules! update {
     };
 }
 
+pub(crate) use update;
+
 #[inline(always)]
 pub(crate) fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
     let mut sum = L::splat(0.0);
@@ -91,56 +95,6 @@ pub(crate) fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
         sum = zero_filled::<L>(a_rest).mul_add(zero_filled(b_rest), sum);
     }
     sum.sum()
-}
-
-#[inline(always)]
-pub(crate) fn scores<L: Lanes>(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
-        *score = dot::<L>(query, key) * scale;
-    }
-}
-
-#[inline(always)]
-pub(crate) fn weighted_sum<L: Lanes>(weights: &[f32], values: &[f32], out: &mut [f32]) {
-    let width = out.len();
-    let (wide, narrow) = out.as_chunks_mut::<{ 4 * N_LANES }>();
-    let (narrow, rest) = narrow.as_chunks_mut::<N_LANES>();
-    let n_wide = wide.len() * 4 * N_LANES;
-    for (i, out) in wide.iter_mut().enumerate() {
-        add_columns::<L, 4>(weights, &values[i * 4 * N_LANES..], width, out.as_chunks_mut().0);
-    }
-    for (i, out) in narrow.iter_mut().enumerate() {
-        let values = &values[n_wide + i * N_LANES..];
-        add_columns::<L, 1>(weights, values, width, std::slice::from_mut(out));
-    }
-    let first = width - rest.len();
-    for (&weight, value) in weights.iter().zip(values.chunks_exact(width)) {
-        add_scaled::<L>(rest, weight, &value[first..]);
-    }
-}
-
-/// Some columns of [`weighted_sum`], which stay in registers meanwhile; `values` begins with the
-/// first value's.
-#[inline(always)]
-fn add_columns<L: Lanes, const N: usize>(
-    weights: &[f32],
-    values: &[f32],
-    width: usize,
-    out: &mut [[f32; N_LANES]],
-) {
-    let mut sums = [L::splat(0.0); N];
-    for (sum, out) in sums.iter_mut().zip(&*out) {
-        *sum = L::from_array(*out);
-    }
-    for (&weight, value) in weights.iter().zip(values.chunks(width)) {
-        let factor = L::splat(weight);
-        for (sum, value) in sums.iter_mut().zip(value.as_chunks().0) {
-            *sum = L::from_array(*value).mul_add(factor, *sum);
-        }
-    }
-    for (sum, out) in sums.iter().zip(out) {
-        *out = sum.to_array();
-    }
 }
 
 #[inline(always)]
@@ -266,7 +220,7 @@ pub(crate) fn narrow<L: Lanes>(kind: FloatKind, values: &[f32], out: &mut [u8]) 
 }
 
 #[inline(always)]
-fn load_zero_filled<L: Lanes>(kind: FloatKind, bytes: &[u8]) -> L {
+pub(crate) fn load_zero_filled<L: Lanes>(kind: FloatKind, bytes: &[u8]) -> L {
     let mut filled = [0; N_LANES * 4];
     filled[..bytes.len()].copy_from_slice(bytes);
     L::load(kind, &filled[..N_LANES * kind.bytes()])
@@ -279,30 +233,62 @@ pub(crate) fn dot_floats<L: Lanes, const R: usize, const T: usize>(
     rows: [&[u8]; R],
     tokens: [&[f32]; T],
 ) -> [[f32; R]; T] {
-    let n_whole = tokens[0].len() / N_LANES;
     let group_bytes = N_LANES * kind.bytes();
+    let n_groups = tokens[0].len() / N_LANES;
+    let (n_bytes, n_values) = (n_groups * group_bytes, n_groups * N_LANES);
+    // Slices of visibly the same length take one check of bounds for all.
+    let (mut whole_rows, mut whole_tokens) = (rows, tokens);
+    for r in 0..R {
+        whole_rows[r] = &rows[r][..n_bytes];
+    }
+    for t in 0..T {
+        whole_tokens[t] = &tokens[t][..n_values];
+    }
     let mut sums = [[L::splat(0.0); R]; T];
-    for group in 0..n_whole {
+    for group in 0..n_groups {
         let mut weights = [L::splat(0.0); R];
         for r in 0..R {
-            weights[r] = L::load(kind, &rows[r][group * group_bytes..][..group_bytes]);
+            weights[r] = L::load(kind, &whole_rows[r][group * group_bytes..][..group_bytes]);
         }
         for t in 0..T {
-            let x = L::from_array(tokens[t].as_chunks().0[group]);
+            let x = L::from_array(whole_tokens[t].as_chunks().0[group]);
             for r in 0..R {
                 sums[t][r] = weights[r].mul_add(x, sums[t][r]);
             }
         }
     }
-    let mut out = [[0.0; R]; T];
-    for t in 0..T {
-        let rest = &tokens[t][n_whole * N_LANES..];
-        for r in 0..R {
-            if !rest.is_empty() {
-                let weights = load_zero_filled::<L>(kind, &rows[r][n_whole * group_bytes..]);
-                sums[t][r] = weights.mul_add(zero_filled(rest), sums[t][r]);
+    if n_values < tokens[0].len() {
+        for t in 0..T {
+            for r in 0..R {
+                let weights = load_zero_filled::<L>(kind, &rows[r][n_bytes..]);
+                sums[t][r] = weights.mul_add(zero_filled(&tokens[t][n_values..]), sums[t][r]);
             }
-            out[t][r] = sums[t][r].sum();
+        }
+    }
+    all_sums(sums)
+}
+
+/// The sum of each: sixteen of them side by side, or one by one.
+#[inline(always)]
+fn all_sums<L: Lanes, const R: usize, const T: usize>(lanes: [[L; R]; T]) -> [[f32; R]; T] {
+    let mut out = [[0.0; R]; T];
+    if R * T == N_LANES {
+        let mut rows = [L::splat(0.0); N_LANES];
+        for i in 0..N_LANES {
+            rows[i] = lanes[i / R][i % R];
+        }
+        L::transpose(&mut rows);
+        for apart in [8, 4, 2, 1] {
+            for i in 0..apart {
+                rows[i] = rows[i].add(rows[i + apart]);
+            }
+        }
+        out.as_flattened_mut().copy_from_slice(&rows[0].to_array());
+    } else {
+        for t in 0..T {
+            for r in 0..R {
+                out[t][r] = lanes[t][r].sum();
+            }
         }
     }
     out
@@ -375,23 +361,6 @@ mod tests {
                 }
             }
             assert_eq!(scalar().dot(&a[..len], &b[..len]).to_bits(), lanes[0].to_bits());
-        }
-    }
-
-    #[test]
-    fn weighted_sums_go_through_the_values_in_order() {
-        for width in [1, 15, 16, 70, 128, 200] {
-            let values: Vec<f32> = (0..3 * width).map(|i| (i as f32).sin()).collect();
-            let weights = [0.3, -1e3, 1e3];
-            let mut out: Vec<f32> = (0..width).map(|i| i as f32).collect();
-            let mut expected = out.clone();
-            for (i, expected) in expected.iter_mut().enumerate() {
-                for (j, weight) in weights.iter().enumerate() {
-                    *expected = values[j * width + i].mul_add(*weight, *expected);
-                }
-            }
-            scalar().weighted_sum(&weights, &values, &mut out);
-            assert_eq!(out, expected, "width {width}");
         }
     }
 }

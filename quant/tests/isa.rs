@@ -1,5 +1,6 @@
 //! Every instruction set gives the bits of the scalar reference.
 
+use gatefold_quant::attention::{RunningSoftmax, TILE_LEN, Tile};
 use gatefold_quant::{ActivationKind, Activations, DynFormat, FORMATS, Isa};
 use proptest::prelude::*;
 
@@ -195,16 +196,32 @@ proptest! {
     }
 
     #[test]
-    fn attention_functions_have_the_reference_bits(
-        len in 1usize..70,
-        n in 1usize..20,
+    fn attention_has_the_reference_bits(
+        format_idx in 0..3usize,
+        head_dim in 1usize..150,
+        n_queries in 1usize..8,
+        n_positions in 1usize..=TILE_LEN,
         seed: u64,
     ) {
-        let mut random = Random(seed);
-        let (query, keys) = (random.floats(len), random.floats(len * n));
-        let (weights, out) = (random.floats(n), random.floats(len));
-        assert_same_everywhere(&vec![0.0; n], |isa, scores| isa.scores(&query, &keys, 0.3, scores));
-        assert_same_everywhere(&out, |isa, out| isa.weighted_sum(&weights, &keys, out));
+        let (format, random) = (&FORMATS[format_idx], &mut Random(seed));
+        let stored = |floats: Vec<f32>| {
+            let mut bytes = vec![0; format.row_bytes(floats.len()).unwrap()];
+            format.quantize(scalar(), &floats, &mut bytes);
+            bytes
+        };
+        let queries = random.floats(n_queries * head_dim);
+        let keys = stored(random.floats(n_positions * head_dim));
+        let values = stored(random.floats(n_positions * head_dim));
+        let kind = format.float_kind.expect("a format of floats");
+        let tile = Tile { kind, keys: &keys, values: &values, next: &keys };
+        let (before, later) = (random.floats(n_queries * head_dim), random.floats(n_queries * head_dim));
+        assert_same_everywhere(&before, |isa, out| {
+            let mut states = vec![RunningSoftmax { max: 0.1, sum: 1.5 }; n_queries];
+            isa.attend(&queries, 0.3, tile, &mut states, out);
+            let later_states = vec![RunningSoftmax { max: 0.2, sum: 0.5 }; n_queries];
+            isa.merge_attention(&mut states, out, &later_states, &later);
+            out[0] += states.iter().map(|state| state.max + state.sum).sum::<f32>();
+        });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::ModelArgs;
-use super::progress::progress_bar;
+use super::progress::{self, progress_bar};
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
@@ -91,7 +91,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
     let Progress { n_done, n_failed, n_tokens } = batch.progress();
-    bar.finish_and_clear();
+    progress::hide();
 
     let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
     if !is_done {

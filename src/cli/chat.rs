@@ -2,7 +2,7 @@
 
 use super::run::Session;
 use super::text_args::TextArgs;
-use super::{interrupt, one_line, print_note, print_piece};
+use super::{interrupt, one_line, print_note, print_piece, progress};
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
@@ -50,6 +50,8 @@ impl<'a> Chat<'a> {
 
     /// Converses until the input ends. A text given on the command line is the first message.
     pub fn run(mut self, first: &TextArgs) -> Result<()> {
+        // A bar would overwrite the line that is being typed.
+        progress::hide();
         let mut lines = Lines::new()?;
         // The line editor takes the signal for itself when it is made, so this comes after it; while a
         // line is edited, Ctrl-C is a key like others.

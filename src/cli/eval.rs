@@ -1,9 +1,9 @@
 //! `gatefold eval`.
 
 use super::ids::parse_ids;
-use super::model_args::{LoadedModel, ModelArgs, cache_format};
+use super::model_args::{LoadedModel, ModelArgs, cache_format, read_ahead};
 use super::output_file::OutputFile;
-use super::progress::progress_bar;
+use super::progress::{self, progress_bar};
 use super::text_args::TextArgs;
 use crate::engine::Sequence;
 use crate::eval::{
@@ -117,7 +117,7 @@ impl Measurement<'_> {
             anyhow::Ok(())
         };
         let result = perplexity(self.predictor()?, &self.windows, compute, each)?;
-        bar.finish_and_clear();
+        progress::hide();
         let perplexity = checked(result.estimate())?;
         if let Some(saved) = saved {
             saved.finish()?.put_in_place()?;
@@ -140,6 +140,7 @@ impl Measurement<'_> {
         }
         let gguf = Gguf::open(base).context("--base takes a GGUF or what --save-base made")?;
         let model = Model::load(&gguf)?;
+        let _read_ahead = read_ahead(&gguf);
         let name = base.display().to_string();
         let vocabulary = Vocabulary::of(&gguf, model.n_vocab())?;
         self.vocabulary()?.check_same(vocabulary, &self.name(), &name)?;
@@ -162,7 +163,7 @@ impl Measurement<'_> {
         };
         let (model, compute) = (self.predictor()?, &self.loaded.compute);
         let figures = divergence(model, base, &self.windows, compute, progress)?.figures();
-        bar.finish_and_clear();
+        progress::hide();
         let perplexity = checked(figures.perplexity)?;
         checked(figures.base_perplexity).context("--base")?;
         let mut out = stdout().lock();
@@ -231,7 +232,7 @@ fn write_logits(args: &EvalArgs, loaded: &LoadedModel, tokens: &[u32], path: &Pa
         }
         anyhow::Ok(())
     })?;
-    bar.finish_and_clear();
+    progress::hide();
     writer.finish()?.put_in_place()?;
     let name = path.display();
     let mut out = stdout().lock();

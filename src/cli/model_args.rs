@@ -1,9 +1,11 @@
 //! The arguments that every command running a model shares, and what they resolve to.
 
 use super::open_model;
+use super::progress::reading;
 use crate::compute::Compute;
 use crate::engine::{Options, Sequence};
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, ReadAhead};
+use crate::inspect::read_ahead_bytes;
 use crate::jobs::Key;
 use crate::model::{Model, ModelError};
 use crate::tokenizer::{ChatTemplate, Tokenizer};
@@ -81,6 +83,7 @@ pub struct LoadedModel {
     pub batch_len: usize,
     /// Time it took to load.
     pub load_time: Duration,
+    _read_ahead: Option<ReadAhead>,
 }
 
 impl ModelArgs {
@@ -110,7 +113,16 @@ impl ModelArgs {
             }
         };
         let (batch_len, load_time) = (self.batch, start.elapsed());
-        Ok(LoadedModel { gguf, model, tokenizer, compute, context_len, batch_len, load_time })
+        Ok(LoadedModel {
+            model,
+            tokenizer,
+            compute,
+            context_len,
+            batch_len,
+            load_time,
+            _read_ahead: self.model.is_some().then(|| read_ahead(&gguf)),
+            gguf,
+        })
     }
 }
 
@@ -142,6 +154,12 @@ impl LoadedModel {
     pub fn sequence(&self, cache_format: &'static DynFormat) -> Result<Sequence<'_>, ModelError> {
         Sequence::new(&self.model, &self.compute, cache_format, self.context_len, self.batch_len)
     }
+}
+
+/// Begins to read a model's files into memory, with a bar.
+pub fn read_ahead(gguf: &Gguf) -> ReadAhead {
+    let name = gguf.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    ReadAhead::start(gguf, read_ahead_bytes(), reading(name))
 }
 
 /// The format of the cache of keys and values, from its name.

@@ -2,7 +2,7 @@
 
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
-use super::progress::progress_bar;
+use super::progress::{self, progress_bar};
 use super::sampling_args::SamplingArgs;
 use super::text_args::TextArgs;
 use super::{print_note, print_piece};
@@ -157,6 +157,7 @@ impl Session<'_> {
             ..Request::new(prompt.to_vec(), self.sampling.clone())
         };
         let id = self.engine.submit(request)?;
+        progress::show();
         let bar = progress_bar(prompt.len(), "prompt tokens");
         let mut shown = Ok(());
         let mut result = None;
@@ -167,7 +168,7 @@ impl Session<'_> {
             self.engine.step(&mut |_, event| match event {
                 Event::Prompt { n_read } => bar.set_position(n_read as u64),
                 Event::Text(text) => {
-                    bar.finish_and_clear();
+                    progress::hide();
                     if shown.is_ok() {
                         shown = show(text);
                     }
@@ -176,7 +177,7 @@ impl Session<'_> {
                 Event::Failed(error) => result = Some(Err(error)),
             });
         }
-        bar.finish_and_clear();
+        progress::hide();
         shown?;
         Ok(result.expect("an idle engine has told the end of every request")?)
     }

@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::{LoadedModel, ModelArgs};
-use super::progress::{bytes_bar, counter};
+use super::progress::{self, bytes_bar, counter};
 use super::sampling_args::SamplingArgs;
 use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
@@ -153,7 +153,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let is_done = drive(&mut work, &mut engine, &interrupted)?;
     let Progress { n_done, n_failed, n_tokens, .. } = work.progress();
     let unwritten = work.into_output().finish(is_done)?;
-    bar.finish_and_clear();
+    progress::hide();
 
     unwritten.iter().for_each(print_note);
     let n_done = n_before + n_done;

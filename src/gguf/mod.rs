@@ -6,6 +6,7 @@
 //! [`Writer`] is the way back. The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 //!
 //! Opening costs time and memory for the header alone: the data is mapped, and not looked at.
+//! [`ReadAhead`] brings it into memory while it is used already.
 
 mod directory;
 mod error;
@@ -14,6 +15,7 @@ mod formats;
 mod header;
 mod map;
 mod metadata;
+mod read_ahead;
 mod split;
 mod validate;
 mod value;
@@ -23,6 +25,7 @@ pub(crate) use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
 pub use metadata::{Metadata, is_of_one_file};
+pub use read_ahead::ReadAhead;
 pub use split::part_path;
 pub use value::{Array, Kind, Value};
 pub use write::{FileLayout, TensorPlan, WriteError, Writer};

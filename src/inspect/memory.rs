@@ -92,6 +92,13 @@ fn cache_bytes_in(machine: Machine, weights_bytes: u64) -> u64 {
     (left - left / 10).max(machine.available_bytes / 8)
 }
 
+/// Bytes of a model's files that may be read ahead of their use: what is available, less a tenth for
+/// keys, values and activations. What the page cache has already counts as available.
+pub fn read_ahead_bytes() -> u64 {
+    let machine = Machine::this();
+    machine.map_or(u64::MAX, |machine| machine.available_bytes - machine.available_bytes / 10)
+}
+
 /// Contexts below this are of little use.
 const SHORT_CONTEXT: u64 = 512;
 

@@ -10,7 +10,7 @@ mod text;
 
 pub use check::{Check, Fault, check};
 pub use machine::Machine;
-pub use memory::{KvBytes, Memory, Verdict, cache_bytes};
+pub use memory::{KvBytes, Memory, Verdict, cache_bytes, read_ahead_bytes};
 pub use text::decimal;
 
 use crate::gguf::{Gguf, GgufError, Value};

@@ -111,7 +111,6 @@ fn attend_all(
     work: &mut Workspace,
 ) {
     let row_len = config.n_heads * config.head_dim;
-    work.attended.clear();
     work.attended.resize(work.queries.len(), 0.0);
     let (mut queries, mut out) = (&work.queries[..], &mut work.attended[..]);
     let sequences = step.chunks.iter().map(|chunk| {

@@ -9,12 +9,16 @@ use super::{Config, KvCache, ModelError};
 use crate::compute::Compute;
 use crate::gguf::Gguf;
 use rayon::prelude::*;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A model, its weights where the file is mapped.
 pub struct Model {
     config: Config,
     weights: Weights,
     rope: Rope,
+    /// The last step's, for the next one: none has to be taken from the system again.
+    workspace: Mutex<Workspace>,
 }
 
 /// Some consecutive tokens of one sequence: its part of a step.
@@ -62,6 +66,7 @@ struct Workspace {
     h: Inputs,
     attention: attention::Workspace,
     moe: moe::Workspace,
+    output: Panels,
 }
 
 impl Model {
@@ -73,7 +78,7 @@ impl Model {
         let config = Config::from_gguf(gguf)?;
         let weights = Weights::from_gguf(gguf, &config)?;
         let rope = Rope::new(&config.rope, weights.rope_divisors.as_deref());
-        Ok(Model { config, weights, rope })
+        Ok(Model { config, weights, rope, workspace: Mutex::default() })
     }
 
     /// The model's sizes.
@@ -135,13 +140,13 @@ impl Model {
             self.check(cache, tokens)?;
             cache.reserve(tokens.len())?;
         }
-        Ok(compute.run(|| self.forward_checked(compute, chunks)))
+        Ok(compute.run_awake(|| self.forward_checked(compute, chunks)))
     }
 
     fn forward_checked(&self, compute: &Compute, chunks: &mut [Chunk<'_>]) -> Logits {
         let Model { config, weights, .. } = self;
         let mut step = self.embed(compute, chunks);
-        let mut work = Workspace::default();
+        let mut work = mem::take(&mut *self.workspace());
         let mut weight_bytes = 0;
         for (layer_idx, layer) in weights.layers.iter().enumerate() {
             let h = &mut work.h;
@@ -157,8 +162,14 @@ impl Model {
         for chunk in step.chunks.iter_mut() {
             chunk.cache.advance(chunk.tokens.len());
         }
-        let (values, output_bytes) = self.logits(compute, &step, &mut work.h);
+        let (values, output_bytes) = self.logits(compute, &step, &mut work);
+        *self.workspace() = work;
         Logits { values, weight_bytes: weight_bytes + output_bytes }
+    }
+
+    /// The memory of the last step. A step that runs beside another makes its own.
+    fn workspace(&self) -> MutexGuard<'_, Workspace> {
+        self.workspace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The rows of the step: the tokens' embeddings.
@@ -197,7 +208,12 @@ impl Model {
     }
 
     /// The logits of the wanted rows, and the bytes of weights read for them.
-    fn logits(&self, compute: &Compute, step: &Step<'_, '_>, h: &mut Inputs) -> (Vec<f32>, u64) {
+    fn logits(
+        &self,
+        compute: &Compute,
+        step: &Step<'_, '_>,
+        work: &mut Workspace,
+    ) -> (Vec<f32>, u64) {
         let (dim, n_vocab) = (self.config.dim, self.n_vocab());
         let mut wanted = Vec::new();
         let mut next_row = 0;
@@ -212,14 +228,13 @@ impl Model {
         }
         let rows: Vec<f32> =
             wanted.iter().flat_map(|row| &step.x[row * dim..][..dim]).copied().collect();
-        let output = &self.weights.output;
-        self.norm(compute, &rows, &self.weights.output_norm, [output].into_iter(), h);
-        let mut panels = Panels::default();
-        let weight_bytes =
-            multiply(compute, [Product { matrix: output, inputs: h, out: &mut panels }]);
+        let Workspace { h, output, .. } = work;
+        let matrix = &self.weights.output;
+        self.norm(compute, &rows, &self.weights.output_norm, [matrix].into_iter(), h);
+        let weight_bytes = multiply(compute, [Product { matrix, inputs: h, out: output }]);
         let mut values = vec![0.0; wanted.len() * n_vocab];
         values.par_chunks_exact_mut(n_vocab).enumerate().for_each(|(row, logits)| {
-            panels.copy_token(row, logits);
+            output.copy_token(row, logits);
         });
         (values, weight_bytes)
     }

@@ -1,7 +1,8 @@
 //! What a sequence remembers: the keys and values of its tokens, per layer and head.
 
-use super::pages::{NewRows, Page, PageLayout, PagePool, TILE_LEN, Tile};
+use super::pages::{NewRows, Page, PageLayout, PagePool, TILE_LEN, TileMemory};
 use super::{Config, ModelError};
+use gatefold_quant::attention::Tile;
 use gatefold_quant::{DynFormat, Isa};
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
@@ -106,15 +107,20 @@ impl KvCache {
         self.len += n_tokens;
     }
 
-    /// Reads the first `n_rows` keys and values of tile `tile_idx` of a head.
-    pub(super) fn load_tile(
-        &self,
+    /// The first `n_rows` keys and values of tile `tile_idx` of a head, for `n_tokens` query tokens.
+    pub(super) fn tile<'a>(
+        &'a self,
         isa: Isa,
         layer_and_head: (usize, usize),
         (tile_idx, n_rows): (usize, usize),
-        tile: &mut Tile,
-    ) {
-        self.pages[tile_idx].load_tile(isa, layer_and_head, n_rows, tile);
+        n_tokens: usize,
+        memory: &'a mut TileMemory,
+    ) -> Tile<'a> {
+        let layout = self.layout();
+        let n_bytes = n_rows * layout.row_bytes();
+        let (keys, values) = self.pages[tile_idx].head(layer_and_head);
+        let next = self.pages.get(tile_idx + 1).map_or(&[][..], |page| page.head(layer_and_head).0);
+        memory.tile(isa, layout, (&keys[..n_bytes], &values[..n_bytes]), n_tokens, next)
     }
 
     /// Adds the pages that this sequence will not write to any more, and returns how many they are.

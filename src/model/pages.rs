@@ -4,14 +4,15 @@
 //! attention is a slice of a page. Pages are shared between sequences that begin alike.
 
 use super::{Config, ModelError};
-use gatefold_quant::{DynFormat, Isa};
+use gatefold_quant::attention::Tile;
+use gatefold_quant::{DynFormat, FloatKind, Isa};
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Positions per attention tile. Tiles start at multiples of it, whatever the prompt's chunks, and
-/// are merged in order, so that neither chunks nor threads change a bit of the result.
-pub const TILE_LEN: usize = 64;
+/// Positions per page. Tiles start at multiples of it, whatever the prompt's chunks, and are taken in
+/// in order, so that neither chunks nor threads change a bit of the result.
+pub use gatefold_quant::attention::TILE_LEN;
 
 /// A row of these bytes reads back as NaN in each of the cache's formats: damaged weights must show,
 /// and a quantizer is made for finite values.
@@ -188,20 +189,11 @@ impl Page {
         self.bytes.chunks_exact_mut(self.pool.0.layout.tile_bytes())
     }
 
-    /// Reads the first `n_rows` keys and values of a head.
-    pub(super) fn load_tile(
-        &self,
-        isa: Isa,
-        (layer_idx, kv_head): (usize, usize),
-        n_rows: usize,
-        tile: &mut Tile,
-    ) {
+    /// The keys of a head and its values, `[TILE_LEN, head_dim]` each.
+    pub(super) fn head(&self, (layer_idx, kv_head): (usize, usize)) -> (&[u8], &[u8]) {
         let layout = self.pool.layout();
-        let head = &self.bytes[layout.head_start(layer_idx, kv_head)..];
-        let (n_bytes, n_values) = (n_rows * layout.row_bytes(), n_rows * layout.head_dim);
-        let (keys, values) = head.split_at(layout.tile_bytes());
-        layout.format.dequantize(isa, &keys[..n_bytes], &mut tile.keys[..n_values]);
-        layout.format.dequantize(isa, &values[..n_bytes], &mut tile.values[..n_values]);
+        let head = &self.bytes[layout.head_start(layer_idx, kv_head)..][..2 * layout.tile_bytes()];
+        head.split_at(layout.tile_bytes())
     }
 }
 
@@ -241,14 +233,39 @@ impl NewRows<'_> {
     }
 }
 
-/// A tile of keys and values in f32, `[TILE_LEN, head_dim]` each.
-pub(super) struct Tile {
-    pub keys: Vec<f32>,
-    pub values: Vec<f32>,
+/// Memory for a tile's keys and values in f32, where they are not read as they are stored.
+#[derive(Default)]
+pub(super) struct TileMemory {
+    keys: Vec<f32>,
+    values: Vec<f32>,
 }
 
-impl Tile {
-    pub fn zeros(head_dim: usize) -> Tile {
-        Tile { keys: vec![0.0; TILE_LEN * head_dim], values: vec![0.0; TILE_LEN * head_dim] }
+/// Query tokens from which on it is worth while to widen a tile of short floats once for all.
+const MANY_TOKENS: usize = 3;
+
+impl TileMemory {
+    /// Makes `stored`, a head's keys and values in the layout's format, such that attention of
+    /// `n_tokens` can read them. `next` is what will be read after them.
+    pub fn tile<'a>(
+        &'a mut self,
+        isa: Isa,
+        layout: PageLayout,
+        (keys, values): (&'a [u8], &'a [u8]),
+        n_tokens: usize,
+        next: &'a [u8],
+    ) -> Tile<'a> {
+        if let Some(kind) = layout.format.float_kind
+            && (kind == FloatKind::F32 || n_tokens < MANY_TOKENS)
+        {
+            return Tile { kind, keys, values, next };
+        }
+        let n_values = keys.len() / layout.row_bytes() * layout.head_dim;
+        let widen = |stored, memory: &'a mut Vec<f32>| {
+            memory.resize(n_values, 0.0);
+            layout.format.dequantize(isa, stored, memory);
+            bytemuck::cast_slice(memory)
+        };
+        let (keys, values) = (widen(keys, &mut self.keys), widen(values, &mut self.values));
+        Tile { kind: FloatKind::F32, keys, values, next }
     }
 }

@@ -1,19 +1,26 @@
-//! Scores, softmax and weighted values: grouped-query attention over tiles of the cache.
+//! Grouped-query attention over a sequence's cache, in tiles and spans.
 //!
-//! For one query head: each tile of [`TILE_LEN`] positions gives a maximum score, a sum of
-//! exponentials and a weighted sum of values, all relative to its own maximum; merging two of
-//! these rescales both to the larger maximum (arXiv 1805.02867, 2205.14135). Tiles are merged in
-//! the order of their positions.
+//! A tile is [`TILE_LEN`] positions, what `gatefold_quant::attention` takes at a time; a span is
+//! [`SPAN_TILES`] tiles. Each span is attended to by itself, tile after tile, and spans are merged in
+//! order. Both lie at fixed positions, whatever the chunks of a prompt, and may be worked on by any
+//! threads: a long context keeps all of them busy, even with a single token and few heads.
 
 use super::Config;
 use super::kv_cache::KvCache;
-use super::pages::{TILE_LEN, Tile};
+use super::pages::{TILE_LEN, TileMemory};
 use crate::compute::Compute;
 use gatefold_quant::Isa;
+use gatefold_quant::attention::RunningSoftmax;
 use rayon::prelude::*;
 
 /// Query tokens that one task takes together, so that a tile is read from the cache once for all.
 const QUERY_BLOCK: usize = 16;
+
+/// Tiles of a span: some 30 us of reading for one token of Mixtral, enough to pay for the merge.
+const SPAN_TILES: usize = 16;
+
+/// Positions of a span.
+const SPAN_LEN: usize = SPAN_TILES * TILE_LEN;
 
 /// One sequence's part of a step: its cache, and the range of its tokens' rows.
 pub(super) struct Queries<'a> {
@@ -42,11 +49,12 @@ pub(super) fn attend(
         for (block_idx, (queries, out)) in blocks.enumerate() {
             let position = position + block_idx * QUERY_BLOCK;
             for (kv_head, out) in heads_of(config, out).into_iter().enumerate() {
-                tasks.push(Task { cache, position, queries, layer_idx, kv_head, out });
+                let head = (layer_idx, kv_head);
+                tasks.push((Block { config, cache, position, queries, head }, out));
             }
         }
     }
-    tasks.into_par_iter().with_max_len(1).for_each(|task| task.run(compute.isa, config));
+    tasks.into_par_iter().with_max_len(1).for_each(|(block, out)| block.attend(compute.isa, out));
 }
 
 /// Splits rows `[n_tokens, n_heads * head_dim]` by the key-value head that serves them: for each,
@@ -60,86 +68,74 @@ fn heads_of<'a>(config: &Config, rows: &'a mut [f32]) -> Vec<Vec<&'a mut [f32]>>
     by_head
 }
 
-/// Some consecutive query tokens of a sequence, seen by one key-value head.
-struct Task<'a> {
+/// Some consecutive query tokens of a sequence, seen by one key-value head of a layer.
+struct Block<'a> {
+    config: &'a Config,
     cache: &'a KvCache,
+    /// Of the first token.
     position: usize,
+    /// All heads' queries, `[n_tokens, n_heads * head_dim]`.
     queries: &'a [f32],
-    layer_idx: usize,
-    kv_head: usize,
-    out: Vec<&'a mut [f32]>,
+    /// Layer and key-value head.
+    head: (usize, usize),
 }
 
-impl Task<'_> {
-    fn run(mut self, isa: Isa, config: &Config) {
-        let head_dim = config.head_dim;
-        let (row_len, group) = (config.n_heads * head_dim, config.group_len() * head_dim);
+/// What the queries of a block, `[n_tokens, group_len]`, have seen of the cache.
+struct Seen {
+    softmax: Vec<RunningSoftmax>,
+    /// Unnormalized, `[n_tokens, group_len * head_dim]`.
+    values: Vec<f32>,
+}
+
+impl Block<'_> {
+    /// Attends to all positions up to each token's own; `out` has a slice per token.
+    fn attend(&self, isa: Isa, out: Vec<&mut [f32]>) {
+        let n_spans = (self.position + out.len()).div_ceil(SPAN_LEN);
+        let spans = (0..n_spans).into_par_iter().with_max_len(1);
+        let spans: Vec<Seen> = spans.map(|span_idx| self.attend_span(isa, span_idx)).collect();
+        let mut spans = spans.into_iter();
+        let mut seen = spans.next().expect("a token sees itself");
+        for later in spans {
+            isa.merge_attention(&mut seen.softmax, &mut seen.values, &later.softmax, &later.values);
+        }
+        let heads = out.into_iter().flat_map(|out| out.chunks_exact_mut(self.config.head_dim));
+        let values = seen.values.chunks_exact(self.config.head_dim).zip(&seen.softmax);
+        for (out, (values, softmax)) in heads.zip(values) {
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = value / softmax.sum;
+            }
+        }
+    }
+
+    fn attend_span(&self, isa: Isa, span_idx: usize) -> Seen {
+        let Config { head_dim, n_heads, .. } = *self.config;
+        let group_len = self.config.group_len();
+        let n_tokens = self.queries.len() / (n_heads * head_dim);
+        let end = self.position + n_tokens;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let mut softmax = vec![RunningSoftmax::default(); self.out.len() * config.group_len()];
-        let mut tile = Tile::zeros(head_dim);
-        let mut weighted = vec![0.0; head_dim];
-        let last_position = self.position + self.out.len() - 1;
-        for tile_idx in 0..=last_position / TILE_LEN {
-            let n_rows = (last_position + 1 - tile_idx * TILE_LEN).min(TILE_LEN);
-            let head = (self.layer_idx, self.kv_head);
-            self.cache.load_tile(isa, head, (tile_idx, n_rows), &mut tile);
-            for (token_idx, out) in self.out.iter_mut().enumerate() {
+        let mut seen = Seen {
+            softmax: vec![RunningSoftmax::default(); n_tokens * group_len],
+            values: vec![0.0; n_tokens * group_len * head_dim],
+        };
+        let mut memory = TileMemory::default();
+        let first_tile = span_idx * SPAN_TILES;
+        for tile_idx in first_tile..(first_tile + SPAN_TILES).min(end.div_ceil(TILE_LEN)) {
+            let start = tile_idx * TILE_LEN;
+            let n_rows = (end - start).min(TILE_LEN);
+            let tile = self.cache.tile(isa, self.head, (tile_idx, n_rows), n_tokens, &mut memory);
+            let rows = self.queries.chunks_exact(n_heads * head_dim);
+            let states = seen.softmax.chunks_exact_mut(group_len);
+            let values = seen.values.chunks_exact_mut(group_len * head_dim);
+            for ((token_idx, row), (states, values)) in rows.enumerate().zip(states.zip(values)) {
                 // A token sees positions up to its own.
-                let visible = (self.position + token_idx + 1).saturating_sub(tile_idx * TILE_LEN);
-                let visible = visible.min(TILE_LEN);
-                if visible == 0 {
-                    continue;
-                }
-                let (keys, values) =
-                    (&tile.keys[..visible * head_dim], &tile.values[..visible * head_dim]);
-                let queries = &self.queries[token_idx * row_len + self.kv_head * group..][..group];
-                let heads = queries.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
-                let states = &mut softmax[token_idx * config.group_len()..];
-                for ((query, out), state) in heads.zip(states) {
-                    let mut scores = [0.0; TILE_LEN];
-                    let scores = &mut scores[..visible];
-                    isa.scores(query, keys, scale, scores);
-                    let max = scores
-                        .iter()
-                        .fold(f32::NEG_INFINITY, |max, &s| if s > max { s } else { max });
-                    let sum = isa.exp_sum(scores, max);
-                    weighted.fill(0.0);
-                    isa.weighted_sum(scores, values, &mut weighted);
-                    state.merge(isa, RunningSoftmax { max, sum }, out, &weighted);
+                let visible = (self.position + token_idx + 1).saturating_sub(start).min(TILE_LEN);
+                if visible > 0 {
+                    let queries =
+                        &row[self.head.1 * group_len * head_dim..][..group_len * head_dim];
+                    isa.attend(queries, scale, tile.first(visible, head_dim), states, values);
                 }
             }
         }
-        for (out, state) in
-            self.out.iter_mut().flat_map(|out| out.chunks_exact_mut(head_dim)).zip(softmax)
-        {
-            out.iter_mut().for_each(|value| *value /= state.sum);
-        }
-    }
-}
-
-/// Maximum and sum of exponentials of the scores so far.
-#[derive(Clone, Copy)]
-struct RunningSoftmax {
-    max: f32,
-    sum: f32,
-}
-
-impl Default for RunningSoftmax {
-    fn default() -> Self {
-        RunningSoftmax { max: f32::NEG_INFINITY, sum: 0.0 }
-    }
-}
-
-impl RunningSoftmax {
-    /// Takes in a tile's state; `out` and `weighted` are the unnormalized sums that go with them.
-    fn merge(&mut self, isa: Isa, tile: RunningSoftmax, out: &mut [f32], weighted: &[f32]) {
-        let max = if tile.max > self.max { tile.max } else { self.max };
-        let mut factors = [self.max, tile.max];
-        isa.exp_sum(&mut factors, max);
-        let [before, now] = factors;
-        *self = RunningSoftmax { max, sum: self.sum * before + tile.sum * now };
-        for (out, weighted) in out.iter_mut().zip(weighted) {
-            *out = *out * before + weighted * now;
-        }
+        seen
     }
 }

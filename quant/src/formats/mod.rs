@@ -33,6 +33,7 @@ use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super};
 use half::f16;
 
 /// The weights of a block of 32.
+#[inline(always)]
 fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
     let block = bytemuck::bytes_of(block);
     let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();

@@ -23,6 +23,7 @@ impl Format for Q8_0 {
     type Block = Block;
     type Family = FlatFamily;
 
+    #[inline(always)]
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
     }

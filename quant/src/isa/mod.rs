@@ -28,6 +28,7 @@ mod kernel_check;
 mod neon;
 mod scalar;
 
+use crate::attention::{RunningSoftmax, TILE_LEN, Tile};
 use crate::format::{Flat, Float, FloatKind, Super};
 use crate::registry::Product;
 
@@ -170,8 +171,6 @@ macro_rules! stamp_vector_functions {
     ($lanes:ty, $features:tt) => {
         crate::isa::stamp_vector_functions! { $lanes, $features,
             dot(a: &[f32], b: &[f32]) -> f32,
-            scores(query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) -> (),
-            weighted_sum(weights: &[f32], values: &[f32], out: &mut [f32]) -> (),
             add_scaled(y: &mut [f32], factor: f32, x: &[f32]) -> (),
             rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) -> (),
             silu_mul(gate: &mut [f32], up: &[f32]) -> (),
@@ -193,8 +192,34 @@ macro_rules! stamp_vector_functions {
     };
     (@generic $lanes:ty, [$($features:tt)*]) => {
         $($features)*
+        pub fn attend(
+            queries: &[f32],
+            scale: f32,
+            tile: crate::attention::Tile<'_>,
+            states: &mut [crate::attention::RunningSoftmax],
+            out: &mut [f32],
+        ) {
+            crate::attention::attend::<$lanes>(queries, scale, tile, states, out)
+        }
+
+        $($features)*
+        pub fn merge_attention(
+            states: &mut [crate::attention::RunningSoftmax],
+            out: &mut [f32],
+            later: &[crate::attention::RunningSoftmax],
+            later_out: &[f32],
+        ) {
+            crate::attention::merge::<$lanes>(states, out, later, later_out)
+        }
+
+        $($features)*
         pub fn multiply_float<F: crate::format::Float>(product: crate::registry::Product<'_, F>) {
             crate::isa::float::multiply::<$lanes, F>(product)
+        }
+
+        $($features)*
+        pub fn dequantize_flat<F: crate::format::Flat>(blocks: &[F::Block], weights: &mut [f32]) {
+            crate::format::dequantize::<F>(blocks, weights)
         }
 
         $($features)*
@@ -231,6 +256,11 @@ impl Isa {
         dispatch!(self, multiply_super::<F>(product))
     }
 
+    /// The weights of blocks, by code that the compiler makes of [`crate::format::Format`]'s.
+    pub(crate) fn dequantize_flat<F: Flat>(self, blocks: &[F::Block], weights: &mut [f32]) {
+        dispatch!(self, dequantize_flat::<F>(blocks, weights))
+    }
+
     pub(crate) fn quantize_flat<F: Flat>(self, weights: &[f32], blocks: &mut [F::Block]) {
         dispatch!(self, quantize_flat::<F>(weights, blocks))
     }
@@ -260,17 +290,39 @@ impl Isa {
         dispatch!(self, dot(a, b))
     }
 
-    /// `scores[i] = dot(query, keys[i]) * scale`; `keys` is `[scores.len(), query.len()]`.
-    pub fn scores(self, query: &[f32], keys: &[f32], scale: f32, scores: &mut [f32]) {
-        assert_eq!(keys.len(), query.len() * scores.len());
-        dispatch!(self, scores(query, keys, scale, scores))
+    /// Takes a tile into what some queries of one token have seen: scores are
+    /// `scale * dot(query, key)`. `queries` and `out` are `[states.len(), head_dim]`; `out` has the
+    /// values seen so far, weighted by the exponentials of their scores relative to the state's
+    /// maximum, and becomes the attention when it is divided by the state's sum.
+    pub fn attend(
+        self,
+        queries: &[f32],
+        scale: f32,
+        tile: Tile<'_>,
+        states: &mut [RunningSoftmax],
+        out: &mut [f32],
+    ) {
+        assert!(!states.is_empty() && queries.len() == out.len(), "{} queries", states.len());
+        let row_bytes = queries.len() / states.len() * tile.kind.bytes();
+        assert!(queries.len().is_multiple_of(states.len()) && row_bytes > 0);
+        assert_eq!(tile.keys.len(), tile.values.len());
+        assert!(tile.keys.len().is_multiple_of(row_bytes));
+        assert!(tile.keys.len() / row_bytes <= TILE_LEN, "{} bytes of keys", tile.keys.len());
+        dispatch!(self, attend(queries, scale, tile, states, out))
     }
 
-    /// `out += sum over i of weights[i] * values[i]`, in increasing `i`; `values` is
-    /// `[weights.len(), out.len()]`.
-    pub fn weighted_sum(self, weights: &[f32], values: &[f32], out: &mut [f32]) {
-        assert_eq!(values.len(), weights.len() * out.len());
-        dispatch!(self, weighted_sum(weights, values, out))
+    /// Takes what the same queries have seen at later positions into `states` and `out`; see
+    /// [`Self::attend`].
+    pub fn merge_attention(
+        self,
+        states: &mut [RunningSoftmax],
+        out: &mut [f32],
+        later: &[RunningSoftmax],
+        later_out: &[f32],
+    ) {
+        assert!(!states.is_empty() && states.len() == later.len() && out.len() == later_out.len());
+        assert!(!out.is_empty() && out.len().is_multiple_of(states.len()));
+        dispatch!(self, merge_attention(states, out, later, later_out))
     }
 
     /// `y += factor * x`.

@@ -78,6 +78,12 @@ impl Lanes for Avx512Lanes {
     }
 
     #[inline(always)]
+    fn prefetch(byte: &u8) {
+        // SAFETY: as above; a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) }
+    }
+
+    #[inline(always)]
     fn transpose(rows: &mut [Self; N_LANES]) {
         // Within groups of four rows, the 4x4 squares in the registers' quarters.
         for first in [0, 4, 8, 12] {
