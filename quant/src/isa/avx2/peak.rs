@@ -7,8 +7,10 @@ use std::hint::black_box;
 
 /// Products that add up in an open sum.
 const RUN_LEN: u32 = 8;
+/// Sums that are added to in turn: enough that none waits for another.
+const N_SUMS: usize = 10;
 
-/// Adds up products of ones, in a tile of ten sums: enough that none waits for another.
+/// Adds up products of ones.
 ///
 /// The factors come from memory anew every time, as in a kernel. The compiler, which knows nothing
 /// of what is there, can neither share products nor compute them once.
@@ -19,29 +21,25 @@ const RUN_LEN: u32 = 8;
 pub unsafe fn burst_of_ones<D: IntegerDot>() -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
-        let ones = [_mm256_set1_epi8(1); 5];
-        let mut sums = [[_mm256_setzero_si256(); 5]; 2];
+        let ones = [_mm256_set1_epi8(1); N_SUMS];
+        let mut sums = [_mm256_setzero_si256(); N_SUMS];
         for _ in 0..BURST_ROUNDS / RUN_LEN {
-            let mut open = sums;
-            for open in open.iter_mut().flatten() {
-                *open = D::open(*open);
+            let mut open = [_mm256_setzero_si256(); N_SUMS];
+            for (open, sum) in open.iter_mut().zip(sums) {
+                *open = D::open(sum);
             }
             for _ in 0..RUN_LEN {
-                let (unsigned, signed) = (*black_box(&[ones[0]; 2]), *black_box(&ones));
-                for (open, unsigned) in open.iter_mut().zip(unsigned) {
-                    for (open, signed) in open.iter_mut().zip(signed) {
-                        *open = D::add(*open, unsigned, signed);
-                    }
+                let signed = black_box(&ones);
+                for (open, &signed) in open.iter_mut().zip(signed) {
+                    *open = D::add(*open, ones[0], signed);
                 }
             }
-            for (sum, open) in sums.iter_mut().flatten().zip(open.iter().flatten()) {
-                *sum = D::close(*sum, *open);
+            for (sum, open) in sums.iter_mut().zip(open) {
+                *sum = D::close(*sum, open);
             }
         }
-        let sums = sums.iter().flatten().map(|&sum| {
-            let words: [u32; 8] = bytemuck::cast(sum);
-            words.into_iter().map(u64::from).sum::<u64>()
-        });
-        sums.sum()
+        // Only now do they become words: the compiler would else keep words all along.
+        let words: [[u32; 8]; N_SUMS] = black_box(sums).map(bytemuck::cast);
+        words.as_flattened().iter().map(|&word| u64::from(word)).sum()
     }
 }
