@@ -53,7 +53,7 @@ impl Default for RunningSoftmax {
 }
 
 impl RunningSoftmax {
-    /// What both have met, and nothing of either's sums.
+    /// The larger of both maximums; the own one where they do not compare.
     fn larger_max(self, other: RunningSoftmax) -> f32 {
         if other.max > self.max { other.max } else { self.max }
     }

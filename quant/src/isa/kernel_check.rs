@@ -12,16 +12,28 @@ pub type Kernel<F> = fn(Product<'_, F>);
 /// than a group.
 pub fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
     let (cols, n_rows, n_tokens) = (5 * 256, 19, 21);
-    let n_blocks = n_rows * cols / F::BLOCK_LEN;
     let mut state = 1u32;
-    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+    let mut random = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // Without the highest exponent, no two bytes are an f16 that is not finite.
-        (state >> 24) as u8 & 0xbf
-    })
-    .take(n_blocks * size_of::<F::Block>())
-    .collect();
-    let x: Vec<f32> = (0..n_tokens * cols).map(|i| (i as f32 * 1.7).sin()).collect();
+        (state >> 24) as u8
+    };
+    let mut bytes = vec![0; n_rows * cols / F::BLOCK_LEN * size_of::<F::Block>()];
+    let mut values = vec![0.0; F::BLOCK_LEN];
+    for block in bytes.chunks_exact_mut(size_of::<F::Block>()) {
+        values.fill(f32::NAN);
+        while !values.iter().all(|value| value.is_finite()) {
+            block.fill_with(&mut random);
+            F::dequantize(bytemuck::from_bytes(block), &mut values);
+        }
+    }
+    // The first columns have the largest codes there are, of one sign and of the other.
+    let x: Vec<f32> = (0..n_tokens * cols)
+        .map(|i| match i % cols {
+            0..256 => 1.0,
+            256..512 => -1.0,
+            _ => (i as f32 * 1.7).sin(),
+        })
+        .collect();
     let weights: &[F::Block] = bytemuck::cast_slice(&bytes);
     for n_tokens in [1, 3, 8, n_tokens] {
         let x = &x[..n_tokens * cols];

@@ -261,7 +261,6 @@ impl IntegerDot for Vnni {
         half: usize,
     ) {
         let to_unsigned = if is_wide(layout) { -128 } else { 0 };
-        // SAFETY: the caller's promise.
         registers[place][half] =
             // SAFETY: the caller's promise.
             unsafe { _mm256_xor_si256(codes, _mm256_set1_epi8(to_unsigned)) };

@@ -114,6 +114,8 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
         first: usize,
         sums: &mut [[__m256; 2]; N],
     ) {
+        // Wide weights lie in the order of words, which only whole runs of 32 have in common.
+        const { assert!(F::SUB_LEN == 32 || !is_wide(&F::LAYOUT)) }
         let per_sub = F::SUB_LEN * D::PER_32 / 32;
         let run_len = const { run_len::<D>(&F::LAYOUT, F::SUB_LEN * D::PER_32 / 32) };
         let token_bytes = 8 * D::PER_32 * X_BYTES;
