@@ -4,17 +4,26 @@
 //! maximum, and the values' sum weighted by these, in the order of positions. The result joins what
 //! the query has seen before, both rescaled to the larger maximum (arXiv 1805.02867, 2205.14135).
 //!
-//! Keys and values are read where they lie. Queries go in groups, as many as registers have sums
-//! for: a value is widened once for the group.
+//! Keys and values are read where they lie. Queries go in blocks, which share the tile: a panel of
+//! some keys, or of some columns of the values, stays in the first-level cache while all groups of
+//! the block, as many queries as registers have sums for, pass over it.
 
 use crate::format::FloatKind;
+use crate::isa::Isa;
 use crate::vector::{Lanes, N_LANES, dot_floats, exp, load_zero_filled, update, zero_filled};
+use std::ops::Range;
 
 /// Most positions of a tile.
 pub const TILE_LEN: usize = 64;
 
-/// Queries that go together at most.
-const GROUP: usize = 4;
+/// Queries that share the panels of a tile at most.
+const BLOCK: usize = 64;
+
+/// Keys of a panel.
+const PANEL_KEYS: usize = 4;
+
+/// Columns of a panel of values.
+const PANEL_COLUMNS: usize = 4 * N_LANES;
 
 /// Keys and values of up to [`TILE_LEN`] positions.
 #[derive(Clone, Copy)]
@@ -59,26 +68,16 @@ impl RunningSoftmax {
     }
 }
 
-/// See [`crate::Isa::attend`].
-#[inline(always)]
-pub(crate) fn attend<L: Lanes>(
-    queries: &[f32],
-    scale: f32,
-    tile: Tile<'_>,
-    states: &mut [RunningSoftmax],
-    out: &mut [f32],
-) {
-    // Constants, so that the innermost loops are compiled for each.
-    match tile.kind {
-        FloatKind::F32 => attend_kind::<L>(FloatKind::F32, queries, scale, tile, states, out),
-        FloatKind::F16 => attend_kind::<L>(FloatKind::F16, queries, scale, tile, states, out),
-        FloatKind::Bf16 => attend_kind::<L>(FloatKind::Bf16, queries, scale, tile, states, out),
-    }
-}
+/// The scores of some queries, which become their weights.
+pub(crate) type Scores = [[f32; TILE_LEN]];
 
-#[inline(always)]
-fn attend_kind<L: Lanes>(
-    kind: FloatKind,
+/// What was before a tile is multiplied with the first, what comes of it with the second.
+pub(crate) type Factors = [f32; 2];
+
+/// See [`Isa::attend`]. Its steps are functions by themselves, so that the many constants of one
+/// take no registers from the sums of another.
+pub(crate) fn attend(
+    isa: Isa,
     queries: &[f32],
     scale: f32,
     mut tile: Tile<'_>,
@@ -86,89 +85,121 @@ fn attend_kind<L: Lanes>(
     out: &mut [f32],
 ) {
     let head_dim = queries.len() / states.len();
-    let (mut queries, mut states, mut out) = (queries, states, out);
-    while !states.is_empty() {
-        let n = match states.len() {
-            GROUP.. => GROUP,
-            2 | 3 => 2,
-            _ => 1,
-        };
-        let (group, group_states, group_out);
-        (group, queries) = queries.split_at(n * head_dim);
-        (group_states, states) = states.split_at_mut(n);
-        (group_out, out) = out.split_at_mut(n * head_dim);
-        match n {
-            GROUP => attend_group::<L, GROUP>(kind, group, scale, tile, group_states, group_out),
-            2 => attend_group::<L, 2>(kind, group, scale, tile, group_states, group_out),
-            _ => attend_group::<L, 1>(kind, group, scale, tile, group_states, group_out),
-        }
-        // The first group has asked for it.
+    let n_positions = tile.keys.len() / (head_dim * tile.kind.bytes());
+    let outs = out.chunks_mut(BLOCK * head_dim).zip(states.chunks_mut(BLOCK));
+    for (queries, (out, states)) in queries.chunks(BLOCK * head_dim).zip(outs) {
+        let mut scores = [[f32::NEG_INFINITY; TILE_LEN]; BLOCK];
+        let mut factors = [[0.0; 2]; BLOCK];
+        let (scores, factors) = (&mut scores[..states.len()], &mut factors[..states.len()]);
+        isa.score(queries, scale, tile, scores);
+        isa.weigh(n_positions, scores, states, factors);
+        isa.add_values(tile, scores, factors, out);
+        // The first block has asked for it.
         tile.next = &[];
     }
 }
 
-/// The scores of `N` queries, which become their weights.
-type Scores<const N: usize> = [[f32; TILE_LEN]; N];
+/// Runs a body for each group of a block: `first` is its first query, `LEN`, a constant, their
+/// number. A macro, since a closure would not inherit the target features that its intrinsics need
+/// in order to be inlined.
+macro_rules! each_group {
+    ($lanes:ident, $n_queries:expr, |$first:ident, $LEN:ident| $body:block) => {
+        let mut $first = 0;
+        while $first < $n_queries {
+            match ($lanes::IS_ROOMY, $n_queries - $first) {
+                (true, 4..) => each_group!(@one $first, $LEN = 4, $body),
+                (_, 2..) => each_group!(@one $first, $LEN = 2, $body),
+                _ => each_group!(@one $first, $LEN = 1, $body),
+            }
+        }
+    };
+    (@one $first:ident, $LEN:ident = $len:literal, $body:block) => {{
+        const $LEN: usize = $len;
+        $body
+        $first += $LEN;
+    }};
+}
+
+/// Runs a body with a kind of floats as a constant, so that its loops are compiled for each.
+macro_rules! with_kind {
+    ($found:expr, |$kind:ident| $body:expr) => {
+        match $found {
+            FloatKind::F32 => {
+                let $kind = FloatKind::F32;
+                $body
+            }
+            FloatKind::F16 => {
+                let $kind = FloatKind::F16;
+                $body
+            }
+            FloatKind::Bf16 => {
+                let $kind = FloatKind::Bf16;
+                $body
+            }
+        }
+    };
+}
+
+/// The scores of queries against the tile's keys, `scale * dot(query, key)`.
+#[inline(always)]
+pub(crate) fn score<L: Lanes>(queries: &[f32], scale: f32, tile: Tile<'_>, scores: &mut Scores) {
+    with_kind!(tile.kind, |kind| score_kind::<L>(kind, queries, scale, tile, scores));
+}
 
 #[inline(always)]
-fn attend_group<L: Lanes, const N: usize>(
+fn score_kind<L: Lanes>(
     kind: FloatKind,
     queries: &[f32],
     scale: f32,
     tile: Tile<'_>,
-    states: &mut [RunningSoftmax],
-    out: &mut [f32],
+    scores: &mut Scores,
 ) {
-    let head_dim = queries.len() / N;
-    let n_positions = tile.keys.len() / (head_dim * kind.bytes());
-    let queries: [&[f32]; N] = std::array::from_fn(|n| &queries[n * head_dim..][..head_dim]);
-    let mut scores = [[f32::NEG_INFINITY; TILE_LEN]; N];
-    if L::IS_ROOMY || N < 2 {
-        score::<L, N, 4>(kind, queries, tile, scale, &mut scores);
-    } else {
-        let (pairs, rest) = (queries.as_chunks::<2>().0, scores.as_chunks_mut::<2>().0);
-        for (queries, scores) in pairs.iter().zip(rest) {
-            score::<L, 2, 2>(kind, *queries, tile, scale, scores);
-        }
-    }
-    let n_groups = n_positions.div_ceil(N_LANES);
-    let factors = weigh::<L, N>(&mut scores, n_groups, states);
-    if L::IS_ROOMY || N < 2 {
-        add_values::<L, N, 4>(kind, &scores, tile, factors, n_positions, out);
-    } else {
-        let (pairs, factors) = (scores.as_chunks::<2>().0, factors.as_chunks::<2>().0);
-        let outs = out.chunks_exact_mut(2 * head_dim);
-        for ((scores, factors), out) in pairs.iter().zip(factors).zip(outs) {
-            add_values::<L, 2, 2>(kind, scores, tile, *factors, n_positions, out);
-        }
+    let (n_queries, head_dim) = (scores.len(), queries.len() / scores.len());
+    let row_bytes = head_dim * kind.bytes();
+    for (keys, start) in tile.keys.chunks(PANEL_KEYS * row_bytes).zip((0..).step_by(PANEL_KEYS)) {
+        prefetch::<L>(tile.values, start * row_bytes, keys.len());
+        each_group!(L, n_queries, |first, LEN| {
+            let queries = &queries[first * head_dim..][..LEN * head_dim];
+            let scores = &mut scores[first..][..LEN];
+            if L::IS_ROOMY || LEN < 2 {
+                score_panel::<L, LEN, 4>(kind, queries, scale, (start, keys), scores);
+            } else {
+                score_panel::<L, LEN, 2>(kind, queries, scale, (start, keys), scores);
+            }
+        });
     }
 }
 
-/// The scores of `N` queries against all keys, `K` at a time.
+/// The scores of `N` queries against the keys of a panel that begins at `position`, `K` at a time.
 #[inline(always)]
-fn score<L: Lanes, const N: usize, const K: usize>(
+fn score_panel<L: Lanes, const N: usize, const K: usize>(
     kind: FloatKind,
-    queries: [&[f32]; N],
-    tile: Tile<'_>,
+    queries: &[f32],
     scale: f32,
-    scores: &mut Scores<N>,
+    (mut position, keys): (usize, &[u8]),
+    scores: &mut Scores,
 ) {
-    let row_bytes = queries[0].len() * kind.bytes();
-    let mut keys = tile.keys.chunks_exact(K * row_bytes);
-    let mut position = 0;
-    for keys in &mut keys {
-        prefetch::<L>(tile.values, position * row_bytes, K * row_bytes);
-        let keys = std::array::from_fn::<_, K, _>(|k| &keys[k * row_bytes..][..row_bytes]);
-        let dots = dot_floats::<L, K, N>(kind, keys, queries);
+    let head_dim = queries.len() / N;
+    let row_bytes = head_dim * kind.bytes();
+    let mut rows = [queries; N];
+    for n in 0..N {
+        rows[n] = &queries[n * head_dim..][..head_dim];
+    }
+    let mut groups = keys.chunks_exact(K * row_bytes);
+    for keys in &mut groups {
+        let mut group = [keys; K];
+        for k in 0..K {
+            group[k] = &keys[k * row_bytes..][..row_bytes];
+        }
+        let dots = dot_floats::<L, K, N>(kind, group, rows);
         for n in 0..N {
-            for k in 0..K {
-                scores[n][position + k] = dots[n][k] * scale;
-            }
+            let scores = &mut scores[n][position..][..K];
+            scores.copy_from_slice(&dots[n].map(|dot| dot * scale));
         }
         position += K;
     }
-    for key in keys.remainder().chunks_exact(row_bytes) {
-        let dots = dot_floats::<L, 1, N>(kind, [key], queries);
+    for key in groups.remainder().chunks_exact(row_bytes) {
+        let dots = dot_floats::<L, 1, N>(kind, [key], rows);
         for n in 0..N {
             scores[n][position] = dots[n][0] * scale;
         }
@@ -177,16 +208,31 @@ fn score<L: Lanes, const N: usize, const K: usize>(
 }
 
 /// Makes weights of scores, those beyond the last position being minus infinity, and takes them
-/// into the states. Returns for each query the factors of what was before and of what comes.
+/// into the states and each query's factors.
 #[inline(always)]
-fn weigh<L: Lanes, const N: usize>(
-    scores: &mut Scores<N>,
-    n_groups: usize,
+pub(crate) fn weigh<L: Lanes>(
+    n_positions: usize,
+    scores: &mut Scores,
     states: &mut [RunningSoftmax],
-) -> [[f32; 2]; N] {
+    factors: &mut [Factors],
+) {
+    let n_lane_groups = n_positions.div_ceil(N_LANES);
+    each_group!(L, scores.len(), |first, LEN| {
+        let (scores, states) = (&mut scores[first..][..LEN], &mut states[first..][..LEN]);
+        let group_factors = weigh_group::<L, LEN>(n_lane_groups, scores, states);
+        factors[first..][..LEN].copy_from_slice(&group_factors);
+    });
+}
+
+#[inline(always)]
+fn weigh_group<L: Lanes, const N: usize>(
+    n_lane_groups: usize,
+    scores: &mut Scores,
+    states: &mut [RunningSoftmax],
+) -> [Factors; N] {
     let mut tiles = [RunningSoftmax::default(); N];
     for (scores, tile) in scores.iter_mut().zip(&mut tiles) {
-        let groups = &mut scores.as_chunks_mut::<N_LANES>().0[..n_groups];
+        let groups = &mut scores.as_chunks_mut::<N_LANES>().0[..n_lane_groups];
         let mut max = L::splat(f32::NEG_INFINITY);
         for group in groups.iter() {
             max = L::from_array(*group).max(max);
@@ -210,7 +256,7 @@ fn weigh<L: Lanes, const N: usize>(
 fn join<L: Lanes, const N: usize>(
     states: &mut [RunningSoftmax],
     others: &[RunningSoftmax; N],
-) -> [[f32; 2]; N] {
+) -> [Factors; N] {
     let mut exponents = [0.0; N_LANES];
     let pairs = exponents.as_chunks_mut::<2>().0;
     for ((state, other), pair) in states.iter().zip(others).zip(pairs) {
@@ -226,46 +272,79 @@ fn join<L: Lanes, const N: usize>(
     factors
 }
 
-/// `out = out * before + now * sum over i of weights[i] * values[i]` for `N` queries, `C * 16`
-/// columns at a time.
+/// `out = out * before + now * sum over i of weights[i] * values[i]` for all queries.
 #[inline(always)]
-fn add_values<L: Lanes, const N: usize, const C: usize>(
-    kind: FloatKind,
-    weights: &Scores<N>,
+pub(crate) fn add_values<L: Lanes>(
     tile: Tile<'_>,
-    factors: [[f32; 2]; N],
-    n_positions: usize,
+    weights: &Scores,
+    factors: &[Factors],
     out: &mut [f32],
 ) {
-    let head_dim = out.len() / N;
-    let mut column = 0;
-    while column + C * N_LANES <= head_dim {
-        add_columns::<L, N, C>(kind, weights, tile, factors, n_positions, (column, out));
-        column += C * N_LANES;
-    }
-    while column + N_LANES <= head_dim {
-        add_columns::<L, N, 1>(kind, weights, tile, factors, n_positions, (column, out));
-        column += N_LANES;
-    }
-    if column < head_dim {
-        add_last_columns::<L, N>(kind, weights, tile, factors, n_positions, (column, out));
+    with_kind!(tile.kind, |kind| add_values_kind::<L>(kind, tile, weights, factors, out));
+}
+
+#[inline(always)]
+fn add_values_kind<L: Lanes>(
+    kind: FloatKind,
+    tile: Tile<'_>,
+    weights: &Scores,
+    factors: &[Factors],
+    out: &mut [f32],
+) {
+    let (n_queries, head_dim) = (weights.len(), out.len() / weights.len());
+    for start in (0..head_dim).step_by(PANEL_COLUMNS) {
+        let columns = start..(start + PANEL_COLUMNS).min(head_dim);
+        let mut tile = tile;
+        each_group!(L, n_queries, |first, LEN| {
+            let weights = (&weights[first..][..LEN], &factors[first..][..LEN]);
+            let out = &mut out[first * head_dim..][..LEN * head_dim];
+            if L::IS_ROOMY || LEN < 2 {
+                add_panel::<L, LEN, 4>(kind, tile, columns.clone(), weights, out);
+            } else {
+                add_panel::<L, LEN, 2>(kind, tile, columns.clone(), weights, out);
+            }
+            // The first group has asked for it.
+            tile.next = &[];
+        });
     }
 }
 
-/// The columns of [`add_values`] that begin at `column`.
+/// [`add_values`] for `N` queries and the columns of a panel, `C * 16` at a time.
+#[inline(always)]
+fn add_panel<L: Lanes, const N: usize, const C: usize>(
+    kind: FloatKind,
+    tile: Tile<'_>,
+    columns: Range<usize>,
+    weights: (&Scores, &[Factors]),
+    out: &mut [f32],
+) {
+    let mut column = columns.start;
+    while column + C * N_LANES <= columns.end {
+        add_columns::<L, N, C>(kind, tile, column, weights, out);
+        column += C * N_LANES;
+    }
+    while column + N_LANES <= columns.end {
+        add_columns::<L, N, 1>(kind, tile, column, weights, out);
+        column += N_LANES;
+    }
+    if column < columns.end {
+        add_last_columns::<L, N>(kind, tile, column, weights, out);
+    }
+}
+
+/// The columns of [`add_panel`] that begin at `column`.
 #[inline(always)]
 fn add_columns<L: Lanes, const N: usize, const C: usize>(
     kind: FloatKind,
-    weights: &Scores<N>,
     tile: Tile<'_>,
-    factors: [[f32; 2]; N],
-    n_positions: usize,
-    (column, out): (usize, &mut [f32]),
+    column: usize,
+    (weights, factors): (&Scores, &[Factors]),
+    out: &mut [f32],
 ) {
     let head_dim = out.len() / N;
     let (row_bytes, group_bytes) = (head_dim * kind.bytes(), N_LANES * kind.bytes());
     let mut sums = [[L::splat(0.0); C]; N];
-    for position in 0..n_positions {
+    for position in 0..tile.values.len() / row_bytes {
         let at = position * row_bytes + column * kind.bytes();
         prefetch::<L>(tile.next, at, C * group_bytes);
         let row = &tile.values[at..][..C * group_bytes];
@@ -285,20 +364,18 @@ fn add_columns<L: Lanes, const N: usize, const C: usize>(
     }
 }
 
-/// The columns of [`add_values`] from `column` on, fewer than there are lanes.
+/// The columns of [`add_panel`] from `column` on, fewer than there are lanes.
 #[inline(always)]
 fn add_last_columns<L: Lanes, const N: usize>(
     kind: FloatKind,
-    weights: &Scores<N>,
     tile: Tile<'_>,
-    factors: [[f32; 2]; N],
-    n_positions: usize,
-    (column, out): (usize, &mut [f32]),
+    column: usize,
+    (weights, factors): (&Scores, &[Factors]),
+    out: &mut [f32],
 ) {
     let head_dim = out.len() / N;
     let mut sums = [L::splat(0.0); N];
-    let rows = tile.values.chunks_exact(head_dim * kind.bytes()).take(n_positions);
-    for (position, row) in rows.enumerate() {
+    for (position, row) in tile.values.chunks_exact(head_dim * kind.bytes()).enumerate() {
         let values = load_zero_filled::<L>(kind, &row[column * kind.bytes()..]);
         for n in 0..N {
             sums[n] = values.mul_add(L::splat(weights[n][position]), sums[n]);
@@ -321,7 +398,7 @@ fn prefetch<L: Lanes>(bytes: &[u8], start: usize, n_bytes: usize) {
     }
 }
 
-/// See [`crate::Isa::merge_attention`].
+/// See [`Isa::merge_attention`].
 #[inline(always)]
 pub(crate) fn merge<L: Lanes>(
     states: &mut [RunningSoftmax],

@@ -50,6 +50,15 @@ pub(crate) trait Lanes: Copy {
     fn to_i8(self) -> [i8; N_LANES];
     /// Lanes 8 apart added, then 4, 2 and 1 apart.
     fn sum(self) -> f32;
+    /// [`Lanes::sum`] of each, side by side.
+    #[inline(always)]
+    fn sums(all: [Self; N_LANES]) -> Self {
+        let mut sums = [0.0; N_LANES];
+        for i in 0..N_LANES {
+            sums[i] = all[i].sum();
+        }
+        Self::from_array(sums)
+    }
     /// Lane `i` of row `j` becomes lane `j` of row `i`.
     fn transpose(rows: &mut [Self; N_LANES]);
     /// Asks for the byte's cache line, which is needed soon.
@@ -273,17 +282,11 @@ pub(crate) fn dot_floats<L: Lanes, const R: usize, const T: usize>(
 fn all_sums<L: Lanes, const R: usize, const T: usize>(lanes: [[L; R]; T]) -> [[f32; R]; T] {
     let mut out = [[0.0; R]; T];
     if R * T == N_LANES {
-        let mut rows = [L::splat(0.0); N_LANES];
+        let mut all = [L::splat(0.0); N_LANES];
         for i in 0..N_LANES {
-            rows[i] = lanes[i / R][i % R];
+            all[i] = lanes[i / R][i % R];
         }
-        L::transpose(&mut rows);
-        for apart in [8, 4, 2, 1] {
-            for i in 0..apart {
-                rows[i] = rows[i].add(rows[i + apart]);
-            }
-        }
-        out.as_flattened_mut().copy_from_slice(&rows[0].to_array());
+        out.as_flattened_mut().copy_from_slice(&L::sums(all).to_array());
     } else {
         for t in 0..T {
             for r in 0..R {

@@ -107,6 +107,13 @@ impl Block<'_> {
         }
     }
 
+    /// The head's queries, `[n_tokens, group_len * head_dim]`.
+    fn own_queries(&self) -> Vec<f32> {
+        let group = self.config.group_len() * self.config.head_dim;
+        let groups = self.queries.chunks_exact(group).skip(self.head.1);
+        groups.step_by(self.config.n_kv_heads).collect::<Vec<_>>().concat()
+    }
+
     fn attend_span(&self, isa: Isa, span_idx: usize) -> Seen {
         let Config { head_dim, n_heads, .. } = *self.config;
         let group_len = self.config.group_len();
@@ -118,20 +125,24 @@ impl Block<'_> {
             values: vec![0.0; n_tokens * group_len * head_dim],
         };
         let mut memory = TileMemory::default();
+        let queries = self.own_queries();
         let first_tile = span_idx * SPAN_TILES;
         for tile_idx in first_tile..(first_tile + SPAN_TILES).min(end.div_ceil(TILE_LEN)) {
             let start = tile_idx * TILE_LEN;
             let n_rows = (end - start).min(TILE_LEN);
             let tile = self.cache.tile(isa, self.head, (tile_idx, n_rows), n_tokens, &mut memory);
-            let rows = self.queries.chunks_exact(n_heads * head_dim);
+            if start + n_rows <= self.position + 1 {
+                // Every token sees all of it.
+                isa.attend(&queries, scale, tile, &mut seen.softmax, &mut seen.values);
+                continue;
+            }
             let states = seen.softmax.chunks_exact_mut(group_len);
             let values = seen.values.chunks_exact_mut(group_len * head_dim);
-            for ((token_idx, row), (states, values)) in rows.enumerate().zip(states.zip(values)) {
+            let tokens = queries.chunks_exact(group_len * head_dim).zip(states.zip(values));
+            for (token_idx, (queries, (states, values))) in tokens.enumerate() {
                 // A token sees positions up to its own.
-                let visible = (self.position + token_idx + 1).saturating_sub(start).min(TILE_LEN);
+                let visible = (self.position + token_idx + 1).saturating_sub(start).min(n_rows);
                 if visible > 0 {
-                    let queries =
-                        &row[self.head.1 * group_len * head_dim..][..group_len * head_dim];
                     isa.attend(queries, scale, tile.first(visible, head_dim), states, values);
                 }
             }

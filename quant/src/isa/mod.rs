@@ -28,7 +28,7 @@ mod kernel_check;
 mod neon;
 mod scalar;
 
-use crate::attention::{RunningSoftmax, TILE_LEN, Tile};
+use crate::attention::{self, Factors, RunningSoftmax, Scores, TILE_LEN, Tile};
 use crate::format::{Flat, Float, FloatKind, Super};
 use crate::registry::Product;
 
@@ -192,14 +192,33 @@ macro_rules! stamp_vector_functions {
     };
     (@generic $lanes:ty, [$($features:tt)*]) => {
         $($features)*
-        pub fn attend(
+        pub fn score(
             queries: &[f32],
             scale: f32,
             tile: crate::attention::Tile<'_>,
+            scores: &mut crate::attention::Scores,
+        ) {
+            crate::attention::score::<$lanes>(queries, scale, tile, scores)
+        }
+
+        $($features)*
+        pub fn weigh(
+            n_positions: usize,
+            scores: &mut crate::attention::Scores,
             states: &mut [crate::attention::RunningSoftmax],
+            factors: &mut [crate::attention::Factors],
+        ) {
+            crate::attention::weigh::<$lanes>(n_positions, scores, states, factors)
+        }
+
+        $($features)*
+        pub fn add_values(
+            tile: crate::attention::Tile<'_>,
+            weights: &crate::attention::Scores,
+            factors: &[crate::attention::Factors],
             out: &mut [f32],
         ) {
-            crate::attention::attend::<$lanes>(queries, scale, tile, states, out)
+            crate::attention::add_values::<$lanes>(tile, weights, factors, out)
         }
 
         $($features)*
@@ -290,7 +309,7 @@ impl Isa {
         dispatch!(self, dot(a, b))
     }
 
-    /// Takes a tile into what some queries of one token have seen: scores are
+    /// Takes a tile into what some queries have seen, which see all of it: scores are
     /// `scale * dot(query, key)`. `queries` and `out` are `[states.len(), head_dim]`; `out` has the
     /// values seen so far, weighted by the exponentials of their scores relative to the state's
     /// maximum, and becomes the attention when it is divided by the state's sum.
@@ -308,7 +327,34 @@ impl Isa {
         assert_eq!(tile.keys.len(), tile.values.len());
         assert!(tile.keys.len().is_multiple_of(row_bytes));
         assert!(tile.keys.len() / row_bytes <= TILE_LEN, "{} bytes of keys", tile.keys.len());
-        dispatch!(self, attend(queries, scale, tile, states, out))
+        attention::attend(self, queries, scale, tile, states, out);
+    }
+
+    /// The first step of [`Self::attend`]; its arguments are checked there.
+    pub(crate) fn score(self, queries: &[f32], scale: f32, tile: Tile<'_>, scores: &mut Scores) {
+        dispatch!(self, score(queries, scale, tile, scores))
+    }
+
+    /// The second.
+    pub(crate) fn weigh(
+        self,
+        n_positions: usize,
+        scores: &mut Scores,
+        states: &mut [RunningSoftmax],
+        factors: &mut [Factors],
+    ) {
+        dispatch!(self, weigh(n_positions, scores, states, factors))
+    }
+
+    /// The third.
+    pub(crate) fn add_values(
+        self,
+        tile: Tile<'_>,
+        weights: &Scores,
+        factors: &[Factors],
+        out: &mut [f32],
+    ) {
+        dispatch!(self, add_values(tile, weights, factors, out))
     }
 
     /// Takes what the same queries have seen at later positions into `states` and `out`; see

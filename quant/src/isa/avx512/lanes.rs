@@ -188,6 +188,21 @@ impl Lanes for Avx512Lanes {
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
+
+    #[inline(always)]
+    fn sums(mut all: [Self; N_LANES]) -> Self {
+        // SAFETY: as in `lanes!`; so are those below.
+        for i in 0..8 {
+            all[i] = Avx512Lanes(unsafe { sums_8_apart(all[i].0, all[i + 8].0) });
+        }
+        for i in 0..4 {
+            all[i] = Avx512Lanes(unsafe { sums_4_apart(all[i].0, all[i + 4].0) });
+        }
+        for i in 0..2 {
+            all[i] = Avx512Lanes(unsafe { sums_2_apart(all[i].0, all[i + 2].0) });
+        }
+        Avx512Lanes(unsafe { sums_1_apart(all[0].0, all[1].0) })
+    }
 }
 
 /// In each quarter of the registers, lane `i` of row `j` becomes lane `j` of row `i`.
@@ -219,4 +234,38 @@ fn transposed_quarters([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
         _mm512_shuffle_f32x4::<ODD>(ab_even, cd_even),
         _mm512_shuffle_f32x4::<ODD>(ab_odd, cd_odd),
     ]
+}
+
+/// The lower half is `a`'s lanes 8 apart, added; the upper half `b`'s.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sums_8_apart(a: __m512, b: __m512) -> __m512 {
+    let others = _mm512_shuffle_f32x4::<0b01_00_11_10>(a, b);
+    _mm512_add_ps(_mm512_mask_blend_ps(0xff00, a, b), others)
+}
+
+/// Of each half, the lower quarter is `a`'s lanes 4 apart in that half, added; the upper one `b`'s.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sums_4_apart(a: __m512, b: __m512) -> __m512 {
+    let others = _mm512_setr_epi32(4, 5, 6, 7, 16, 17, 18, 19, 12, 13, 14, 15, 24, 25, 26, 27);
+    let others = _mm512_permutex2var_ps(a, others, b);
+    _mm512_add_ps(_mm512_mask_blend_ps(0xf0f0, a, b), others)
+}
+
+/// Likewise, of each quarter, lanes 2 apart.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sums_2_apart(a: __m512, b: __m512) -> __m512 {
+    let others = _mm512_shuffle_ps::<0b01_00_11_10>(a, b);
+    _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, a, b), others)
+}
+
+/// Likewise, of each pair, both lanes.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sums_1_apart(a: __m512, b: __m512) -> __m512 {
+    let others = _mm512_setr_epi32(1, 16, 3, 18, 5, 20, 7, 22, 9, 24, 11, 26, 13, 28, 15, 30);
+    let others = _mm512_permutex2var_ps(a, others, b);
+    _mm512_add_ps(_mm512_mask_blend_ps(0xaaaa, a, b), others)
 }
