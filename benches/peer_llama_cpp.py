@@ -68,10 +68,14 @@ class Context:
         return n_tokens / seconds
 
     def decode(self, n_steps, n_sequences, start):
-        """Steps behind the depth, or behind prompts of `start` tokens, which are not timed."""
+        """Steps behind the depth, or behind a prompt of `start` tokens, the same for all sequences,
+        which is not timed."""
         sequences = range(n_sequences)
         if start > 0:
-            self.read([(sequence, position) for sequence in sequences for position in range(start)])
+            self.read([(0, position) for position in range(start)])
+            memory = llama.llama_get_memory(self.context)
+            for sequence in sequences[1:]:
+                llama.llama_memory_seq_cp(memory, 0, sequence, 0, start)
         start = start or self.depth
         steps = ([(sequence, start + i) for sequence in sequences] for i in range(n_steps))
         seconds = sum(self.read(places, lambda *_: True) for places in steps)

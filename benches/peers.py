@@ -4,7 +4,7 @@
     python3 benches/peers.py model.gguf -p 512,2048 -n 32 -b 1,8,32 -d 4096 \\
         --python venv/bin/python \\
         --llama-bench 'ik=ik_llama.cpp/build/bin/llama-bench' \\
-        --batched-bench 'ik=ik_llama.cpp/build/bin/llama-batched-bench' \\
+        --batched-bench 'ik=ik_llama.cpp/build/bin/llama-batched-bench -pps' \\
         --llama-bench 'ik, repacked=ik_llama.cpp/build/bin/llama-bench -rtr 1'
 
 --python is a Python with llama-cpp-python, which runs llama.cpp with and without flash attention.
@@ -40,12 +40,13 @@ def named_command(text):
 
 
 def output(command):
+    """What a program prints: its results and its log."""
     result = subprocess.run(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(part) for part in command], capture_output=True, encoding="utf-8", errors="replace"
     )
     if result.returncode != 0:
         raise SystemExit(f"failed: {shlex.join(map(str, command))}\n{result.stderr[-2000:]}")
-    return result.stdout
+    return result.stdout, result.stderr
 
 
 def joined(values):
@@ -121,7 +122,7 @@ class LlamaBench:
         steps = args.steps if 1 in args.batches else 0
         self.commands = [[*common, "-p", joined(args.prompts) or 0, "-n", steps]]
         depths = args.depths if args.steps > 0 else []
-        if "--n-depth" in output([*command, "--help"]):
+        if "--n-depth" in "".join(output([*command, "--help"])):
             # Depths multiply with all other tests, so they are a run of their own.
             if depths:
                 self.commands.append([*common, "-p", 0, "-n", args.steps, "-d", joined(depths)])
@@ -133,7 +134,7 @@ class LlamaBench:
         return dict(test for command in self.commands for test in self.tests(command))
 
     def tests(self, command):
-        text = output(command)
+        text, _ = output(command)
         for test in json.loads(text[text.index("[") : text.rindex("]") + 1]):
             if test["n_gen"] == 0:
                 yield f"pp{test['n_prompt']}", test["avg_ts"]
@@ -156,9 +157,13 @@ class BatchedBench:
 
     def run(self):
         # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | T s | S t/s |
-        rows = (line.strip(" |").split("|") for line in output(self.command).splitlines())
+        # Some builds print it with their results, some with their log.
+        lines = "\n".join(output(self.command)).splitlines()
+        rows = (line.strip(" |").split("|") for line in lines)
         rows = [[cell.strip() for cell in row] for row in rows if len(row) == 10]
         rows = [row for row in rows if row[0].isdigit()]
+        if not rows:
+            raise SystemExit(f"no table of results: {shlex.join(map(str, self.command))}")
         return {decode_name(int(row[1]), int(row[2]), 0): float(row[7]) for row in rows}
 
 
