@@ -146,8 +146,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let start = Instant::now();
     let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
-    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
-    let n_bytes: usize = todo.map(|entry| entry.n_bytes).sum();
+    let n_bytes = bytes_to_do(&plan, &output);
     let max_tokens = setup.cutter.max_tokens();
     let mut shown = RunProgress::new(n_documents, "documents");
     let mut on_progress = |progress: Progress, lines: &[Line]| {
@@ -166,30 +165,30 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     progress::hide();
 
     unwritten.iter().for_each(print_note);
-    let n_done = n_before + progress.n_done;
     if !is_done {
+        let n_done = n_before + progress.n_done;
         let hint = if output_path.is_some() { "; the same command goes on from there" } else { "" };
         print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
         return Ok(Outcome::Interrupted);
     }
-    let n_failed = progress.n_failed;
-    let n_cut_off = n_cut_off_before + progress.n_cut_off;
-    if n_cut_off > 0 {
-        let n_summaries = n_done - n_failed;
-        print_note(format_args!(
-            "summaries cut off at {} (-n): {n_cut_off} of {n_summaries}",
-            count(max_tokens, "token")
-        ));
-    }
+    let n_summaries = n_before + progress.n_done - progress.n_failed;
+    tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
     let n_tokens = progress.n_read - progress.n_known + progress.n_written;
     print_note(format_args!(
-        "{}, {n_failed} of them failed; {} in {}",
+        "{}, {} of them failed; {} in {}",
         count(n_documents, "document"),
+        progress.n_failed,
         count(n_tokens, "token"),
         HumanDuration(start.elapsed())
     ));
-    let is_whole = n_failed == 0 && unwritten.is_empty();
+    let is_whole = progress.n_failed == 0 && unwritten.is_empty();
     Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })
+}
+
+/// Bytes of the documents that have no summary yet.
+fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
+    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
+    todo.map(|entry| entry.n_bytes).sum()
 }
 
 fn documents(args: &SummarizeArgs, output: Option<&Path>) -> Result<Documents> {
@@ -261,6 +260,14 @@ fn tell(earlier: &Earlier, n_documents: usize) {
         print_note(format_args!(
             "summaries left in the output that are of other documents than these: {n_others}"
         ));
+    }
+}
+
+/// Says how many summaries do not end by themselves.
+fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
+    if n_cut_off > 0 {
+        let most = count(max_tokens, "token");
+        print_note(format_args!("summaries cut off at {most} (-n): {n_cut_off} of {n_summaries}"));
     }
 }
 

@@ -172,13 +172,17 @@ impl Filter {
                 names.is_match(name) || self.paths.is_match(path)
             }
         };
-        let is_made = || {
-            let stem = name.file_stem().map_or(&[][..], |stem| stem.as_encoded_bytes());
-            let path = path.canonicalize();
-            stem.ends_with(MADE_BESIDE.as_bytes()) || path.is_ok_and(|it| self.except.contains(&it))
-        };
-        is_wanted && !is_made()
+        let is_except = || path.canonicalize().is_ok_and(|path| self.except.contains(&path));
+        is_wanted && !is_beside(path) && !is_except()
     }
+}
+
+/// Whether a file's name says that it was made beside a document, which is there.
+fn is_beside(path: &Path) -> bool {
+    let stem = path.file_stem().map_or(path, Path::new);
+    let is_named_so =
+        stem.extension().is_some_and(|it| MADE_BESIDE.strip_prefix('.') == it.to_str());
+    is_named_so && stem.file_stem().is_some_and(|document| path.with_file_name(document).exists())
 }
 
 #[cfg(test)]
@@ -206,12 +210,21 @@ mod tests {
 
     #[test]
     fn folders_give_their_texts_in_order() {
-        let files =
-            ["b.txt", "a/z.MD", "a/b/c.html", "a.rs", ".git/x.txt", "b.summary.txt", "o.txt"];
+        let files = [
+            "b.txt",
+            "a/z.MD",
+            "a/b/c.html",
+            "a.rs",
+            ".git/x.txt",
+            "b.txt.summary.txt",
+            "c.summary.txt",
+            "o.txt",
+        ];
         let folder = folder_with(&files);
         let except = vec![folder.path().join("o.txt")];
         let wanted = Wanted { except, ..Wanted::default() };
-        assert_eq!(names(folder.path(), &wanted), ["a/b/c.html", "a/z.MD", "b.txt"]);
+        let expected = ["a/b/c.html", "a/z.MD", "b.txt", "c.summary.txt"];
+        assert_eq!(names(folder.path(), &wanted), expected);
         let globs = |globs: &[&str]| {
             let globs = globs.iter().map(|glob| glob.to_string()).collect();
             names(folder.path(), &Wanted { globs, ..Wanted::default() })

@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The words that the model has tokens for; it spells all others in bytes.
@@ -155,7 +153,8 @@ impl Workplace {
         Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// Runs it, which must succeed, and tells the most bytes of memory that it had at a time.
+    /// Runs it, which must succeed, and tells the most bytes of memory that it had at a time, as far
+    /// as was seen until a moment before its end.
     #[cfg(target_os = "linux")]
     pub fn peak_bytes(&self, args: &[&str]) -> u64 {
         let mut child = self.command(args).stderr(Stdio::null()).spawn().unwrap();
@@ -171,7 +170,7 @@ impl Workplace {
                 assert!(status.success());
                 return peak;
             }
-            thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 
