@@ -152,20 +152,47 @@ fn a_rewrite_that_was_killed_is_done_again() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let ours = lines(&answers());
-    let foreign: [(&str, String); 7] = [
-        ("line 1", "\n".into()),
+    let foreign: [(&str, String); 8] = [
+        ("line 2", "\na letter\n".into()),
         ("line 1", "a letter".into()),
         ("line 1", "a letter\n".into()),
         ("line 1", "\0\0\0".into()),
         ("line 1", "{\"key\":\"not one\",\"text\":\"\"}\n".into()),
         ("line 5", format!("{ours}{{\"custom_id\":\"1\"}}\n{ours}")),
         ("line 5", format!("{ours}something else")),
+        ("line 6", format!("{ours}\n{}\n", &ours[..20])),
     ];
     for (line, content) in foreign {
         let (_folder, path) = file(&content);
         let error = refused(&path);
         assert!(error.contains(line), "{content:?}: {error}");
     }
+}
+
+/// Whoever looks into a file of results with an editor may leave blank lines, and may follow the
+/// advice to delete a damaged one.
+#[test]
+fn blank_lines_are_passed_over_and_damaged_ones_can_be_deleted() {
+    let ours = lines(&answers());
+    let mut parts: Vec<&str> = ours.lines().collect();
+    parts.insert(2, "");
+    parts.insert(0, "  \r");
+    let damaged = parts[4].replace(':', ";");
+    let last = std::mem::replace(&mut parts[4], &damaged);
+    let (_folder, path) = file(parts.join("\n") + "\n \n\t");
+    let error = refused(&path);
+    assert!(error.contains("(line 5)") && error.contains("delete that line"), "{error}");
+
+    parts.remove(4);
+    fs::write(&path, parts.join("\n") + "\n \n\t").unwrap();
+    let mut results = open(&path).unwrap();
+    let missing: Vec<Answer> =
+        answers().into_iter().filter(|answer| !results.has(&answer.key)).collect();
+    assert_eq!(lines(&missing), format!("{last}\n"));
+    results.append_all(&missing).unwrap();
+    drop(results);
+    let results = open(&path).unwrap();
+    assert!(answers().iter().all(|answer| results.has(&answer.key)));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn each_faulty_file_is_named() {
     assert!(line(&lines, "docs/good.txt")["summary"].is_string());
     let mut expected: Vec<(String, &str)> =
         faulty.map(|(name, _, fault)| (format!("docs/{name}"), fault)).into();
-    expected.push(("docs/bomb.html".into(), "more than 500 elements lie in each other"));
+    expected.push(("docs/bomb.html".into(), "has no text in it"));
     expected.push(("absent.txt".into(), "cannot be read: No such file"));
     for (id, fault) in expected {
         let error = line(&lines, &id)["error"].as_str().unwrap();
@@ -95,16 +95,51 @@ fn odd_files_do_not_stop_a_run() {
     use std::process::Command;
     let place = Workplace::new();
     place.write("docs/good.txt", "the whale");
+    place.write("docs/last.txt", "a ship");
     symlink(place.path("docs"), place.path("docs/circle")).unwrap();
     symlink(place.path("nowhere"), place.path("docs/broken.txt")).unwrap();
+    symlink("itself.txt", place.path("docs/itself.txt")).unwrap();
     let pipe = place.path("docs/pipe.txt");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let run = place.summarize(&["docs", "-o", "docs/out.txt", "--format", "text"]).ended(2);
     assert!(run.stderr.contains("docs/broken.txt: cannot be read"), "{}", run.stderr);
+    assert!(run.stderr.contains("docs/itself.txt: cannot be read"), "{}", run.stderr);
     assert!(run.stderr.contains("docs/pipe.txt: is neither a file nor a folder"), "{}", run.stderr);
     // The output is no document, though its name is one's.
     let run = place.summarize(&["docs", "-o", "docs/out.txt", "--format", "text"]).ended(2);
-    assert!(run.stderr.contains("1 of 3 documents are done"), "{}", run.stderr);
+    assert!(run.stderr.contains("2 of 5 documents are done"), "{}", run.stderr);
+}
+
+/// Pages of which a tree would have many millions of nodes.
+#[test]
+fn pages_that_are_made_to_be_hard_are_summarized() {
+    let place = Workplace::new();
+    let formatting: String = (0..20_000).map(|n| format!("<b class={n}>")).collect();
+    for idx in 0..4 {
+        let page = format!("<html>{formatting}{}the whale", "<p>".repeat(20_000));
+        place.write(&format!("docs/{idx}.html"), page);
+    }
+    place.write("docs/4.html", format!("<html>{}a ship", "<x/>".repeat(200_000)));
+    let run = place.summarize(&["docs", "-n", "4"]).ended(0);
+    assert_eq!(run.stdout.matches("\"n_parts\":1").count(), 5, "{}", run.stdout);
+}
+
+/// Files that no permission lets be written, and a folder that takes no new ones.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let place = Workplace::new();
+    place.write("a.txt", "the whale");
+    // Not even root may write these.
+    for output in ["/proc/sys/kernel/ostype", "/proc/out.jsonl"] {
+        let run = place.summarize(&["a.txt", "-o", output]).ended(1);
+        assert!(
+            run.stderr.contains(&format!("{output} cannot be opened for writing")),
+            "{}",
+            run.stderr
+        );
+        assert_eq!((run.stderr.lines().count(), run.stdout.as_str()), (1, ""), "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -42,13 +42,35 @@ fn a_run_goes_on_behind_a_torn_line() {
     }
 }
 
+/// What an editor does to a file costs the line that it did it to.
+#[test]
+fn a_damaged_line_can_be_deleted() {
+    let (place, expected) = finished(6);
+    let text = place.read("out.jsonl");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.insert(1, "");
+    let damaged = &lines[3][..60];
+    lines[3] = damaged;
+    place.write("out.jsonl", lines.join("\n") + "\n\n");
+    let run = place.summarize(&ARGS).ended(1);
+    assert!(run.stderr.contains("out.jsonl has other things in it"), "{}", run.stderr);
+    assert!(run.stderr.contains("(line 4)"), "{}", run.stderr);
+    lines.remove(3);
+    place.write("out.jsonl", lines.join("\n") + "\n\n");
+    let run = place.summarize(&ARGS).ended(0);
+    assert!(run.stderr.contains("5 of 6 documents are done"), "{}", run.stderr);
+    let text = place.read("out.jsonl");
+    let lines = text.lines().filter(|line| !line.is_empty());
+    assert_eq!(settled(lines.map(|line| serde_json::from_str(line).unwrap()).collect()), expected);
+}
+
 #[test]
 fn what_has_changed_is_done_again() {
     let (place, expected) = finished(4);
     place.write("docs/001.txt", "a ship");
     let run = place.summarize(&ARGS).ended(0);
     assert!(
-        run.stderr.contains("1 documents are summarized again, docs/001.txt among them"),
+        run.stderr.contains("a setting have changed: 1 (docs/001.txt first)"),
         "{}",
         run.stderr
     );
@@ -58,18 +80,14 @@ fn what_has_changed_is_done_again() {
 
     for args in [&["--instruction", "Who?"][..], &["--temp", "1"], &["-n", "9"], &["-c", "200"]] {
         let run = place.summarize(&[&ARGS[..3], args].concat()).ended(0);
-        assert!(
-            run.stderr.contains("4 documents are summarized again"),
-            "{args:?}: {}",
-            run.stderr
-        );
+        assert!(run.stderr.contains("a setting have changed: 4 ("), "{args:?}: {}", run.stderr);
         assert_eq!(place.lines("out.jsonl").len(), 4);
     }
     let run = place.summarize(&["docs/002.txt", "-o", "out.jsonl", "-c", "200"]).ended(0);
-    assert!(run.stderr.contains("3 summaries stay in the output"), "{}", run.stderr);
+    assert!(run.stderr.contains("of other documents than these: 3"), "{}", run.stderr);
     place.write("model.gguf", model(255));
     let run = place.summarize(&["docs", "-o", "out.jsonl", "-c", "200"]).ended(0);
-    assert!(run.stderr.contains("4 documents are summarized again"), "{}", run.stderr);
+    assert!(run.stderr.contains("a setting have changed: 4 ("), "{}", run.stderr);
 }
 
 /// A run with other settings that is stopped costs nothing of what was there.

@@ -1,13 +1,20 @@
-//! Progress bars, on stderr. They draw themselves only on a terminal.
+//! Progress, on stderr: bars, which draw themselves only on a terminal, and for the runs of a night
+//! lines in its log.
 
+use super::print_note;
 use crate::inspect::decimal;
 use indicatif::style::ProgressTracker;
 use indicatif::{
-    MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState, ProgressStyle,
+    HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState,
+    ProgressStyle,
 };
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::io::{self, IsTerminal};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
+
+/// How often a log hears of a run.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The bars that share the screen.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -64,14 +71,101 @@ pub fn show() {
     BARS.set_draw_target(ProgressDrawTarget::stderr());
 }
 
-/// A bar over bytes whose figures say nothing to the reader: the message says what counts.
-pub fn bytes_bar(len: u64) -> ProgressBar {
-    BARS.add(ProgressBar::new(len)).with_style(style("{bar:30} {msg}, {eta} left"))
-}
-
 /// A count of what has no known end.
 pub fn counter(unit: &'static str) -> ProgressBar {
     ProgressBar::no_length().with_style(style("{pos} {prefix}")).with_prefix(unit)
+}
+
+/// How far a run over many documents or requests is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// Documents or requests that are finished.
+    pub n_done: usize,
+    /// Tokens of prompts, as far as these were read.
+    pub n_read: usize,
+    /// Tokens of answers.
+    pub n_written: usize,
+    /// The part of this run's work that is done, from 0 to 1.
+    pub part: f64,
+}
+
+/// Shows how far a run over many documents or requests is: by a bar on a terminal, elsewhere by a
+/// line a minute.
+pub struct RunProgress {
+    bar: ProgressBar,
+    unit: &'static str,
+    n_all: usize,
+    start: Instant,
+    log: Option<Log>,
+}
+
+impl RunProgress {
+    /// For a run over `n_all` things; `unit` is their name.
+    pub fn new(n_all: usize, unit: &'static str) -> RunProgress {
+        let bar = BARS.add(ProgressBar::new(1000)).with_style(style("{bar:30} {msg}"));
+        let start = Instant::now();
+        let log = (!io::stderr().is_terminal()).then_some(Log { next: start + LOG_INTERVAL });
+        RunProgress { bar, unit, n_all, start, log }
+    }
+
+    /// Shows where the run stands now.
+    pub fn update(&mut self, standing: &Standing) {
+        let line = || describe(standing, self.n_all, self.unit, self.start.elapsed());
+        match &mut self.log {
+            Some(log) => {
+                if log.is_due(Instant::now()) {
+                    print_note(line());
+                }
+            }
+            None => {
+                self.bar.set_position((standing.part * 1000.0) as u64);
+                self.bar.set_message(line());
+            }
+        }
+    }
+
+    /// Prints a line beside the bar.
+    pub fn note(&self, line: impl Display) {
+        self.bar.suspend(|| print_note(line));
+    }
+}
+
+/// When a log hears of a run next.
+struct Log {
+    next: Instant,
+}
+
+impl Log {
+    /// Whether a line is due, after which none is for a while.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.next;
+        if is_due {
+            self.next = now + LOG_INTERVAL;
+        }
+        is_due
+    }
+}
+
+/// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
+fn describe(standing: &Standing, n_all: usize, unit: &str, elapsed: Duration) -> String {
+    let Standing { n_done, n_read, n_written, part } = *standing;
+    let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
+    let mut line = format!(
+        "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
+    );
+    // A run of which next to nothing is done says nothing of the rest.
+    let left = elapsed.as_secs_f64() * (1.0 - part) / part;
+    if part > 1e-4
+        && let Ok(left) = Duration::try_from_secs_f64(left)
+    {
+        line += &format!(", {} left", HumanDuration(left));
+    }
+    line
+}
+
+/// A number of things: `1 document`, `2 documents`.
+pub fn count(n: usize, unit: &str) -> String {
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -84,5 +178,42 @@ fn figure(
     move |state: &ProgressState, out: &mut dyn Write| {
         // A tracker has no way to report an error, and a bar without a figure is none.
         let _ = out.write_str(&of(state));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_described_with_what_is_left_of_it() {
+        let minute = Duration::from_secs(60);
+        let mut standing = Standing { n_done: 3, n_read: 5_000, n_written: 1_000, part: 0.25 };
+        let line = describe(&standing, 12, "documents", minute);
+        let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
+        assert_eq!(line, format!("{done}, 3 minutes left"));
+        for part in [0.0, 1e-9, f64::NAN] {
+            standing.part = part;
+            assert_eq!(describe(&standing, 12, "documents", minute), done, "{part}");
+        }
+        let start = describe(&Standing::default(), 1, "documents", Duration::ZERO);
+        assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
+    }
+
+    #[test]
+    fn a_log_hears_of_a_run_every_minute() {
+        let start = Instant::now();
+        let mut log = Log { next: start + LOG_INTERVAL };
+        let seconds = |n| start + Duration::from_secs(n);
+        let due: Vec<u64> = (0..300).filter(|&n| log.is_due(seconds(n))).collect();
+        assert_eq!(due, [60, 120, 180, 240]);
+        // After a step that took long, the next line is a minute away again.
+        assert!(log.is_due(seconds(1000)) && !log.is_due(seconds(1059)));
+    }
+
+    #[test]
+    fn one_thing_is_singular() {
+        assert_eq!(count(1, "document"), "1 document");
+        assert_eq!([count(0, "request"), count(2, "request")], ["0 requests", "2 requests"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::{LoadedModel, ModelArgs};
-use super::progress::{self, bytes_bar, counter};
+use super::progress::{self, RunProgress, Standing, count, counter};
 use super::sampling_args::SamplingArgs;
 use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
@@ -16,7 +16,7 @@ use crate::summarize::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use indicatif::{HumanDuration, ProgressBar};
+use indicatif::HumanDuration;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub struct SummarizeArgs {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// Keep the summaries in this file, each as soon as it is finished [default: stdout]
+    /// Keep the summaries in this file, each as soon as it is finished; `-` is stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -61,7 +61,8 @@ pub struct SummarizeArgs {
     #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
     format: Form,
 
-    /// Write each summary beside its document too: report.txt.summary.txt
+    /// Write each summary beside its document too: report.txt.summary.txt. A file of that name is
+    /// replaced only if it is an earlier summary of the document, as the results in -o have it
     #[arg(long, requires = "output")]
     beside: bool,
 
@@ -77,7 +78,8 @@ pub struct SummarizeArgs {
     #[arg(long, value_name = "NAME")]
     id_field: Option<String>,
 
-    /// Stdin is JSONL
+    /// All documents are lines of JSONL, on stdin and in files of any name; from folders, *.jsonl
+    /// and *.ndjson are taken unless --glob says otherwise
     #[arg(long)]
     jsonl: bool,
 
@@ -125,13 +127,17 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 
 /// Summarizes documents.
 pub fn run(args: SummarizeArgs) -> Result<Outcome> {
+    let output_path = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    ensure!(
+        output_path.is_some() || !args.beside,
+        "--beside needs a file with all results; name one with -o"
+    );
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
     let setup = setup(&args, &loaded, &options)?;
-    let documents = documents(&args)?;
+    let documents = documents(&args, output_path)?;
     let plan = plan(&documents, &setup)?;
-    let output = args.output.as_deref();
-    let (output, earlier) = Output::open(&documents, &plan, output, args.format, args.beside)?;
+    let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     let n_documents = plan.n_documents();
     tell(&earlier, n_documents);
 
@@ -139,42 +145,57 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     interrupt::watch(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let start = Instant::now();
-    let n_before = earlier.n_done;
-    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
-    let bar = bytes_bar(todo.map(|entry| entry.n_bytes as u64).sum());
+    let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
+    let n_bytes = bytes_to_do(&plan, &output);
+    let max_tokens = setup.cutter.max_tokens();
+    let mut shown = RunProgress::new(n_documents, "documents");
     let mut on_progress = |progress: Progress, lines: &[Line]| {
-        show(&bar, lines);
-        bar.set_position(progress.n_bytes as u64);
-        let rate = progress.n_tokens as f64 / start.elapsed().as_secs_f64();
-        let n_done = n_before + progress.n_done;
-        bar.set_message(format!("{n_done}/{n_documents} documents, {rate:.1} tokens/s"));
+        show(&shown, lines);
+        shown.update(&Standing {
+            n_done: n_before + progress.n_done,
+            n_read: progress.n_read,
+            n_written: progress.n_written,
+            part: progress.n_bytes as f64 / n_bytes as f64,
+        });
     };
     let mut work = Summarizer::new(setup, &documents, &plan, (output, earlier), &mut on_progress);
     let is_done = drive(&mut work, &mut engine, &interrupted)?;
-    let Progress { n_done, n_failed, n_tokens, .. } = work.progress();
+    let progress = work.progress();
     let unwritten = work.into_output().finish(is_done)?;
     progress::hide();
 
     unwritten.iter().for_each(print_note);
-    let n_done = n_before + n_done;
     if !is_done {
-        let hint = if args.output.is_some() { "; the same command goes on from there" } else { "" };
+        let n_done = n_before + progress.n_done;
+        let hint = if output_path.is_some() { "; the same command goes on from there" } else { "" };
         print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
         return Ok(Outcome::Interrupted);
     }
+    let n_summaries = n_before + progress.n_done - progress.n_failed;
+    tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
+    let n_tokens = progress.n_read - progress.n_known + progress.n_written;
     print_note(format_args!(
-        "{n_documents} documents, {n_failed} of them failed; {n_tokens} tokens in {}",
+        "{}, {} of them failed; {} in {}",
+        count(n_documents, "document"),
+        progress.n_failed,
+        count(n_tokens, "token"),
         HumanDuration(start.elapsed())
     ));
-    let is_whole = n_failed == 0 && unwritten.is_empty();
+    let is_whole = progress.n_failed == 0 && unwritten.is_empty();
     Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })
 }
 
-fn documents(args: &SummarizeArgs) -> Result<Documents> {
+/// Bytes of the documents that have no summary yet.
+fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
+    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
+    todo.map(|entry| entry.n_bytes).sum()
+}
+
+fn documents(args: &SummarizeArgs, output: Option<&Path>) -> Result<Documents> {
     let wanted = Wanted {
         globs: args.glob.clone(),
-        except: args.output.iter().flat_map(|path| files(path, args.format)).collect(),
-        stdin_is_jsonl: args.jsonl,
+        except: output.iter().flat_map(|path| files(path, args.format)).collect(),
+        is_jsonl: args.jsonl,
     };
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
     Ok(Documents::open(&args.paths, &wanted, fields)?)
@@ -230,23 +251,31 @@ fn tell(earlier: &Earlier, n_documents: usize) {
     }
     if let Some(first) = changed.first() {
         print_note(format_args!(
-            "{} documents are summarized again, {} among them: since an earlier run they have changed, or the model, the instruction or a setting has",
+            "documents summarized again, since they, the model, the instruction or a setting have changed: {} ({} first)",
             changed.len(),
             printable(first)
         ));
     }
     if *n_others > 0 {
         print_note(format_args!(
-            "{n_others} summaries stay in the output that are of other documents than these"
+            "summaries left in the output that are of other documents than these: {n_others}"
         ));
     }
 }
 
+/// Says how many summaries do not end by themselves.
+fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
+    if n_cut_off > 0 {
+        let most = count(max_tokens, "token");
+        print_note(format_args!("summaries cut off at {most} (-n): {n_cut_off} of {n_summaries}"));
+    }
+}
+
 /// Says what failed.
-fn show(bar: &ProgressBar, lines: &[Line]) {
+fn show(shown: &RunProgress, lines: &[Line]) {
     for line in lines {
         if let Line::Failed(FailedLine { id, error }) = line {
-            bar.suspend(|| print_note(format_args!("{}: {}", printable(id), printable(error))));
+            shown.note(format_args!("{}: {}", printable(id), printable(error)));
         }
     }
 }

@@ -47,9 +47,6 @@ pub enum Fault {
         /// The first such byte, from 0.
         at: usize,
     },
-    /// A page that is none.
-    #[error("cannot be read as HTML: {0}; convert it to text first")]
-    Html(String),
     /// A line that is no JSON object.
     #[error("is not a JSON object: {0}")]
     Json(String),

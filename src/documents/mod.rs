@@ -17,7 +17,7 @@ pub use list::{MADE_BESIDE, Wanted};
 
 use crate::jobs::Lines;
 use list::{Kind, Source};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::mem;
@@ -66,10 +66,9 @@ impl Documents {
         Ok(Documents { sources: list::sources(paths, wanted)?, fields })
     }
 
-    /// Whether a file with documents is the one at `path`.
-    pub fn include(&self, path: &Path) -> bool {
-        let Ok(path) = path.canonicalize() else { return false };
-        self.sources.iter().any(|source| source.path.canonicalize().is_ok_and(|it| it == path))
+    /// The files with documents that exist, without links in their paths.
+    pub fn true_paths(&self) -> HashSet<PathBuf> {
+        self.sources.iter().filter_map(|source| source.path.canonicalize().ok()).collect()
     }
 
     /// The file that is this document, if it is one by itself.

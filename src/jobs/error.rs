@@ -37,7 +37,7 @@ pub enum JobsError {
     },
     /// The file holds something else, which might be dear to someone.
     #[error(
-        "{} has other things in it than such results (line {line}), and is left as it is; name another file",
+        "{} has other things in it than such results (line {line}), and is left as it is; name another file, or delete that line if it is a damaged result, which is then done again",
         printable(path.display())
     )]
     Foreign {

@@ -42,9 +42,10 @@ impl Results {
     /// Opens the file or makes it, for this process alone.
     ///
     /// All results begin with `beginning` (`{"id":"batch_req_`) and read as a `T`; a file with a
-    /// line that does not is not ours and left alone. A last line that was torn by a crash is cut
-    /// off. `holds` is asked of each line, in order, what it is the result of, if it still holds.
-    /// Those that do not stay: a run with other settings may be a mistake.
+    /// line that does not is left alone: it is not ours, or was damaged by somebody. Blank lines are
+    /// passed over, and a last line that was torn by a crash is cut off. `holds` is asked of each
+    /// line, in order, what it is the result of, if it still holds. Those that do not stay: a run
+    /// with other settings may be a mistake.
     ///
     /// # Errors
     /// If the file cannot be read or written, has lines that are not results, or another run has it.
@@ -131,14 +132,17 @@ impl Results {
         (&self.file).rewind().map_err(&failed)?;
         for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
             let line = line.map_err(&failed)?;
-            let text = line.text.unwrap_or_default();
+            let foreign = || JobsError::Foreign { path: self.path.clone(), line: line.number };
+            let text = line.text.ok_or_else(foreign)?;
+            let is_blank = text.trim_ascii().is_empty();
             let is_ours = text.starts_with(beginning);
             // Where power failed in the middle of a write, parts of it may be zeros on the disk.
-            let is_hole = (is_ours || contents.end > 0) && text.contains(&0);
+            let is_begun = contents.has_holes || !contents.ranges.is_empty();
+            let is_hole = (is_ours || is_begun) && text.contains(&0);
             let result = serde_json::from_slice(&text);
             // What is JSON without being a result was not torn: it is somebody's.
             let is_others = result.is_err() && serde_json::from_slice::<IgnoredAny>(&text).is_ok();
-            let may_be_torn = is_ours || is_hole || beginning.starts_with(&text);
+            let may_be_torn = is_ours || is_hole || is_blank || beginning.starts_with(&text);
             if !line.is_ended && may_be_torn && !is_others {
                 break;
             }
@@ -148,7 +152,9 @@ impl Results {
                     contents.ranges.push(line.range.clone());
                 }
                 _ if is_hole => contents.has_holes = true,
-                _ => return Err(JobsError::Foreign { path: self.path.clone(), line: line.number }),
+                // Editors leave such.
+                _ if is_blank => {}
+                _ => return Err(foreign()),
             }
             contents.end = line.range.end;
         }

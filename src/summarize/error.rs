@@ -53,14 +53,14 @@ pub enum SummarizeError {
         results_path: PathBuf,
     },
     /// A file beside a document.
-    #[error("the summary of {} cannot be written to {}: {error}; it is in the output", printable(id), printable(path.display()))]
+    #[error("the summary of {} is not written to {}: {obstacle}; it is in the output", printable(id), printable(path.display()))]
     Beside {
         /// The document.
         id: String,
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        error: io::Error,
+        /// What is in the way.
+        obstacle: Obstacle,
     },
     /// A file that is written when all is done.
     #[error("{} cannot be written: {error}; all results are kept, and the same command tries again", printable(path.display()))]
@@ -84,6 +84,22 @@ pub enum SummarizeError {
     Prompt(#[from] ChatError),
 }
 
+/// Why a summary cannot be written beside its document.
+#[derive(Debug, Error)]
+pub enum Obstacle {
+    /// The file is to be summarized itself.
+    #[error("that is one of the documents")]
+    Document,
+    /// The file is somebody's, or somebody has changed it.
+    #[error(
+        "there is something that no earlier run has written, or not as it is now; move it away, and the same command writes the summary there"
+    )]
+    Foreign,
+    /// The system says no.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
 /// Why a document has no summary.
 #[derive(Debug, Error)]
 pub enum Failure {
@@ -105,12 +121,9 @@ pub enum Failure {
     /// The model cannot answer.
     #[error(transparent)]
     Generate(#[from] GenerateError),
-    /// The model said nothing about any part.
-    #[error("the summaries of all of its {n_parts} parts are empty; try another instruction")]
-    Silence {
-        /// How many parts it has.
-        n_parts: usize,
-    },
+    /// The model said nothing: of the whole, of each of the parts, or of their summaries.
+    #[error("the model's answer is empty; try another instruction")]
+    Silence,
     /// Summaries of summaries do not get shorter.
     #[error(
         "the summaries of its {n_parts} parts make {n_next} parts again, and would never be one; lower -n, or raise -c"

@@ -43,4 +43,16 @@ impl Form {
         };
         text.into_bytes()
     }
+
+    /// Whether these bytes are what [`Self::write`] makes of this summary alone, but for the time
+    /// that it took.
+    pub(super) fn has_written(self, bytes: &[u8], summary: &Summary) -> bool {
+        match self {
+            Form::Jsonl => {
+                let Ok(Line::Done(there)) = serde_json::from_slice(bytes) else { return false };
+                Summary { seconds: summary.seconds, ..there } == *summary
+            }
+            Form::Markdown | Form::Text => bytes == self.write(&Line::Done(summary.clone()), true),
+        }
+    }
 }

@@ -3,9 +3,10 @@
 //! `plan` sees all documents once and knows what there is to do; [`Summarizer`] is the work,
 //! which keeps an engine busy. Each document on its way is a `reduction`: `cut` makes its text one
 //! prompt if it fits into the context, else one for each part, where `split` knows good places to
-//! cut; the answers to the parts are the next text. `prompt` has the words, `line` and `output`
-//! what is written, and where.
+//! cut; the answers to the parts are the next text. `prompt` has the words, `line` and `form` what is
+//! written, `output` and `beside` where.
 
+mod beside;
 mod cut;
 mod error;
 mod form;
@@ -18,7 +19,7 @@ mod split;
 mod work;
 
 pub use cut::Cutter;
-pub use error::{Failure, SummarizeError};
+pub use error::{Failure, Obstacle, SummarizeError};
 pub use form::Form;
 pub use line::{FailedLine, Line, Summary};
 pub use output::{Earlier, Output, files};

@@ -7,13 +7,14 @@
 //! Lines of earlier runs stay until a run has come to its end: then those go whose document has a
 //! new summary. A document that has none now, since it is empty, say, keeps what it had.
 
+use super::beside::Beside;
 use super::error::SummarizeError;
 use super::form::Form;
 use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
 use super::plan::Plan;
 use super::reduction::Answer;
 use crate::checkpoint::stored::folder_of;
-use crate::documents::{Documents, MADE_BESIDE};
+use crate::documents::Documents;
 use crate::jobs::{JobsError, Key, Lines, Results};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -42,7 +43,7 @@ fn parts_path(results: &Path) -> PathBuf {
     with_end(results, ".parts")
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
+pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut path = OsString::from(path);
     path.push(end);
     path.into()
@@ -50,15 +51,12 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 
 /// Where summaries go.
 pub struct Output<'a> {
-    documents: &'a Documents,
     plan: &'a Plan,
     form: Form,
-    is_beside: bool,
+    beside: Option<Beside<'a>>,
     file: Option<OutputFile>,
     /// Keys of the documents' summaries, of this run and of earlier ones that still hold, by id.
     summaries: HashMap<String, Key>,
-    /// Files beside documents that could not be written.
-    pub unwritten: Vec<SummarizeError>,
 }
 
 struct OutputFile {
@@ -73,8 +71,10 @@ struct OutputFile {
 pub struct Earlier {
     /// Documents that are done.
     pub n_done: usize,
+    /// Summaries of these that were cut off.
+    pub n_cut_off: usize,
     /// Documents that were done, but are to be done again.
-    pub changed: Vec<String>,
+    pub changed: BTreeSet<String>,
     /// Summaries of documents that this run knows nothing of. They stay.
     pub n_others: usize,
     /// Answers to parts of documents.
@@ -95,30 +95,33 @@ impl<'a> Output<'a> {
         is_beside: bool,
     ) -> Result<(Output<'a>, Earlier), SummarizeError> {
         let mut earlier = Earlier::default();
-        let mut output = Output {
-            documents,
-            plan,
-            form,
-            is_beside,
-            file: None,
-            summaries: HashMap::new(),
-            unwritten: Vec::new(),
+        let inputs = documents.true_paths();
+        let results_path = path.map(|path| results_path(path, form));
+        if let (Some(path), Some(results_path)) = (path, &results_path) {
+            if form != Form::Jsonl && path.exists() && !results_path.exists() {
+                let (path, results_path) = (path.into(), results_path.clone());
+                return Err(SummarizeError::Foreign { path, results_path });
+            }
+            let is_input =
+                |path: &PathBuf| path.canonicalize().is_ok_and(|path| inputs.contains(&path));
+            if let Some(path) = files(path, form).into_iter().find(is_input) {
+                return Err(SummarizeError::IsInput { path });
+            }
+        }
+        let beside = is_beside.then(|| Beside::new(documents, plan, form, inputs));
+        let summaries = HashMap::new();
+        let mut output = Output { plan, form, beside, file: None, summaries };
+        let (Some(path), Some(results_path)) = (path, results_path) else {
+            return Ok((output, earlier));
         };
-        let Some(path) = path else { return Ok((output, earlier)) };
-        let results_path = results_path(path, form);
-        if form != Form::Jsonl && path.exists() && !results_path.exists() {
-            return Err(SummarizeError::Foreign { path: path.into(), results_path });
-        }
-        if let Some(path) = files(path, form).into_iter().find(|path| documents.include(path)) {
-            return Err(SummarizeError::IsInput { path });
-        }
-        let mut changed = BTreeSet::new();
         let results = Results::open(&results_path, LINE_START, |line: Line| {
-            output.holds(line, &mut earlier.n_others, &mut changed)
+            output.holds(&line, &mut earlier)
         })?;
-        changed.retain(|id| !output.summaries.contains_key(id));
-        earlier.changed = changed.into_iter().collect();
+        earlier.changed.retain(|id| !output.summaries.contains_key(id));
         earlier.n_done = output.summaries.len();
+        if let Some(beside) = &mut output.beside {
+            beside.catch_up();
+        }
         let parts = parts_path(&results_path);
         let parts = parts.exists().then(|| {
             Results::open(&parts, PART_START, |line: PartLine| {
@@ -132,25 +135,23 @@ impl<'a> Output<'a> {
     }
 
     /// What a line of an earlier run is the summary of, if it still is.
-    fn holds(
-        &mut self,
-        line: Line,
-        n_others: &mut usize,
-        changed: &mut BTreeSet<String>,
-    ) -> Option<Key> {
-        let Line::Done(Summary { id, key, .. }) = &line else { return None };
+    fn holds(&mut self, line: &Line, earlier: &mut Earlier) -> Option<Key> {
+        let Line::Done(summary) = line else { return None };
+        let Summary { id, key, .. } = summary;
         let Some(entry) = self.plan.entry(id) else {
-            *n_others += usize::from(!self.plan.has(id));
+            earlier.n_others += usize::from(!self.plan.has(id));
             return None;
         };
-        if entry.key != *key {
-            changed.insert(id.clone());
+        let holds = entry.key == *key;
+        if let Some(beside) = &mut self.beside {
+            beside.learn(summary, holds);
+        }
+        if !holds {
+            earlier.changed.insert(id.clone());
             return None;
         }
-        self.summaries.insert(id.clone(), key.clone());
-        if self.path_beside(id).is_some_and(|path| !path.exists()) {
-            self.write_beside(&line);
-        }
+        let is_first = self.summaries.insert(id.clone(), key.clone()).is_none();
+        earlier.n_cut_off += usize::from(is_first && summary.is_cut_off());
         Some(key.clone())
     }
 
@@ -177,13 +178,6 @@ impl<'a> Output<'a> {
     /// # Errors
     /// If it is full, say.
     pub fn append(&mut self, lines: &[Line]) -> Result<(), SummarizeError> {
-        // First beside: a line in the results vouches for it.
-        for line in lines {
-            self.write_beside(line);
-            if let Line::Done(Summary { id, key, .. }) = line {
-                self.summaries.insert(id.clone(), key.clone());
-            }
-        }
         match &mut self.file {
             Some(file) => file.results.append_all(lines)?,
             None => {
@@ -193,6 +187,14 @@ impl<'a> Output<'a> {
                     out.write_all(&self.form.write(line, is_alone))?;
                 }
                 out.flush()?;
+            }
+        }
+        for line in lines {
+            let Line::Done(summary) = line else { continue };
+            self.summaries.insert(summary.id.clone(), summary.key.clone());
+            // What lies beside documents can be made of the results, not the other way round.
+            if let Some(beside) = &mut self.beside {
+                beside.write(summary);
             }
         }
         Ok(())
@@ -214,29 +216,14 @@ impl<'a> Output<'a> {
         parts.append_all(lines)
     }
 
-    fn path_beside(&self, id: &str) -> Option<PathBuf> {
-        let entry = self.plan.entry(id).filter(|_| self.is_beside)?;
-        let path = self.documents.file_of(&entry.place)?;
-        Some(with_end(path, &format!("{MADE_BESIDE}.{}", self.form.extension())))
-    }
-
-    fn write_beside(&mut self, line: &Line) {
-        if let Line::Done(Summary { id, .. }) = line
-            && let Some(path) = self.path_beside(id)
-            && let Err(error) = replace(&path, &self.form.write(line, true))
-        {
-            let id = id.clone();
-            self.unwritten.push(SummarizeError::Beside { id, path, error });
-        }
-    }
-
     /// If all is done, drops what only an unfinished run needs; then puts what there is in the form
-    /// asked for, in the order of the documents.
+    /// asked for, in the order of the documents. Returns what could not be written beside documents.
     ///
     /// # Errors
     /// If a file cannot be written or removed.
     pub fn finish(mut self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
-        let Some(mut file) = self.file.take() else { return Ok(self.unwritten) };
+        let unwritten = self.beside.take().map_or_else(Vec::new, |beside| beside.unwritten);
+        let Some(mut file) = self.file.take() else { return Ok(unwritten) };
         let not_written = |path: &Path| {
             let path = path.to_path_buf();
             move |error| SummarizeError::Write { path, error }
@@ -255,7 +242,7 @@ impl<'a> Output<'a> {
             let text = text.map_err(not_written(&file.results_path))?;
             replace(&file.path, &text).map_err(not_written(&file.path))?;
         }
-        Ok(self.unwritten)
+        Ok(unwritten)
     }
 
     /// A name for an answer to a part, if its document has no summary yet.
@@ -269,7 +256,11 @@ impl<'a> Output<'a> {
     fn rendered(&self, results: &Path) -> io::Result<Vec<u8>> {
         let mut lines = HashMap::new();
         for line in Lines::new(BufReader::new(File::open(results)?), usize::MAX - 1) {
-            let line: Line = serde_json::from_slice(&line?.text.unwrap_or_default())?;
+            let text = line?.text.unwrap_or_default();
+            if text.trim_ascii().is_empty() {
+                continue;
+            }
+            let line: Line = serde_json::from_slice(&text)?;
             if self.name(&line).is_some() {
                 lines.insert(line.id().to_owned(), line);
             }
@@ -283,7 +274,7 @@ impl<'a> Output<'a> {
 }
 
 /// Puts a file in its place at once.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut builder = tempfile::Builder::new();
     // Temporary files are their owner's alone; this one is to be like any that a program writes.
     #[cfg(unix)]

@@ -3,11 +3,16 @@
 use super::error::SummarizeError;
 use crate::documents::{Documents, Fault, Found, Place};
 use crate::jobs::Key;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// Documents in a window, of which the longest come first: so the last ones are short, and the
 /// model does not end up with a single long one.
 const WINDOW: usize = 256;
+
+/// One in so many documents of the first window are the shortest ones, and come before all others:
+/// so the first summaries soon show whether the model and the instruction do.
+const EARLY_SHARE: usize = 16;
 
 /// A document to be summarized.
 #[derive(Clone, Debug)]
@@ -79,8 +84,40 @@ impl Plan {
     pub fn in_working_order(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<&Entry> {
         let mut entries: Vec<&Entry> = self.entries.iter().filter(|entry| wanted(entry)).collect();
         for window in entries.chunks_mut(WINDOW) {
-            window.sort_by_key(|entry| std::cmp::Reverse(entry.n_bytes));
+            window.sort_by_key(|entry| Reverse(entry.n_bytes));
+        }
+        if let Some(first) = entries.chunks_mut(WINDOW).next() {
+            first.rotate_right(first.len() / EARLY_SHARE);
         }
         entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::{Fields, Wanted};
+    use std::fs;
+
+    #[test]
+    fn the_longest_come_first_but_for_a_few() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines: String = (0..300)
+            .map(|idx| format!("{{\"text\":\"{}\"}}\n", "a".repeat(1 + idx * 37 % 300)))
+            .collect();
+        let path = folder.path().join("in.jsonl");
+        fs::write(&path, lines).unwrap();
+        let fields = Fields { text: "text".into(), id: None };
+        let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
+        let plan = Plan::new(&documents, |id, _| Key::of(&[("id", id.as_bytes())])).unwrap();
+        let order = plan.in_working_order(|_| true);
+        let n_bytes: Vec<usize> = order.iter().map(|entry| entry.n_bytes).collect();
+        let (early, others) = n_bytes[..WINDOW].split_at(WINDOW / EARLY_SHARE);
+        assert!(early.iter().max() < others.iter().min(), "{n_bytes:?}");
+        for sorted in [early, others, &n_bytes[WINDOW..]] {
+            assert!(sorted.is_sorted_by(|a, b| a >= b), "{n_bytes:?}");
+        }
+        let few = plan.in_working_order(|entry| entry.n_bytes <= 5);
+        assert_eq!(few.iter().map(|entry| entry.n_bytes).collect::<Vec<_>>(), [5, 4, 3, 2, 1]);
     }
 }

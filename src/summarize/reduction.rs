@@ -42,8 +42,14 @@ pub(super) struct Reduction<'a> {
     pub n_parts: usize,
     /// Tokens of all prompts that are answered.
     pub prompt_tokens: usize,
+    /// Bytes of the document that count as done.
+    pub n_bytes_done: usize,
     /// The parts of the present text, or of the answers to an earlier one.
     parts: Vec<Part>,
+    /// Tokens that were read and written so far.
+    n_tokens: usize,
+    /// Tokens that are to be read and written for the document's own parts, at most.
+    most_tokens: usize,
 }
 
 struct Part {
@@ -74,7 +80,31 @@ impl<'a> Reduction<'a> {
     ) -> Result<Reduction<'a>, Failure> {
         let started = Instant::now();
         let parts = parts(text, cutter)?;
-        Ok(Reduction { entry, key, started, n_parts: parts.len(), prompt_tokens: 0, parts })
+        let n_parts = parts.len();
+        let prompt_tokens: usize = parts.iter().map(|part| part.prompt.len()).sum();
+        let answer_tokens =
+            if n_parts == 1 { cutter.max_tokens() } else { n_parts * cutter.max_part_tokens() };
+        Ok(Reduction {
+            entry,
+            key,
+            started,
+            n_parts,
+            prompt_tokens: 0,
+            n_bytes_done: 0,
+            parts,
+            n_tokens: 0,
+            most_tokens: prompt_tokens + answer_tokens,
+        })
+    }
+
+    /// Takes note of so many tokens that were read or written, and returns how many more bytes of
+    /// the document count as done by that.
+    pub fn advance(&mut self, n_tokens: usize) -> usize {
+        self.n_tokens += n_tokens;
+        let part = self.n_tokens as f64 / self.most_tokens as f64;
+        let n_bytes_done = (part.min(1.0) * self.entry.n_bytes as f64) as usize;
+        let before = mem::replace(&mut self.n_bytes_done, n_bytes_done);
+        n_bytes_done - before
     }
 
     /// How many parts are to be asked about.
@@ -110,7 +140,8 @@ impl<'a> Reduction<'a> {
     ) -> Result<Next, Failure> {
         self.prompt_tokens += answer.prompt_tokens;
         if self.is_last() {
-            return Ok(Next::Done(answer));
+            let is_silent = answer.text.is_empty();
+            return if is_silent { Err(Failure::Silence) } else { Ok(Next::Done(answer)) };
         }
         self.parts[idx].answer = Some(answer);
         if self.parts.iter().any(|part| part.answer.is_none()) {
@@ -121,7 +152,7 @@ impl<'a> Reduction<'a> {
         let texts: Vec<String> =
             answers.map(|answer| answer.text).filter(|text| !text.is_empty()).collect();
         if texts.is_empty() {
-            return Err(Failure::Silence { n_parts });
+            return Err(Failure::Silence);
         }
         self.parts = parts(&texts.join("\n\n"), cutter)?;
         match self.parts.len() {

@@ -52,10 +52,27 @@ pub struct Progress {
     pub n_done: usize,
     /// Those among them without a summary.
     pub n_failed: usize,
-    /// Bytes of documents that were summarized.
+    /// Those among them whose summary was cut off.
+    pub n_cut_off: usize,
+    /// Bytes of documents, those of unfinished ones by how far they are.
     pub n_bytes: usize,
-    /// Tokens that were read and made.
-    pub n_tokens: usize,
+    /// Tokens of prompts that were read, those included that the engine knew already.
+    pub n_read: usize,
+    /// Tokens of finished prompts that it knew already.
+    pub n_known: usize,
+    /// Tokens of answers so far; of unfinished ones those with text.
+    pub n_written: usize,
+}
+
+/// What the engine is asked about.
+struct Asked {
+    /// The document's number.
+    number: usize,
+    /// The part.
+    idx: usize,
+    /// Its tokens that are counted.
+    n_read: usize,
+    n_written: usize,
 }
 
 /// Documents on their way to summaries.
@@ -73,8 +90,7 @@ pub struct Summarizer<'a> {
     n_opened: usize,
     /// Documents and parts of theirs that are to be asked about.
     ready: VecDeque<(usize, usize)>,
-    /// Those that the engine is asked about.
-    asked: HashMap<RequestId, (usize, usize)>,
+    asked: HashMap<RequestId, Asked>,
     /// Requests of documents that have failed.
     needless: Vec<RequestId>,
     finished: Vec<Line>,
@@ -139,20 +155,24 @@ impl<'a> Summarizer<'a> {
                 self.open.insert(number, reduction);
                 self.ask(number);
             }
-            Err(failure) => self.finished.push(failed(&entry.id, failure)),
+            Err(failure) => {
+                self.progress.n_bytes += entry.n_bytes;
+                self.finished.push(failed(&entry.id, failure));
+            }
         }
     }
 
-    /// Asks about the parts of a document, but for those that an earlier run had answers to.
+    /// Asks about the parts of a document, but for those that an earlier run had answers to. They
+    /// come before all others, so that what is begun is finished.
     fn ask(&mut self, number: usize) {
         let Some(reduction) = self.open.get(&number) else { return };
         let mut known = Vec::new();
-        for idx in 0..reduction.n_prompts() {
+        for idx in (0..reduction.n_prompts()).rev() {
             let key = || reduction.part_key(idx, &self.basis);
             let is_kept = !self.answers.is_empty() && !reduction.is_last();
             match is_kept.then(|| self.answers.get(&key())).flatten() {
                 Some(answer) => known.push((idx, answer.clone())),
-                None => self.ready.push_back((number, idx)),
+                None => self.ready.push_front((number, idx)),
             }
         }
         known.into_iter().for_each(|(idx, answer)| self.answered(number, idx, answer));
@@ -171,8 +191,8 @@ impl<'a> Summarizer<'a> {
 
     fn finish(&mut self, number: usize, answer: Answer) {
         let Some(reduction) = self.open.remove(&number) else { return };
-        let Reduction { entry, key, started, n_parts, prompt_tokens, .. } = reduction;
-        self.progress.n_bytes += entry.n_bytes;
+        let Reduction { entry, key, started, n_parts, prompt_tokens, n_bytes_done, .. } = reduction;
+        self.progress.n_bytes += entry.n_bytes - n_bytes_done;
         self.finished.push(Line::Done(Summary {
             id: entry.id.clone(),
             key,
@@ -188,11 +208,25 @@ impl<'a> Summarizer<'a> {
 
     fn fail(&mut self, number: usize, failure: Failure) {
         let Some(reduction) = self.open.remove(&number) else { return };
-        self.progress.n_bytes += reduction.entry.n_bytes;
+        self.progress.n_bytes += reduction.entry.n_bytes - reduction.n_bytes_done;
         self.finished.push(failed(&reduction.entry.id, failure));
         self.ready.retain(|&(other, _)| other != number);
-        let needless = self.asked.extract_if(|_, &mut (other, _)| other == number);
+        let needless = self.asked.extract_if(|_, asked| asked.number == number);
         self.needless.extend(needless.map(|(id, _)| id));
+    }
+
+    /// Counts what is new of a request's tokens.
+    fn count(&mut self, id: RequestId, update: impl FnOnce(&mut Asked)) {
+        let Some(asked) = self.asked.get_mut(&id) else { return };
+        let (n_read, n_written) = (asked.n_read, asked.n_written);
+        update(asked);
+        let progress = &mut self.progress;
+        progress.n_read = progress.n_read + asked.n_read - n_read;
+        progress.n_written = progress.n_written + asked.n_written - n_written;
+        if let Some(reduction) = self.open.get_mut(&asked.number) {
+            let n_tokens = asked.n_read + asked.n_written;
+            progress.n_bytes += reduction.advance(n_tokens.saturating_sub(n_read + n_written));
+        }
     }
 
     fn submit_part(&mut self, engine: &mut Engine<'_>, number: usize, idx: usize) {
@@ -209,7 +243,7 @@ impl<'a> Summarizer<'a> {
         };
         match engine.submit(request) {
             Ok(id) => {
-                self.asked.insert(id, (number, idx));
+                self.asked.insert(id, Asked { number, idx, n_read: 0, n_written: 0 });
             }
             Err(refusal) => self.fail(number, refusal.into()),
         }
@@ -241,13 +275,12 @@ impl Work for Summarizer<'_> {
 
     fn hear(&mut self, id: RequestId, event: Event<'_>) {
         match event {
-            Event::Prompt { .. } | Event::Text(_) => {}
+            Event::Prompt { n_read } => self.count(id, |asked| asked.n_read = n_read),
+            Event::Text(_) => self.count(id, |asked| asked.n_written += 1),
             Event::Done(generated) => {
-                let Some((number, idx)) = self.asked.remove(&id) else { return };
+                let Some(&Asked { number, idx, .. }) = self.asked.get(&id) else { return };
                 let Some(reduction) = self.open.get(&number) else { return };
                 let answer = Answer::new(reduction.prompt(idx).len(), &generated);
-                self.progress.n_tokens +=
-                    answer.prompt_tokens - generated.n_reused + answer.n_tokens;
                 if !reduction.is_last() {
                     self.finished_parts.push(PartLine {
                         key: reduction.part_key(idx, &self.basis),
@@ -255,10 +288,16 @@ impl Work for Summarizer<'_> {
                         answer: answer.clone(),
                     });
                 }
+                self.count(id, |asked| {
+                    asked.n_read = answer.prompt_tokens;
+                    asked.n_written = answer.n_tokens;
+                });
+                self.progress.n_known += generated.n_reused;
+                self.asked.remove(&id);
                 self.answered(number, idx, answer);
             }
             Event::Failed(error) => {
-                if let Some((number, _)) = self.asked.remove(&id) {
+                if let Some(Asked { number, .. }) = self.asked.remove(&id) {
                     self.fail(number, error.into());
                 }
             }
@@ -272,9 +311,15 @@ impl Work for Summarizer<'_> {
         }
         if !self.finished.is_empty() {
             self.output.append(&self.finished)?;
-            let is_failed = |line: &&Line| matches!(line, Line::Failed(_));
             self.progress.n_done += self.finished.len();
-            self.progress.n_failed += self.finished.iter().filter(is_failed).count();
+            for line in &self.finished {
+                match line {
+                    Line::Done(summary) => {
+                        self.progress.n_cut_off += usize::from(summary.is_cut_off());
+                    }
+                    Line::Failed(_) => self.progress.n_failed += 1,
+                }
+            }
         }
         (self.on_progress)(self.progress, &self.finished);
         self.finished.clear();

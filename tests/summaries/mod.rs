@@ -17,6 +17,23 @@ const WORDS: [&str; 8] = ["the", "whale", "ship", "saw", "a", "sea", "sailor", "
 
 /// The bytes of a model with random weights and this context.
 pub fn model(context_len: u32) -> Vec<u8> {
+    random_model(context_len).file()
+}
+
+/// One that ends all answers before the first word: to it all tokens are equal, so that it takes the
+/// first, and that is the end of a text.
+pub fn silent_model(context_len: u32) -> Vec<u8> {
+    let mut model = random_model(context_len);
+    model.metadata.set("tokenizer.ggml.eos_token_id", Value::U32(0));
+    for (plan, bytes) in &mut model.tensors {
+        if plan.name == "output.weight" {
+            bytes.fill(0);
+        }
+    }
+    model.file()
+}
+
+fn random_model(context_len: u32) -> Model {
     let mut model = Model::with_merged_experts();
     let mut tokens = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
     tokens.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
@@ -58,7 +75,7 @@ pub fn model(context_len: u32) -> Vec<u8> {
             value.copy_from_slice(&f32::to_le_bytes(weight));
         }
     }
-    model.file()
+    model
 }
 
 /// A text of so many words in sentences and paragraphs.
@@ -134,6 +151,27 @@ impl Workplace {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Run { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Runs it, which must succeed, and tells the most bytes of memory that it had at a time, as far
+    /// as was seen until a moment before its end.
+    #[cfg(target_os = "linux")]
+    pub fn peak_bytes(&self, args: &[&str]) -> u64 {
+        let mut child = self.command(args).stderr(Stdio::null()).spawn().unwrap();
+        let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+        let mut peak = 0;
+        loop {
+            // Once it has ended there is no such line; until then the figure only grows.
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            peak = kib.map_or(peak, |kib| kib << 10);
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success());
+                return peak;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 
     /// The lines of an output, which must all be whole.
