@@ -3,6 +3,7 @@
 use super::engine_args::EngineArgs;
 use super::model_args::ModelArgs;
 use super::progress::{self, progress_bar};
+use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
@@ -52,6 +53,9 @@ pub struct BatchArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
 }
 
 /// Answers a batch.
@@ -89,6 +93,8 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         bar.set_message(format!("{rate:.1} tokens/s"));
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
+    let beginning = || Ok(batch.shared_beginning()?);
+    args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
     let Progress { n_done, n_failed, n_tokens } = batch.progress();
     progress::hide();

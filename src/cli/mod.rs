@@ -13,6 +13,7 @@ mod interrupt;
 mod model_args;
 mod output_file;
 mod progress;
+mod prompt_cache;
 pub mod quantize;
 pub mod run;
 mod sampling_args;

@@ -3,6 +3,7 @@
 use super::engine_args::EngineArgs;
 use super::model_args::{LoadedModel, ModelArgs};
 use super::progress::{self, bytes_bar, counter};
+use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
@@ -29,6 +30,7 @@ Examples:
   gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
   gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
+  gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
   curl https://example.org | gatefold summarize -m mixtral.gguf - --language French
 
 A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
@@ -111,6 +113,9 @@ pub struct SummarizeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
 }
 
 /// Takes one of these names for what it names.
@@ -138,6 +143,8 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let interrupted = Arc::default();
     interrupt::watch(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
+    let beginning = || Ok(setup.cutter.shared_beginning()?);
+    args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     let start = Instant::now();
     let n_before = earlier.n_done;
     let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));

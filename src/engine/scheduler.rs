@@ -277,6 +277,11 @@ impl<'m> Engine<'m> {
         self.remembered.insert(tokens, cache, &self.pool);
     }
 
+    /// How many tokens are remembered of the beginning of `tokens`.
+    pub fn n_remembered(&self, tokens: &[u32]) -> usize {
+        prefix::fork_longest(tokens, &self.live, &self.remembered).map_or(0, |cache| cache.len())
+    }
+
     /// Saves what is remembered of the beginning of `tokens` to a file for [`Self::load_prefix`],
     /// and returns how many tokens that is. With none, there is no file. `fingerprint` identifies
     /// the model.
@@ -298,8 +303,8 @@ impl<'m> Engine<'m> {
         Ok(cache.len())
     }
 
-    /// Remembers what [`Self::save_prefix`] saved, and returns how many tokens that is: prompts that
-    /// begin with them need not read them.
+    /// Remembers what [`Self::save_prefix`] saved, and returns its tokens: prompts that begin with
+    /// them need not read them.
     ///
     /// # Errors
     /// If the file cannot be read, is damaged, was made with another model or format, or does not
@@ -308,11 +313,10 @@ impl<'m> Engine<'m> {
         &mut self,
         path: &Path,
         fingerprint: [u8; 32],
-    ) -> Result<usize, PrefixFileError> {
+    ) -> Result<Vec<u32>, PrefixFileError> {
         let cache = KvCache::in_pool(&self.pool, self.context_len);
         let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
-        let n_tokens = tokens.len();
-        self.remembered.insert(tokens, cache, &self.pool);
-        Ok(n_tokens)
+        self.remembered.insert(tokens.clone(), cache, &self.pool);
+        Ok(tokens)
     }
 }
