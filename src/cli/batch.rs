@@ -7,7 +7,7 @@ use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
-use crate::jobs::{Outcome, Sink, drive};
+use crate::jobs::{Key, Outcome, Sink, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use indicatif::HumanDuration;
@@ -27,6 +27,10 @@ A line of INPUT, as OpenAI's batches have them (here on two):
 A run that was stopped, in whatever way, goes on where it stopped when the same command is given
 again. Requests that have changed since are done again, and with another model all are; earlier
 answers stay in the output until a run has replaced them all.
+
+Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
+another day keeps the answers there are and tells the new date for the rest; with --date it is the
+same for all, and with another --date all requests are done again.
 
 Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
 run failed, 130 if Ctrl-C ended it.";
@@ -63,11 +67,11 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let input = Input::open(&args.input)?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
-    let template = loaded.chat_template()?;
+    let template = args.engine.chat_template(&loaded)?;
     let setup = Setup {
         prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
         model_name: loaded.name()?,
-        basis: loaded.key(&options),
+        basis: Key::of_model(&loaded.gguf, &template, &options),
         max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
         max_live: options.max_live,
     };

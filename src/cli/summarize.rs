@@ -9,7 +9,7 @@ use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
 use crate::engine::{Engine, Options};
 use crate::gguf::printable;
-use crate::jobs::{Outcome, drive};
+use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
     Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer,
     Wishes, files,
@@ -42,6 +42,10 @@ again. Documents that have changed since are done again, and with another model,
 sampling all are; what failed is tried again. Earlier summaries stay in the output until a run has
 come to its end, and then only those go that have been replaced: one of a document that fails now
 stays, beside the line with its error.
+
+Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
+another day keeps the summaries there are and tells the new date for the rest; with --date it is
+the same for all, and with another --date all documents are done again.
 
 Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
 failed, 130 if Ctrl-C ended it.";
@@ -210,7 +214,9 @@ fn setup<'a>(
         length: args.length,
         template,
     };
-    let prompts = wishes.prompts(loaded.chat_template()?).context("--template")?;
+    let template = args.engine.chat_template(loaded)?;
+    let model_key = Key::of_model(&loaded.gguf, &template, options);
+    let prompts = wishes.prompts(template).context("--template")?;
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
@@ -218,7 +224,7 @@ fn setup<'a>(
         cutter: Cutter::new(&loaded.tokenizer, prompts, options.context_len, max_tokens)?,
         sampling: args.sampling.resolve_or(0.0, 0)?,
         model_name: loaded.name()?,
-        model_key: loaded.key(options),
+        model_key,
         max_live: options.max_live,
     })
 }

@@ -15,7 +15,7 @@ mod specials;
 mod stream;
 mod vocabulary;
 
-pub use chat::{ChatError, ChatTemplate, Message};
+pub use chat::{ChatError, ChatTemplate, Date, Message};
 pub use error::TokenizerError;
 pub use pre_tokenizer::PreTokenizer;
 pub(crate) use sentencepiece::{SPACE, byte_of};

@@ -14,6 +14,11 @@ use tempfile::TempDir;
 
 /// The bytes of a model. It has a name, and with it a fingerprint, and no chat template.
 pub fn model(name: &str) -> Vec<u8> {
+    model_with(name, None)
+}
+
+/// The bytes of a model with a chat template.
+pub fn model_with(name: &str, template: Option<&str>) -> Vec<u8> {
     let mut tokens = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
     tokens.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
     tokens.extend(["▁", "e", "t", "a", "o", "▁t"].map(String::from));
@@ -26,6 +31,9 @@ pub fn model(name: &str) -> Vec<u8> {
     });
     let mut metadata = random_mixtral::metadata();
     metadata.set("general.name", Value::String(name.into()));
+    if let Some(template) = template {
+        metadata.set("tokenizer.chat_template", Value::String(template.into()));
+    }
     metadata.set("tokenizer.ggml.model", Value::String("llama".into()));
     metadata.set("tokenizer.ggml.tokens", Value::Array(Array::String(tokens)));
     metadata.set("tokenizer.ggml.scores", Value::Array(Array::F32(vec![0.0; n_vocab])));
