@@ -20,7 +20,7 @@ pub use error::TokenizerError;
 pub use pre_tokenizer::PreTokenizer;
 pub(crate) use sentencepiece::{SPACE, byte_of};
 pub use specials::Specials;
-pub use stream::TextStream;
+pub use stream::{TextBytes, TextStream};
 pub use vocabulary::{Algorithm, PieceKind, Vocabulary};
 
 use crate::gguf::Metadata;
