@@ -33,7 +33,7 @@ another day keeps the answers there are and tells the new date for the rest; wit
 same for all, and with another --date all requests are done again.
 
 Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
-run failed, 130 if Ctrl-C ended it.";
+run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold batch`.
 #[derive(Args)]
@@ -87,7 +87,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     tell(&found, n_requests);
 
     let interrupted = Arc::default();
-    interrupt::watch(&interrupted)?;
+    interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let start = Instant::now();
     let bar = progress_bar(n_requests - found.n_done, "requests");

@@ -9,7 +9,7 @@ mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;
-mod interrupt;
+pub mod interrupt;
 mod model_args;
 mod output_file;
 mod progress;

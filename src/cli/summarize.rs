@@ -48,7 +48,7 @@ another day keeps the summaries there are and tells the new date for the rest; w
 the same for all, and with another --date all documents are done again.
 
 Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
-failed, 130 if Ctrl-C ended it.";
+failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold summarize`.
 #[derive(Args)]
@@ -145,7 +145,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     tell(&earlier, n_documents);
 
     let interrupted = Arc::default();
-    interrupt::watch(&interrupted)?;
+    interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let beginning = || Ok(setup.cutter.shared_beginning()?);
     args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
