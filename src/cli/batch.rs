@@ -25,8 +25,9 @@ A line of INPUT, as OpenAI's batches have them (here on two):
    {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
 
 A run that was stopped, in whatever way, goes on where it stopped when the same command is given
-again. Requests that have changed since are done again, and with another model all are; earlier
-answers stay in the output until a run has replaced them all.
+again. Requests that have changed since are done again, and with another model all are. Earlier
+answers stay in the output until a run comes to its end, and then each request has one line: its
+answer, or what is wrong with it. Answers to requests that the input does not have stay for good.
 
 Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
 another day keeps the answers there are and tells the new date for the rest; with --date it is the

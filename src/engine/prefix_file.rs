@@ -18,14 +18,13 @@
 //! | SHA-256 of all that | 32 bytes |
 
 use super::NUMERICS_REVISION;
-use crate::checkpoint::stored::folder_of;
+use crate::files::Replacement;
 use crate::model::{KvCache, PageLayout};
 use gatefold_quant::DynFormat;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 const MAGIC: [u8; 8] = *b"GATEPRFX";
@@ -210,8 +209,8 @@ pub(super) fn save(
         if is_of_another_kind(path)? {
             return Err(PrefixProblem::NotSaved);
         }
-        let file = NamedTempFile::new_in(folder_of(path))?;
-        let mut out = Hashed { inner: BufWriter::new(file), hash: Sha256::new() };
+        let file = BufWriter::new(Replacement::of(path)?);
+        let mut out = Hashed { inner: file, hash: Sha256::new() };
         Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
         for token in tokens {
             out.write_all(&token.to_le_bytes())?;
@@ -220,9 +219,7 @@ pub(super) fn save(
         let Hashed { mut inner, hash } = out;
         inner.write_all(&hash.finalize())?;
         let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| PrefixProblem::Io(error.error))?;
-        Ok(())
+        Ok(file.put_in_place()?)
     };
     save().map_err(|problem| PrefixFileError { path: path.into(), problem })
 }
