@@ -60,6 +60,10 @@ fn what_is_no_prompt_cache_is_left_alone() {
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("prompt.cache: there is something else"), "{stderr}");
     assert_eq!(fs::read_to_string(place.path("prompt.cache")).unwrap(), "Dear diary");
+    // The output, which is empty at first, is not taken for one.
+    let (code, stderr) = place.batch(&["in.jsonl", "-o", "both", "--prompt-cache", "both"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("both: there is something else"), "{stderr}");
     let model = place.path("model.gguf");
     let args = ["run", "-m", model.to_str().unwrap(), "--chat", "--prompt-cache", "x"];
     gatefold(&args).refused("single prompts");
