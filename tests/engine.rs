@@ -249,6 +249,41 @@ fn deadlines_and_cancels_end_requests_wherever_they_are() {
     }
 }
 
+/// Memory is set aside for answers of usual length. Where longer ones fill it, some are given up and
+/// read again, which nobody can tell from the answers.
+#[test]
+fn long_answers_share_a_memory_that_is_too_small_for_all() {
+    const N_TOKENS: usize = 500;
+    let small = Small::new();
+    let request = |idx: usize| greedy([tokens(70, 1), tokens(1 + idx, idx)].concat(), N_TOKENS);
+    // Those that are as long as they may.
+    let alone = (0..).map(|idx| (request(idx), small.alone("Q8_0", request(idx))));
+    let long: Vec<(Request, Generated)> =
+        alone.filter(|(_, answer)| answer.tokens.len() == N_TOKENS).take(4).collect();
+    // One needs 9 pages, and two are expected to do with 11, of which they share one.
+    let memory_bytes = 12 * small.page_bytes("Q8_0");
+    for step_len in [512, 40] {
+        let options = Options { memory_bytes, step_len, ..small.options("Q8_0") };
+        let mut engine = small.engine(options);
+        let ids: Vec<_> =
+            long.iter().map(|(request, _)| engine.submit(request.clone()).unwrap()).collect();
+        let mut endings = Endings::new();
+        // Up to the end of the first, how far the second is.
+        let mut n_made = 0;
+        while !engine.is_idle() {
+            engine.step(&mut |id, event| match event {
+                Event::Text(_) if id == ids[1] && endings.is_empty() => n_made += 1,
+                Event::Done(generated) => drop(endings.insert(id, Ok(generated))),
+                _ => {}
+            });
+        }
+        assert!((100..N_TOKENS - 100).contains(&n_made), "{n_made}");
+        for (id, (_, alone)) in ids.iter().zip(&long) {
+            assert_eq!(essence(endings[id].as_ref().unwrap()), essence(alone));
+        }
+    }
+}
+
 /// Results of one revision may lie in one output, so their bits are the same for good.
 #[test]
 fn other_bits_are_another_revision() {

@@ -49,7 +49,7 @@ pub struct BatchArgs {
     output: Option<PathBuf>,
 
     /// Most tokens of an answer in a chat where the request does not say [default: up to the end of
-    /// the context, for which memory is set aside]
+    /// the context]
     #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
     n_predict: Option<u32>,
 

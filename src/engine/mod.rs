@@ -56,7 +56,8 @@
 //! - Its answer depends on the model, its tokens, its sampling and the format of the cache alone:
 //!   not on other requests, the size of steps, or what was read before.
 //! - It is answered in the end, or refused by [`Engine::submit`] if it never could be. Requests are
-//!   admitted in their order, once there is memory for all that they may come to.
+//!   admitted in their order, once there is memory for their prompts and for answers of usual length;
+//!   where longer ones fill it, the last comer waits and is read again.
 //! - If it fails, no other does.
 //!
 //! Beginnings that requests share are read once. A prompt that begins like something which a live
