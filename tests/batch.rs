@@ -4,26 +4,11 @@ mod batches;
 mod program;
 mod random_mixtral;
 
-use batches::{Workplace, chat, completion, lines, model, model_with, request, settled, with};
+use batches::{Workplace, answer, chat, choices, completion, lines, model, request, settled, with};
 use gatefold::gguf::Gguf;
 use program::gatefold;
 use serde_json::{Value as Json, json};
 use std::fs;
-
-/// The line of an output that answers a request.
-#[track_caller]
-fn answer<'a>(lines: &'a [Json], custom_id: &str) -> &'a Json {
-    let mut answers = lines.iter().filter(|line| line["custom_id"] == custom_id);
-    let answer = answers.next().unwrap();
-    assert!(answers.next().is_none(), "{custom_id} is answered twice");
-    answer
-}
-
-/// The answers in the line for a request.
-#[track_caller]
-fn choices<'a>(lines: &'a [Json], custom_id: &str) -> &'a [Json] {
-    answer(lines, custom_id)["response"]["body"]["choices"].as_array().unwrap()
-}
 
 #[test]
 fn answers_have_the_shape_that_clients_expect() {
@@ -271,49 +256,6 @@ fn what_changed_is_done_again_and_the_rest_is_not() {
     assert!(lines.iter().all(|line| line["response"]["body"]["model"] == "another"));
 }
 
-/// A run that goes on another day keeps its answers, unless it is told another date.
-#[test]
-fn dates_of_templates_are_those_that_are_given() {
-    let place = Workplace::new();
-    let template = "{{ strftime_now('%d %B %Y') }}: {{ messages[0].content }}";
-    fs::write(place.path("model.gguf"), model_with("dated", Some(template))).unwrap();
-    place.write("in.jsonl", &[chat("a", "Why?"), chat("b", "How?")]);
-    let run = |args: &[&str]| {
-        let (code, stderr) = place.batch(&[&["in.jsonl", "-o", "out.jsonl"], args].concat());
-        assert_eq!(code, 0, "{stderr}");
-        stderr
-    };
-    assert!(run(&[]).contains("the chat template tells the model the date, today 2"));
-    assert!(run(&[]).contains("2 of 2 requests are done"));
-    for date in ["2026-11-21", "2026-11-22"] {
-        let stderr = run(&["--date", date]);
-        assert!(stderr.contains("the model have changed: 2") && !stderr.contains("today"));
-        assert!(run(&["--date", date]).contains("2 of 2 requests are done"));
-    }
-    // May has the shortest name, and September one of the longest.
-    let n_tokens = |date| {
-        run(&["--date", date]);
-        let lines = place.lines("out.jsonl");
-        answer(&lines, "a")["response"]["body"]["usage"]["prompt_tokens"].as_u64().unwrap()
-    };
-    assert_eq!(n_tokens("2026-05-01") + 6, n_tokens("2026-09-01"));
-}
-
-/// What cannot be told of a request for good is tried again.
-#[test]
-fn templates_that_take_too_long_may_have_more_time_another_day() {
-    let place = Workplace::new();
-    let slow = "{% set l = range(90000)|list %}{% set m = l + l + l + l %}{% set n = m[0:] %}\
-        {% for i in range(9000) %}{% if m is eq(n) %}{% endif %}{% endfor %}";
-    fs::write(place.path("model.gguf"), model_with("slow", Some(slow))).unwrap();
-    place.write("in.jsonl", &[chat("a", "Why?")]);
-    let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl"]);
-    assert_eq!(code, 2, "{stderr}");
-    let lines = place.lines("out.jsonl");
-    assert_eq!(answer(&lines, "a")["response"]["status_code"], 500, "{lines:?}");
-    assert_eq!(answer(&lines, "a")["error"]["code"], "template_stopped");
-}
-
 /// How long answers may be is the matter of those requests alone that do not say.
 #[test]
 fn the_default_length_is_part_of_requests_without_one() {
@@ -327,82 +269,6 @@ fn the_default_length_is_part_of_requests_without_one() {
     assert!(stderr.contains("2 of 3 requests are done"), "{stderr}");
     assert_eq!(place.lines("out.jsonl").len(), 3);
     assert!(run("4").1.contains("3 of 3 requests are done"));
-}
-
-#[test]
-fn log_probabilities_are_those_of_the_tokens() {
-    let place = Workplace::new();
-    let logprobs = |request, n: u64| with(with(request, "logprobs", true), "top_logprobs", n);
-    place.write(
-        "in.jsonl",
-        &[
-            logprobs(chat("chat", "Why?"), 3),
-            with(chat("alone", "Why?"), "logprobs", true),
-            with(completion("text", "Once"), "logprobs", 2),
-        ],
-    );
-    place.succeeds();
-    let lines = place.lines("out.jsonl");
-    let choice = &choices(&lines, "chat")[0];
-    let tokens = choice["logprobs"]["content"].as_array().unwrap();
-    let mut bytes = Vec::new();
-    for token in tokens {
-        let own = token["logprob"].as_f64().unwrap();
-        let top = token["top_logprobs"].as_array().unwrap();
-        let top: Vec<f64> = top.iter().map(|top| top["logprob"].as_f64().unwrap()).collect();
-        assert_eq!(top.len(), 3);
-        assert!(own <= top[0] && top[0] >= top[1] && top[1] >= top[2] && top[0] < 0.0, "{token}");
-        bytes.extend(token["bytes"].as_array().unwrap().iter().map(|b| b.as_u64().unwrap() as u8));
-    }
-    assert_eq!(choice["message"]["content"], String::from_utf8_lossy(&bytes).into_owned());
-    let alone = &choices(&lines, "alone")[0]["logprobs"]["content"][0];
-    assert!(alone["logprob"].as_f64().unwrap() < 0.0);
-    assert_eq!(alone["top_logprobs"], json!([]));
-
-    let choice = &choices(&lines, "text")[0];
-    let [tokens, own, top, offsets] = ["tokens", "token_logprobs", "top_logprobs", "text_offset"]
-        .map(|name| choice["logprobs"][name].as_array().unwrap());
-    let lens = [tokens.len(), own.len(), top.len(), offsets.len()];
-    assert!(lens[0] > 0 && lens.iter().all(|len| *len == lens[0]), "{lens:?}");
-    assert!(top.iter().all(|top| (1..=2).contains(&top.as_object().unwrap().len())));
-    assert_eq!(offsets[0], 0);
-}
-
-/// What tokens of log probabilities say together is the answer, wherever it is cut.
-#[test]
-fn tokens_with_log_probabilities_are_the_text() {
-    let place = Workplace::new();
-    let long = |id: &str| with(with(chat(id, "Why?"), "max_tokens", 60), "logprobs", true);
-    let request = |idx: usize| with(long(&idx.to_string()), "seed", idx);
-    place.write("in.jsonl", &(0..20).map(request).collect::<Vec<_>>());
-    place.succeeds();
-    let lines = place.lines("out.jsonl");
-    let content = |lines: &[Json], idx: usize| {
-        let choice = &choices(lines, &idx.to_string())[0];
-        let tokens = choice["logprobs"]["content"].as_array().unwrap();
-        let bytes = tokens.iter().flat_map(|token| token["bytes"].as_array().unwrap());
-        let bytes: Vec<u8> = bytes.map(|byte| byte.as_u64().unwrap() as u8).collect();
-        let content = choice["message"]["content"].as_str().unwrap().to_owned();
-        assert_eq!(content, String::from_utf8_lossy(&bytes));
-        (content, tokens.len())
-    };
-    let contents: Vec<(String, usize)> = (0..20).map(|idx| content(&lines, idx)).collect();
-    // Each is stopped by a part of what it said, which may be in the middle of a token.
-    let stop = |idx: usize| {
-        let chars: Vec<char> = contents[idx].0.chars().collect();
-        chars.iter().skip(2 * idx % (chars.len().max(2) - 1)).take(2).collect::<String>()
-    };
-    let stopped = |idx: usize| with(request(idx), "stop", stop(idx));
-    place.write("in.jsonl", &(0..20).map(stopped).collect::<Vec<_>>());
-    place.succeeds();
-    let lines = place.lines("out.jsonl");
-    let n_cut = (0..20).filter(|&idx| {
-        let (content, n_tokens) = content(&lines, idx);
-        let (whole, n_before) = &contents[idx];
-        assert_eq!(content, whole[..whole.find(&stop(idx)).unwrap()]);
-        n_tokens < *n_before
-    });
-    assert!(n_cut.count() > 10);
 }
 
 /// What failed through no fault of the request is tried again, by a run that may have more luck.

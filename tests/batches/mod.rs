@@ -99,6 +99,21 @@ pub fn lines(path: &Path) -> Vec<Json> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// The line of an output that answers a request.
+#[track_caller]
+pub fn answer<'a>(lines: &'a [Json], custom_id: &str) -> &'a Json {
+    let mut answers = lines.iter().filter(|line| line["custom_id"] == custom_id);
+    let answer = answers.next().unwrap();
+    assert!(answers.next().is_none(), "{custom_id} is answered twice");
+    answer
+}
+
+/// The answers in the line for a request.
+#[track_caller]
+pub fn choices<'a>(lines: &'a [Json], custom_id: &str) -> &'a [Json] {
+    answer(lines, custom_id)["response"]["body"]["choices"].as_array().unwrap()
+}
+
 /// The lines in an order that depends on what they say alone, without the time.
 pub fn settled(mut lines: Vec<Json>) -> Vec<String> {
     for line in &mut lines {
