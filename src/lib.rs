@@ -2,23 +2,24 @@
 //!
 //! The modules, in the order in which data flows:
 //!
-//! 1. [`gguf`]: a memory-mapped file becomes metadata and tensors;
-//! 2. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;
-//! 3. [`compute`]: the instruction set and the pool of threads;
-//! 4. [`model`]: tokens become logits, layer by layer, two experts each;
-//! 5. [`engine`]: sequences and their prompts become steps of the model;
+//! 1. [`files`]: what is written is whole, and what is locked belongs to one run;
+//! 2. [`gguf`]: a memory-mapped file becomes metadata and tensors;
+//! 3. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;
+//! 4. [`compute`]: the instruction set and the pool of threads;
+//! 5. [`model`]: tokens become logits, layer by layer, two experts each;
 //! 6. [`sampler`]: logits become the next token;
-//! 7. [`eval`]: logits become perplexity, and the distance between two models;
-//! 8. [`inspect`]: what a file holds, and whether it will run here;
-//! 9. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
-//! 10. [`quantize`]: checkpoints become quantized GGUF files;
-//! 11. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
-//! 12. [`documents`]: files, folders and lines become texts;
-//! 13. [`summarize`]: texts become summaries;
-//! 14. [`batch`]: requests in OpenAI's batch format become answers;
-//! 15. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
-//! 16. [`demo`]: the model in the program;
-//! 17. [`cli`]: all of it behind one command line.
+//! 7. [`engine`]: requests become steps of the model, and answers;
+//! 8. [`eval`]: logits become perplexity, and the distance between two models;
+//! 9. [`inspect`]: what a file holds, and whether it will run here;
+//! 10. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
+//! 11. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
+//! 12. [`quantize`]: checkpoints become quantized GGUF files;
+//! 13. [`documents`]: files, folders and lines become texts;
+//! 14. [`summarize`]: texts become summaries;
+//! 15. [`batch`]: requests in OpenAI's batch format become answers;
+//! 16. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
+//! 17. [`demo`]: the model in the program;
+//! 18. [`cli`]: all of it behind one command line.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
@@ -31,6 +32,7 @@ pub mod demo;
 pub mod documents;
 pub mod engine;
 pub mod eval;
+pub mod files;
 pub mod gguf;
 pub mod inspect;
 pub mod jobs;

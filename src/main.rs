@@ -1,9 +1,10 @@
 //! The `gatefold` binary: one match on the subcommand.
 
-use gatefold::cli::{self, Command};
+use gatefold::cli::{self, Command, interrupt};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    interrupt::outlive_file_limits();
     let command = match cli::parse() {
         Ok(command) => command,
         Err(exit_code) => return exit_code,

@@ -4,26 +4,11 @@ mod batches;
 mod program;
 mod random_mixtral;
 
-use batches::{Workplace, chat, completion, lines, model, request, settled, with};
+use batches::{Workplace, answer, chat, choices, completion, lines, model, request, settled, with};
 use gatefold::gguf::Gguf;
 use program::gatefold;
 use serde_json::{Value as Json, json};
 use std::fs;
-
-/// The line of an output that answers a request.
-#[track_caller]
-fn answer<'a>(lines: &'a [Json], custom_id: &str) -> &'a Json {
-    let mut answers = lines.iter().filter(|line| line["custom_id"] == custom_id);
-    let answer = answers.next().unwrap();
-    assert!(answers.next().is_none(), "{custom_id} is answered twice");
-    answer
-}
-
-/// The answers in the line for a request.
-#[track_caller]
-fn choices<'a>(lines: &'a [Json], custom_id: &str) -> &'a [Json] {
-    answer(lines, custom_id)["response"]["body"]["choices"].as_array().unwrap()
-}
 
 #[test]
 fn answers_have_the_shape_that_clients_expect() {
@@ -284,47 +269,6 @@ fn the_default_length_is_part_of_requests_without_one() {
     assert!(stderr.contains("2 of 3 requests are done"), "{stderr}");
     assert_eq!(place.lines("out.jsonl").len(), 3);
     assert!(run("4").1.contains("3 of 3 requests are done"));
-}
-
-#[test]
-fn log_probabilities_are_those_of_the_tokens() {
-    let place = Workplace::new();
-    let logprobs = |request, n: u64| with(with(request, "logprobs", true), "top_logprobs", n);
-    place.write(
-        "in.jsonl",
-        &[
-            logprobs(chat("chat", "Why?"), 3),
-            with(chat("alone", "Why?"), "logprobs", true),
-            with(completion("text", "Once"), "logprobs", 2),
-        ],
-    );
-    place.succeeds();
-    let lines = place.lines("out.jsonl");
-    let choice = &choices(&lines, "chat")[0];
-    let tokens = choice["logprobs"]["content"].as_array().unwrap();
-    let mut bytes = Vec::new();
-    for token in tokens {
-        let own = token["logprob"].as_f64().unwrap();
-        let top = token["top_logprobs"].as_array().unwrap();
-        let top: Vec<f64> = top.iter().map(|top| top["logprob"].as_f64().unwrap()).collect();
-        assert_eq!(top.len(), 3);
-        assert!(own <= top[0] && top[0] >= top[1] && top[1] >= top[2] && top[0] < 0.0, "{token}");
-        bytes.extend(token["bytes"].as_array().unwrap().iter().map(|b| b.as_u64().unwrap() as u8));
-    }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let content = choice["message"]["content"].as_str().unwrap();
-    assert_eq!(content, text.strip_prefix(' ').unwrap_or(&text));
-    let alone = &choices(&lines, "alone")[0]["logprobs"]["content"][0];
-    assert!(alone["logprob"].as_f64().unwrap() < 0.0);
-    assert_eq!(alone["top_logprobs"], json!([]));
-
-    let choice = &choices(&lines, "text")[0];
-    let [tokens, own, top, offsets] = ["tokens", "token_logprobs", "top_logprobs", "text_offset"]
-        .map(|name| choice["logprobs"][name].as_array().unwrap());
-    let lens = [tokens.len(), own.len(), top.len(), offsets.len()];
-    assert!(lens[0] > 0 && lens.iter().all(|len| *len == lens[0]), "{lens:?}");
-    assert!(top.iter().all(|top| (1..=2).contains(&top.as_object().unwrap().len())));
-    assert_eq!(offsets[0], 0);
 }
 
 /// What failed through no fault of the request is tried again, by a run that may have more luck.

@@ -4,10 +4,14 @@ mod random_mixtral;
 mod small_engine;
 mod vocabulary;
 
-use gatefold::engine::{Engine, Generated, Options, PrefixProblem, Request};
+use gatefold::engine::{
+    Engine, Generated, Options, PrefixProblem, PromptCache, Request, shared_beginning,
+};
 use gatefold::sampler::Sampling;
 use small_engine::{Small, essence, greedy, run, tokens};
 use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const FINGERPRINT: [u8; 32] = *b"The fingerprint of a small model";
 
@@ -116,7 +120,7 @@ fn saved_prefixes_are_taken_up_by_the_next_run() {
         assert_eq!(engine.save_prefix(&path, FINGERPRINT, &prefix).unwrap(), 150);
 
         let mut next = small.engine(small.options(cache_format));
-        assert_eq!(next.load_prefix(&path, FINGERPRINT).unwrap(), 150);
+        assert_eq!(next.load_prefix(&path, FINGERPRINT).unwrap(), prefix);
         let request = greedy([prefix, tokens(70, 6)].concat(), 5);
         let found = answers(&mut next, [request.clone()]).remove(0);
         assert_eq!(found.n_reused, 150);
@@ -147,18 +151,26 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     assert!(matches!(problem(little, FINGERPRINT), PrefixProblem::Memory { n_tokens: 70 }));
 
     let whole = fs::read(&path).unwrap();
-    for len in [0, 7, 8, 30, 68, 80, whole.len() / 2, whole.len() - 1] {
+    for len in [0, 7, 8, 30, 72, 80, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..len]).unwrap();
         let problem = problem(q8_0(), FINGERPRINT);
-        let expected = matches!(problem, PrefixProblem::Length { .. } | PrefixProblem::Cut);
-        assert!(expected, "{len} bytes: {problem}");
+        let is_expected = match problem {
+            PrefixProblem::NotSaved => len < 8,
+            PrefixProblem::Length { .. } | PrefixProblem::Cut => len >= 8,
+            _ => false,
+        };
+        assert!(is_expected, "{len} bytes: {problem}");
     }
-    for at in (0..80).chain((80..whole.len()).step_by(9973)).chain([whole.len() - 1]) {
+    for at in (0..84).chain((80..whole.len()).step_by(9973)).chain([whole.len() - 1]) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
         fs::write(&path, damaged).unwrap();
         problem(q8_0(), FINGERPRINT);
     }
+    let mut of_another_program = whole.clone();
+    of_another_program[12] ^= 1;
+    fs::write(&path, of_another_program).unwrap();
+    assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Revision { .. }));
     fs::write(&path, [&whole[..], &[0]].concat()).unwrap();
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Length { .. }));
     fs::write(&path, "Dear diary").unwrap();
@@ -168,4 +180,65 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "Dear diary");
     fs::remove_file(&path).unwrap();
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Io(_)));
+}
+
+/// What a run with a prompt cache does: it reads a beginning once, and puts it into the file.
+fn keep(path: &Path, small: &Small, beginning: &[u32]) -> (Option<PrefixProblem>, usize, usize) {
+    let mut engine = small.engine(small.options("Q8_0"));
+    let (mut cache, useless) = PromptCache::open(&mut engine, path, FINGERPRINT).unwrap();
+    let mut n_read = 0;
+    let on_read = |so_far| n_read = so_far;
+    cache.read(&mut engine, beginning, &AtomicBool::new(false), on_read).unwrap();
+    cache.keep(&engine, beginning).unwrap();
+    let request = greedy([beginning, &tokens(40, 7)].concat(), 5);
+    let found = answers(&mut engine, [request.clone()]).remove(0);
+    assert_eq!(essence(&found), essence(&small.alone("Q8_0", request)));
+    (useless.map(|error| error.problem), n_read, found.n_reused)
+}
+
+#[test]
+fn a_prompt_cache_is_made_once_and_made_anew_when_it_does_not_fit() {
+    let small = Small::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prompt.cache");
+    let (first, second) = (tokens(150, 1), [tokens(90, 1), tokens(70, 2)].concat());
+    assert!(matches!(keep(&path, &small, &first), (None, 150, 150)));
+    let whole = fs::read(&path).unwrap();
+    assert!(matches!(keep(&path, &small, &first), (None, 0, 150)));
+    // What the file has more of is no reason to lose it.
+    assert!(matches!(keep(&path, &small, &first[..100]), (None, 0, 100)));
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert!(matches!(keep(&path, &small, &second), (None, 160, 160)));
+    assert_ne!(fs::read(&path).unwrap(), whole);
+
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&path, damaged).unwrap();
+    assert!(matches!(keep(&path, &small, &first), (Some(PrefixProblem::Checksum), 150, 150)));
+    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+#[test]
+fn reading_for_a_prompt_cache_can_be_interrupted() {
+    let small = Small::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prompt.cache");
+    let mut engine = small.engine(Options { step_len: 64, ..small.options("Q8_0") });
+    let (mut cache, _) = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap();
+    let (beginning, interrupted) = (tokens(300, 1), AtomicBool::new(false));
+    let stop = |n_read| interrupted.store(n_read == 128, Ordering::Relaxed);
+    cache.read(&mut engine, &beginning, &interrupted, stop).unwrap();
+    cache.keep(&engine, &beginning).unwrap();
+    assert_eq!((cache.n_known(&beginning), engine.is_idle()), (128, true), "what was read is kept");
+    fs::write(&path, "Dear diary").unwrap();
+    assert!(PromptCache::open(&mut engine, &path, FINGERPRINT).is_err());
+}
+
+#[test]
+fn beginnings_are_what_all_prompts_share() {
+    let prompts: [&[u32]; 3] = [&[1, 2, 3, 4], &[1, 2, 3], &[1, 2, 9]];
+    assert_eq!(shared_beginning(prompts), [1, 2]);
+    assert_eq!(shared_beginning(prompts[..1].iter().copied()), [1, 2, 3, 4]);
+    assert!(shared_beginning([prompts[0], &[]]).is_empty() && shared_beginning([]).is_empty());
 }

@@ -3,7 +3,7 @@
 mod vocabulary;
 
 use gatefold::gguf::{Metadata, Value};
-use gatefold::tokenizer::{ChatTemplate, Message, Specials, Tokenizer};
+use gatefold::tokenizer::{ChatError, ChatTemplate, Date, Message, Specials, Tokenizer};
 use serde::Deserialize;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -166,6 +166,20 @@ fn templates_have_the_functions_of_hugging_face() {
     assert_eq!(text("{{ nothing }}{{ eos_token }}{{ strftime_now('%Y') | length }}"), "</s>4");
 }
 
+#[test]
+fn templates_are_told_the_date_of_the_run_or_another() {
+    let tokenizer = mistral();
+    let dated = template("{{ strftime_now('%Y-%m-%d') }}");
+    let text = |template: &ChatTemplate| template.render(&tokenizer, &hello(), true).unwrap();
+    assert_eq!(text(&dated), Date::of_this_run().to_string());
+    assert_eq!((dated.asks_for_date(), dated.given_date()), (true, None));
+    let date: Date = "2024-02-29".parse().unwrap();
+    let other = dated.with_date(date);
+    assert_eq!((text(&other).as_str(), other.given_date()), ("2024-02-29", Some(date)));
+    let plain = template(PLAIN).with_date(date);
+    assert_eq!((plain.asks_for_date(), plain.given_date()), (false, None));
+}
+
 /// As from Hugging Face: there are tools and documents, and they are none.
 #[test]
 fn no_tools_are_offered() {
@@ -316,8 +330,9 @@ fn templates_cannot_look_around_all_day() {
                     "{% set l = range(90000)|list %}".to_owned() + tens + "{% set m = l[0:] %}";
                 let begun = Instant::now();
                 let result = template(&(lists + look)).render(tokenizer, &hello(), true);
-                let error = result.expect_err(look).to_string();
-                assert!(error.contains("it takes too long"), "{look}: {error}");
+                let error = result.expect_err(look);
+                assert!(matches!(error, ChatError::Machine { .. }), "{look}: {error}");
+                assert!(error.to_string().contains("it takes too long"), "{look}: {error}");
                 assert!(begun.elapsed() < Duration::from_secs(10), "{look}: {:?}", begun.elapsed());
             });
         }

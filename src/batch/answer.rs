@@ -2,11 +2,11 @@
 
 use super::fault::Fault;
 use super::line::{Params, Prompt};
-use crate::engine::{FinishReason, Generated, TokenLogprobs};
+use super::logprobs::Logprobs;
+use crate::engine::{FinishReason, Generated};
 use crate::jobs::Key;
 use crate::tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How every line of an output begins.
 pub(super) const BEGINNING: &str = "{\"id\":\"batch_req_";
@@ -78,37 +78,6 @@ enum Said {
     Text(String),
 }
 
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Logprobs {
-    Chat { content: Vec<ChatLogprob>, refusal: () },
-    Text(TextLogprobs),
-}
-
-#[derive(Debug, Serialize)]
-struct ChatLogprob {
-    #[serde(flatten)]
-    chosen: TokenLogprob,
-    top_logprobs: Vec<TokenLogprob>,
-}
-
-#[derive(Debug, Serialize)]
-struct TokenLogprob {
-    token: String,
-    logprob: f32,
-    bytes: Vec<u8>,
-}
-
-/// Four arrays in parallel.
-#[derive(Debug, Default, Serialize)]
-struct TextLogprobs {
-    tokens: Vec<String>,
-    token_logprobs: Vec<f32>,
-    top_logprobs: Vec<BTreeMap<String, f32>>,
-    /// Characters of the answer before the token.
-    text_offset: Vec<usize>,
-}
-
 impl Answer {
     /// The line for a request that was answered, or why not.
     pub fn new(key: &Key, custom_id: Option<String>, outcome: Result<Completion, Fault>) -> Answer {
@@ -152,15 +121,7 @@ impl Choice {
         index: usize,
         generated: Generated,
     ) -> Choice {
-        let logprobs = params.n_logprobs.map(|_| {
-            // The token that ends an answer is no part of it.
-            let is_said = |(token, _): &(u32, _)| !tokenizer.ends_generation(*token);
-            let tokens = generated.tokens.iter().copied().zip(&generated.logprobs).filter(is_said);
-            match prompt {
-                Prompt::Chat(_) => Logprobs::chat(tokenizer, tokens),
-                Prompt::Texts(_) => Logprobs::text(tokenizer, tokens),
-            }
-        });
+        let logprobs = params.n_logprobs.map(|_| Logprobs::new(tokenizer, prompt, &generated));
         let said = match prompt {
             Prompt::Chat(_) => {
                 Said::Message { role: "assistant", content: generated.text, refusal: () }
@@ -175,46 +136,6 @@ impl Choice {
             | FinishReason::Cancelled => "length",
         };
         Choice { index, said, logprobs, finish_reason }
-    }
-}
-
-impl Logprobs {
-    fn chat<'a>(
-        tokenizer: &Tokenizer,
-        tokens: impl Iterator<Item = (u32, &'a TokenLogprobs)>,
-    ) -> Logprobs {
-        let token = |id, logprob| {
-            let bytes = tokenizer.bytes(id).to_vec();
-            TokenLogprob { token: String::from_utf8_lossy(&bytes).into_owned(), logprob, bytes }
-        };
-        let content = tokens.map(|(id, logprobs)| ChatLogprob {
-            chosen: token(id, logprobs.chosen),
-            top_logprobs: logprobs.top.iter().map(|&(id, logprob)| token(id, logprob)).collect(),
-        });
-        Logprobs::Chat { content: content.collect(), refusal: () }
-    }
-
-    fn text<'a>(
-        tokenizer: &Tokenizer,
-        tokens: impl Iterator<Item = (u32, &'a TokenLogprobs)>,
-    ) -> Logprobs {
-        let text = |id| String::from_utf8_lossy(tokenizer.bytes(id)).into_owned();
-        let mut arrays = TextLogprobs::default();
-        let mut n_chars = 0;
-        for (id, logprobs) in tokens {
-            let token = text(id);
-            arrays.text_offset.push(n_chars);
-            n_chars += token.chars().count();
-            arrays.tokens.push(token);
-            arrays.token_logprobs.push(logprobs.chosen);
-            let mut top = BTreeMap::new();
-            for &(id, logprob) in &logprobs.top {
-                // Of tokens with one text, the most probable comes first.
-                top.entry(text(id)).or_insert(logprob);
-            }
-            arrays.top_logprobs.push(top);
-        }
-        Logprobs::Text(arrays)
     }
 }
 

@@ -3,10 +3,11 @@
 use super::error::BatchError;
 use super::fault::Fault;
 use super::line::Line;
+use crate::files::copy_of_stdin;
 use crate::jobs::{Key, Lines};
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -56,15 +57,11 @@ impl Input {
     /// # Errors
     /// If it cannot be read.
     pub fn open(path: &Path) -> Result<Input, BatchError> {
-        let open = || {
-            if path != Path::new("-") {
-                return File::open(path);
-            }
-            let mut copy = tempfile::tempfile()?;
-            io::copy(&mut io::stdin().lock(), &mut copy)?;
-            Ok(copy)
+        let file = match path == Path::new("-") {
+            true => copy_of_stdin(),
+            false => File::open(path),
         };
-        match open() {
+        match file {
             Ok(file) => Ok(Input { path: path.into(), file }),
             Err(error) => Err(BatchError::Input { path: path.into(), error }),
         }

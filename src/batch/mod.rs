@@ -2,7 +2,7 @@
 //!
 //! `line` reads a request (with `fields`, which knows how to ask an object for its values) and says
 //! in a [`Fault`] what is wrong with it; `input` plans what is to be done, as [`Key`]s of lines;
-//! `answer` has the shape of what is written; [`Batch`] is the [`Work`] in between.
+//! `answer` and `logprobs` have the shape of what is written; [`Batch`] is the [`Work`] in between.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference/batch>, and of the bodies
 //! `/v1/chat/completions` and `/v1/completions`.
@@ -16,6 +16,7 @@ mod fault;
 mod fields;
 mod input;
 mod line;
+mod logprobs;
 mod prompts;
 mod results;
 mod work;

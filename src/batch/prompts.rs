@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::line::{Prompt, Text};
 use crate::jobs::one_line;
-use crate::tokenizer::{ChatTemplate, Tokenizer};
+use crate::tokenizer::{ChatError, ChatTemplate, Tokenizer};
 
 /// Makes tokens of prompts.
 #[derive(Clone, Copy)]
@@ -20,8 +20,10 @@ impl Prompts<'_> {
         match prompt {
             Prompt::Chat(messages) => {
                 let ids = self.template.encode(self.tokenizer, messages);
-                ids.map(|ids| vec![ids])
-                    .map_err(|error| Fault::at("invalid_value", "body.messages", one_line(error)))
+                ids.map(|ids| vec![ids]).map_err(|error| match error {
+                    ChatError::Machine { .. } => Fault::ours("template_stopped", one_line(error)),
+                    error => Fault::at("invalid_value", "body.messages", one_line(error)),
+                })
             }
             Prompt::Texts(texts) => texts.iter().map(|text| self.encode_text(text)).collect(),
         }

@@ -60,7 +60,8 @@ impl Found {
     }
 }
 
-/// Drops the lines that a finished run has replaced.
+/// Drops the lines that a finished run has replaced. Each request of the plan is left with one line,
+/// the last: an old answer to what is refused now would be one to another request.
 ///
 /// # Errors
 /// As [`Results::retain`].

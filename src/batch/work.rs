@@ -7,10 +7,11 @@ use super::input::{Input, Item, Plan};
 use super::line::{Line, Request};
 use super::prompts::Prompts;
 use super::results::drop_replaced;
-use crate::engine::{self, Engine, Event, Generated, Refusal, RequestId};
+use crate::engine::{self, Engine, Event, Generated, Refusal, RequestId, shared_beginning};
 use crate::jobs::{Key, Sink, Work};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of input that are read ahead: some times the longest line.
@@ -48,6 +49,8 @@ pub struct Batch<'a> {
     plan: &'a Plan,
     todo: VecDeque<&'a Item>,
     sink: Sink,
+    /// Lines that are read, but not submitted.
+    prepared: Vec<Prepared>,
     submitted: HashMap<RequestId, Submitted>,
     /// Lines that are being answered, by number.
     live: HashMap<usize, LiveLine>,
@@ -99,6 +102,7 @@ impl<'a> Batch<'a> {
             plan,
             todo,
             sink,
+            prepared: Vec::new(),
             submitted: HashMap::new(),
             live: HashMap::new(),
             finished: Vec::new(),
@@ -121,6 +125,33 @@ impl<'a> Batch<'a> {
             Sink::File(mut results) => Ok(drop_replaced(&mut results, self.plan)?),
             Sink::Stdout => Ok(()),
         }
+    }
+
+    /// The tokens with which the prompts of all requests begin that come first.
+    ///
+    /// # Errors
+    /// If the input cannot be read, or has changed.
+    pub fn shared_beginning(&mut self) -> Result<Vec<u32>, BatchError> {
+        self.prepare_window()?;
+        let prompts = self.prepared.iter().flat_map(|prepared| &prepared.prompts);
+        Ok(shared_beginning(prompts.map(Vec::as_slice)).to_vec())
+    }
+
+    /// How many requests are read together.
+    fn window(&self) -> usize {
+        8 * self.setup.max_live
+    }
+
+    /// Reads the next lines.
+    fn prepare_window(&mut self) -> Result<(), BatchError> {
+        let mut n_bytes = 0;
+        while self.prepared.len() < self.window() && n_bytes < WINDOW_BYTES {
+            let Some(item) = self.todo.pop_front() else { break };
+            n_bytes += item.n_bytes();
+            let prepared = self.prepare(item)?;
+            self.prepared.extend(prepared);
+        }
+        Ok(())
     }
 
     /// Reads a line; one with a fault is finished by that.
@@ -234,16 +265,11 @@ impl Work for Batch<'_> {
     /// Submits requests a window at a time, several times as many as are worked on together, the
     /// longest first: what comes last is short, and keeps few waiting for it.
     fn submit(&mut self, engine: &mut Engine<'_>) -> Result<(), BatchError> {
-        let window = 8 * self.setup.max_live;
-        if self.submitted.len() > window / 2 {
+        if self.submitted.len() > self.window() / 2 {
             return Ok(());
         }
-        let (mut prepared, mut n_bytes) = (Vec::new(), 0);
-        while prepared.len() < window && n_bytes < WINDOW_BYTES {
-            let Some(item) = self.todo.pop_front() else { break };
-            n_bytes += item.n_bytes();
-            prepared.extend(self.prepare(item)?);
-        }
+        self.prepare_window()?;
+        let mut prepared = mem::take(&mut self.prepared);
         prepared.sort_by_key(|prepared| Reverse(prepared.line.usage.prompt_tokens));
         for prepared in prepared {
             self.submit_line(engine, prepared);
@@ -291,6 +317,6 @@ impl Work for Batch<'_> {
     }
 
     fn is_submitted(&self) -> bool {
-        self.todo.is_empty()
+        self.todo.is_empty() && self.prepared.is_empty()
     }
 }

@@ -8,8 +8,8 @@
 use super::{BenchError, Random};
 use crate::checkpoint::llama::{Model, Slot};
 use crate::compute::Compute;
+use crate::files::open_locked;
 use crate::gguf::{Array, FileLayout, Metadata, TensorPlan, Value, WriteError, Writer};
-use crate::jobs::open_locked;
 use crate::model::Config;
 use crate::model::config::RopeConfig;
 use gatefold_quant::DynFormat;

@@ -30,12 +30,13 @@ pub use stored::{SourceFile, StoredTensor, StoredTensors};
 pub use tensor::{RowOrder, Tensor};
 pub use torch::TorchError;
 
+use crate::files::folder_of;
 use crate::gguf::Metadata;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stored::{folder_of, is_there};
+use stored::is_there;
 
 /// A model, as a GGUF would hold it, and where its weights are.
 pub struct Checkpoint {

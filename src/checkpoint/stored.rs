@@ -26,11 +26,6 @@ pub struct SourceFile {
     file: Mutex<File>,
 }
 
-/// The folder in which `path` lies.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Whether something has this name, be it a link to nothing or what may not be looked at: opening it
 /// then says what is wrong.
 pub(super) fn is_there(path: &Path) -> bool {

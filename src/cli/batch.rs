@@ -3,10 +3,11 @@
 use super::engine_args::EngineArgs;
 use super::model_args::ModelArgs;
 use super::progress::{self, progress_bar};
+use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
-use crate::jobs::{Outcome, Sink, drive};
+use crate::jobs::{Key, Outcome, Sink, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use indicatif::HumanDuration;
@@ -24,11 +25,16 @@ A line of INPUT, as OpenAI's batches have them (here on two):
    {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
 
 A run that was stopped, in whatever way, goes on where it stopped when the same command is given
-again. Requests that have changed since are done again, and with another model all are; earlier
-answers stay in the output until a run has replaced them all.
+again. Requests that have changed since are done again, and with another model all are. Earlier
+answers stay in the output until a run comes to its end, and then each request has one line: its
+answer, or what is wrong with it. Answers to requests that the input does not have stay for good.
+
+Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
+another day keeps the answers there are and tells the new date for the rest; with --date it is the
+same for all, and with another --date all requests are done again.
 
 Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
-run failed, 130 if Ctrl-C ended it.";
+run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold batch`.
 #[derive(Args)]
@@ -43,7 +49,7 @@ pub struct BatchArgs {
     output: Option<PathBuf>,
 
     /// Most tokens of an answer in a chat where the request does not say [default: up to the end of
-    /// the context, for which memory is set aside]
+    /// the context]
     #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
     n_predict: Option<u32>,
 
@@ -52,6 +58,9 @@ pub struct BatchArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
 }
 
 /// Answers a batch.
@@ -59,11 +68,11 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let input = Input::open(&args.input)?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
-    let template = loaded.chat_template()?;
+    let template = args.engine.chat_template(&loaded)?;
     let setup = Setup {
         prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
         model_name: loaded.name()?,
-        basis: loaded.key(&options),
+        basis: Key::of_model(&loaded.gguf, &template, &options),
         max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
         max_live: options.max_live,
     };
@@ -79,7 +88,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     tell(&found, n_requests);
 
     let interrupted = Arc::default();
-    interrupt::watch(&interrupted)?;
+    interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let start = Instant::now();
     let bar = progress_bar(n_requests - found.n_done, "requests");
@@ -89,6 +98,8 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         bar.set_message(format!("{rate:.1} tokens/s"));
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
+    let beginning = || Ok(batch.shared_beginning()?);
+    args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
     let Progress { n_done, n_failed, n_tokens } = batch.progress();
     progress::hide();

@@ -2,7 +2,8 @@
 
 use super::run::Session;
 use super::text_args::TextArgs;
-use super::{interrupt, one_line, print_note, print_piece, progress};
+use super::{interrupt, print_note, print_piece, progress};
+use crate::jobs::one_line;
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
@@ -119,7 +120,8 @@ impl<'a> Chat<'a> {
             }
             // A conversation that has outgrown the context, say, is no reason to lose it.
             Err(error) if stdin().is_terminal() => {
-                print_note(format_args!("error: {} (/clear begins anew)", one_line(&error)));
+                let error = one_line(format!("{error:#}"));
+                print_note(format_args!("error: {error} (/clear begins anew)"));
             }
             Err(error) => return Err(error),
         }

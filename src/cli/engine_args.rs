@@ -1,10 +1,12 @@
 //! The arguments that commands with many requests share.
 
 use super::model_args::{LoadedModel, cache_format};
+use super::print_note;
 use super::size::size;
 use crate::engine::Options;
 use crate::inspect::cache_bytes;
 use crate::model::PageLayout;
+use crate::tokenizer::{ChatTemplate, Date};
 use anyhow::{Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
@@ -24,6 +26,11 @@ pub struct EngineArgs {
     /// model's heads are no whole blocks]
     #[arg(long, value_name = "TYPE", value_parser = cache_format)]
     cache_type: Option<&'static DynFormat>,
+
+    /// Tell the model this date, as 2026-11-22, where its chat template asks for one [default: the
+    /// day, in UTC, on which the run begins]
+    #[arg(long, value_name = "DATE")]
+    date: Option<Date>,
 }
 
 impl EngineArgs {
@@ -38,5 +45,20 @@ impl EngineArgs {
             max_live: self.parallel,
             memory_bytes: self.memory.unwrap_or_else(|| cache_bytes(&loaded.gguf)),
         })
+    }
+
+    /// The model's chat template, with the date that was given.
+    pub fn chat_template(&self, loaded: &LoadedModel) -> Result<ChatTemplate> {
+        let template = loaded.chat_template()?;
+        if let Some(date) = self.date {
+            return Ok(template.with_date(date));
+        }
+        if template.asks_for_date() {
+            let today = Date::of_this_run();
+            print_note(format_args!(
+                "the chat template tells the model the date, today {today}; --date fixes it"
+            ));
+        }
+        Ok(template)
     }
 }

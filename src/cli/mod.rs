@@ -9,10 +9,11 @@ mod engine_args;
 pub mod eval;
 mod ids;
 pub mod inspect;
-mod interrupt;
+pub mod interrupt;
 mod model_args;
 mod output_file;
 mod progress;
+mod prompt_cache;
 pub mod quantize;
 pub mod run;
 mod sampling_args;
@@ -23,7 +24,7 @@ pub mod tokenize;
 
 use crate::demo;
 use crate::gguf::Gguf;
-use crate::jobs::Outcome;
+use crate::jobs::{Outcome, one_line};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;
@@ -105,7 +106,7 @@ pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
     if closed_stdout {
         return ExitCode::SUCCESS;
     }
-    print_note(format_args!("error: {}", one_line(&error)));
+    print_note(format_args!("error: {}", one_line(format!("{error:#}"))));
     ExitCode::FAILURE
 }
 
@@ -119,12 +120,4 @@ fn print_piece(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
-}
-
-/// An error on one line, and what it quotes from a file without the control characters that would
-/// steer the terminal.
-fn one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join("; ").chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }

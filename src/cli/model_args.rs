@@ -3,10 +3,9 @@
 use super::open_model;
 use super::progress::reading;
 use crate::compute::Compute;
-use crate::engine::{Options, Sequence};
+use crate::engine::Sequence;
 use crate::gguf::{Gguf, ReadAhead};
 use crate::inspect::read_ahead_bytes;
-use crate::jobs::Key;
 use crate::model::{Model, ModelError};
 use crate::tokenizer::{ChatTemplate, Tokenizer};
 use anyhow::{Context, Result, ensure};
@@ -139,15 +138,6 @@ impl LoadedModel {
         let template = ChatTemplate::from_metadata(self.gguf.metadata());
         let template = template.with_context(|| self.gguf.path().display().to_string())?;
         Ok(template.unwrap_or_else(ChatTemplate::mistral))
-    }
-
-    /// Stands for everything that an answer depends on besides its request.
-    pub fn key(&self, options: &Options) -> Key {
-        Key::of(&[
-            ("model", &self.gguf.fingerprint()),
-            ("cache", options.cache_format.name.as_bytes()),
-            ("context", &options.context_len.to_le_bytes()),
-        ])
     }
 
     /// An empty sequence with a cache of this format.

@@ -1,19 +1,16 @@
 //! Files that are written beside their place and put there once they are whole.
 
-use crate::checkpoint::stored::folder_of;
+use crate::files::Replacement;
 use anyhow::{Result, ensure};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Read, Write};
-#[cfg(unix)]
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// A file on its way to its place; nothing is left of it where it is dropped. Errors of writing
 /// name it.
 pub struct OutputFile {
     path: PathBuf,
-    partial: BufWriter<NamedTempFile>,
+    partial: BufWriter<Replacement>,
 }
 
 impl OutputFile {
@@ -36,12 +33,7 @@ impl OutputFile {
                 path.display()
             );
         }
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are their owner's alone; this one is to be like any that a program writes.
-        #[cfg(unix)]
-        builder.permissions(PermissionsExt::from_mode(0o666));
-        let partial = builder.tempfile_in(folder_of(path));
-        let partial = partial.map_err(|error| cannot_write(path, error))?;
+        let partial = Replacement::of(path).map_err(|error| cannot_write(path, error))?;
         Ok(OutputFile { path: path.into(), partial: BufWriter::new(partial) })
     }
 
@@ -50,8 +42,7 @@ impl OutputFile {
         let OutputFile { path, partial } = self;
         let partial =
             partial.into_inner().map_err(|error| cannot_write(&path, error.into_error()))?;
-        partial.persist(&path).map_err(|error| cannot_write(&path, error.error))?;
-        Ok(())
+        partial.put_in_place().map_err(|error| cannot_write(&path, error))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
 use super::progress::{self, progress_bar};
+use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::text_args::TextArgs;
 use super::{print_note, print_piece};
@@ -22,7 +23,8 @@ Examples:
   gatefold run -m mixtral.gguf                                   chat
   gatefold run -m mixtral.gguf -p 'Why is the sky blue?' -n 200  one answer
   gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
-  echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json";
+  echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json
+  gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   the next time it is not read again";
 
 /// Arguments of `gatefold run`.
 #[derive(Args)]
@@ -61,6 +63,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_format)]
     cache_type: &'static DynFormat,
 
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
+
     /// Print one JSON object instead of streaming the text
     #[arg(long, conflicts_with = "chat")]
     json: bool,
@@ -91,6 +96,10 @@ pub fn run(args: RunArgs) -> Result<()> {
         interrupted: Arc::default(),
     };
     if chats {
+        ensure!(
+            args.prompt_cache.prompt_cache.is_none(),
+            "--prompt-cache is for single prompts; give one with -p or -f, without --chat"
+        );
         let template = own_template.unwrap_or_else(ChatTemplate::mistral);
         return Chat::new(session, template, args.system).run(&args.text);
     }
@@ -107,6 +116,7 @@ pub fn run(args: RunArgs) -> Result<()> {
             loaded.tokenizer.encode_text(&text)?
         }
     };
+    let kept = args.prompt_cache.open(&mut session.engine, &loaded)?;
     if args.json {
         let generated = session.generate(&prompt, |_| Ok(()))?;
         writeln!(stdout().lock(), "{}", session.json(&prompt, &generated))?;
@@ -114,6 +124,9 @@ pub fn run(args: RunArgs) -> Result<()> {
         let generated = session.generate(&prompt, print_piece)?;
         writeln!(stdout().lock())?;
         print_note(session.summary(&generated));
+    }
+    if let Some(mut kept) = kept {
+        kept.keep(&session.engine, &prompt);
     }
     Ok(())
 }

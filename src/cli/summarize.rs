@@ -3,12 +3,13 @@
 use super::engine_args::EngineArgs;
 use super::model_args::{LoadedModel, ModelArgs};
 use super::progress::{self, RunProgress, Standing, count, counter};
+use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
 use crate::engine::{Engine, Options};
 use crate::gguf::printable;
-use crate::jobs::{Outcome, drive};
+use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
     Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer,
     Wishes, files,
@@ -29,6 +30,7 @@ Examples:
   gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
   gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
+  gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
   curl https://example.org | gatefold summarize -m mixtral.gguf - --language French
 
 A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
@@ -41,8 +43,12 @@ sampling all are; what failed is tried again. Earlier summaries stay in the outp
 come to its end, and then only those go that have been replaced: one of a document that fails now
 stays, beside the line with its error.
 
+Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
+another day keeps the summaries there are and tells the new date for the rest; with --date it is
+the same for all, and with another --date all documents are done again.
+
 Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
-failed, 130 if Ctrl-C ended it.";
+failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold summarize`.
 #[derive(Args)]
@@ -113,6 +119,9 @@ pub struct SummarizeArgs {
 
     #[command(flatten)]
     engine: EngineArgs,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
 }
 
 /// Takes one of these names for what it names.
@@ -142,8 +151,10 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     tell(&earlier, n_documents);
 
     let interrupted = Arc::default();
-    interrupt::watch(&interrupted)?;
+    interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
+    let beginning = || Ok(setup.cutter.shared_beginning()?);
+    args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     let start = Instant::now();
     let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
     let n_bytes = bytes_to_do(&plan, &output);
@@ -224,7 +235,9 @@ fn setup<'a>(
         length: args.length,
         template,
     };
-    let prompts = wishes.prompts(loaded.chat_template()?).context("--template")?;
+    let template = args.engine.chat_template(loaded)?;
+    let model_key = Key::of_model(&loaded.gguf, &template, options);
+    let prompts = wishes.prompts(template).context("--template")?;
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
@@ -232,7 +245,7 @@ fn setup<'a>(
         cutter: Cutter::new(&loaded.tokenizer, prompts, options.context_len, max_tokens)?,
         sampling: args.sampling.resolve_or(0.0, 0)?,
         model_name: loaded.name()?,
-        model_key: loaded.key(options),
+        model_key,
         max_live: options.max_live,
     })
 }

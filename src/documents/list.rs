@@ -2,10 +2,10 @@
 
 use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
+use crate::files::copy_of_stdin;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
@@ -86,12 +86,6 @@ pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>,
     let mut seen = HashSet::new();
     sources.retain(|source| seen.insert(source.path.canonicalize().unwrap_or(source.path.clone())));
     Ok(sources)
-}
-
-fn copy_of_stdin() -> io::Result<File> {
-    let mut copy = tempfile::tempfile()?;
-    io::copy(&mut io::stdin().lock(), &mut copy)?;
-    Ok(copy)
 }
 
 /// The documents of a folder and its folders. Links are followed, but no folder is seen twice: with

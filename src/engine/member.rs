@@ -10,6 +10,10 @@ use crate::tokenizer::Tokenizer;
 use gatefold_quant::Isa;
 use std::time::Instant;
 
+/// Tokens of an answer for which memory is set aside when it begins. Few answers are longer, and most
+/// requests that allow for more, or do not say, do without.
+const EXPECTED_TOKENS: usize = 256;
+
 /// A request and its sequence, from submission to the last token.
 pub(super) struct Member<'m> {
     /// Names the request.
@@ -68,19 +72,19 @@ impl<'m> Member<'m> {
         &self.tokens
     }
 
-    /// The prompt.
-    pub fn prompt(&self) -> &[u32] {
-        &self.tokens[..self.n_prompt]
-    }
-
     /// Whether reading has begun.
     pub fn has_begun(&self) -> bool {
         self.clock.is_some()
     }
 
-    /// Whether the prompt is read, and tokens are made.
+    /// Whether the prompt was read, and tokens are made.
     pub fn is_generating(&self) -> bool {
         self.tokens.len() > self.n_prompt
+    }
+
+    /// Whether nothing is unread but the last token of an answer.
+    pub fn is_up_to_date(&self) -> bool {
+        self.is_generating() && self.n_unread() == 1
     }
 
     /// Tokens that the model has not read: what is left of the prompt, or the last of the answer.
@@ -94,6 +98,13 @@ impl<'m> Member<'m> {
         max_len.min(self.cache.context_len())
     }
 
+    /// Tokens that the cache is expected to hold at most. An answer that is longer than most may be
+    /// as long again.
+    pub fn expected_len(&self) -> usize {
+        let n_expected = EXPECTED_TOKENS.max(2 * (self.tokens.len() - self.n_prompt));
+        self.max_len().min(self.n_prompt.saturating_add(n_expected))
+    }
+
     /// Why the request ends before the next step, if it does.
     pub fn ending(&self, now: Instant) -> Option<FinishReason> {
         if self.is_cancelled {
@@ -103,17 +114,21 @@ impl<'m> Member<'m> {
         }
     }
 
-    /// Begins to read, after what `cache` has of the prompt; all steps so far have read
+    /// Begins to read, after what `cache` has of the tokens; all steps so far have read
     /// `weight_bytes`.
     pub fn begin(&mut self, cache: KvCache, weight_bytes: u64) {
-        self.n_reused = cache.len();
+        if !self.is_generating() {
+            self.n_reused = cache.len();
+        }
         self.cache = cache;
         self.clock = Some(Clock::start(weight_bytes));
     }
 
-    /// Takes back [`Self::begin`], before anything was read.
+    /// Gives up the memory; what was read is to be read again.
     pub fn unbegin(&mut self, pool: &PagePool) {
-        self.n_reused = 0;
+        if !self.is_generating() {
+            self.n_reused = 0;
+        }
         self.cache = KvCache::in_pool(pool, self.cache.context_len());
         self.clock = None;
     }
@@ -172,7 +187,8 @@ impl<'m> Member<'m> {
 
     /// The speed since the clock was started, when `n_before` tokens were in the cache.
     fn speed_since(&self, n_before: usize, weight_bytes: u64) -> Speed {
-        let n_tokens = self.cache.len() - n_before;
+        // Of one that had to begin again, not all may be read.
+        let n_tokens = self.cache.len().saturating_sub(n_before);
         self.clock.map_or(Speed::default(), |clock| clock.stop(n_tokens, weight_bytes))
     }
 

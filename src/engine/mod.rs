@@ -56,24 +56,25 @@
 //! - Its answer depends on the model, its tokens, its sampling and the format of the cache alone:
 //!   not on other requests, the size of steps, or what was read before.
 //! - It is answered in the end, or refused by [`Engine::submit`] if it never could be. Requests are
-//!   admitted in their order, once there is memory for all that they may come to.
+//!   admitted in their order, once there is memory for their prompts and for answers of usual length;
+//!   where longer ones fill it, the last comer waits and is read again.
 //! - If it fails, no other does.
 //!
 //! Beginnings that requests share are read once. A prompt that begins like something which a live
 //! request has read, or one that has ended, goes on from there; if another request is reading the
-//! same beginning just now, it waits for that. [`Engine::save_prefix`] and [`Engine::load_prefix`]
-//! do the same from run to run.
+//! same beginning just now, it waits for that. [`PromptCache`] does the same from run to run.
 //!
 //! The parts: [`scheduler`] has the engine, `member` a request on its way, `prefix` finds common
-//! beginnings and `prefix_file` keeps them in files, `answer` and `stop` make the text. Keys and
-//! values lie in [pages](crate::model::pages). [`Sequence`] is for those who want the logits of
-//! every token.
+//! beginnings, `prefix_file` keeps them in files and `prompt_cache` knows when, `answer` and `stop`
+//! make the text. Keys and values lie in [pages](crate::model::pages). [`Sequence`] is for those who
+//! want the logits of every token.
 
 mod answer;
 mod member;
 mod options;
 mod prefix;
 mod prefix_file;
+mod prompt_cache;
 pub mod request;
 pub mod scheduler;
 pub mod sequence;
@@ -82,9 +83,17 @@ mod stop;
 
 pub use options::Options;
 pub use prefix_file::{PrefixFileError, PrefixProblem};
+pub use prompt_cache::{PromptCache, shared_beginning};
 pub use request::{
     Event, FinishReason, GenerateError, Generated, Refusal, Request, RequestId, TokenLogprobs,
 };
 pub use scheduler::Engine;
 pub use sequence::Sequence;
 pub use speed::Speed;
+
+/// Stands in keys of results and in files of prefixes for all that turns a request into its answer:
+/// results of one revision are the same bits, and go together in one output.
+///
+/// To be raised by one with every change after which any result has other bits: of arithmetic, of
+/// the choice of tokens, of tokenizers and chat templates, of the words and cuts of prompts.
+pub const NUMERICS_REVISION: u32 = 1;

@@ -1,6 +1,7 @@
 //! Prompts that begin like something that was read already.
 
 use super::member::Member;
+use super::prompt_cache::shared_len;
 use crate::model::pages::TILE_LEN;
 use crate::model::{KvCache, PagePool};
 use std::collections::VecDeque;
@@ -76,8 +77,8 @@ pub(super) enum Prefix {
     Awaited,
 }
 
-/// Looks for the longest beginning of a member's prompt, without its last token: reading that gives
-/// the logits. `earlier` and `later` are the other members; only those before it are waited for, so
+/// Looks for the longest beginning of a member's tokens, without the last: reading that gives the
+/// logits. `earlier` and `later` are the other members; only those before it are waited for, so
 /// that no two wait for each other.
 pub(super) fn find(
     member: &Member<'_>,
@@ -85,13 +86,13 @@ pub(super) fn find(
     later: &[Member<'_>],
     remembered: &Remembered,
 ) -> Prefix {
-    let (_, prompt) = member.prompt().split_last().expect("empty prompts are refused");
-    let finished = remembered.longest(prompt);
+    let (_, tokens) = member.tokens().split_last().expect("empty prompts are refused");
+    let finished = remembered.longest(tokens);
     let mut best_len = finished.map_or(0, |(_, shared)| shared);
     let (mut best, mut complete_len, mut awaited_len) = (None, best_len, 0);
     let others = earlier.iter().map(|other| (other, true));
     for (other, is_earlier) in others.chain(later.iter().map(|other| (other, false))) {
-        let shared = shared_len(other.tokens(), prompt);
+        let shared = shared_len(other.tokens(), tokens);
         let read = shared.min(other.cache.len());
         if read == shared || other.is_generating() {
             complete_len = complete_len.max(read);
@@ -128,9 +129,4 @@ pub(super) fn fork_longest(
         (len, cache)
     });
     lens.max_by_key(|&(len, _)| len).map(|(len, cache)| cache.fork(len))
-}
-
-/// How many tokens two sequences have in common from the beginning.
-fn shared_len(a: &[u32], b: &[u32]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

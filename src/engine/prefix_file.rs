@@ -5,7 +5,8 @@
 //! | what | type |
 //! | --- | --- |
 //! | `GATEPRFX` | 8 bytes |
-//! | version, 1 | u32 |
+//! | version, 2 | u32 |
+//! | [`NUMERICS_REVISION`] | u32 |
 //! | GGUF's number of the cache's format | u32 |
 //! | number of layers | u32 |
 //! | number of key and value heads | u32 |
@@ -16,18 +17,18 @@
 //! | keys and values, as they lie in pages ([`PageLayout`]), of the last page only the positions that are filled | |
 //! | SHA-256 of all that | 32 bytes |
 
-use crate::checkpoint::stored::folder_of;
+use super::NUMERICS_REVISION;
+use crate::files::Replacement;
 use crate::model::{KvCache, PageLayout};
 use gatefold_quant::DynFormat;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
 const MAGIC: [u8; 8] = *b"GATEPRFX";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const DIGEST_BYTES: u64 = 32;
 
 /// Why a prefix cannot be saved, or a saved one not be used.
@@ -51,19 +52,25 @@ pub enum PrefixProblem {
     NotSaved,
     /// It was saved by another version.
     #[error(
-        "the prefix was saved in version {found} of the format, and this program reads {VERSION}; remove it to have it made anew"
+        "the prefix was saved in version {found} of the format, and this program reads {VERSION}"
     )]
     Version {
         /// The version.
         found: u32,
     },
+    /// It was saved by a program whose arithmetic was another.
+    #[error(
+        "the prefix was computed by revision {found} of the arithmetic, and this program has {NUMERICS_REVISION}"
+    )]
+    Revision {
+        /// The revision.
+        found: u32,
+    },
     /// It is of another model.
-    #[error("the prefix was saved with another model; remove it to have it made anew")]
+    #[error("the prefix was saved with another model")]
     Model,
     /// It is in another format.
-    #[error(
-        "the prefix was saved in {found}, and the cache is in {expected}; use --cache-type, or remove it to have it made anew"
-    )]
+    #[error("the prefix was saved in {found}, and the cache is in {expected} (--cache-type)")]
     Format {
         /// The file's format.
         found: String,
@@ -71,11 +78,11 @@ pub enum PrefixProblem {
         expected: &'static str,
     },
     /// It has not even a header.
-    #[error("the file ends too soon: it is damaged; remove it to have it made anew")]
+    #[error("the file ends too soon: it is damaged")]
     Cut,
     /// It does not end where it should.
     #[error(
-        "the file has {found} bytes, and a prefix of {n_tokens} tokens takes {expected}: it is damaged; remove it to have it made anew"
+        "the file has {found} bytes, and a prefix of {n_tokens} tokens takes {expected}: it is damaged"
     )]
     Length {
         /// Its length.
@@ -86,16 +93,23 @@ pub enum PrefixProblem {
         n_tokens: u64,
     },
     /// Its contents are not what was saved.
-    #[error("the checksum does not match: the file is damaged; remove it to have it made anew")]
+    #[error("the checksum does not match: the file is damaged")]
     Checksum,
     /// There is no memory for it.
     #[error(
-        "the prefix of {n_tokens} tokens does not fit into the memory for keys and values; raise --memory"
+        "the prefix of {n_tokens} tokens does not fit into the memory for keys and values (--memory)"
     )]
     Memory {
         /// Its tokens.
         n_tokens: u64,
     },
+}
+
+impl PrefixProblem {
+    /// Whether the file may be replaced: it is one of ours, of no use for this run or for none.
+    pub fn is_replaceable(&self) -> bool {
+        !matches!(self, PrefixProblem::Io(_) | PrefixProblem::NotSaved)
+    }
 }
 
 impl From<io::Error> for PrefixProblem {
@@ -130,7 +144,7 @@ impl Header {
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&MAGIC)?;
-        for number in [VERSION, self.format].into_iter().chain(self.shape) {
+        for number in [VERSION, NUMERICS_REVISION, self.format].into_iter().chain(self.shape) {
             out.write_all(&number.to_le_bytes())?;
         }
         out.write_all(&self.n_tokens.to_le_bytes())?;
@@ -145,6 +159,10 @@ impl Header {
         let found = number()?;
         if found != VERSION {
             return Err(PrefixProblem::Version { found });
+        }
+        let found = number()?;
+        if found != NUMERICS_REVISION {
+            return Err(PrefixProblem::Revision { found });
         }
         let (format, shape) = (number()?, [number()?, number()?, number()?]);
         let n_tokens = u64::from_le_bytes(array(input)?);
@@ -168,7 +186,7 @@ impl Header {
             let found = format.map_or(format!("format {}", self.format), |it| it.name.to_owned());
             return Err(PrefixProblem::Format { found, expected: layout.format.name });
         }
-        let header_bytes = MAGIC.len() + 5 * size_of::<u32>() + size_of::<u64>() + 32;
+        let header_bytes = MAGIC.len() + 6 * size_of::<u32>() + size_of::<u64>() + 32;
         let token_bytes = size_of::<u32>() + layout.position_bytes();
         let expected = u128::from(n_tokens) * token_bytes as u128
             + header_bytes as u128
@@ -191,8 +209,8 @@ pub(super) fn save(
         if is_of_another_kind(path)? {
             return Err(PrefixProblem::NotSaved);
         }
-        let file = NamedTempFile::new_in(folder_of(path))?;
-        let mut out = Hashed { inner: BufWriter::new(file), hash: Sha256::new() };
+        let file = BufWriter::new(Replacement::of(path)?);
+        let mut out = Hashed { inner: file, hash: Sha256::new() };
         Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
         for token in tokens {
             out.write_all(&token.to_le_bytes())?;
@@ -201,9 +219,7 @@ pub(super) fn save(
         let Hashed { mut inner, hash } = out;
         inner.write_all(&hash.finalize())?;
         let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| PrefixProblem::Io(error.error))?;
-        Ok(())
+        Ok(file.put_in_place()?)
     };
     save().map_err(|problem| PrefixFileError { path: path.into(), problem })
 }
@@ -245,8 +261,9 @@ fn is_of_another_kind(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
     };
-    // Opening a pipe would wait for who writes to it.
-    Ok(!there.is_file() || array(&mut File::open(path)?).is_ok_and(|magic| magic != MAGIC))
+    // Opening a pipe would wait for who writes to it. Files that are shorter are not torn ones: these
+    // are never in their place.
+    Ok(!there.is_file() || array(&mut File::open(path)?).map_or(true, |magic| magic != MAGIC))
 }
 
 /// Hashes what passes through.

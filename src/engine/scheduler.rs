@@ -17,8 +17,10 @@ use std::time::Instant;
 
 /// Takes requests and works on many of them at once.
 ///
-/// Requests are admitted in the order in which they came, as soon as there is memory for the most
-/// tokens that they may come to, so that none has to be given up half-way.
+/// Requests are admitted in the order in which they came, as soon as there is memory for their
+/// prompts and for answers of some hundred tokens. If answers turn out longer and the memory is full,
+/// the request that was admitted last gives up its memory, waits, and is read again: what it has made
+/// is not lost.
 pub struct Engine<'m> {
     model: &'m Model,
     tokenizer: &'m Tokenizer,
@@ -125,7 +127,7 @@ impl<'m> Engine<'m> {
         if self.live.is_empty() {
             return;
         }
-        let chunk_lens = self.chunk_lens();
+        let chunk_lens = self.reserve();
         let chosen = self.forward(&chunk_lens);
         self.tell(&chunk_lens, chosen, listener);
     }
@@ -181,24 +183,25 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// Pages that the live requests and `candidate` may come to hold together. Those that are full
-    /// are never written to again, so shared ones count once; of all others, each sequence may need
-    /// its own.
+    /// Pages that the live requests and `candidate` are expected to hold together at most. Those that
+    /// are full are never written to again, so shared ones count once; of all others, each sequence
+    /// may need its own.
     fn most_pages_with(&self, candidate: &Member<'_>) -> usize {
         let layout = self.pool.layout();
         let mut full = HashSet::new();
         let own = self.live.iter().chain([candidate]).map(|member| {
-            layout.n_pages(member.max_len()) - member.cache.collect_full_pages(&mut full)
+            layout.n_pages(member.expected_len()) - member.cache.collect_full_pages(&mut full)
         });
         own.sum::<usize>() + full.len()
     }
 
     /// How many tokens of each live request go into the next step.
     fn chunk_lens(&self) -> Vec<usize> {
-        let n_generating = self.live.iter().filter(|member| member.is_generating()).count();
-        let mut room = self.step_len - n_generating;
+        // A token of each of them goes into every step.
+        let n_up_to_date = self.live.iter().filter(|member| member.is_up_to_date()).count();
+        let mut room = self.step_len - n_up_to_date;
         let chunk_len = |member: &Member<'_>| {
-            if member.is_generating() {
+            if member.is_up_to_date() {
                 return 1;
             }
             let chunk_len = if member.has_begun() { member.n_unread().min(room) } else { 0 };
@@ -208,13 +211,29 @@ impl<'m> Engine<'m> {
         self.live.iter().map(chunk_len).collect()
     }
 
-    /// Takes the step, and chooses tokens for the requests that have no more to read.
-    fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<u32, SamplerError>> {
-        for (member, &chunk_len) in self.live.iter_mut().zip(chunk_lens) {
-            while member.cache.reserve(chunk_len).is_err() {
-                assert!(self.remembered.drop_oldest(), "live requests were admitted with memory");
+    /// Makes room for the next step, and says how many tokens of each live request go into it. Where
+    /// there is too little, first what is remembered is forgotten; then those that were admitted last
+    /// give up their memory.
+    fn reserve(&mut self) -> Vec<usize> {
+        loop {
+            let chunk_lens = self.chunk_lens();
+            let mut chunks = self.live.iter_mut().zip(&chunk_lens);
+            if chunks.all(|(member, &chunk_len)| member.cache.reserve(chunk_len).is_ok()) {
+                return chunk_lens;
+            }
+            if self.remembered.drop_oldest() {
+                continue;
+            }
+            assert!(self.live.len() > 1, "none is accepted that does not fit when it is alone");
+            if let Some(mut last) = self.live.pop() {
+                last.unbegin(&self.pool);
+                self.waiting.push_front(last);
             }
         }
+    }
+
+    /// Takes the step, and chooses tokens for the requests that have no more to read.
+    fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<u32, SamplerError>> {
         let chunks = self.live.iter_mut().zip(chunk_lens).filter(|&(_, &len)| len > 0);
         let mut chunks: Vec<_> = chunks.map(|(member, &len)| member.chunk(len)).collect();
         let logits = self.model.forward(self.compute, &mut chunks);
@@ -277,6 +296,11 @@ impl<'m> Engine<'m> {
         self.remembered.insert(tokens, cache, &self.pool);
     }
 
+    /// How many tokens are remembered of the beginning of `tokens`.
+    pub fn n_remembered(&self, tokens: &[u32]) -> usize {
+        prefix::fork_longest(tokens, &self.live, &self.remembered).map_or(0, |cache| cache.len())
+    }
+
     /// Saves what is remembered of the beginning of `tokens` to a file for [`Self::load_prefix`],
     /// and returns how many tokens that is. With none, there is no file. `fingerprint` identifies
     /// the model.
@@ -298,8 +322,8 @@ impl<'m> Engine<'m> {
         Ok(cache.len())
     }
 
-    /// Remembers what [`Self::save_prefix`] saved, and returns how many tokens that is: prompts that
-    /// begin with them need not read them.
+    /// Remembers what [`Self::save_prefix`] saved, and returns its tokens: prompts that begin with
+    /// them need not read them.
     ///
     /// # Errors
     /// If the file cannot be read, is damaged, was made with another model or format, or does not
@@ -308,11 +332,10 @@ impl<'m> Engine<'m> {
         &mut self,
         path: &Path,
         fingerprint: [u8; 32],
-    ) -> Result<usize, PrefixFileError> {
+    ) -> Result<Vec<u32>, PrefixFileError> {
         let cache = KvCache::in_pool(&self.pool, self.context_len);
         let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
-        let n_tokens = tokens.len();
-        self.remembered.insert(tokens, cache, &self.pool);
-        Ok(n_tokens)
+        self.remembered.insert(tokens.clone(), cache, &self.pool);
+        Ok(tokens)
     }
 }

@@ -1,5 +1,8 @@
 //! Names of pieces of work.
 
+use crate::engine::{NUMERICS_REVISION, Options};
+use crate::gguf::Gguf;
+use crate::tokenizer::ChatTemplate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,6 +21,23 @@ impl Key {
             digest.update(bytes);
         }
         Key(hex(digest))
+    }
+
+    /// Stands for everything that an answer depends on besides what is asked: the model, how it
+    /// runs, the arithmetic of this program, and the date that its template was given to tell it.
+    pub fn of_model(gguf: &Gguf, template: &ChatTemplate, options: &Options) -> Key {
+        let fingerprint = gguf.fingerprint();
+        let (revision, context) =
+            (NUMERICS_REVISION.to_le_bytes(), options.context_len.to_le_bytes());
+        let date = template.given_date().map(|date| date.to_string());
+        let mut parts: Vec<(&str, &[u8])> = vec![
+            ("revision", &revision),
+            ("model", &fingerprint),
+            ("cache", options.cache_format.name.as_bytes()),
+            ("context", &context),
+        ];
+        parts.extend(date.as_ref().map(|date| ("date", date.as_bytes())));
+        Key::of(&parts)
     }
 
     /// As text: 64 hexadecimal digits.

@@ -2,14 +2,12 @@
 //! started again skips what is in it.
 //!
 //! A [`Key`] names a piece of work by everything that its result depends on. [`Results`] is the
-//! file, locked for one run; `lock` has the lock, [`Lines`] reads files of lines, of any size and
-//! from anyone. [`drive`] keeps an engine busy with [`Work`] until there is none.
+//! file, locked for one run; [`Lines`] reads files of lines, of any size and from anyone. [`drive`] keeps an engine busy with [`Work`] until there is none.
 
 mod drive;
 mod error;
 mod key;
 mod lines;
-mod lock;
 mod results;
 mod sink;
 
@@ -19,7 +17,5 @@ pub use key::Key;
 pub(crate) use key::hex;
 pub(crate) use lines::one_line;
 pub use lines::{Line, Lines};
-pub(crate) use lock::{is_same_file, open_locked};
 pub use results::Results;
-pub(crate) use results::sync_folder;
 pub use sink::Sink;

@@ -3,8 +3,7 @@
 use super::error::JobsError;
 use super::key::Key;
 use super::lines::Lines;
-use super::lock::open_locked;
-use crate::checkpoint::stored::folder_of;
+use crate::files::{open_locked, sync_folder};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
@@ -228,13 +227,4 @@ fn copy_ranges(mut from: &File, ranges: &[Range<u64>], to: &mut File) -> io::Res
     }
     to.sync_all()?;
     Ok(n_bytes)
-}
-
-/// Puts the names in the folder of `path` on the disk. Where folders cannot be opened, the system
-/// takes care of that itself.
-pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    match cfg!(unix) {
-        true => File::open(folder_of(path))?.sync_all(),
-        false => Ok(()),
-    }
 }

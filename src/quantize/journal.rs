@@ -10,8 +10,9 @@
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::tensor::Part;
+use crate::files::open_locked;
 use crate::gguf::FileLayout;
-use crate::jobs::{hex, open_locked};
+use crate::jobs::hex;
 use gatefold_quant::QUANTIZERS_REVISION;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -20,7 +20,7 @@ use super::paths::{
 };
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::stored::folder_of;
+use crate::files::folder_of;
 use crate::gguf::{FileLayout, TensorPlan};
 use std::fmt::{self, Display};
 use std::fs::{self, File};

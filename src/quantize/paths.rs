@@ -2,9 +2,8 @@
 
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::stored::folder_of;
+use crate::files::{self, folder_of, is_same_file};
 use crate::gguf::part_path;
-use crate::jobs::{self, is_same_file};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,5 +96,5 @@ pub fn check_space(folder: &Path, needed: u64) -> Result<(), QuantizeError> {
 
 /// Puts the names in the folder of `path` on the disk.
 pub fn sync_folder(path: &Path) -> Result<(), QuantizeError> {
-    jobs::sync_folder(path).map_err(QuantizeError::output(folder_of(path)))
+    files::sync_folder(path).map_err(QuantizeError::output(folder_of(path)))
 }

@@ -8,9 +8,10 @@
 use super::error::{Obstacle, SummarizeError};
 use super::form::Form;
 use super::line::{Line, Summary};
-use super::output::{replace, with_end};
+use super::output::with_end;
 use super::plan::Plan;
 use crate::documents::{Documents, MADE_BESIDE};
+use crate::files::replace;
 use crate::jobs::Key;
 use std::collections::{HashMap, HashSet};
 use std::fs;

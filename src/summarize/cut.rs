@@ -3,7 +3,8 @@
 use super::error::{Failure, SummarizeError};
 use super::prompt::Prompts;
 use super::split::{Pieces, halves};
-use crate::tokenizer::{Specials, Tokenizer};
+use crate::engine::shared_beginning;
+use crate::tokenizer::{ChatError, Specials, Tokenizer};
 
 /// Fewest tokens of text that are worth a prompt. No character takes more.
 const LEAST_TEXT: usize = 16;
@@ -54,6 +55,15 @@ impl<'m> Cutter<'m> {
     /// Everything that prompts depend on but the texts and the model.
     pub fn identity(&self) -> String {
         format!("{} {} {}", self.prompts.identity(), self.n_prompt, self.max_tokens)
+    }
+
+    /// The tokens with which all prompts begin, as two texts show that have nothing in common.
+    ///
+    /// # Errors
+    /// If the chat template cannot write them.
+    pub fn shared_beginning(&self) -> Result<Vec<u32>, ChatError> {
+        let [a, b] = ["0", "A"].map(|text| self.prompts.encode(self.tokenizer, text));
+        Ok(shared_beginning([&a?[..], &b?[..]]).to_vec())
     }
 
     /// The prompts that ask for summaries of a text: one if it fits, else one for each part.

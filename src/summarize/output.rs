@@ -13,15 +13,13 @@ use super::form::Form;
 use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
 use super::plan::Plan;
 use super::reduction::Answer;
-use crate::checkpoint::stored::folder_of;
 use crate::documents::Documents;
+use crate::files::replace;
 use crate::jobs::{JobsError, Key, Lines, Results};
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
-#[cfg(unix)]
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// All files that a run with this output makes, but for those beside documents.
@@ -271,17 +269,4 @@ impl<'a> Output<'a> {
         let found = ids.filter_map(|id| lines.get(id));
         Ok(found.flat_map(|line| self.form.write(line, is_alone)).collect())
     }
-}
-
-/// Puts a file in its place at once.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are their owner's alone; this one is to be like any that a program writes.
-    #[cfg(unix)]
-    builder.permissions(PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_data()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -15,12 +15,12 @@ mod specials;
 mod stream;
 mod vocabulary;
 
-pub use chat::{ChatError, ChatTemplate, Message};
+pub use chat::{ChatError, ChatTemplate, Date, Message};
 pub use error::TokenizerError;
 pub use pre_tokenizer::PreTokenizer;
 pub(crate) use sentencepiece::{SPACE, byte_of};
 pub use specials::Specials;
-pub use stream::TextStream;
+pub use stream::{TextBytes, TextStream};
 pub use vocabulary::{Algorithm, PieceKind, Vocabulary};
 
 use crate::gguf::Metadata;

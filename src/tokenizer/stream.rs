@@ -2,35 +2,57 @@
 
 use super::Tokenizer;
 
+/// The bytes that tokens add to a text.
+pub struct TextBytes<'a> {
+    tokenizer: &'a Tokenizer,
+    /// The next bytes are the first of all, so a prefix space is not part of the text.
+    is_start: bool,
+}
+
+impl<'a> TextBytes<'a> {
+    /// For tokens that continue a text, or begin one (`is_own_text`).
+    pub fn new(tokenizer: &'a Tokenizer, is_own_text: bool) -> TextBytes<'a> {
+        TextBytes { tokenizer, is_start: is_own_text }
+    }
+
+    /// What a token would add.
+    pub fn of(&self, id: u32) -> &'a [u8] {
+        let n_skipped = usize::from(self.is_start && self.tokenizer.begins_with_prefix_space(id));
+        &self.tokenizer.bytes(id)[n_skipped..]
+    }
+
+    /// What a token adds.
+    pub fn push(&mut self, id: u32) -> &'a [u8] {
+        let bytes = self.of(id);
+        self.is_start &= self.tokenizer.bytes(id).is_empty();
+        bytes
+    }
+}
+
 /// Turns tokens into text as they come.
 ///
 /// A character may be spread over several tokens (byte pieces, byte-level pieces): its bytes are
 /// held back until it is complete, and become U+FFFD once it is certain that it never will be.
 /// Control tokens have no text.
 pub struct TextStream<'a> {
-    tokenizer: &'a Tokenizer,
+    bytes: TextBytes<'a>,
     held_back: Vec<u8>,
-    /// The next text is the first of all, so its prefix space is not part of it.
-    is_start: bool,
 }
 
 impl<'a> TextStream<'a> {
     /// For tokens that continue a text: a leading space is part of theirs.
     pub fn new(tokenizer: &'a Tokenizer) -> TextStream<'a> {
-        TextStream { tokenizer, held_back: Vec::new(), is_start: false }
+        TextStream { bytes: TextBytes::new(tokenizer, false), held_back: Vec::new() }
     }
 
     /// For tokens that begin a text: the space which SentencePiece puts before it is left out.
     pub fn from_start(tokenizer: &'a Tokenizer) -> TextStream<'a> {
-        TextStream { is_start: true, ..TextStream::new(tokenizer) }
+        TextStream { bytes: TextBytes::new(tokenizer, true), held_back: Vec::new() }
     }
 
     /// The text that a token completes, which may be none.
     pub fn push(&mut self, id: u32) -> String {
-        let bytes = self.tokenizer.bytes(id);
-        let skipped = usize::from(self.is_start && self.tokenizer.begins_with_prefix_space(id));
-        self.is_start &= bytes.is_empty();
-        self.held_back.extend_from_slice(&bytes[skipped..]);
+        self.held_back.extend_from_slice(self.bytes.push(id));
         self.take_certain()
     }
 

@@ -14,6 +14,11 @@ use tempfile::TempDir;
 
 /// The bytes of a model. It has a name, and with it a fingerprint, and no chat template.
 pub fn model(name: &str) -> Vec<u8> {
+    model_with(name, None)
+}
+
+/// The bytes of a model with a chat template.
+pub fn model_with(name: &str, template: Option<&str>) -> Vec<u8> {
     let mut tokens = ["<unk>", "<s>", "</s>"].map(String::from).to_vec();
     tokens.extend((0..256).map(|byte| format!("<0x{byte:02X}>")));
     tokens.extend(["▁", "e", "t", "a", "o", "▁t"].map(String::from));
@@ -26,6 +31,9 @@ pub fn model(name: &str) -> Vec<u8> {
     });
     let mut metadata = random_mixtral::metadata();
     metadata.set("general.name", Value::String(name.into()));
+    if let Some(template) = template {
+        metadata.set("tokenizer.chat_template", Value::String(template.into()));
+    }
     metadata.set("tokenizer.ggml.model", Value::String("llama".into()));
     metadata.set("tokenizer.ggml.tokens", Value::Array(Array::String(tokens)));
     metadata.set("tokenizer.ggml.scores", Value::Array(Array::F32(vec![0.0; n_vocab])));
@@ -89,6 +97,21 @@ pub fn lines(path: &Path) -> Vec<Json> {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The line of an output that answers a request.
+#[track_caller]
+pub fn answer<'a>(lines: &'a [Json], custom_id: &str) -> &'a Json {
+    let mut answers = lines.iter().filter(|line| line["custom_id"] == custom_id);
+    let answer = answers.next().unwrap();
+    assert!(answers.next().is_none(), "{custom_id} is answered twice");
+    answer
+}
+
+/// The answers in the line for a request.
+#[track_caller]
+pub fn choices<'a>(lines: &'a [Json], custom_id: &str) -> &'a [Json] {
+    answer(lines, custom_id)["response"]["body"]["choices"].as_array().unwrap()
 }
 
 /// The lines in an order that depends on what they say alone, without the time.

@@ -1,5 +1,8 @@
 //! The date, for templates that tell it to the model.
 
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const MONTHS: [&str; 12] = [
@@ -20,8 +23,9 @@ const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// A moment of UTC.
-pub(super) struct Date {
+/// A moment of UTC; written as its day, `2026-11-22`, which reads as the beginning of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Date {
     year: u64,
     /// 1 to 12.
     month: u64,
@@ -32,13 +36,16 @@ pub(super) struct Date {
     second_of_day: u64,
 }
 
-/// The present moment.
-pub(super) fn now() -> Date {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Date::of_unix_time(since_epoch.as_secs())
-}
-
 impl Date {
+    /// The moment at which this process asked first: prompts of one run do not depend on the clock.
+    pub fn of_this_run() -> Date {
+        static MOMENT: OnceLock<Date> = OnceLock::new();
+        *MOMENT.get_or_init(|| {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Date::of_unix_time(since_epoch.as_secs())
+        })
+    }
+
     fn of_unix_time(seconds: u64) -> Date {
         let days = seconds / SECONDS_PER_DAY;
         let mut date = Date {
@@ -107,9 +114,46 @@ impl Date {
     }
 }
 
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl FromStr for Date {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Date, &'static str> {
+        let numbers: Vec<u64> = text.split('-').filter_map(|number| number.parse().ok()).collect();
+        let day = match numbers[..] {
+            [year @ 1970..=9999, month @ 1..=12, day @ 1..=31] => {
+                let first = Date { year, month, day: 1, weekday: 0, second_of_day: 0 };
+                let years = (1970..year).map(|year| Date { year, ..first }.days_in_year());
+                let months = (1..month).map(|month| Date { month, ..first }.days_in_month());
+                let n_days = years.chain(months).sum::<u64>() + day - 1;
+                Some(Date::of_unix_time(n_days * SECONDS_PER_DAY))
+            }
+            _ => None,
+        };
+        // The 30th of February is another day's name.
+        day.filter(|day| day.to_string() == text).ok_or("expected a day, as 2026-11-22")
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Date;
+    use super::{Date, SECONDS_PER_DAY};
+
+    #[test]
+    fn days_are_read_as_they_are_written() {
+        for n_days in (0..60_000).step_by(7).chain([789, 790, 47_540, 47_541]) {
+            let day = Date::of_unix_time(n_days * SECONDS_PER_DAY);
+            assert_eq!(day.to_string().parse(), Ok(day));
+        }
+        for text in ["", "today", "2026-11", "2026-02-29", "2026-13-01", "2026-1-1", "1969-12-31"] {
+            assert!(text.parse::<Date>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn formats_dates_around_leap_days() {

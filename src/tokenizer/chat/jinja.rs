@@ -1,8 +1,8 @@
 //! Templates run as Hugging Face runs them, within limits: they come from files of unknown origin.
 
 use super::checked::{ASSIGNED, Checked, FACTOR, LOOKED, MADE};
-use super::limits::{Limits, TOO_LONG, length_of_result, time};
-use super::{ChatError, Message, date};
+use super::limits::{Limits, length_of_result, time};
+use super::{ChatError, Date, Message};
 use minijinja::tests::is_in;
 use minijinja::value::{Kwargs, Rest};
 use minijinja::{
@@ -16,6 +16,9 @@ use std::sync::Once;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 use std::{fmt, io, iter, panic, thread};
+
+/// The function that tells a template the date.
+pub(super) const NOW: &str = "strftime_now";
 
 /// Steps that a template may take, plus [`FUEL_PER_MESSAGE`]; real ones take some hundred.
 const FUEL: u64 = 100_000;
@@ -55,19 +58,37 @@ impl Conversation<'_> {
 }
 
 /// An end that the template has called for, or that was put to it, in words of its own.
-#[derive(Debug)]
-pub(super) struct Stopped(String);
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stopped {
+    reason: String,
+    /// Whether it has to do with the machine and its load, so that it may not come another time.
+    may_pass: bool,
+}
 
 impl Stopped {
-    pub(super) fn error(message: impl Into<String>) -> Error {
-        let stopped = Stopped(message.into());
-        Error::new(ErrorKind::InvalidOperation, stopped.0.clone()).with_source(stopped)
+    pub(super) fn error(reason: impl Into<String>) -> Error {
+        Stopped::for_good(reason).into()
+    }
+
+    fn for_good(reason: impl Into<String>) -> Stopped {
+        Stopped { reason: reason.into(), may_pass: false }
+    }
+
+    /// At the deadline.
+    pub(super) fn late() -> Stopped {
+        Stopped { reason: "it takes too long".to_owned(), may_pass: true }
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Error {
+        Error::new(ErrorKind::InvalidOperation, stopped.reason.clone()).with_source(stopped)
     }
 }
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -77,18 +98,25 @@ impl std::error::Error for Stopped {}
 pub(super) fn check(source: &str) -> Result<(), ChatError> {
     let source = source.to_owned();
     let compile = move || Checked::compile(&source).map(|_| ());
-    apart(time(0), compile).map_err(|reason| ChatError::Syntax { reason })
+    apart(time(0), compile).map_err(|stopped| ChatError::Syntax { reason: stopped.reason })
 }
 
-/// Runs a template.
-pub(super) fn render(source: &str, conversation: &Conversation) -> Result<String, ChatError> {
+/// Runs a template, which is told that it is `date`.
+pub(super) fn render(
+    source: &str,
+    conversation: &Conversation,
+    date: Date,
+) -> Result<String, ChatError> {
     let (source, seen) = (source.to_owned(), Value::from_serialize(conversation));
     let (n_messages, len) = (conversation.messages.len(), conversation.len());
     let run = move || {
         let template = Checked::compile(&source)?;
-        template.run(&environment(n_messages, len), seen)
+        template.run(&environment(n_messages, len, date), seen)
     };
-    apart(time(len), run).map_err(|reason| ChatError::Template { reason })
+    apart(time(len), run).map_err(|Stopped { reason, may_pass }| match may_pass {
+        true => ChatError::Machine { reason },
+        false => ChatError::Template { reason },
+    })
 }
 
 /// Does something in a thread with a large stack, which may also panic: the engine is not proof
@@ -99,16 +127,21 @@ pub(super) fn render(source: &str, conversation: &Conversation) -> Result<String
 fn apart<T: Send + 'static>(
     time: Duration,
     run: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, Stopped> {
     silence_panics();
     let (sender, receiver) = sync_channel(1);
     // Nobody receives what comes too late.
     let run = move || drop(sender.send(run().map_err(|error| reason(&error))));
     let thread = thread::Builder::new().name(THREAD.into()).stack_size(STACK_LEN).spawn(run);
-    thread.map_err(|error| format!("no thread can be had for it: {error}"))?;
+    thread.map_err(|error| {
+        let reason = format!("no thread can be had for it: {error}");
+        Stopped { reason, may_pass: true }
+    })?;
     receiver.recv_timeout(time * 2).unwrap_or_else(|error| match error {
-        RecvTimeoutError::Timeout => Err(TOO_LONG.to_owned()),
-        RecvTimeoutError::Disconnected => Err("the template engine cannot cope with it".to_owned()),
+        RecvTimeoutError::Timeout => Err(Stopped::late()),
+        RecvTimeoutError::Disconnected => {
+            Err(Stopped::for_good("the template engine cannot cope with it"))
+        }
     })
 }
 
@@ -126,12 +159,12 @@ fn silence_panics() {
 }
 
 /// For a conversation of so many messages and bytes.
-fn environment<'a>(n_messages: usize, conversation_len: usize) -> Environment<'a> {
+fn environment<'a>(n_messages: usize, conversation_len: usize, date: Date) -> Environment<'a> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * n_messages as u64));
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.add_function("raise_exception", raise_exception);
-    environment.add_function("strftime_now", strftime_now);
+    environment.add_function(NOW, move |format: &str| strftime(date, format));
     environment.add_filter("tojson", tojson);
     limit(&mut environment, &Limits::new(conversation_len));
     environment
@@ -187,13 +220,13 @@ fn limit(environment: &mut Environment, limits: &Limits) {
 }
 
 /// What went wrong, on one line: a message that the template raised, as it is.
-fn reason(error: &Error) -> String {
+fn reason(error: &Error) -> Stopped {
     let causes = iter::successors(error.source(), |cause| (*cause).source());
     let stopped = causes.filter_map(|cause| cause.downcast_ref::<Stopped>()).last();
     match (stopped, error.kind()) {
-        (Some(stopped), _) => stopped.0.clone(),
-        (None, ErrorKind::OutOfFuel) => "it takes too many steps".to_owned(),
-        (None, _) => error.to_string().replace('\n', " "),
+        (Some(stopped), _) => stopped.clone(),
+        (None, ErrorKind::OutOfFuel) => Stopped::for_good("it takes too many steps"),
+        (None, _) => Stopped::for_good(error.to_string().replace('\n', " ")),
     }
 }
 
@@ -201,9 +234,9 @@ fn raise_exception(message: String) -> Result<String, Error> {
     Err(Stopped::error(message))
 }
 
-fn strftime_now(format: &str) -> Result<String, Error> {
-    date::now().format(format).map_err(|directive| {
-        let detail = format!("strftime_now does not know %{directive}");
+fn strftime(date: Date, format: &str) -> Result<String, Error> {
+    date.format(format).map_err(|directive| {
+        let detail = format!("{NOW} does not know %{directive}");
         Error::new(ErrorKind::InvalidOperation, detail)
     })
 }
@@ -256,7 +289,7 @@ impl Formatter for Spaced {
 
 #[cfg(test)]
 mod tests {
-    use super::{TOO_LONG, apart};
+    use super::{Stopped, apart};
     use std::thread::sleep;
     use std::time::Duration;
 
@@ -268,8 +301,9 @@ mod tests {
             sleep(second);
             Ok(())
         });
-        assert_eq!(late, Err(TOO_LONG.to_owned()));
+        assert_eq!(late, Err(Stopped::late()));
         let panic = apart(second, || -> Result<(), _> { panic!("of the engine") });
-        assert_eq!(panic, Err("the template engine cannot cope with it".to_owned()));
+        let reason = "the template engine cannot cope with it";
+        assert_eq!(panic, Err(Stopped::for_good(reason)));
     }
 }

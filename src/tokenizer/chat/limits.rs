@@ -29,8 +29,6 @@ const TIME_PER_BYTE: Duration = Duration::from_micros(1);
 
 const TOO_LARGE: &str = "it makes a value that is too large, or that holds itself";
 
-pub(super) const TOO_LONG: &str = "it takes too long";
-
 /// How long a template may take for a conversation of so many bytes.
 pub(super) fn time(conversation_len: usize) -> Duration {
     TIME + TIME_PER_BYTE.saturating_mul(u32::try_from(conversation_len).unwrap_or(u32::MAX))
@@ -54,7 +52,7 @@ impl Limits {
 
     /// Refuses to go on behind the deadline.
     pub(super) fn check_time(&self) -> Result<(), Error> {
-        if Instant::now() <= self.deadline { Ok(()) } else { Err(Stopped::error(TOO_LONG)) }
+        if Instant::now() <= self.deadline { Ok(()) } else { Err(Stopped::late().into()) }
     }
 
     /// Refuses to repeat an empty list: the engine would go through all of nothing.

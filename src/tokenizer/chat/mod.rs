@@ -19,6 +19,7 @@ mod limits;
 use super::keys::CHAT_TEMPLATE;
 use super::{Specials, Tokenizer, TokenizerError};
 use crate::gguf::Metadata;
+pub use date::Date;
 use jinja::Conversation;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -77,6 +78,12 @@ pub enum ChatError {
         /// What the template says.
         reason: String,
     },
+    /// The machine did not bring the template to its end, for which another time may be better.
+    #[error("the chat template cannot write this conversation now: {reason}")]
+    Machine {
+        /// What it lacked.
+        reason: String,
+    },
     /// The messages use every character that could guard the spelling of control tokens.
     #[error("the messages contain all private-use characters, of which one must be free")]
     NoGuard,
@@ -89,6 +96,7 @@ pub enum ChatError {
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: String,
+    date: Option<Date>,
 }
 
 impl ChatTemplate {
@@ -100,12 +108,27 @@ impl ChatTemplate {
         let source = metadata.str(CHAT_TEMPLATE).map_err(TokenizerError::from)?;
         let Some(source) = source else { return Ok(None) };
         jinja::check(source)?;
-        Ok(Some(ChatTemplate { source: source.to_owned() }))
+        Ok(Some(ChatTemplate { source: source.to_owned(), date: None }))
     }
 
     /// Mistral's instruct format of 8x7B: `<s>[INST] question [/INST] answer</s>[INST] next [/INST]`.
     pub fn mistral() -> ChatTemplate {
-        ChatTemplate { source: MISTRAL.to_owned() }
+        ChatTemplate { source: MISTRAL.to_owned(), date: None }
+    }
+
+    /// The same template, which is told this date in place of the one on which the run began.
+    pub fn with_date(self, date: Date) -> ChatTemplate {
+        ChatTemplate { date: Some(date), ..self }
+    }
+
+    /// Whether the template asks for the date, so that prompts depend on it.
+    pub fn asks_for_date(&self) -> bool {
+        self.source.contains(jinja::NOW)
+    }
+
+    /// The date that it was given, where that makes a difference.
+    pub fn given_date(&self) -> Option<Date> {
+        self.date.filter(|_| self.asks_for_date())
     }
 
     /// The template itself, in Jinja.
@@ -130,7 +153,8 @@ impl ChatTemplate {
             tools: None,
             documents: None,
         };
-        jinja::render(&self.source, &conversation)
+        let date = self.date.unwrap_or_else(Date::of_this_run);
+        jinja::render(&self.source, &conversation, date)
     }
 
     /// The ids of a prompt that asks for an answer to the last message. They begin with BOS exactly

@@ -12,7 +12,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If the system refuses.
-pub(crate) fn open_locked(path: &Path) -> io::Result<Option<File>> {
+pub fn open_locked(path: &Path) -> io::Result<Option<File>> {
     loop {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
@@ -31,13 +31,13 @@ pub(crate) fn open_locked(path: &Path) -> io::Result<Option<File>> {
 
 /// Whether two files are one, under whatever names.
 #[cfg(unix)]
-pub(crate) fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+pub fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
 /// Whether two files may be one: where files have no numbers, same sizes and times will do.
 #[cfg(not(unix))]
-pub(crate) fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
+pub fn is_same_file(a: &Metadata, b: &Metadata) -> bool {
     a.len() == b.len() && a.modified().ok() == b.modified().ok()
 }

@@ -1,0 +1,39 @@
+//! Files in folders: one that is locked belongs to one run, one that is replaced is whole at every
+//! moment, and a name that was given outlasts a power failure.
+
+mod lock;
+mod replacement;
+
+pub use lock::{is_same_file, open_locked};
+pub use replacement::{Replacement, replace};
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// The folder in which `path` lies.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Puts the names in the folder of `path` on the disk. Where folders cannot be opened, the system
+/// takes care of that itself.
+///
+/// # Errors
+/// If the system refuses.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    match cfg!(unix) {
+        true => File::open(folder_of(path))?.sync_all(),
+        false => Ok(()),
+    }
+}
+
+/// Stdin, in a file without a name that can be read more than once.
+///
+/// # Errors
+/// If stdin cannot be read, or there is no room for it.
+pub fn copy_of_stdin() -> io::Result<File> {
+    let mut copy = tempfile::tempfile()?;
+    io::copy(&mut io::stdin().lock(), &mut copy)?;
+    Ok(copy)
+}

@@ -1,0 +1,84 @@
+//! Files that are written beside their place.
+
+use super::{folder_of, sync_folder};
+use std::io::{self, Write};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file on its way to its place, which it takes once it is whole; nothing is left of it where it
+/// is dropped.
+#[derive(Debug)]
+pub struct Replacement {
+    path: PathBuf,
+    beside: NamedTempFile,
+}
+
+impl Replacement {
+    /// Begins a file beside `path`.
+    ///
+    /// # Errors
+    /// If none can be made there.
+    pub fn of(path: &Path) -> io::Result<Replacement> {
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are their owner's alone; this one is to be like any that a program writes.
+        #[cfg(unix)]
+        builder.permissions(PermissionsExt::from_mode(0o666));
+        Ok(Replacement { path: path.into(), beside: builder.tempfile_in(folder_of(path))? })
+    }
+
+    /// Gives the file its name, in place of one that has it, once all of it is on the disk.
+    ///
+    /// # Errors
+    /// If the disk is full, say; what had the name has it then.
+    pub fn put_in_place(self) -> io::Result<()> {
+        self.beside.as_file().sync_all()?;
+        self.beside.persist(&self.path)?;
+        sync_folder(&self.path)
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.beside.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.beside.flush()
+    }
+}
+
+/// Puts a file with these bytes in the place of the one at `path`, if there is one.
+///
+/// # Errors
+/// As [`Replacement::put_in_place`].
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = Replacement::of(path)?;
+    file.write_all(bytes)?;
+    file.put_in_place()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_is_replaced_at_once_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&path, b"old").unwrap();
+        let mut file = Replacement::of(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        drop(file);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        replace(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(replace(&folder.path().join("none/file"), b"").is_err());
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        assert!(replace(&folder.path().join("folder"), b"").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+}

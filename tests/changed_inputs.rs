@@ -1,0 +1,111 @@
+//! Files that change while they are worked on: what was planned is not what would be done.
+
+mod batches;
+mod program;
+mod random_mixtral;
+
+use batches::{Workplace, chat};
+use gatefold::batch::{self, Batch, BatchError, Input, Prompts};
+use gatefold::compute::Compute;
+use gatefold::documents::{Documents, Fields, Wanted};
+use gatefold::engine::{Engine, Options};
+use gatefold::gguf::Gguf;
+use gatefold::jobs::{Key, Sink, drive};
+use gatefold::model::Model;
+use gatefold::sampler::Sampling;
+use gatefold::summarize::{self, Cutter, Form, Line, Output, Summarizer, Wishes};
+use gatefold::tokenizer::{ChatTemplate, Tokenizer};
+use gatefold_quant::{DynFormat, Isa};
+use std::fs;
+use std::sync::atomic::AtomicBool;
+
+/// What an engine borrows.
+struct Loaded {
+    model: Model,
+    tokenizer: Tokenizer,
+    compute: Compute,
+}
+
+impl Loaded {
+    fn new(place: &Workplace) -> Loaded {
+        let gguf = Gguf::open(&place.path("model.gguf")).unwrap();
+        Loaded {
+            model: Model::load(&gguf).unwrap(),
+            tokenizer: Tokenizer::from_metadata(gguf.metadata()).unwrap(),
+            compute: Compute::new(Isa::detect(), Some(1)).unwrap(),
+        }
+    }
+
+    fn engine(&self) -> Engine<'_> {
+        let options = Options {
+            cache_format: DynFormat::by_name("F16").unwrap(),
+            context_len: 256,
+            step_len: 64,
+            max_live: 2,
+            memory_bytes: 1 << 30,
+        };
+        Engine::new(&self.model, &self.tokenizer, &self.compute, options).unwrap()
+    }
+}
+
+#[test]
+fn a_line_of_a_batch_that_changes_stops_the_run() {
+    let place = Workplace::new();
+    let loaded = Loaded::new(&place);
+    let (path, basis) = (place.path("in.jsonl"), Key::of(&[]));
+    place.write("in.jsonl", &[chat("a", "Why?"), chat("b", "Who?")]);
+    let input = Input::open(&path).unwrap();
+    let plan = input.plan(&basis, None).unwrap();
+    place.write("in.jsonl", &[chat("a", "Why?"), chat("b", "How?")]);
+    let template = ChatTemplate::mistral();
+    let setup = batch::Setup {
+        prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
+        model_name: String::new(),
+        basis,
+        max_tokens: None,
+        max_live: 2,
+    };
+    let mut on_progress = |_| {};
+    let mut batch = Batch::new(setup, input, &plan, Sink::Stdout, &mut on_progress);
+    let stopped = drive(&mut batch, &mut loaded.engine(), &AtomicBool::new(false));
+    assert!(matches!(stopped, Err(BatchError::Changed { line: 2, .. })), "{stopped:?}");
+}
+
+#[test]
+fn a_document_that_changes_fails_and_the_rest_is_summarized() {
+    let place = Workplace::new();
+    let loaded = Loaded::new(&place);
+    let paths = ["a.txt", "b.txt"].map(|name| place.path(name));
+    paths.iter().for_each(|path| fs::write(path, "A text of some words.").unwrap());
+    let fields = Fields { text: "text".into(), id: None };
+    let documents = Documents::open(&paths, &Wanted::default(), fields).unwrap();
+    let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
+    let setup = summarize::Setup {
+        cutter: Cutter::new(&loaded.tokenizer, prompts, 256, 8).unwrap(),
+        sampling: Sampling::default(),
+        model_name: String::new(),
+        model_key: Key::of(&[]),
+        max_live: 2,
+    };
+    let basis = setup.basis();
+    let key = |id: &str, text: &str| setup.key(&basis, id, text);
+    let plan = summarize::Plan::new(&documents, key).unwrap();
+    fs::write(&paths[1], "A text of other words.").unwrap();
+
+    let (_, form) = Form::ALL[0];
+    let output = place.path("out.jsonl");
+    let output = Output::open(&documents, &plan, Some(&output), form, false).unwrap();
+    let mut failed = Vec::new();
+    let mut on_progress = |_, lines: &[Line]| {
+        failed.extend(lines.iter().filter_map(|line| match line {
+            Line::Failed(line) => Some((line.id.clone(), line.error.clone())),
+            Line::Done(_) => None,
+        }));
+    };
+    let mut work = Summarizer::new(setup, &documents, &plan, output, &mut on_progress);
+    assert!(drive(&mut work, &mut loaded.engine(), &AtomicBool::new(false)).unwrap());
+    assert_eq!(work.progress().n_done, 2);
+    drop(work);
+    let [(id, error)] = &failed[..] else { panic!("{failed:?}") };
+    assert!(id.ends_with("b.txt") && error.contains("changed"), "{id}: {error}");
+}
