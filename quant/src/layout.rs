@@ -50,11 +50,34 @@ impl Layout {
         }
     }
 
+    /// Bits of a code, in all planes.
+    const fn code_bits(&self) -> usize {
+        let (mut bits, mut plane_idx) = (0, 0);
+        while plane_idx < self.planes.len() {
+            bits += self.planes[plane_idx].bits;
+            plane_idx += 1;
+        }
+        bits
+    }
+
+    /// The largest code that is assembled, before offset, sign or table.
+    pub const fn max_code(&self) -> i32 {
+        (1 << self.code_bits()) - 1
+    }
+
+    /// The largest unsigned byte of [`Self::unpack`].
+    pub const fn max_unsigned(&self) -> i32 {
+        match self.codes {
+            Codes::Offset(_) => self.max_code(),
+            Codes::Signed | Codes::Table(_) => u8::MAX as i32,
+        }
+    }
+
     /// Fails to compile unless the planes of a block of `n_bytes` lie behind its first
     /// `header_bytes` and inside it, and hold `n_codes` codes in runs that every instruction set can
     /// load: sixteen bytes at a time, or for single bits in order all at once.
     pub const fn check(&self, header_bytes: usize, n_bytes: usize, n_codes: usize) {
-        let (mut code_bits, mut plane_idx) = (0, 0);
+        let mut plane_idx = 0;
         while plane_idx < self.planes.len() {
             let Plane { offset, bits, run } = self.planes[plane_idx];
             assert!(matches!(bits, 1 | 2 | 4 | 8), "codes straddle bytes");
@@ -67,9 +90,9 @@ impl Layout {
             } else {
                 assert!(run.is_multiple_of(16), "runs are not whole loads");
             }
-            code_bits += bits;
             plane_idx += 1;
         }
+        let code_bits = self.code_bits();
         match self.codes {
             Codes::Offset(_) => assert!(matches!(code_bits, 1..=8), "codes need more than a byte"),
             Codes::Signed => assert!(code_bits == 8, "signed codes are bytes"),

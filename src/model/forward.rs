@@ -140,12 +140,12 @@ impl Model {
             self.check(cache, tokens)?;
             cache.reserve(tokens.len())?;
         }
-        Ok(compute.run_awake(|| self.forward_checked(compute, chunks)))
+        let step = self.embed(compute, chunks);
+        Ok(compute.run_awake(|| self.through_layers(compute, step)))
     }
 
-    fn forward_checked(&self, compute: &Compute, chunks: &mut [Chunk<'_>]) -> Logits {
+    fn through_layers(&self, compute: &Compute, mut step: Step<'_, '_>) -> Logits {
         let Model { config, weights, .. } = self;
-        let mut step = self.embed(compute, chunks);
         let mut work = mem::take(&mut *self.workspace());
         let mut weight_bytes = 0;
         for (layer_idx, layer) in weights.layers.iter().enumerate() {

@@ -4,7 +4,7 @@
 //! of one token, broadcast. Sums are *open* while products are added to them, in whatever form
 //! suits the instructions, and 32-bit integers when closed.
 
-use super::unpack::{is_wide, max_code};
+use super::unpack::is_wide;
 use crate::activations::GROUP_LEN;
 use crate::layout::Layout;
 use std::arch::x86_64::*;
@@ -14,7 +14,7 @@ pub const X_BYTES: usize = 4;
 /// Registers that 32 weights of eight rows are, a byte each.
 const PER_32: usize = 8;
 
-/// A way to sum products.
+/// A way to sum products. What is not said otherwise holds where open sums are of 32 bits.
 ///
 /// # Safety
 /// For all functions: the CPU must have AVX2, and what else the implementation names.
@@ -48,34 +48,52 @@ pub trait IntegerDot {
     unsafe fn codes<'a>(codes: &'a [i8], room: &'a mut Self::Room) -> &'a [i8];
 
     /// An open sum that goes on from this one.
-    unsafe fn open(sum: __m256i) -> __m256i;
+    #[inline(always)]
+    unsafe fn open(sum: __m256i) -> __m256i {
+        sum
+    }
 
     /// Adds products to an open sum.
     unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i;
 
     /// The sum, for an open one that went on from `sum`.
-    unsafe fn close(sum: __m256i, open: __m256i) -> __m256i;
+    #[inline(always)]
+    unsafe fn close(_sum: __m256i, open: __m256i) -> __m256i {
+        open
+    }
 
     /// What [`Self::add_scaled`] takes for the scale in the low word of each element, the high word
     /// being zero. A closed sum is short if it fits into 16 bits.
-    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i;
+    #[inline(always)]
+    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { multiplier(scale, is_short) }
+    }
 
     /// Adds an open sum times a scale, which [`Self::multiplier`] has seen.
+    #[inline(always)]
     unsafe fn add_scaled(
         total: __m256i,
         open: __m256i,
         multiplier: __m256i,
         is_short: bool,
-    ) -> __m256i;
+    ) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
+    }
 
     /// Adds to each element of `sum` the two products of its 16-bit halves.
-    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i;
+    #[inline(always)]
+    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+    }
 }
 
 /// Registers whose products add up before their sum is to be closed, if those of `n` may.
 pub const fn run_len<D: IntegerDot>(layout: &Layout, n: usize) -> usize {
     // Two products of a weight with an activation, which is at most 127, meet in a word.
-    let exact = i16::MAX as usize / (2 * 127 * max_code(layout));
+    let exact = i16::MAX as usize / (2 * 127 * layout.max_code() as usize);
     if D::IN_WORDS && exact < n { exact } else { n }
 }
 
@@ -149,12 +167,6 @@ impl IntegerDot for Bytes {
         // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(total, open, multiplier) }
     }
-
-    #[inline(always)]
-    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
-    }
 }
 
 impl IntegerDot for Words {
@@ -202,42 +214,9 @@ impl IntegerDot for Words {
     }
 
     #[inline(always)]
-    unsafe fn open(sum: __m256i) -> __m256i {
-        sum
-    }
-
-    #[inline(always)]
     unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { Self::add_pairs(open, weights, x) }
-    }
-
-    #[inline(always)]
-    unsafe fn close(_: __m256i, open: __m256i) -> __m256i {
-        open
-    }
-
-    #[inline(always)]
-    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { multiplier(scale, is_short) }
-    }
-
-    #[inline(always)]
-    unsafe fn add_scaled(
-        total: __m256i,
-        open: __m256i,
-        multiplier: __m256i,
-        is_short: bool,
-    ) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
-    }
-
-    #[inline(always)]
-    unsafe fn add_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
     }
 }
 
@@ -275,36 +254,9 @@ impl IntegerDot for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn open(sum: __m256i) -> __m256i {
-        sum
-    }
-
-    #[inline(always)]
     unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { _mm256_dpbusd_avx_epi32(open, weights, x) }
-    }
-
-    #[inline(always)]
-    unsafe fn close(_: __m256i, open: __m256i) -> __m256i {
-        open
-    }
-
-    #[inline(always)]
-    unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { multiplier(scale, is_short) }
-    }
-
-    #[inline(always)]
-    unsafe fn add_scaled(
-        total: __m256i,
-        open: __m256i,
-        multiplier: __m256i,
-        is_short: bool,
-    ) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
     }
 
     #[inline(always)]

@@ -17,16 +17,6 @@ pub const fn is_wide(layout: &Layout) -> bool {
     !matches!(layout.codes, Codes::Offset(_))
 }
 
-/// The largest code that `layout` assembles.
-pub const fn max_code(layout: &Layout) -> usize {
-    let (mut bits, mut plane_idx) = (0, 0);
-    while plane_idx < layout.planes.len() {
-        bits += layout.planes[plane_idx].bits;
-        plane_idx += 1;
-    }
-    (1 << bits) - 1
-}
-
 /// The codes of twice sixteen weights: the assembled bits, from 0 up, or for [`is_wide`] layouts
 /// the signed weights.
 ///

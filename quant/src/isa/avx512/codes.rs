@@ -44,21 +44,6 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
-/// The largest unsigned byte that [`piece`] makes.
-pub const fn max_unsigned(layout: &Layout) -> i32 {
-    match layout.codes {
-        Codes::Offset(_) => {
-            let (mut bits, mut i) = (0, 0);
-            while i < layout.planes.len() {
-                bits += layout.planes[i].bits;
-                i += 1;
-            }
-            (1 << bits) - 1
-        }
-        Codes::Signed | Codes::Table(_) => 255,
-    }
-}
-
 /// Sixteen bytes at `offset` of each block.
 ///
 /// # Safety

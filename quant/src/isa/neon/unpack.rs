@@ -8,12 +8,7 @@ use std::arch::aarch64::*;
 pub const fn largest(layout: &Layout) -> i32 {
     match layout.codes {
         Codes::Offset(offset) => {
-            let (mut bits, mut plane_idx) = (0, 0);
-            while plane_idx < layout.planes.len() {
-                bits += layout.planes[plane_idx].bits;
-                plane_idx += 1;
-            }
-            let highest = (1 << bits) - 1 - offset as i32;
+            let highest = layout.max_code() - offset as i32;
             if highest > offset as i32 { highest } else { offset as i32 }
         }
         Codes::Signed | Codes::Table(_) => 128,

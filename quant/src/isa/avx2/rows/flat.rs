@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::{FLAT_LEN, Flat};
-use crate::isa::avx2::unpack::{Sixteen, is_wide, max_code, unpack};
+use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
 use crate::registry::Product;
 
 /// The product of a flat format's matrix with `N` tokens; see [`Flat`] for the sum.
@@ -165,8 +165,8 @@ fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
         } else {
             const {
                 // Eight products meet in a word.
-                let largest_word = 8 * 127 * max_code(&F::LAYOUT);
-                assert!(is_wide(&F::LAYOUT) || largest_word <= i16::MAX as usize);
+                let largest_word = 8 * 127 * F::LAYOUT.max_code();
+                assert!(is_wide(&F::LAYOUT) || largest_word <= i16::MAX as i32);
             }
             _mm256_madd_epi16(_mm256_add_epi16(low, high), _mm256_set1_epi16(1))
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::format::{SUPER_LEN, Super, SuperScales};
 use crate::isa::avx2::dot::run_len;
-use crate::isa::avx2::unpack::{is_wide, max_code};
+use crate::isa::avx2::unpack::is_wide;
 use std::marker::PhantomData;
 
 /// Blocks of a row that the widest tile has.
@@ -43,7 +43,7 @@ const fn is_short<F: Super>() -> bool {
     if is_wide(&F::LAYOUT) {
         return false;
     }
-    let (offset, max) = (F::LAYOUT.offset() as usize, max_code(&F::LAYOUT));
+    let (offset, max) = (F::LAYOUT.offset() as usize, F::LAYOUT.max_code() as usize);
     let largest = if offset > max - offset { offset } else { max - offset };
     largest * 127 * F::SUB_LEN <= i16::MAX as usize
 }
