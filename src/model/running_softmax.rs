@@ -90,9 +90,11 @@ struct Seen {
 impl Block<'_> {
     /// Attends to all positions up to each token's own; `out` has a slice per token.
     fn attend(&self, isa: Isa, out: Vec<&mut [f32]>) {
+        let queries = self.own_queries();
         let n_spans = (self.position + out.len()).div_ceil(SPAN_LEN);
         let spans = (0..n_spans).into_par_iter().with_max_len(1);
-        let spans: Vec<Seen> = spans.map(|span_idx| self.attend_span(isa, span_idx)).collect();
+        let spans: Vec<Seen> =
+            spans.map(|span_idx| self.attend_span(isa, &queries, span_idx)).collect();
         let mut spans = spans.into_iter();
         let mut seen = spans.next().expect("a token sees itself");
         for later in spans {
@@ -114,10 +116,9 @@ impl Block<'_> {
         groups.step_by(self.config.n_kv_heads).collect::<Vec<_>>().concat()
     }
 
-    fn attend_span(&self, isa: Isa, span_idx: usize) -> Seen {
-        let Config { head_dim, n_heads, .. } = *self.config;
-        let group_len = self.config.group_len();
-        let n_tokens = self.queries.len() / (n_heads * head_dim);
+    fn attend_span(&self, isa: Isa, queries: &[f32], span_idx: usize) -> Seen {
+        let (head_dim, group_len) = (self.config.head_dim, self.config.group_len());
+        let n_tokens = queries.len() / (group_len * head_dim);
         let end = self.position + n_tokens;
         let scale = 1.0 / (head_dim as f32).sqrt();
         let mut seen = Seen {
@@ -125,7 +126,6 @@ impl Block<'_> {
             values: vec![0.0; n_tokens * group_len * head_dim],
         };
         let mut memory = TileMemory::default();
-        let queries = self.own_queries();
         let first_tile = span_idx * SPAN_TILES;
         for tile_idx in first_tile..(first_tile + SPAN_TILES).min(end.div_ceil(TILE_LEN)) {
             let start = tile_idx * TILE_LEN;
@@ -133,7 +133,7 @@ impl Block<'_> {
             let tile = self.cache.tile(isa, self.head, (tile_idx, n_rows), n_tokens, &mut memory);
             if start + n_rows <= self.position + 1 {
                 // Every token sees all of it.
-                isa.attend(&queries, scale, tile, &mut seen.softmax, &mut seen.values);
+                isa.attend(queries, scale, tile, &mut seen.softmax, &mut seen.values);
                 continue;
             }
             let states = seen.softmax.chunks_exact_mut(group_len);

@@ -1,8 +1,7 @@
 //! Products of formats with blocks of 32: few tokens here, more in [`FlatTile`].
 
 use super::codes::{
-    Blocks, STREAM_DISTANCE, headers, high_f16, load_lanes, low_f16, piece, prefetch,
-    sum_quads,
+    Blocks, STREAM_DISTANCE, headers, high_f16, load_lanes, low_f16, piece, prefetch, sum_quads,
 };
 use super::dot::IntegerDot;
 use super::flat_tile::FlatTile;

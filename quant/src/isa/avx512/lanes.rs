@@ -191,17 +191,16 @@ impl Lanes for Avx512Lanes {
 
     #[inline(always)]
     fn sums(mut all: [Self; N_LANES]) -> Self {
-        // SAFETY: as in `lanes!`; so are those below.
         for i in 0..8 {
-            all[i] = Avx512Lanes(unsafe { sums_8_apart(all[i].0, all[i + 8].0) });
+            all[i] = lanes!(sums_8_apart(all[i].0, all[i + 8].0));
         }
         for i in 0..4 {
-            all[i] = Avx512Lanes(unsafe { sums_4_apart(all[i].0, all[i + 4].0) });
+            all[i] = lanes!(sums_4_apart(all[i].0, all[i + 4].0));
         }
         for i in 0..2 {
-            all[i] = Avx512Lanes(unsafe { sums_2_apart(all[i].0, all[i + 2].0) });
+            all[i] = lanes!(sums_2_apart(all[i].0, all[i + 2].0));
         }
-        Avx512Lanes(unsafe { sums_1_apart(all[0].0, all[1].0) })
+        lanes!(sums_1_apart(all[0].0, all[1].0))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Products of formats with blocks of 256: few tokens here, more in [`SuperTile`].
 
 use super::codes::{
-    Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, piece,
-    prefetch, unroll,
+    Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, piece, prefetch, unroll,
 };
 use super::dot::IntegerDot;
 use super::quarter_rows::QuarterRows;
