@@ -225,6 +225,10 @@ fn stdin_is_a_document_or_a_list_of_them() {
     assert_eq!(run(&["-", "-n", "2"], "the whale"), ["-"]);
     assert_eq!(run(&["-", "-n", "2", "-o", "-"], "the whale"), ["-"]);
     assert!(!place.path("-").exists());
+    place.write("-", "a ship");
+    let mut ids = run(&["-", "./-", "-", "-n", "2"], "the whale");
+    ids.sort_by_key(Json::to_string);
+    assert_eq!(ids, ["-", "./-"]);
     let mut ids =
         run(&["-", "-n", "2", "--jsonl"], "{\"text\":\"a\"}\n{\"text\":\"b\",\"id\":\"x\"}\n");
     ids.sort_by_key(Json::to_string);
@@ -263,9 +267,13 @@ fn what_makes_no_sense_is_refused() {
     let place = Workplace::new();
     place.write("a.txt", "the whale");
     place.write("bare.txt", "Summarize!");
+    place.write("blank.jsonl", "\n \n");
     fs::create_dir(place.path("empty")).unwrap();
     for (args, why) in [
-        (&["empty"][..], "there are no documents"),
+        (&["empty"][..], "there are no documents: no file in the folders has a name that ends"),
+        (&["empty", "--jsonl"], "ends in .jsonl or .ndjson"),
+        (&["empty", "--glob", "*.c"], "matches --glob \"*.c\""),
+        (&["blank.jsonl"], "there are no documents: blank.jsonl is empty or has blank lines"),
         (&["a.txt", "-n", "0"], "-n is 0"),
         (&["a.txt", "-n", "300"], "has no room for a text"),
         (&["a.txt", "--template", "bare.txt"], "no {text} in it"),

@@ -105,15 +105,85 @@ fn what_is_somebodys_is_left_alone() {
     assert_eq!(place.read("docs/a.txt.summary.json"), edited);
 }
 
-/// Even a file that an earlier run has written, if it is to be summarized now.
+/// Even a file that an earlier run has written, if it is to be summarized now; once it is not any
+/// more, it is replaced after all.
 #[test]
 fn a_document_is_not_overwritten() {
+    for form in ["jsonl", "text"] {
+        let name = format!("docs/a.txt.summary.{}", if form == "text" { "txt" } else { "json" });
+        let own = format!("docs/../{name}");
+        let place = workplace();
+        let args = [&ARGS[..], &["--format", form]].concat();
+        place.summarize(&args).ended(0);
+        let summary = place.read(&name);
+        place.write("docs/a.txt", "the old sailor saw a whale");
+        let run = place.summarize(&[&[&own[..]], &args[..]].concat()).ended(2);
+        assert!(run.stderr.contains("is one of the documents; leave it out"), "{}", run.stderr);
+        assert_eq!(place.read(&name), summary);
+        let run = place.summarize(&args).ended(0);
+        assert!(run.stderr.contains("2 of 2 documents are done"), "{}", run.stderr);
+        assert_ne!(place.read(&name), summary);
+        // The line that vouched for the old file is gone, and the text was made of the new one.
+        let results = if form == "text" { "out.jsonl.jsonl" } else { "out.jsonl" };
+        let lines = place.lines(results);
+        let new = line(&lines, "docs/a.txt")["summary"].as_str().unwrap();
+        match form {
+            "text" => {
+                assert_eq!(place.read(&name), format!("{new}\n"));
+                let all = place.read("out.jsonl");
+                assert!(all.contains(&format!("==> docs/a.txt <==\n{new}\n")), "{all}");
+            }
+            _ => assert_eq!(beside(&place, &name)["summary"], new),
+        }
+    }
+}
+
+/// What is in the way for a while disowns no file: that comes back, and is known.
+#[test]
+fn a_file_that_was_not_written_is_not_disowned() {
     let place = workplace();
     place.summarize(&ARGS).ended(0);
-    let summary = place.read("docs/a.txt.summary.json");
-    place.write("docs/a.txt", "the old sailor saw a whale");
-    let args = [&["docs/../docs/a.txt.summary.json"], &ARGS[..]].concat();
-    let run = place.summarize(&args).ended(2);
-    assert!(run.stderr.contains("that is one of the documents"), "{}", run.stderr);
-    assert_eq!(place.read("docs/a.txt.summary.json"), summary);
+    let path = place.path("docs/a.txt.summary.json");
+    let aside = place.path("aside");
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    for text in ["the old sailor saw a whale", "the old sailor saw a ship"] {
+        place.write("docs/a.txt", text);
+        place.summarize(&ARGS).ended(2);
+    }
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    place.summarize(&ARGS).ended(0);
+    let lines = place.lines("out.jsonl");
+    assert_eq!(beside(&place, "docs/a.txt.summary.json")["key"], line(&lines, "docs/a.txt")["key"]);
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn an_output_does_not_lie_where_a_summary_goes() {
+    let place = workplace();
+    for (output, form) in [
+        ("docs/a.txt.summary.txt", "text"),
+        ("docs/../docs/b.md.summary.json", "jsonl"),
+        ("docs/b.md.summary.md", "markdown"),
+    ] {
+        let args = ["docs", "-o", output, "--format", form, "--beside"];
+        let run = place.summarize(&args).ended(1);
+        assert!(run.stderr.contains("is where --beside puts the summary of"), "{}", run.stderr);
+        assert!(!place.path(output).exists());
+    }
+    place.summarize(&["docs", "-o", "docs/c.txt.summary.json", "--beside", "-n", "5"]).ended(0);
+}
+
+#[test]
+fn lines_have_no_files_beside_them() {
+    let place = workplace();
+    place.write("in.jsonl", "{\"text\":\"the whale\"}\n{\"text\":\"a ship\"}\n");
+    let said = "--beside writes to no file, since they are of stdin or of lines: 2;";
+    let run = place.summarize(&[&["in.jsonl"], &ARGS[..]].concat()).ended(0);
+    assert_eq!(run.stderr.matches(said).count(), 1, "{}", run.stderr);
+    assert!(place.path("docs/a.txt.summary.json").exists());
+    assert!(!place.path("in.jsonl.summary.json").exists());
+    let run = place.summarize(&ARGS).ended(0);
+    assert!(!run.stderr.contains("to no file"), "{}", run.stderr);
 }

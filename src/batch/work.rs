@@ -38,8 +38,10 @@ pub struct Progress {
     pub n_done: usize,
     /// Those among them that tell of a fault.
     pub n_failed: usize,
-    /// Tokens of prompts and answers so far; of answers those with text.
-    pub n_tokens: usize,
+    /// Tokens of prompts so far.
+    pub n_read: usize,
+    /// Tokens of answers so far, those with text.
+    pub n_written: usize,
 }
 
 /// A batch at work.
@@ -283,11 +285,11 @@ impl Work for Batch<'_> {
         let Submitted { number, idx, n_counted } = *submitted;
         match event {
             Event::Prompt { n_read } => {
-                self.progress.n_tokens += n_read.saturating_sub(n_counted);
+                self.progress.n_read += n_read.saturating_sub(n_counted);
                 submitted.n_counted = n_read;
             }
             Event::Text(_) => {
-                self.progress.n_tokens += 1;
+                self.progress.n_written += 1;
                 submitted.n_counted += 1;
             }
             Event::Done(generated) => {

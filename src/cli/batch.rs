@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::ModelArgs;
-use super::progress::{self, progress_bar};
+use super::progress::{self, Headway, RunProgress, count};
 use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
@@ -91,17 +91,17 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let start = Instant::now();
-    let bar = progress_bar(n_requests - found.n_done, "requests");
-    let mut on_progress = |progress: Progress| {
-        bar.set_position(progress.n_done as u64);
-        let rate = progress.n_tokens as f64 / start.elapsed().as_secs_f64();
-        bar.set_message(format!("{rate:.1} tokens/s"));
+    let n_todo = n_requests - found.n_done;
+    let mut shown = RunProgress::new(n_requests, "requests");
+    let mut on_progress = |Progress { n_done, n_read, n_written, .. }: Progress| {
+        let part = n_done as f64 / n_todo as f64;
+        shown.update(&Headway { n_done: found.n_done + n_done, n_read, n_written, part });
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     let beginning = || Ok(batch.shared_beginning()?);
     args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
-    let Progress { n_done, n_failed, n_tokens } = batch.progress();
+    let Progress { n_done, n_failed, n_read, n_written } = batch.progress();
     progress::hide();
 
     let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
@@ -112,7 +112,9 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     }
     batch.drop_replaced()?;
     print_note(format_args!(
-        "{n_requests} requests, {n_failed} of them refused; {n_tokens} tokens in {}",
+        "{}, {n_failed} of them refused; {} in {}",
+        count(n_requests, "request"),
+        count(n_read + n_written, "token"),
         HumanDuration(start.elapsed())
     ));
     Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })

@@ -78,7 +78,7 @@ pub fn counter(unit: &'static str) -> ProgressBar {
 
 /// How far a run over many documents or requests is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct Headway {
     /// Documents or requests that are finished.
     pub n_done: usize,
     /// Tokens of prompts, as far as these were read.
@@ -109,8 +109,8 @@ impl RunProgress {
     }
 
     /// Shows where the run stands now.
-    pub fn update(&mut self, standing: &Standing) {
-        let line = || describe(standing, self.n_all, self.unit, self.start.elapsed());
+    pub fn update(&mut self, headway: &Headway) {
+        let line = || describe(headway, self.n_all, self.unit, self.start.elapsed());
         match &mut self.log {
             Some(log) => {
                 if log.is_due(Instant::now()) {
@@ -118,7 +118,7 @@ impl RunProgress {
                 }
             }
             None => {
-                self.bar.set_position((standing.part * 1000.0) as u64);
+                self.bar.set_position((headway.part * 1000.0) as u64);
                 self.bar.set_message(line());
             }
         }
@@ -147,8 +147,8 @@ impl Log {
 }
 
 /// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
-fn describe(standing: &Standing, n_all: usize, unit: &str, elapsed: Duration) -> String {
-    let Standing { n_done, n_read, n_written, part } = *standing;
+fn describe(headway: &Headway, n_all: usize, unit: &str, elapsed: Duration) -> String {
+    let Headway { n_done, n_read, n_written, part } = *headway;
     let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
     let mut line = format!(
         "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
@@ -188,15 +188,15 @@ mod tests {
     #[test]
     fn a_run_is_described_with_what_is_left_of_it() {
         let minute = Duration::from_secs(60);
-        let mut standing = Standing { n_done: 3, n_read: 5_000, n_written: 1_000, part: 0.25 };
-        let line = describe(&standing, 12, "documents", minute);
+        let mut headway = Headway { n_done: 3, n_read: 5_000, n_written: 1_000, part: 0.25 };
+        let line = describe(&headway, 12, "documents", minute);
         let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
         assert_eq!(line, format!("{done}, 3 minutes left"));
         for part in [0.0, 1e-9, f64::NAN] {
-            standing.part = part;
-            assert_eq!(describe(&standing, 12, "documents", minute), done, "{part}");
+            headway.part = part;
+            assert_eq!(describe(&headway, 12, "documents", minute), done, "{part}");
         }
-        let start = describe(&Standing::default(), 1, "documents", Duration::ZERO);
+        let start = describe(&Headway::default(), 1, "documents", Duration::ZERO);
         assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
     }
 

@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::{LoadedModel, ModelArgs};
-use super::progress::{self, RunProgress, Standing, count, counter};
+use super::progress::{self, Headway, RunProgress, count, counter};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::{interrupt, print_note};
@@ -41,7 +41,7 @@ A run that was stopped, in whatever way, goes on where it stopped when the same 
 again. Documents that have changed since are done again, and with another model, instruction or
 sampling all are; what failed is tried again. Earlier summaries stay in the output until a run has
 come to its end, and then only those go that have been replaced: one of a document that fails now
-stays, beside the line with its error.
+stays, beside the line with its error, and so does one whose file of --beside could not be replaced.
 
 Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
 another day keeps the summaries there are and tells the new date for the rest; with --date it is
@@ -68,11 +68,14 @@ pub struct SummarizeArgs {
     format: Form,
 
     /// Write each summary beside its document too: report.txt.summary.txt. A file of that name is
-    /// replaced only if it is an earlier summary of the document, as the results in -o have it
+    /// replaced only if it is an earlier summary of the document, as the results in -o have it.
+    /// Documents from stdin and lines of JSONL have no such file
     #[arg(long, requires = "output")]
     beside: bool,
 
-    /// Take files with such names from folders, in place of texts; may be given several times
+    /// Take files with such names from folders, in place of texts, or with such paths from the
+    /// folder on if there is a slash; what lies in the folder has its own path, not that of a link
+    /// to it. May be given several times
     #[arg(long, value_name = "PATTERN")]
     glob: Vec<String>,
 
@@ -149,6 +152,9 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     let n_documents = plan.n_documents();
     tell(&earlier, n_documents);
+    if args.beside {
+        tell_without_file(&documents, &plan);
+    }
 
     let interrupted = Arc::default();
     interrupt::watch_with_termination(&interrupted)?;
@@ -162,16 +168,17 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let mut shown = RunProgress::new(n_documents, "documents");
     let mut on_progress = |progress: Progress, lines: &[Line]| {
         show(&shown, lines);
-        shown.update(&Standing {
+        shown.update(&Headway {
             n_done: n_before + progress.n_done,
             n_read: progress.n_read,
             n_written: progress.n_written,
-            part: progress.n_bytes as f64 / n_bytes as f64,
+            part: progress.part(n_bytes),
         });
     };
     let mut work = Summarizer::new(setup, &documents, &plan, (output, earlier), &mut on_progress);
     let is_done = drive(&mut work, &mut engine, &interrupted)?;
     let progress = work.progress();
+    let partly_silent = work.partly_silent().to_vec();
     let unwritten = work.into_output().finish(is_done)?;
     progress::hide();
 
@@ -184,6 +191,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     }
     let n_summaries = n_before + progress.n_done - progress.n_failed;
     tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
+    tell_partly_silent(&partly_silent);
     let n_tokens = progress.n_read - progress.n_known + progress.n_written;
     print_note(format_args!(
         "{}, {} of them failed; {} in {}",
@@ -276,11 +284,33 @@ fn tell(earlier: &Earlier, n_documents: usize) {
     }
 }
 
+/// Says how many documents have no place beside them.
+fn tell_without_file(documents: &Documents, plan: &Plan) {
+    let entries = plan.entries.iter();
+    let n = entries.filter(|entry| documents.file_of(&entry.place).is_none()).count();
+    if n > 0 {
+        print_note(format_args!(
+            "summaries that --beside writes to no file, since they are of stdin or of lines: {n}; they are in the output"
+        ));
+    }
+}
+
 /// Says how many summaries do not end by themselves.
 fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
     if n_cut_off > 0 {
         let most = count(max_tokens, "token");
         print_note(format_args!("summaries cut off at {most} (-n): {n_cut_off} of {n_summaries}"));
+    }
+}
+
+/// Says which documents are not summarized as a whole.
+fn tell_partly_silent(documents: &[String]) {
+    if let Some(first) = documents.first() {
+        print_note(format_args!(
+            "summaries that leave out parts of which the model said nothing: {} ({} first)",
+            documents.len(),
+            printable(first)
+        ));
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Fault> {
     let text = String::from_utf8(bytes)
         .map_err(|error| Fault::NotUtf8 { at: error.utf8_error().valid_up_to() })?;
     let is_html = has_extension(path, &["html", "htm", "xhtml"]) || html::begins(&text);
-    plain(if is_html { html::text(&text) } else { text })
+    plain(if is_html { html::text(&text, has_extension(path, &["xhtml"])) } else { text })
 }
 
 /// Text with Unix line ends and without a byte order mark.
@@ -68,6 +68,9 @@ mod tests {
         assert_eq!(read(b"\xEF\xBB\xBFa\r\n\r\nb\rc").unwrap(), "a\n\nb\nc");
         assert_eq!(read(b"<!DOCTYPE html><p>a<p>b").unwrap(), "a\n\nb");
         assert_eq!(read(b"a < b, <b>").unwrap(), "a < b, <b>");
+        let page = |name: &str| text(b"<html><title/><p>a".to_vec(), Path::new(name));
+        assert_eq!(page("a.XHTML").unwrap(), "a");
+        assert_eq!(page("a.html"), Err(Fault::Empty));
     }
 
     #[test]

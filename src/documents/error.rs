@@ -1,5 +1,6 @@
 //! What can be wrong with documents.
 
+use super::list::Wanted;
 use std::io;
 use thiserror::Error;
 
@@ -19,6 +20,30 @@ pub enum DocumentsError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Folders without documents.
+    #[error("there are no documents: no file in the folders has a name that {sought}")]
+    NothingFound {
+        /// What names were to be like, and how to wish for others.
+        sought: String,
+    },
+}
+
+impl DocumentsError {
+    /// There is nothing in folders of what is wanted.
+    pub(super) fn nothing_found(wanted: &Wanted) -> DocumentsError {
+        let sought = if !wanted.globs.is_empty() {
+            let globs: Vec<String> = wanted.globs.iter().map(|glob| format!("{glob:?}")).collect();
+            let globs = globs.join(" ");
+            format!(
+                "matches --glob {globs}; a pattern with a slash is for the path from the folder on"
+            )
+        } else if wanted.is_jsonl {
+            "ends in .jsonl or .ndjson; --glob '*.EXT' takes others".into()
+        } else {
+            "ends as texts' do, in .txt say; --glob '*.EXT' takes others".into()
+        };
+        DocumentsError::NothingFound { sought }
+    }
 }
 
 /// Why a document cannot be read; whoever reports it says which.

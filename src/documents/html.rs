@@ -5,8 +5,8 @@
 //! in the wrong order, can take time and memory that grow with the square of a page's length and
 //! faster, and there are pages made for that; here nothing grows faster than the page.
 
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Emitter, ForwardingEmitter, Span, Tokenizer};
+use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
+use html5gum::{Emitter, ForwardingEmitter, Span, State, Tokenizer};
 use std::convert::Infallible;
 use std::mem;
 
@@ -18,30 +18,47 @@ pub(super) fn begins(text: &str) -> bool {
     })
 }
 
-/// What a page says.
-pub(super) fn text(page: &str) -> String {
-    let mut said = Said::default();
-    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| {
-        said.hear(event);
-        None::<Infallible>
-    });
+/// What a page says. That it `is_xml` it may say itself too.
+pub(super) fn text(page: &str, is_xml: bool) -> String {
+    let is_xml = is_xml || page.trim_start_matches('\u{FEFF}').starts_with("<?xml");
+    let mut said = Said { is_xml, ..Said::default() };
+    let mut emitter = CallbackEmitter::new(&mut said);
     emitter.naively_switch_states(true);
-    let Ok(()) = Tokenizer::new_with_emitter(page, Lenient(emitter)).finish();
+    let Ok(()) = Tokenizer::new_with_emitter(page, Listening(emitter)).finish();
     said.text
 }
 
-/// Does not tell of errors: all pages have them.
-struct Lenient<E>(E);
+/// Hands over to [`Said`] what is there, and lets it say where a page is XML.
+struct Listening<'a>(CallbackEmitter<&'a mut Said>);
 
-impl<E: Emitter> ForwardingEmitter for Lenient<E> {
-    type Token = E::Token;
+impl Listening<'_> {
+    fn said(&mut self) -> &mut Said {
+        self.0.callback_mut()
+    }
+}
 
-    fn inner(&mut self) -> &mut impl Emitter<Token = E::Token> {
+impl ForwardingEmitter for Listening<'_> {
+    type Token = Infallible;
+
+    fn inner(&mut self) -> &mut impl Emitter<Token = Infallible> {
         &mut self.0
     }
 
+    /// All pages have errors.
     fn should_emit_errors(&mut self) -> bool {
         false
+    }
+
+    /// After some tags, what follows is read in another way up to the end of the element; one that
+    /// is at its end has nothing to be read.
+    fn emit_current_tag(&mut self) -> Option<State> {
+        let next_state = self.0.emit_current_tag();
+        next_state.filter(|_| !self.said().has_just_ended)
+    }
+
+    /// Whether there may be `<![CDATA[text]]>`.
+    fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
+        self.said().is_in_xml()
     }
 }
 
@@ -88,6 +105,11 @@ fn is_hidden(tag: &[u8]) -> bool {
     matches!(tag, b"iframe" | b"noembed" | b"noscript" | b"script" | b"style" | b"title")
 }
 
+/// Whether what is in an element is XML in any page.
+fn is_foreign(tag: &[u8]) -> bool {
+    matches!(tag, b"svg" | b"math")
+}
+
 /// The text so far.
 #[derive(Default)]
 struct Said {
@@ -99,22 +121,36 @@ struct Said {
     n_verbatim: usize,
     /// Whether such an element has just begun: a line that ends right there is none.
     is_verbatim_start: bool,
+    /// Whether all of the page is XML.
+    is_xml: bool,
+    /// How many elements are open that are XML in any page.
+    n_foreign: usize,
+    /// The tag that is being read.
+    tag: Vec<u8>,
+    /// Whether the last tag was that of an element which it has ended too: `<title/>`.
+    has_just_ended: bool,
 }
 
-impl Said {
-    fn hear(&mut self, event: CallbackEvent<'_>) {
+impl Callback<Infallible, ()> for &mut Said {
+    fn handle_event(&mut self, event: CallbackEvent<'_>, _: Span<()>) -> Option<Infallible> {
         match event {
             CallbackEvent::OpenStartTag { name } => {
-                self.pass(name);
-                self.is_hidden = is_hidden(name);
-                self.is_verbatim_start = name == b"pre";
-                self.n_verbatim += usize::from(self.is_verbatim_start);
+                self.tag.clear();
+                self.tag.extend(name);
+            }
+            CallbackEvent::CloseStartTag { self_closing } => {
+                let tag = mem::take(&mut self.tag);
+                self.pass(&tag);
+                self.begin(&tag);
+                self.has_just_ended = self_closing && self.is_in_xml();
+                if self.has_just_ended {
+                    self.end(&tag);
+                }
+                self.tag = tag;
             }
             CallbackEvent::EndTag { name } => {
                 self.pass(name);
-                self.is_hidden = false;
-                self.is_verbatim_start = false;
-                self.n_verbatim = self.n_verbatim.saturating_sub(usize::from(name == b"pre"));
+                self.end(name);
             }
             // The tokenizer cuts at tags, so between characters.
             CallbackEvent::String { value } if !self.is_hidden => {
@@ -122,6 +158,29 @@ impl Said {
             }
             _ => {}
         }
+        None
+    }
+}
+
+impl Said {
+    /// Whether elements without anything in them may be written as one tag: elsewhere the slash at
+    /// its end means nothing.
+    fn is_in_xml(&self) -> bool {
+        self.is_xml || self.n_foreign > 0
+    }
+
+    fn begin(&mut self, tag: &[u8]) {
+        self.is_hidden = is_hidden(tag);
+        self.is_verbatim_start = tag == b"pre";
+        self.n_verbatim += usize::from(self.is_verbatim_start);
+        self.n_foreign += usize::from(is_foreign(tag));
+    }
+
+    fn end(&mut self, tag: &[u8]) {
+        self.is_hidden = false;
+        self.is_verbatim_start = false;
+        self.n_verbatim = self.n_verbatim.saturating_sub(usize::from(tag == b"pre"));
+        self.n_foreign = self.n_foreign.saturating_sub(usize::from(is_foreign(tag)));
     }
 
     /// A tag makes a gap; two breaks of a line make a paragraph.
@@ -170,6 +229,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn text(page: &str) -> String {
+        super::text(page, false)
+    }
+
     const PAGE: &str = "<!DOCTYPE html><html><head><title>Title</title><style>p{color:red}</style>
         <script>document.write('<p>no');</script></head><body><!-- <p>no -->
         <h1>Whales &amp; ships</h1><p>One <b>bold</b>\nword, a <a href='/x'>link</a>.<hr>
@@ -189,33 +252,90 @@ mod tests {
         assert!(!begins("<p>") && !begins("<!doctype") && !begins("é<html>"));
     }
 
-    /// Of pages like these, trees would grow with the square of the length, or their depth would.
     #[test]
-    fn pages_that_are_made_to_be_hard_are_read() {
+    fn elements_may_be_one_tag_where_a_page_is_xml() {
+        let page = "<p>a<title/>b<style/>c<script src='x' />d<textarea/>e<pre/>\nf<br/>g\
+            <script>no</script><![CDATA[h <i>]]>";
+        let read = "abcde\n\nf\ngh <i>";
+        assert_eq!(super::text(page, true), read);
+        assert_eq!(text(&format!("<?xml version='1.0'?>\n{page}")), read);
+        assert_eq!(text(page), "a");
+        for name in ["svg", "math"] {
+            let picture = format!("<p>a<{name}><title/><style/>b</{name}>c<{name}/>d<script/>e");
+            assert_eq!(text(&picture), "abcd", "{name}");
+        }
+        assert_eq!(text("a</svg></math><title/>b"), "a");
+        assert_eq!(text("a<svg><title>no</title><g/>b</svg>c"), "abc");
+    }
+
+    /// Pages of which trees would grow with the square of the length, or their depth would, and
+    /// others that are long, each with what it says.
+    fn hard_pages() -> Vec<(String, String)> {
         const N: usize = 100_000;
         let numbered =
             |part: &str| -> String { (0..N).map(|n| part.replace('N', &n.to_string())).collect() };
-        let formatting = numbered("<b a=N>") + &"<p>word".repeat(N);
-        assert_eq!(text(&formatting).split_whitespace().count(), N);
-        let misnested = "<a><b><i><table>".repeat(N) + &"</a></b></i><p>word".repeat(N);
-        assert_eq!(text(&misnested).split_whitespace().count(), N);
-        for part in ["<div>", "<div/>", "<x/>", "<b>", "<ul><li>", "<pre>", "<svg><title>", "</p>"]
-        {
-            let read = text(&(part.repeat(N) + "word"));
-            assert_eq!(read, if part.contains("title") { "" } else { "word" }, "{part}");
+        let all = |word: &str, gap: &str| vec![word; N].join(gap);
+        let mut pages = vec![
+            (numbered("<b a=N>") + &"<p>word".repeat(N), all("word", "\n\n")),
+            ("<a><b><i><table>".repeat(N) + &"</a></b></i><p>word".repeat(N), all("word", "\n\n")),
+            (format!("<p {}>word", numbered("aN=1 ")), "word".into()),
+            (format!("<p>a<img src='data:{}'>b", "A".repeat(10 * N)), "ab".into()),
+        ];
+        for (part, said) in [
+            ("<div>", "word"),
+            ("<div/>", "word"),
+            ("<x/>", "word"),
+            ("<b>", "word"),
+            ("<ul><li>", "word"),
+            ("<pre>", " word"),
+            ("</p>", "word"),
+            ("<svg>", "word"),
+            ("<svg><title/>", "word"),
+            ("<svg><title>", ""),
+            ("<script><!--", ""),
+            ("<br>", "word"),
+            ("<hr>", "word"),
+            ("&#9", "word"),
+        ] {
+            pages.push((part.repeat(N) + " word", said.into()));
         }
-        assert_eq!(text(&format!("<p {}>word", numbered("aN=1 "))), "word");
-        assert_eq!(text(&"<script><!--".repeat(N)), "");
+        for (part, said) in [
+            ("<p>word", all("word", "\n\n")),
+            ("<div>word</div>", all("word", "\n")),
+            ("word ", all("word", " ")),
+            ("< ", all("<", " ")),
+            ("<", all("<", "")),
+            ("&", all("&", "")),
+            ("'\"<x", "'\"".into()),
+        ] {
+            pages.push((part.repeat(N), said));
+        }
+        pages
     }
 
     #[test]
-    fn long_pages_of_any_sort_are_read() {
-        for part in ["<p>word", "<br>", "<hr>", "<div>word</div>", "< ", "<", "'\"<x", "&", "&#9"] {
-            text(&part.repeat(100_000));
+    fn hard_pages_are_read() {
+        for (page, said) in hard_pages() {
+            assert!(text(&page) == said, "{}", page.get(..40).unwrap_or(&page));
         }
-        assert_eq!(text(&"word ".repeat(20_000)).split_whitespace().count(), 20_000);
-        let picture = format!("<p>before<img src='data:{}'>after", "A".repeat(1_000_000));
-        assert_eq!(text(&picture), "beforeafter");
+    }
+
+    /// What is heard of a page is no more than there is in it, and each of it is heard once.
+    #[test]
+    fn nothing_grows_faster_than_a_page() {
+        for (page, _) in hard_pages() {
+            let (mut n_events, mut n_bytes) = (0, 0);
+            let emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| {
+                n_events += usize::from(!matches!(event, CallbackEvent::Error(_)));
+                if let CallbackEvent::String { value } = event {
+                    n_bytes += value.len();
+                }
+                None::<Infallible>
+            });
+            let Ok(()) = Tokenizer::new_with_emitter(page.as_str(), emitter).finish();
+            let start = page.get(..40).unwrap_or(&page);
+            assert!(n_events <= page.len() && n_bytes <= page.len(), "{start}");
+        }
     }
 
     proptest! {
@@ -224,14 +344,14 @@ mod tests {
         fn no_word_is_lost(parts in prop::collection::vec(
             prop::sample::select(vec![
                 "word", " ", "\n", "<p>", "</p>", "<br>", "<td>", "<pre>", "</pre>", "<b x='>'>",
-                "</b >", "<!-- no -->", "<!>", "</>", "é", "&eacute;", "<script>no</script>",
+                "</b >", "<br/>", "<svg/>", "<math>", "<!-- no -->", "<!>", "</>", "é", "&eacute;", "<script>no</script>",
             ]),
             0..40,
-        )) {
+        ), is_xml: bool) {
             let n_letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).count();
             let shown = |part: &&str| ["word", "é", "&eacute;"].contains(part);
             let expected: String = parts.iter().copied().filter(shown).collect();
-            let read = text(&parts.concat());
+            let read = super::text(&parts.concat(), is_xml);
             prop_assert_eq!(n_letters(&read), n_letters(&expected.replace("&eacute;", "é")));
         }
     }

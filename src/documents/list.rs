@@ -2,28 +2,20 @@
 
 use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
+use super::filter::{Filter, JSONL_EXTENSIONS};
 use crate::files::copy_of_stdin;
-use globset::{Glob, GlobSet, GlobSetBuilder};
-use std::collections::HashSet;
-use std::fs::{self, File};
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, File, FileType};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
-
-/// Files that are taken from folders where no pattern says otherwise.
-const TEXT_EXTENSIONS: [&str; 11] =
-    ["txt", "text", "md", "markdown", "rst", "adoc", "org", "tex", "html", "htm", "xhtml"];
-
-/// The same where documents are lines.
-const JSONL_EXTENSIONS: [&str; 2] = ["jsonl", "ndjson"];
-
-/// How the names of files end that are made beside documents: in folders they are passed over.
-pub const MADE_BESIDE: &str = ".summary";
 
 /// Which documents are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Patterns for names of files in folders, or for their paths from there on, if they contain a
-    /// slash. Without any, files that are known to be text.
+    /// slash. A path through a link is that of files which have no other in the folder. Without any
+    /// pattern, files that are known to be text.
     pub globs: Vec<String>,
     /// Files in folders that are no documents.
     pub except: Vec<PathBuf>,
@@ -49,134 +41,140 @@ pub(super) enum Kind {
 }
 
 impl Source {
-    fn at(path: PathBuf, wanted: &Wanted) -> Source {
-        let is_jsonl = wanted.is_jsonl || has_extension(&path, &JSONL_EXTENSIONS);
-        Source { path, kind: if is_jsonl { Kind::Jsonl } else { Kind::Text } }
-    }
-
-    fn fault(path: &Path, fault: Fault) -> Source {
-        Source { path: path.into(), kind: Kind::Fault(fault) }
+    /// What is at a path that does not lead to a folder.
+    fn at(path: PathBuf, there: io::Result<FileType>, wanted: &Wanted) -> Source {
+        let kind = match there {
+            Err(error) => Kind::Fault(Fault::unreadable(error)),
+            Ok(there) if !there.is_file() => Kind::Fault(Fault::NotAFile),
+            Ok(_) if wanted.is_jsonl || has_extension(&path, &JSONL_EXTENSIONS) => Kind::Jsonl,
+            Ok(_) => Kind::Text,
+        };
+        Source { path, kind }
     }
 
     /// How it is called in ids and messages.
     pub fn name(&self) -> String {
         self.path.display().to_string()
     }
+
+    /// Its path without links, if it is there. That of stdin is the name of no file.
+    pub fn true_path(&self) -> PathBuf {
+        let path = match self.kind {
+            Kind::Stdin { .. } => None,
+            _ => self.path.canonicalize().ok(),
+        };
+        path.unwrap_or_else(|| self.path.clone())
+    }
 }
 
-/// The files that `paths` lead to, in their order, those of a folder in the order of their names;
-/// a file that comes a second time, under whatever name, is passed over.
+/// The files that `paths` lead to, in their order, those of a folder in the order of their names.
+///
+/// A file with several names is taken once, and has a name through a link in a folder only if it has
+/// no other: else a new link would rename what is done already, and it would be done again.
 pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>, DocumentsError> {
     let filter = Filter::new(wanted)?;
-    let mut sources = Vec::new();
-    for path in paths {
+    let mut found = Vec::new();
+    for (path_idx, path) in paths.iter().enumerate() {
+        let mut add = |is_linked, source| found.push((path_idx, is_linked, source));
         if path == Path::new("-") {
             let copy = copy_of_stdin().map_err(DocumentsError::Stdin)?;
             let kind = Kind::Stdin { copy, is_jsonl: wanted.is_jsonl };
-            sources.push(Source { path: path.clone(), kind });
+            add(false, Source { path: path.clone(), kind });
             continue;
         }
-        match fs::metadata(path) {
-            Err(error) => sources.push(Source::fault(path, Fault::unreadable(error))),
-            Ok(there) if there.is_dir() => sources.extend(walk(path, &filter, wanted)),
-            Ok(there) if there.is_file() => sources.push(Source::at(path.clone(), wanted)),
-            Ok(_) => sources.push(Source::fault(path, Fault::NotAFile)),
+        match fs::metadata(path).map(|there| there.file_type()) {
+            Ok(there) if there.is_dir() => Walk::new(path, &filter, wanted, &mut add).run(),
+            there => add(false, Source::at(path.clone(), there, wanted)),
         }
     }
     let mut seen = HashSet::new();
-    sources.retain(|source| seen.insert(source.path.canonicalize().unwrap_or(source.path.clone())));
-    Ok(sources)
+    found.sort_by_key(|&(_, is_linked, _)| is_linked);
+    found.retain(|(.., source)| seen.insert(source.true_path()));
+    found.sort_by(|(a_idx, _, a), (b_idx, _, b)| (a_idx, &a.path).cmp(&(b_idx, &b.path)));
+    match found.is_empty() {
+        true => Err(DocumentsError::nothing_found(wanted)),
+        false => Ok(found.into_iter().map(|(.., source)| source).collect()),
+    }
 }
 
-/// The documents of a folder and its folders. Links are followed, but no folder is seen twice: with
-/// links to each other, a few would have millions of paths.
-fn walk(folder: &Path, filter: &Filter, wanted: &Wanted) -> Vec<Source> {
-    let is_shown = |entry: &DirEntry| {
-        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
-    };
-    let mut seen = HashSet::new();
-    let mut is_new = |entry: &DirEntry| {
-        !entry.file_type().is_dir()
-            || entry.path().canonicalize().map_or(true, |it| seen.insert(it))
-    };
-    let entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    let mut sources = Vec::new();
-    for entry in entries.filter_entry(|entry| is_shown(entry) && is_new(entry)) {
-        match entry {
-            Ok(entry) if entry.file_type().is_dir() => {}
-            Ok(entry) if !filter.takes(entry.path(), folder) => {}
-            Ok(entry) if entry.file_type().is_file() => {
-                sources.push(Source::at(entry.into_path(), wanted));
+/// The search for the documents of a folder and its folders.
+///
+/// Links are followed when everything has been seen that lies there itself. No folder is seen twice:
+/// with links to each other, a few would have millions of paths.
+struct Walk<'a> {
+    root: &'a Path,
+    filter: &'a Filter,
+    wanted: &'a Wanted,
+    /// Takes what is found, and whether that was through a link.
+    add: &'a mut dyn FnMut(bool, Source),
+    /// Folders that were seen, by their true paths.
+    seen: HashSet<PathBuf>,
+    /// Links that are to be followed.
+    links: VecDeque<PathBuf>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        root: &'a Path,
+        filter: &'a Filter,
+        wanted: &'a Wanted,
+        add: &'a mut dyn FnMut(bool, Source),
+    ) -> Walk<'a> {
+        Walk { root, filter, wanted, add, seen: HashSet::new(), links: VecDeque::new() }
+    }
+
+    fn run(mut self) {
+        self.enter(self.root, false);
+        while let Some(link) = self.links.pop_front() {
+            match fs::metadata(&link).map(|there| there.file_type()) {
+                Ok(there) if there.is_dir() => self.enter(&link, true),
+                there => self.take(link, there, true),
             }
-            Ok(entry) => sources.push(Source::fault(entry.path(), Fault::NotAFile)),
-            // A circle leads to nothing that is not found anyway.
-            Err(error) if error.loop_ancestor().is_some() => {}
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_path_buf();
-                // What is no document need not be readable, but a folder must be.
-                if path.is_dir() || filter.takes(&path, folder) {
-                    let fault = Fault::Unreadable(match error.io_error() {
-                        Some(error) => error.to_string(),
-                        None => error.to_string(),
-                    });
-                    sources.push(Source::fault(&path, fault));
+        }
+    }
+
+    /// Goes through a folder and its folders, and takes note of the links in them.
+    fn enter(&mut self, folder: &Path, is_linked: bool) {
+        if !self.is_new(folder) {
+            return;
+        }
+        let is_shown = |entry: &DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
+        let entries = WalkDir::new(folder).min_depth(1).sort_by_file_name();
+        let mut entries = entries.into_iter().filter_entry(is_shown);
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {
+                    if !self.is_new(entry.path()) {
+                        entries.skip_current_dir();
+                    }
+                }
+                Ok(entry) if entry.file_type().is_symlink() => {
+                    self.links.push_back(entry.into_path());
+                }
+                Ok(entry) => {
+                    let there = entry.file_type();
+                    self.take(entry.into_path(), Ok(there), is_linked);
+                }
+                Err(error) => {
+                    let path = error.path().unwrap_or(folder).to_path_buf();
+                    // There are no circles where no links are followed: all else has an error.
+                    let error = error.into_io_error().unwrap_or(ErrorKind::Other.into());
+                    self.take(path, Err(error), is_linked);
                 }
             }
         }
     }
-    sources
-}
 
-/// Which files of folders are documents.
-struct Filter {
-    /// Where no pattern says.
-    extensions: &'static [&'static str],
-    names: Option<GlobSet>,
-    paths: GlobSet,
-    except: Vec<PathBuf>,
-}
+    fn is_new(&mut self, folder: &Path) -> bool {
+        folder.canonicalize().map_or(true, |path| self.seen.insert(path))
+    }
 
-impl Filter {
-    fn new(wanted: &Wanted) -> Result<Filter, DocumentsError> {
-        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        let invalid = |pattern: &str, error: globset::Error| DocumentsError::Glob {
-            pattern: pattern.into(),
-            problem: error.kind().to_string(),
-        };
-        for pattern in &wanted.globs {
-            let glob = Glob::new(pattern).map_err(|error| invalid(pattern, error))?;
-            let builder = if pattern.contains('/') { &mut paths } else { &mut names };
-            builder.add(glob);
+    /// What is no document need not be readable, but a folder must be.
+    fn take(&mut self, path: PathBuf, there: io::Result<FileType>, is_linked: bool) {
+        if (there.is_err() && path.is_dir()) || self.filter.takes(&path, self.root) {
+            (self.add)(is_linked, Source::at(path, there, self.wanted));
         }
-        let all = wanted.globs.join(" ");
-        let names = names.build().map_err(|error| invalid(&all, error))?;
-        let paths = paths.build().map_err(|error| invalid(&all, error))?;
-        let except = wanted.except.iter().filter_map(|path| path.canonicalize().ok()).collect();
-        let names = Some(names).filter(|_| !wanted.globs.is_empty());
-        let extensions = if wanted.is_jsonl { &JSONL_EXTENSIONS[..] } else { &TEXT_EXTENSIONS };
-        Ok(Filter { extensions, names, paths, except })
     }
-
-    fn takes(&self, path: &Path, folder: &Path) -> bool {
-        let Some(name) = path.file_name().map(Path::new) else { return false };
-        let is_wanted = match &self.names {
-            None => has_extension(name, self.extensions),
-            Some(names) => {
-                let path = path.strip_prefix(folder).unwrap_or(path);
-                names.is_match(name) || self.paths.is_match(path)
-            }
-        };
-        let is_except = || path.canonicalize().is_ok_and(|path| self.except.contains(&path));
-        is_wanted && !is_beside(path) && !is_except()
-    }
-}
-
-/// Whether a file's name says that it was made beside a document, which is there.
-fn is_beside(path: &Path) -> bool {
-    let stem = path.file_stem().map_or(path, Path::new);
-    let is_named_so =
-        stem.extension().is_some_and(|it| MADE_BESIDE.strip_prefix('.') == it.to_str());
-    is_named_so && stem.file_stem().is_some_and(|document| path.with_file_name(document).exists())
 }
 
 #[cfg(test)]
@@ -212,6 +210,7 @@ mod tests {
             ".git/x.txt",
             "b.txt.summary.txt",
             "c.summary.txt",
+            "gone.htm.summary.md",
             "o.txt",
         ];
         let folder = folder_with(&files);
@@ -254,6 +253,59 @@ mod tests {
         }
         let found = names(folder.path(), &Wanted::default());
         assert_eq!(found, ["a/b.txt", "d.txt!", "e/0.txt", "f.txt!"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_rename_nothing() {
+        use std::os::unix::fs::symlink;
+        let folder = folder_with(&["docs/v3/x.txt", "docs/w.txt", "other/v2/y.txt", ".z"]);
+        let path = |name: &str| folder.path().join(name);
+        let docs = path("docs");
+        let found = |globs: &[&str]| {
+            let globs = globs.iter().map(|glob| glob.to_string()).collect();
+            names(&docs, &Wanted { globs, ..Wanted::default() })
+        };
+        assert_eq!(found(&[]), ["v3/x.txt", "w.txt"]);
+        symlink("v3", path("docs/current")).unwrap();
+        symlink("w.txt", path("docs/a.txt")).unwrap();
+        assert_eq!(found(&[]), ["v3/x.txt", "w.txt"]);
+        assert_eq!(found(&["v3/*.txt"]), ["v3/x.txt"]);
+        // What is not taken by its own name may be taken by a link's.
+        assert_eq!(found(&["a.*"]), ["a.txt"]);
+        // What lies elsewhere has the names of links alone, and of several the first.
+        symlink(path("other"), path("docs/b")).unwrap();
+        symlink(path("other/v2"), path("other/latest")).unwrap();
+        symlink(path("other/v2"), path("docs/c")).unwrap();
+        symlink(path(".z"), path("docs/z.txt")).unwrap();
+        assert_eq!(found(&[]), ["b/v2/y.txt", "v3/x.txt", "w.txt", "z.txt"]);
+        // Nor does the order of paths matter where a link leads from one to the other.
+        let both = [docs.clone(), path("other")];
+        let both = sources(&both, &Wanted::default()).unwrap();
+        assert!(both.iter().any(|source| source.path == path("other/v2/y.txt")));
+    }
+
+    #[test]
+    fn stdin_is_no_file() {
+        let source = |kind| Source { path: "-".into(), kind };
+        let file = tempfile::tempfile().unwrap();
+        let stdin = source(Kind::Stdin { copy: file, is_jsonl: false });
+        assert_eq!(stdin.true_path(), Path::new("-"));
+    }
+
+    #[test]
+    fn where_nothing_is_found_it_is_said_what_was_sought() {
+        let folder = folder_with(&["a.rs"]);
+        let error = |wanted: Wanted| {
+            let Err(error) = sources(&[folder.path().into()], &wanted) else { panic!() };
+            error.to_string()
+        };
+        assert!(error(Wanted::default()).contains("--glob '*.EXT' takes others"));
+        let is_jsonl = true;
+        assert!(error(Wanted { is_jsonl, ..Wanted::default() }).contains("or .ndjson"));
+        let globs = vec!["*.c".into(), "b/*".into()];
+        let error = error(Wanted { globs, ..Wanted::default() });
+        assert!(error.contains("\"*.c\" \"b/*\"") && !error.contains("*.EXT"), "{error}");
     }
 
     #[test]

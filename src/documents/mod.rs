@@ -2,18 +2,21 @@
 //!
 //! [`Documents`] knows where they lie and reads them one at a time, as often as is wanted: first to
 //! see what there is, later each one again when its turn comes. So their number costs memory for
-//! names alone. `list` finds files, `jsonl` takes lines apart, `decode` makes text of bytes and
-//! `html` of pages. Whatever is wrong with a document is a [`Fault`] of that document.
+//! names alone. `list` finds files, in folders those that `filter` takes, `jsonl` takes lines apart,
+//! `decode` makes text of bytes and `html` of pages. Whatever is wrong with a document is a
+//! [`Fault`] of that document.
 
 mod decode;
 mod error;
+mod filter;
 mod html;
 mod jsonl;
 mod list;
 
 pub use error::{DocumentsError, Fault};
+pub use filter::MADE_BESIDE;
 pub use jsonl::Fields;
-pub use list::{MADE_BESIDE, Wanted};
+pub use list::Wanted;
 
 use crate::jobs::Lines;
 use list::{Kind, Source};
@@ -31,6 +34,8 @@ const MOST_BYTES: usize = 32 << 20;
 pub struct Documents {
     sources: Vec<Source>,
     fields: Fields,
+    /// The sources' paths without links.
+    true_paths: HashSet<PathBuf>,
 }
 
 /// Where a document lies.
@@ -57,18 +62,25 @@ impl Documents {
     /// temporary file. What cannot be read is found out when it is.
     ///
     /// # Errors
-    /// If stdin cannot be copied, or what `wanted` says makes no sense.
+    /// If stdin cannot be copied, what `wanted` says makes no sense, or nothing is like it.
     pub fn open(
         paths: &[PathBuf],
         wanted: &Wanted,
         fields: Fields,
     ) -> Result<Documents, DocumentsError> {
-        Ok(Documents { sources: list::sources(paths, wanted)?, fields })
+        let sources = list::sources(paths, wanted)?;
+        let true_paths = sources.iter().map(Source::true_path).collect();
+        Ok(Documents { sources, fields, true_paths })
     }
 
-    /// The files with documents that exist, without links in their paths.
-    pub fn true_paths(&self) -> HashSet<PathBuf> {
-        self.sources.iter().filter_map(|source| source.path.canonicalize().ok()).collect()
+    /// Whether there is a file at `path` that documents are read from, under whatever name.
+    pub fn are_in(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|path| self.true_paths.contains(&path))
+    }
+
+    /// How the first file with documents is called.
+    pub fn first_name(&self) -> String {
+        self.sources.first().map(Source::name).unwrap_or_default()
     }
 
     /// The file that is this document, if it is one by itself.

@@ -5,7 +5,7 @@ mod lock;
 mod replacement;
 
 pub use lock::{is_same_file, open_locked};
-pub use replacement::{Replacement, replace};
+pub use replacement::{Replacement, create, replace};
 
 use std::fs::File;
 use std::io;

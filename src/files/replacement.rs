@@ -37,6 +37,16 @@ impl Replacement {
         self.beside.persist(&self.path)?;
         sync_folder(&self.path)
     }
+
+    /// The same where nothing has the name.
+    ///
+    /// # Errors
+    /// As [`Self::put_in_place`]; of the kind [`io::ErrorKind::AlreadyExists`] if something has it.
+    pub fn put_in_free_place(self) -> io::Result<()> {
+        self.beside.as_file().sync_all()?;
+        self.beside.persist_noclobber(&self.path)?;
+        sync_folder(&self.path)
+    }
 }
 
 impl Write for Replacement {
@@ -57,6 +67,16 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = Replacement::of(path)?;
     file.write_all(bytes)?;
     file.put_in_place()
+}
+
+/// Makes a file with these bytes at `path`, where there must be none.
+///
+/// # Errors
+/// As [`Replacement::put_in_free_place`].
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = Replacement::of(path)?;
+    file.write_all(bytes)?;
+    file.put_in_free_place()
 }
 
 #[cfg(test)]
@@ -80,5 +100,15 @@ mod tests {
         fs::create_dir(folder.path().join("folder")).unwrap();
         assert!(replace(&folder.path().join("folder"), b"").is_err());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+    #[test]
+    fn what_must_be_new_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        create(&path, b"old").unwrap();
+        let error = create(&path, b"new").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 }

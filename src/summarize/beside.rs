@@ -11,7 +11,7 @@ use super::line::{Line, Summary};
 use super::output::with_end;
 use super::plan::Plan;
 use crate::documents::{Documents, MADE_BESIDE};
-use crate::files::replace;
+use crate::files::{create, folder_of, replace};
 use crate::jobs::Key;
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -26,26 +26,39 @@ pub(super) struct Beside<'a> {
     documents: &'a Documents,
     plan: &'a Plan,
     form: Form,
-    /// Files with documents.
-    inputs: HashSet<PathBuf>,
     /// What the files hold that earlier runs have written, by document.
-    written: HashMap<String, Key>,
+    known: HashMap<String, Key>,
     /// Summaries of earlier runs that are not beside their documents.
     missing: Vec<Summary>,
     /// What could not be written.
-    pub unwritten: Vec<SummarizeError>,
+    unwritten: Vec<SummarizeError>,
+    /// The documents of these.
+    unwritten_ids: HashSet<String>,
 }
 
 impl<'a> Beside<'a> {
-    /// For the documents of a plan, which lie in the files `inputs`, by their true names.
-    pub fn new(
-        documents: &'a Documents,
-        plan: &'a Plan,
-        form: Form,
-        inputs: HashSet<PathBuf>,
-    ) -> Beside<'a> {
-        let (written, missing, unwritten) = Default::default();
-        Beside { documents, plan, form, inputs, written, missing, unwritten }
+    /// For the documents of a plan.
+    pub fn new(documents: &'a Documents, plan: &'a Plan, form: Form) -> Beside<'a> {
+        let (known, missing, unwritten, unwritten_ids) = Default::default();
+        Beside { documents, plan, form, known, missing, unwritten, unwritten_ids }
+    }
+
+    /// The document whose summary goes to the file at `path`.
+    pub fn document_of(&self, path: &Path) -> Option<&'a str> {
+        let place =
+            |path: &Path| Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+        let ids = self.plan.entries.iter().map(|entry| entry.id.as_str());
+        let mut ids = ids.filter(|id| {
+            self.path(id).is_some_and(|beside| {
+                beside.file_name() == path.file_name() && place(&beside) == place(path)
+            })
+        });
+        ids.next()
+    }
+
+    /// What could not be written, and the documents of these.
+    pub fn into_unwritten(self) -> (Vec<SummarizeError>, HashSet<String>) {
+        (self.unwritten, self.unwritten_ids)
     }
 
     /// Learns of a summary that an earlier run made; `holds` tells whether it still is the
@@ -54,7 +67,7 @@ impl<'a> Beside<'a> {
         let Some(path) = self.path(&summary.id) else { return };
         match self.written(&path, summary) {
             Ok(Some(key)) => {
-                self.written.insert(summary.id.clone(), key);
+                self.known.insert(summary.id.clone(), key);
             }
             // Whatever is there, writing will tell.
             _ if holds => self.missing.push(summary.clone()),
@@ -72,25 +85,30 @@ impl<'a> Beside<'a> {
         let Some(path) = self.path(&summary.id) else { return };
         if let Err(obstacle) = self.try_write(&path, summary) {
             let id = summary.id.clone();
+            self.unwritten_ids.insert(id.clone());
             self.unwritten.push(SummarizeError::Beside { id, path, obstacle });
         }
     }
 
     fn try_write(&self, path: &Path, summary: &Summary) -> Result<(), Obstacle> {
+        let bytes = self.form.write(&Line::Done(summary.clone()), true);
         match fs::symlink_metadata(path) {
-            Ok(_) if self.is_input(path) => return Err(Obstacle::Document),
-            Ok(there) if !there.is_file() => return Err(Obstacle::Foreign),
-            Ok(_) if self.written(path, summary)?.is_some() => return Ok(()),
-            Ok(_) => {
-                let known = self.written.get(&summary.id).ok_or(Obstacle::Foreign)?;
-                if *known != key(&fs::read(path)?) {
-                    return Err(Obstacle::Foreign);
-                }
+            Ok(_) if self.documents.are_in(path) => Err(Obstacle::Document),
+            Ok(there) if !there.is_file() => Err(Obstacle::Foreign),
+            Ok(_) if self.written(path, summary)?.is_some() => Ok(()),
+            Ok(_) => match self.known.get(&summary.id) {
+                Some(known) if *known == key(&fs::read(path)?) => Ok(replace(path, &bytes)?),
+                _ => Err(Obstacle::Foreign),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Somebody may make a file there meanwhile.
+                create(path, &bytes).map_err(|error| match error.kind() {
+                    ErrorKind::AlreadyExists => Obstacle::Foreign,
+                    _ => error.into(),
+                })
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
-        Ok(replace(path, &self.form.write(&Line::Done(summary.clone()), true))?)
     }
 
     /// What the file at `path` holds, if that is this summary.
@@ -98,15 +116,11 @@ impl<'a> Beside<'a> {
         let there = fs::symlink_metadata(path)?;
         let wanted = self.form.write(&Line::Done(summary.clone()), true);
         let may_be = there.is_file() && there.len().abs_diff(wanted.len() as u64) <= TIME_BYTES;
-        if !may_be || self.is_input(path) {
+        if !may_be || self.documents.are_in(path) {
             return Ok(None);
         }
         let bytes = fs::read(path)?;
         Ok(self.form.has_written(&bytes, summary).then(|| key(&bytes)))
-    }
-
-    fn is_input(&self, path: &Path) -> bool {
-        path.canonicalize().is_ok_and(|path| self.inputs.contains(&path))
     }
 
     fn path(&self, id: &str) -> Option<PathBuf> {

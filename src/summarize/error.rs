@@ -17,9 +17,13 @@ pub enum SummarizeError {
     NoText,
     /// There is nothing to do.
     #[error(
-        "there are no documents: folders have none whose names end as texts' do; --glob '*.EXT' takes others"
+        "there are no documents: {} is empty or has blank lines alone; expected is a JSON object on each line",
+        printable(name)
     )]
-    NoDocuments,
+    NoDocuments {
+        /// The file, or the first of several, with documents as lines.
+        name: String,
+    },
     /// The results would go into a file that is read.
     #[error(
         "{} has documents in it, and cannot take their summaries too; name another file with -o",
@@ -28,6 +32,17 @@ pub enum SummarizeError {
     IsInput {
         /// The file.
         path: PathBuf,
+    },
+    /// The results would go where the summary of a document goes.
+    #[error(
+        "{} is where --beside puts the summary of {}; name another file with -o",
+        printable(path.display()), printable(id)
+    )]
+    IsBeside {
+        /// The file.
+        path: PathBuf,
+        /// The document.
+        id: String,
     },
     /// There is no room for text between the instruction and the answer.
     #[error(
@@ -88,11 +103,13 @@ pub enum SummarizeError {
 #[derive(Debug, Error)]
 pub enum Obstacle {
     /// The file is to be summarized itself.
-    #[error("that is one of the documents")]
+    #[error(
+        "that is one of the documents; leave it out of the paths, and the summary is written there"
+    )]
     Document,
     /// The file is somebody's, or somebody has changed it.
     #[error(
-        "there is something that no earlier run has written, or not as it is now; move it away, and the same command writes the summary there"
+        "there is something that no earlier run has written, or not as it is now, or a run whose result is gone; move it away, and the same command writes the summary there"
     )]
     Foreign,
     /// The system says no.

@@ -5,7 +5,8 @@
 //! to their parts lie in a file beside it, which is removed when there are none left in it.
 //!
 //! Lines of earlier runs stay until a run has come to its end: then those go whose document has a
-//! new summary. A document that has none now, since it is empty, say, keeps what it had.
+//! new summary. A document that has none now, since it is empty, say, keeps what it had; and so does
+//! one whose file beside it could not be written: without the line, the file would be nobody's.
 
 use super::beside::Beside;
 use super::error::SummarizeError;
@@ -16,7 +17,7 @@ use super::reduction::Answer;
 use crate::documents::Documents;
 use crate::files::replace;
 use crate::jobs::{JobsError, Key, Lines, Results};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
@@ -55,6 +56,8 @@ pub struct Output<'a> {
     file: Option<OutputFile>,
     /// Keys of the documents' summaries, of this run and of earlier ones that still hold, by id.
     summaries: HashMap<String, Key>,
+    /// Documents whose files are not written.
+    unwritten_ids: HashSet<String>,
 }
 
 struct OutputFile {
@@ -84,7 +87,8 @@ impl<'a> Output<'a> {
     /// with its summary too.
     ///
     /// # Errors
-    /// If the file cannot be used, is one of the documents, or another run has it.
+    /// If the file cannot be used, is one of the documents or has the name of a file beside one, or
+    /// another run has it.
     pub fn open(
         documents: &'a Documents,
         plan: &'a Plan,
@@ -93,22 +97,24 @@ impl<'a> Output<'a> {
         is_beside: bool,
     ) -> Result<(Output<'a>, Earlier), SummarizeError> {
         let mut earlier = Earlier::default();
-        let inputs = documents.true_paths();
+        let beside = is_beside.then(|| Beside::new(documents, plan, form));
         let results_path = path.map(|path| results_path(path, form));
         if let (Some(path), Some(results_path)) = (path, &results_path) {
             if form != Form::Jsonl && path.exists() && !results_path.exists() {
                 let (path, results_path) = (path.into(), results_path.clone());
                 return Err(SummarizeError::Foreign { path, results_path });
             }
-            let is_input =
-                |path: &PathBuf| path.canonicalize().is_ok_and(|path| inputs.contains(&path));
-            if let Some(path) = files(path, form).into_iter().find(is_input) {
-                return Err(SummarizeError::IsInput { path });
+            for path in files(path, form) {
+                if documents.are_in(&path) {
+                    return Err(SummarizeError::IsInput { path });
+                }
+                if let Some(id) = beside.as_ref().and_then(|beside| beside.document_of(&path)) {
+                    return Err(SummarizeError::IsBeside { path, id: id.into() });
+                }
             }
         }
-        let beside = is_beside.then(|| Beside::new(documents, plan, form, inputs));
-        let summaries = HashMap::new();
-        let mut output = Output { plan, form, beside, file: None, summaries };
+        let (summaries, unwritten_ids) = Default::default();
+        let mut output = Output { plan, form, beside, file: None, summaries, unwritten_ids };
         let (Some(path), Some(results_path)) = (path, results_path) else {
             return Ok((output, earlier));
         };
@@ -153,15 +159,21 @@ impl<'a> Output<'a> {
         Some(key.clone())
     }
 
+    /// Whether a line of the file says what is known of its document now.
+    fn is_current(&self, line: &Line) -> bool {
+        let current = self.summaries.get(line.id());
+        current.is_none_or(|current| matches!(line, Line::Done(it) if it.key == *current))
+    }
+
     /// A name for a line of the file that is to stay: of several with one name, the last does.
     fn name(&self, line: &Line) -> Option<Key> {
-        let current = self.summaries.get(line.id());
+        let is_current = self.is_current(line);
         match line {
-            Line::Done(Summary { key, .. }) => {
-                current.is_none_or(|current| current == key).then(|| key.clone())
+            Line::Done(Summary { id, key, .. }) => {
+                (is_current || self.unwritten_ids.contains(id)).then(|| key.clone())
             }
             Line::Failed(FailedLine { id, .. }) => {
-                current.is_none().then(|| Key::of(&[("failed", id.as_bytes())]))
+                is_current.then(|| Key::of(&[("failed", id.as_bytes())]))
             }
         }
     }
@@ -220,7 +232,9 @@ impl<'a> Output<'a> {
     /// # Errors
     /// If a file cannot be written or removed.
     pub fn finish(mut self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
-        let unwritten = self.beside.take().map_or_else(Vec::new, |beside| beside.unwritten);
+        let unwritten;
+        (unwritten, self.unwritten_ids) =
+            self.beside.take().map(Beside::into_unwritten).unwrap_or_default();
         let Some(mut file) = self.file.take() else { return Ok(unwritten) };
         let not_written = |path: &Path| {
             let path = path.to_path_buf();
@@ -259,7 +273,7 @@ impl<'a> Output<'a> {
                 continue;
             }
             let line: Line = serde_json::from_slice(&text)?;
-            if self.name(&line).is_some() {
+            if self.is_current(&line) {
                 lines.insert(line.id().to_owned(), line);
             }
         }

@@ -60,7 +60,7 @@ impl Plan {
             }
         });
         match plan.entries.is_empty() && plan.faults.is_empty() {
-            true => Err(SummarizeError::NoDocuments),
+            true => Err(SummarizeError::NoDocuments { name: documents.first_name() }),
             false => Ok(plan),
         }
     }

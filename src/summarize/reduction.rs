@@ -40,6 +40,8 @@ pub(super) struct Reduction<'a> {
     pub started: Instant,
     /// Parts of the document itself.
     pub n_parts: usize,
+    /// Whether the model said nothing of some part.
+    pub is_partly_silent: bool,
     /// Tokens of all prompts that are answered.
     pub prompt_tokens: usize,
     /// Bytes of the document that count as done.
@@ -89,6 +91,7 @@ impl<'a> Reduction<'a> {
             key,
             started,
             n_parts,
+            is_partly_silent: false,
             prompt_tokens: 0,
             n_bytes_done: 0,
             parts,
@@ -154,6 +157,7 @@ impl<'a> Reduction<'a> {
         if texts.is_empty() {
             return Err(Failure::Silence);
         }
+        self.is_partly_silent |= texts.len() < n_parts;
         self.parts = parts(&texts.join("\n\n"), cutter)?;
         match self.parts.len() {
             n_next if n_next >= n_parts => Err(Failure::Endless { n_parts, n_next }),

@@ -56,12 +56,21 @@ pub struct Progress {
     pub n_cut_off: usize,
     /// Bytes of documents, those of unfinished ones by how far they are.
     pub n_bytes: usize,
+    /// Those among them of parts to which an earlier run had answers.
+    pub n_kept_bytes: usize,
     /// Tokens of prompts that were read, those included that the engine knew already.
     pub n_read: usize,
     /// Tokens of finished prompts that it knew already.
     pub n_known: usize,
     /// Tokens of answers so far; of unfinished ones those with text.
     pub n_written: usize,
+}
+
+impl Progress {
+    /// The part of the work on documents of so many bytes that this run has done.
+    pub fn part(&self, n_bytes: usize) -> f64 {
+        (self.n_bytes - self.n_kept_bytes) as f64 / (n_bytes - self.n_kept_bytes) as f64
+    }
 }
 
 /// What the engine is asked about.
@@ -95,6 +104,8 @@ pub struct Summarizer<'a> {
     needless: Vec<RequestId>,
     finished: Vec<Line>,
     finished_parts: Vec<PartLine>,
+    /// Documents with a summary that leaves parts out.
+    partly_silent: Vec<String>,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(Progress, &[Line]),
 }
@@ -124,6 +135,7 @@ impl<'a> Summarizer<'a> {
             needless: Vec::new(),
             finished: faults.collect(),
             finished_parts: Vec::new(),
+            partly_silent: Vec::new(),
             progress: Progress::default(),
             on_progress,
         }
@@ -132,6 +144,11 @@ impl<'a> Summarizer<'a> {
     /// The output, when all is done or no more shall be.
     pub fn into_output(self) -> Output<'a> {
         self.output
+    }
+
+    /// Documents that now have a summary which leaves parts out: the model said nothing of them.
+    pub fn partly_silent(&self) -> &[String] {
+        &self.partly_silent
     }
 
     /// How far it is.
@@ -165,13 +182,18 @@ impl<'a> Summarizer<'a> {
     /// Asks about the parts of a document, but for those that an earlier run had answers to. They
     /// come before all others, so that what is begun is finished.
     fn ask(&mut self, number: usize) {
-        let Some(reduction) = self.open.get(&number) else { return };
+        let Some(reduction) = self.open.get_mut(&number) else { return };
         let mut known = Vec::new();
         for idx in (0..reduction.n_prompts()).rev() {
             let key = || reduction.part_key(idx, &self.basis);
             let is_kept = !self.answers.is_empty() && !reduction.is_last();
             match is_kept.then(|| self.answers.get(&key())).flatten() {
-                Some(answer) => known.push((idx, answer.clone())),
+                Some(answer) => {
+                    let n_bytes = reduction.advance(answer.prompt_tokens + answer.n_tokens);
+                    self.progress.n_bytes += n_bytes;
+                    self.progress.n_kept_bytes += n_bytes;
+                    known.push((idx, answer.clone()));
+                }
                 None => self.ready.push_front((number, idx)),
             }
         }
@@ -191,8 +213,10 @@ impl<'a> Summarizer<'a> {
 
     fn finish(&mut self, number: usize, answer: Answer) {
         let Some(reduction) = self.open.remove(&number) else { return };
-        let Reduction { entry, key, started, n_parts, prompt_tokens, n_bytes_done, .. } = reduction;
+        let Reduction { entry, key, started, n_parts, prompt_tokens, .. } = reduction;
+        let Reduction { n_bytes_done, is_partly_silent, .. } = reduction;
         self.progress.n_bytes += entry.n_bytes - n_bytes_done;
+        self.partly_silent.extend(is_partly_silent.then(|| entry.id.clone()));
         self.finished.push(Line::Done(Summary {
             id: entry.id.clone(),
             key,
@@ -328,5 +352,77 @@ impl Work for Summarizer<'_> {
 
     fn is_submitted(&self) -> bool {
         self.waiting.is_empty() && self.ready.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo;
+    use crate::documents::{Fields, Wanted};
+    use crate::engine::FinishReason;
+    use crate::summarize::{Form, Wishes};
+    use crate::tokenizer::{ChatTemplate, Tokenizer};
+    use std::fs;
+
+    fn setup(tokenizer: &Tokenizer) -> Setup<'_> {
+        let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
+        Setup {
+            cutter: Cutter::new(tokenizer, prompts, 256, 32).unwrap(),
+            sampling: Sampling::default(),
+            model_name: "demo".into(),
+            model_key: Key::of(&[]),
+            max_live: 1,
+        }
+    }
+
+    fn answer(text: &str, prompt_tokens: usize) -> Answer {
+        let finish_reason = FinishReason::EndOfText;
+        Answer { text: text.into(), prompt_tokens, n_tokens: 8, finish_reason }
+    }
+
+    /// What was done before says nothing of how long the rest takes; and of a summary that leaves
+    /// something out it is known.
+    #[test]
+    fn answers_of_an_earlier_run_are_no_progress_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        // No part is like another, so that none has the answer to another.
+        let text: String = (0..150).map(|n| format!("Match {n} was on Mill Lane. ")).collect();
+        fs::write(&path, text).unwrap();
+        let tokenizer = Tokenizer::from_metadata(demo::open().unwrap().metadata()).unwrap();
+        let setup = setup(&tokenizer);
+        let fields = Fields { text: "text".into(), id: None };
+        let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
+        let basis = setup.basis();
+        let plan = Plan::new(&documents, |id, text| setup.key(&basis, id, text)).unwrap();
+        let entry = &plan.entries[0];
+        let text = documents.read(&entry.place).unwrap();
+        let reduction = Reduction::new(entry, basis.clone(), &text, &setup.cutter).unwrap();
+        let n_prompts = reduction.n_prompts();
+        assert!(n_prompts >= 4, "{n_prompts}");
+
+        let (output, mut earlier) =
+            Output::open(&documents, &plan, None, Form::Jsonl, false).unwrap();
+        for idx in 1..n_prompts {
+            let n_tokens = reduction.prompt(idx).len();
+            earlier.answers.insert(reduction.part_key(idx, &basis), answer("Won.", n_tokens));
+        }
+        let mut on_progress = |_: Progress, _: &[Line]| {};
+        let output = (output, earlier);
+        let mut work = Summarizer::new(setup, &documents, &plan, output, &mut on_progress);
+        work.begin(entry);
+        let n_bytes = entry.n_bytes;
+        let progress = work.progress();
+        assert!(progress.n_bytes > n_bytes / 2 && progress.n_bytes < n_bytes, "{progress:?}");
+        assert_eq!((progress.n_bytes, progress.part(n_bytes)), (progress.n_kept_bytes, 0.0));
+
+        // One part is left; then the summary of all.
+        assert_eq!(work.ready, [(0, 0)]);
+        work.answered(0, 0, answer("", 100));
+        work.answered(0, 0, answer("Lost.", 100));
+        assert!(matches!(work.finished[..], [Line::Done(_)]), "{:?}", work.finished);
+        assert_eq!(work.progress().part(n_bytes), 1.0);
+        assert_eq!(work.partly_silent(), std::slice::from_ref(&entry.id));
     }
 }
