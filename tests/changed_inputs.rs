@@ -4,49 +4,15 @@ mod batches;
 mod program;
 mod random_mixtral;
 
-use batches::{Workplace, chat};
+use batches::{Loaded, Workplace, chat};
 use gatefold::batch::{self, Batch, BatchError, Input, Prompts};
-use gatefold::compute::Compute;
 use gatefold::documents::{Documents, Fields, Wanted};
-use gatefold::engine::{Engine, Options};
-use gatefold::gguf::Gguf;
 use gatefold::jobs::{Key, Sink, drive};
-use gatefold::model::Model;
 use gatefold::sampler::Sampling;
 use gatefold::summarize::{self, Cutter, Form, Line, Output, Summarizer, Wishes};
-use gatefold::tokenizer::{ChatTemplate, Tokenizer};
-use gatefold_quant::{DynFormat, Isa};
+use gatefold::tokenizer::ChatTemplate;
 use std::fs;
 use std::sync::atomic::AtomicBool;
-
-/// What an engine borrows.
-struct Loaded {
-    model: Model,
-    tokenizer: Tokenizer,
-    compute: Compute,
-}
-
-impl Loaded {
-    fn new(place: &Workplace) -> Loaded {
-        let gguf = Gguf::open(&place.path("model.gguf")).unwrap();
-        Loaded {
-            model: Model::load(&gguf).unwrap(),
-            tokenizer: Tokenizer::from_metadata(gguf.metadata()).unwrap(),
-            compute: Compute::new(Isa::detect(), Some(1)).unwrap(),
-        }
-    }
-
-    fn engine(&self) -> Engine<'_> {
-        let options = Options {
-            cache_format: DynFormat::by_name("F16").unwrap(),
-            context_len: 256,
-            step_len: 64,
-            max_live: 2,
-            memory_bytes: 1 << 30,
-        };
-        Engine::new(&self.model, &self.tokenizer, &self.compute, options).unwrap()
-    }
-}
 
 #[test]
 fn a_line_of_a_batch_that_changes_stops_the_run() {

@@ -4,9 +4,7 @@ mod random_mixtral;
 mod small_engine;
 mod vocabulary;
 
-use gatefold::engine::{
-    Event, FinishReason, Generated, NUMERICS_REVISION, Options, Refusal, Request,
-};
+use gatefold::engine::{Event, FinishReason, Generated, Options, Refusal, Request};
 use gatefold::sampler::Sampling;
 use small_engine::{CONTEXT_LEN, Endings, Small, essence, greedy, run, step, tokens};
 use std::time::{Duration, Instant};
@@ -28,6 +26,14 @@ fn requests(n_requests: usize) -> Vec<Request> {
         Request { max_tokens, n_logprobs, ..Request::new(prompt, sampling) }
     };
     (0..n_requests).map(request).collect()
+}
+
+/// The first of these requests, by seed, whose answer is as long as it may be.
+fn endless(small: &Small, max_tokens: usize, request: impl Fn(usize) -> Request) -> Request {
+    let mut requests = (0..).map(|seed| Request { max_tokens: Some(max_tokens), ..request(seed) });
+    let is_endless =
+        |request: &Request| small.alone("Q8_0", request.clone()).tokens.len() == max_tokens;
+    requests.find(is_endless).expect("one of so many")
 }
 
 /// Numbers without a pattern.
@@ -69,7 +75,14 @@ fn an_answer_does_not_depend_on_company_or_steps() {
 #[test]
 fn any_schedule_gives_the_same_answers() {
     let small = Small::new();
-    let requests = requests(12);
+    let mut requests = requests(12);
+    // Two that are longer than memory is set aside for.
+    for (request, max_tokens) in requests.iter_mut().step_by(5).zip([340, 380]) {
+        *request = endless(&small, max_tokens, |seed| {
+            let sampling = Sampling { seed: seed as u64, ..request.sampling.clone() };
+            Request { sampling, prompt: tokens(60, seed), ..request.clone() }
+        });
+    }
     let expected = alone(&small, "Q8_0", &requests);
     let page_bytes = small.page_bytes("Q8_0");
     for seed in 0..12 {
@@ -77,7 +90,8 @@ fn any_schedule_gives_the_same_answers() {
         let options = Options {
             max_live: 1 + random.below(12),
             step_len: [3, 20, 64, 512][random.below(4)],
-            memory_bytes: page_bytes * (4 + random.below(12) as u64),
+            // The longest request takes 7 pages.
+            memory_bytes: page_bytes * (7 + random.below(9) as u64),
             ..small.options("Q8_0")
         };
         let memory_bytes = options.memory_bytes;
@@ -255,48 +269,68 @@ fn deadlines_and_cancels_end_requests_wherever_they_are() {
 fn long_answers_share_a_memory_that_is_too_small_for_all() {
     const N_TOKENS: usize = 500;
     let small = Small::new();
-    let request = |idx: usize| greedy([tokens(70, 1), tokens(1 + idx, idx)].concat(), N_TOKENS);
-    // Those that are as long as they may.
-    let alone = (0..).map(|idx| (request(idx), small.alone("Q8_0", request(idx))));
-    let long: Vec<(Request, Generated)> =
-        alone.filter(|(_, answer)| answer.tokens.len() == N_TOKENS).take(4).collect();
+    let prompt = |seed| [tokens(70, 1), tokens(1 + seed % 9, seed)].concat();
+    let likely = |seed| greedy(prompt(seed), N_TOKENS);
+    let drawn = |seed: usize| {
+        let (temperature, repeat_penalty, draws) = (0.9, 1.2, seed as u64);
+        let sampling = Sampling { temperature, repeat_penalty, seed: draws, ..Sampling::default() };
+        Request { n_logprobs: Some(3), ..Request::new(prompt(seed), sampling) }
+    };
+    let mut requests = vec![
+        endless(&small, N_TOKENS, likely),
+        endless(&small, N_TOKENS, drawn),
+        endless(&small, N_TOKENS, |seed| likely(100 + seed)),
+        endless(&small, N_TOKENS, |seed| drawn(100 + seed)),
+    ];
+    for request in requests.iter_mut().skip(1).step_by(2) {
+        request.stops = vec![late_part(&small.alone("Q8_0", request.clone()).text)];
+    }
+    let expected = alone(&small, "Q8_0", &requests);
+    assert_eq!(expected[1].finish_reason, FinishReason::StopString);
+    assert!(expected[1].tokens.len() > 400);
     // One needs 9 pages, and two are expected to do with 11, of which they share one.
     let memory_bytes = 12 * small.page_bytes("Q8_0");
-    for step_len in [512, 40] {
+    for (step_len, is_cancelled) in [(512, false), (40, false), (512, true)] {
         let options = Options { memory_bytes, step_len, ..small.options("Q8_0") };
         let mut engine = small.engine(options);
         let ids: Vec<_> =
-            long.iter().map(|(request, _)| engine.submit(request.clone()).unwrap()).collect();
+            requests.iter().map(|request| engine.submit(request.clone()).unwrap()).collect();
         let mut endings = Endings::new();
-        // Up to the end of the first, how far the second is.
-        let mut n_made = 0;
+        let mut n_given_up = 0;
         while !engine.is_idle() {
-            engine.step(&mut |id, event| match event {
-                Event::Text(_) if id == ids[1] && endings.is_empty() => n_made += 1,
-                Event::Done(generated) => drop(endings.insert(id, Ok(generated))),
-                _ => {}
-            });
+            let n_bytes = engine.memory_bytes();
+            step(&mut engine, &mut endings);
+            if endings.is_empty() && engine.memory_bytes() < n_bytes {
+                n_given_up += 1;
+                if is_cancelled {
+                    engine.cancel(ids[1]);
+                }
+            }
         }
-        assert!((100..N_TOKENS - 100).contains(&n_made), "{n_made}");
-        for (id, (_, alone)) in ids.iter().zip(&long) {
-            assert_eq!(essence(endings[id].as_ref().unwrap()), essence(alone));
+        assert_eq!(n_given_up, 1, "the second, until the first has ended");
+        for (idx, (id, alone)) in ids.iter().zip(&expected).enumerate() {
+            let found = endings[id].as_ref().unwrap();
+            assert_eq!(found.speed.n_tokens, found.tokens.len() - 1);
+            if is_cancelled && idx == 1 {
+                assert_eq!(found.finish_reason, FinishReason::Cancelled);
+                assert!((200..400).contains(&found.tokens.len()), "{}", found.tokens.len());
+                assert!(alone.tokens.starts_with(&found.tokens));
+                assert!(alone.logprobs.starts_with(&found.logprobs));
+                assert!(alone.text.starts_with(&found.text));
+                continue;
+            }
+            assert_eq!(essence(found), essence(alone));
+            // What was read for it before its memory was given up counts too.
+            assert!(found.speed.weight_bytes >= alone.speed.weight_bytes);
         }
     }
 }
 
-/// Results of one revision may lie in one output, so their bits are the same for good.
-#[test]
-fn other_bits_are_another_revision() {
-    let small = Small::new();
-    let found = ["F16", "Q8_0"].map(|cache_format| {
-        let sampling = Sampling { seed: 7, ..Sampling::default() };
-        let request = Request { max_tokens: Some(9), ..Request::new(tokens(100, 1), sampling) };
-        format!("{:016x}", small.alone(cache_format, request).logits_hash())
-    });
-    assert_eq!(
-        (NUMERICS_REVISION, found.each_ref().map(String::as_str)),
-        (1, ["226bf0367aa0d530", "d4f1b7b940ab034c"]),
-        "results have other bits than those of this revision: if that is meant, raise \
-         NUMERICS_REVISION, and put it here with the new hashes"
-    );
+/// A part of a text, some characters long, that comes first when most of the text is over.
+fn late_part(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let part = &characters[characters.len() * 9 / 10..][..12];
+    let part = String::from_iter(part);
+    assert!(text.find(&part).unwrap() > text.len() * 17 / 20);
+    part
 }

@@ -25,6 +25,8 @@ fn modules_use_what_comes_before_them() {
         let text = fs::read_to_string(&path).unwrap();
         // Unit tests come last, and may use anything.
         let code = text.split("#[cfg(test)]").next().unwrap();
+        let is_plain = !code.contains("crate::{");
+        assert!(is_plain, "{}: `use crate::{{..}}` hides what it uses", path.display());
         for name in used.captures_iter(code) {
             let is_before = place(&name[1]).is_none_or(|other| other <= own);
             assert!(is_before, "{} uses {}, which comes after it", path.display(), &name[1]);

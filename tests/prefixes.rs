@@ -5,7 +5,7 @@ mod small_engine;
 mod vocabulary;
 
 use gatefold::engine::{
-    Engine, Generated, Options, PrefixProblem, PromptCache, Request, shared_beginning,
+    Change, Engine, Generated, Options, PrefixProblem, PromptCache, Request, shared_beginning,
 };
 use gatefold::sampler::Sampling;
 use small_engine::{Small, essence, greedy, run, tokens};
@@ -182,41 +182,99 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Io(_)));
 }
 
-/// What a run with a prompt cache does: it reads a beginning once, and puts it into the file.
-fn keep(path: &Path, small: &Small, beginning: &[u32]) -> (Option<PrefixProblem>, usize, usize) {
+/// What a run with a prompt cache does: it reads a beginning once, and puts it into the file. Returns
+/// what became of the file, how many tokens were read for it, and how many an answer needed no more.
+fn keep(path: &Path, small: &Small, beginning: &[u32]) -> (Change, usize, usize) {
     let mut engine = small.engine(small.options("Q8_0"));
-    let (mut cache, useless) = PromptCache::open(&mut engine, path, FINGERPRINT).unwrap();
+    let mut cache = PromptCache::open(&mut engine, path, FINGERPRINT).unwrap();
     let mut n_read = 0;
     let on_read = |so_far| n_read = so_far;
     cache.read(&mut engine, beginning, &AtomicBool::new(false), on_read).unwrap();
-    cache.keep(&engine, beginning).unwrap();
+    let change = cache.keep(&engine, beginning).unwrap();
     let request = greedy([beginning, &tokens(40, 7)].concat(), 5);
     let found = answers(&mut engine, [request.clone()]).remove(0);
     assert_eq!(essence(&found), essence(&small.alone("Q8_0", request)));
-    (useless.map(|error| error.problem), n_read, found.n_reused)
+    (change, n_read, found.n_reused)
 }
 
 #[test]
-fn a_prompt_cache_is_made_once_and_made_anew_when_it_does_not_fit() {
+fn a_prompt_cache_is_written_where_it_saves_reading() {
     let small = Small::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("prompt.cache");
-    let (first, second) = (tokens(150, 1), [tokens(90, 1), tokens(70, 2)].concat());
-    assert!(matches!(keep(&path, &small, &first), (None, 150, 150)));
+    let first = tokens(640, 1);
+    assert_eq!(keep(&path, &small, &first[..150]), (Change::Made, 150, 150));
     let whole = fs::read(&path).unwrap();
-    assert!(matches!(keep(&path, &small, &first), (None, 0, 150)));
-    // What the file has more of is no reason to lose it.
-    assert!(matches!(keep(&path, &small, &first[..100]), (None, 0, 100)));
-    assert_eq!(fs::read(&path).unwrap(), whole);
-    assert!(matches!(keep(&path, &small, &second), (None, 160, 160)));
-    assert_ne!(fs::read(&path).unwrap(), whole);
-
-    let mut damaged = whole.clone();
-    *damaged.last_mut().unwrap() ^= 1;
-    fs::write(&path, damaged).unwrap();
-    assert!(matches!(keep(&path, &small, &first), (Some(PrefixProblem::Checksum), 150, 150)));
-    assert_eq!(fs::read(&path).unwrap(), whole);
+    assert_eq!(keep(&path, &small, &first[..150]), (Change::None, 0, 150));
+    // What the file has more of is no reason to lose it, and less than a page none to write it.
+    assert_eq!(keep(&path, &small, &first[..100]), (Change::None, 0, 100));
+    assert_eq!(keep(&path, &small, &first[..213]), (Change::None, 0, 150));
+    let aside = [&first[..90], &tokens(63, 2)].concat();
+    assert_eq!(keep(&path, &small, &aside), (Change::None, 0, 90));
+    assert_eq!(keep(&path, &small, &tokens(63, 2)), (Change::None, 0, 0));
+    assert!(fs::read(&path).unwrap() == whole);
+    assert_eq!(keep(&path, &small, &first[..214]), (Change::Extended, 214, 214));
+    assert_eq!(keep(&path, &small, &first[..563]), (Change::Extended, 563, 563));
+    // Nor is less than an eighth.
+    assert_eq!(keep(&path, &small, &first[..640]), (Change::None, 0, 563));
+    let aside = [&first[..90], &tokens(64, 2)].concat();
+    assert_eq!(keep(&path, &small, &aside), (Change::Replaced, 154, 154));
+    assert_eq!(keep(&path, &small, &tokens(64, 2)), (Change::Replaced, 64, 64));
+    assert_eq!(keep(&path, &small, &first[..150]), (Change::Replaced, 150, 150));
+    assert!(fs::read(&path).unwrap() == whole);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
+
+#[test]
+fn a_prompt_cache_of_no_use_is_replaced_unless_another_run_can_use_it() {
+    let small = Small::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prompt.cache");
+    let first = tokens(150, 1);
+    keep(&path, &small, &first);
+    let whole = fs::read(&path).unwrap();
+    let damage = || {
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        fs::write(&path, damaged).unwrap();
+    };
+    damage();
+    assert_eq!(keep(&path, &small, &tokens(63, 2)), (Change::None, 0, 0));
+    // What a run has left that was killed while it wrote.
+    fs::write(folder.path().join("prompt.cache.part"), &whole[..99]).unwrap();
+    assert_eq!(keep(&path, &small, &first), (Change::Replaced, 150, 150));
+    assert!(fs::read(&path).unwrap() == whole);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+
+    let memory_bytes = 2 * small.page_bytes("Q8_0");
+    let mut engine = small.engine(Options { memory_bytes, ..small.options("Q8_0") });
+    let mut cache = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap();
+    let problem = &cache.problem().unwrap().problem;
+    assert!(matches!(problem, PrefixProblem::Memory { n_tokens: 150 }), "{problem}");
+    let interrupted = AtomicBool::new(false);
+    let beginning = tokens(100, 2);
+    cache.read(&mut engine, &beginning, &interrupted, |_| panic!("it is not to be kept")).unwrap();
+    answers(&mut engine, [greedy(beginning.clone(), 1)]);
+    assert_eq!(cache.keep(&engine, &beginning).unwrap(), Change::None);
+    assert!(fs::read(&path).unwrap() == whole);
+
+    fs::write(folder.path().join("prompt.cache.part"), "Dear diary").unwrap();
+    damage();
+    let mut engine = small.engine(small.options("Q8_0"));
+    let mut cache = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap();
+    answers(&mut engine, [greedy(first.clone(), 1)]);
+    let error = cache.keep(&engine, &first).unwrap_err().to_string();
+    assert!(error.contains("prompt.cache.part is in the way"), "{error}");
+}
+
+#[test]
+fn a_prompt_cache_needs_its_folder() {
+    let small = Small::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("misspelled/prompt.cache");
+    let mut engine = small.engine(small.options("Q8_0"));
+    let error = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap_err();
+    assert!(matches!(error.problem, PrefixProblem::NoFolder), "{error}");
 }
 
 #[test]
@@ -225,11 +283,11 @@ fn reading_for_a_prompt_cache_can_be_interrupted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("prompt.cache");
     let mut engine = small.engine(Options { step_len: 64, ..small.options("Q8_0") });
-    let (mut cache, _) = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap();
+    let mut cache = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap();
     let (beginning, interrupted) = (tokens(300, 1), AtomicBool::new(false));
     let stop = |n_read| interrupted.store(n_read == 128, Ordering::Relaxed);
     cache.read(&mut engine, &beginning, &interrupted, stop).unwrap();
-    cache.keep(&engine, &beginning).unwrap();
+    assert_eq!(cache.keep(&engine, &beginning).unwrap(), Change::Made);
     assert_eq!((cache.n_known(&beginning), engine.is_idle()), (128, true), "what was read is kept");
     fs::write(&path, "Dear diary").unwrap();
     assert!(PromptCache::open(&mut engine, &path, FINGERPRINT).is_err());

@@ -286,7 +286,7 @@ impl Work for Batch<'_> {
         match event {
             Event::Prompt { n_read } => {
                 self.progress.n_read += n_read.saturating_sub(n_counted);
-                submitted.n_counted = n_read;
+                submitted.n_counted = n_counted.max(n_read);
             }
             Event::Text(_) => {
                 self.progress.n_written += 1;

@@ -7,7 +7,7 @@ use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
-use crate::jobs::{Key, Outcome, Sink, drive};
+use crate::jobs::{Key, Outcome, Sink, Work, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use indicatif::HumanDuration;
@@ -98,8 +98,10 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         shown.update(&Headway { n_done: found.n_done + n_done, n_read, n_written, part });
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
-    let beginning = || Ok(batch.shared_beginning()?);
-    args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+    if !batch.is_submitted() {
+        let beginning = || Ok(batch.shared_beginning()?);
+        args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+    }
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
     let Progress { n_done, n_failed, n_read, n_written } = batch.progress();
     progress::hide();

@@ -7,8 +7,8 @@ use crate::engine::Options;
 use crate::inspect::cache_bytes;
 use crate::model::PageLayout;
 use crate::tokenizer::{ChatTemplate, Date};
-use anyhow::{Result, ensure};
-use clap::Args;
+use anyhow::Result;
+use clap::{Args, value_parser};
 use gatefold_quant::DynFormat;
 
 /// How many requests are worked on together, and in how much memory.
@@ -19,8 +19,8 @@ pub struct EngineArgs {
     memory: Option<u64>,
 
     /// Most texts that are worked on together
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    parallel: usize,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=4096))]
+    parallel: u16,
 
     /// Format of the remembered keys and values: f32, f16 or q8_0 [default: q8_0, or f16 where the
     /// model's heads are no whole blocks]
@@ -36,13 +36,12 @@ pub struct EngineArgs {
 impl EngineArgs {
     /// The engine's options for a model.
     pub fn options(&self, loaded: &LoadedModel) -> Result<Options> {
-        ensure!(self.parallel > 0, "--parallel is 0, so no text would be worked on; use 1 or more");
         let compact = || PageLayout::compact_format(loaded.model.config());
         Ok(Options {
             cache_format: self.cache_type.unwrap_or_else(compact),
             context_len: loaded.context_len,
             step_len: loaded.batch_len,
-            max_live: self.parallel,
+            max_live: self.parallel.into(),
             memory_bytes: self.memory.unwrap_or_else(|| cache_bytes(&loaded.gguf)),
         })
     }

@@ -6,8 +6,9 @@ use super::progress::{self, progress_bar};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::text_args::TextArgs;
-use super::{print_note, print_piece};
+use super::{interrupt, print_note, print_piece};
 use crate::engine::{Engine, Event, Generated, Options, Request, Speed};
+use crate::jobs::Outcome;
 use crate::sampler::Sampling;
 use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
@@ -72,7 +73,7 @@ pub struct RunArgs {
 }
 
 /// Completes a prompt, or chats.
-pub fn run(args: RunArgs) -> Result<()> {
+pub fn run(args: RunArgs) -> Result<Outcome> {
     let max_tokens = match args.n_predict {
         -1 => None,
         0 => anyhow::bail!(
@@ -101,22 +102,17 @@ pub fn run(args: RunArgs) -> Result<()> {
             "--prompt-cache is for single prompts; give one with -p or -f, without --chat"
         );
         let template = own_template.unwrap_or_else(ChatTemplate::mistral);
-        return Chat::new(session, template, args.system).run(&args.text);
+        Chat::new(session, template, args.system).run(&args.text)?;
+        return Ok(Outcome::Done);
     }
-    let text = args.text.read()?;
-    let prompt = match own_template {
-        Some(template) => {
-            template.encode(&loaded.tokenizer, &chat::conversation(args.system, text))?
-        }
-        None => {
-            ensure!(
-                args.system.is_none(),
-                "--system needs a chat template, and this model has none"
-            );
-            loaded.tokenizer.encode_text(&text)?
-        }
-    };
-    let kept = args.prompt_cache.open(&mut session.engine, &loaded)?;
+    let prompt = prompt(&loaded, own_template, args.system, args.text.read()?)?;
+    // From here on an interrupt ends the answer; until then, it ends the program.
+    interrupt::watch_with_termination(&session.interrupted)?;
+    let beginning = || Ok(prompt.clone());
+    args.prompt_cache.prepare(&mut session.engine, &loaded, beginning, &session.interrupted)?;
+    if session.is_interrupted() {
+        return Ok(Outcome::Interrupted);
+    }
     if args.json {
         let generated = session.generate(&prompt, |_| Ok(()))?;
         writeln!(stdout().lock(), "{}", session.json(&prompt, &generated))?;
@@ -125,10 +121,23 @@ pub fn run(args: RunArgs) -> Result<()> {
         writeln!(stdout().lock())?;
         print_note(session.summary(&generated));
     }
-    if let Some(mut kept) = kept {
-        kept.keep(&session.engine, &prompt);
-    }
-    Ok(())
+    Ok(if session.is_interrupted() { Outcome::Interrupted } else { Outcome::Done })
+}
+
+/// What the answer to a single text follows.
+fn prompt(
+    loaded: &LoadedModel,
+    template: Option<ChatTemplate>,
+    system: Option<String>,
+    text: String,
+) -> Result<Vec<u32>> {
+    Ok(match template {
+        Some(template) => template.encode(&loaded.tokenizer, &chat::conversation(system, text))?,
+        None => {
+            ensure!(system.is_none(), "--system needs a chat template, and this model has none");
+            loaded.tokenizer.encode_text(&text)?
+        }
+    })
 }
 
 fn engine<'a>(loaded: &'a LoadedModel, cache_type: &'static DynFormat) -> Result<Engine<'a>> {
@@ -175,7 +184,7 @@ impl Session<'_> {
         let mut shown = Ok(());
         let mut result = None;
         while !self.engine.is_idle() {
-            if shown.is_err() || self.interrupted.load(Ordering::Relaxed) {
+            if shown.is_err() || self.is_interrupted() {
                 self.engine.cancel(id);
             }
             self.engine.step(&mut |_, event| match event {
@@ -193,6 +202,10 @@ impl Session<'_> {
         progress::hide();
         shown?;
         Ok(result.expect("an idle engine has told the end of every request")?)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Lets the next answer be drawn with other random numbers.

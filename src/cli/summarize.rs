@@ -159,8 +159,10 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let interrupted = Arc::default();
     interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
-    let beginning = || Ok(setup.cutter.shared_beginning()?);
-    args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+    if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
+        let beginning = || Ok(setup.cutter.shared_beginning()?);
+        args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+    }
     let start = Instant::now();
     let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
     let n_bytes = bytes_to_do(&plan, &output);

@@ -32,9 +32,9 @@ pub(super) struct Member<'m> {
     text: AnswerText<'m>,
     logprobs: Vec<TokenLogprobs>,
     n_reused: usize,
-    /// Runs from the beginning of the prompt, then from the first token of the answer; none while
-    /// nothing is read.
-    clock: Option<Clock>,
+    /// Runs from the beginning of the prompt, then from the first token of the answer, while it has
+    /// its memory.
+    clock: Clock,
     prompt_speed: Speed,
     last_logits: Vec<f32>,
 }
@@ -61,7 +61,7 @@ impl<'m> Member<'m> {
             text: AnswerText::new(tokenizer, request.is_own_text, request.stops),
             logprobs: Vec::new(),
             n_reused: 0,
-            clock: None,
+            clock: Clock::default(),
             prompt_speed: Speed::default(),
             last_logits: Vec::new(),
         }
@@ -74,7 +74,7 @@ impl<'m> Member<'m> {
 
     /// Whether reading has begun.
     pub fn has_begun(&self) -> bool {
-        self.clock.is_some()
+        self.clock.is_running()
     }
 
     /// Whether the prompt was read, and tokens are made.
@@ -121,16 +121,19 @@ impl<'m> Member<'m> {
             self.n_reused = cache.len();
         }
         self.cache = cache;
-        self.clock = Some(Clock::start(weight_bytes));
+        self.clock.start(weight_bytes);
     }
 
-    /// Gives up the memory; what was read is to be read again.
-    pub fn unbegin(&mut self, pool: &PagePool) {
-        if !self.is_generating() {
+    /// Gives up the memory, when all steps so far have read `weight_bytes`; what was read is to be
+    /// read again.
+    pub fn unbegin(&mut self, pool: &PagePool, weight_bytes: u64) {
+        if self.is_generating() {
+            self.clock.pause(weight_bytes);
+        } else {
             self.n_reused = 0;
+            self.clock = Clock::default();
         }
         self.cache = KvCache::in_pool(pool, self.cache.context_len());
-        self.clock = None;
     }
 
     /// The next `n_tokens` that are unread, as a part of a step.
@@ -165,8 +168,8 @@ impl<'m> Member<'m> {
         weight_bytes: u64,
     ) -> (String, Option<FinishReason>) {
         if !self.is_generating() {
-            self.prompt_speed = self.speed_since(self.n_reused, weight_bytes);
-            self.clock = Some(Clock::start(weight_bytes));
+            self.prompt_speed = self.reading_speed(weight_bytes);
+            self.clock = Clock::started(weight_bytes);
         }
         self.tokens.push(token);
         if tokenizer.ends_generation(token) {
@@ -185,18 +188,19 @@ impl<'m> Member<'m> {
         (text, reason)
     }
 
-    /// The speed since the clock was started, when `n_before` tokens were in the cache.
-    fn speed_since(&self, n_before: usize, weight_bytes: u64) -> Speed {
-        // Of one that had to begin again, not all may be read.
-        let n_tokens = self.cache.len().saturating_sub(n_before);
-        self.clock.map_or(Speed::default(), |clock| clock.stop(n_tokens, weight_bytes))
+    /// The speed at which the prompt was read since it was begun last.
+    fn reading_speed(&self, weight_bytes: u64) -> Speed {
+        self.clock.speed(self.cache.len() - self.n_reused, weight_bytes)
     }
 
     /// Ends the answer.
     pub fn finish(self, finish_reason: FinishReason, weight_bytes: u64) -> Finished {
         let (prompt_speed, speed) = match self.is_generating() {
-            true => (self.prompt_speed, self.speed_since(self.n_prompt, weight_bytes)),
-            false => (self.speed_since(self.n_reused, weight_bytes), Speed::default()),
+            true => {
+                let n_tokens = self.tokens.len() - self.n_prompt - 1;
+                (self.prompt_speed, self.clock.speed(n_tokens, weight_bytes))
+            }
+            false => (self.reading_speed(weight_bytes), Speed::default()),
         };
         let (text, rest) = self.text.finish(finish_reason);
         let generated = Generated {

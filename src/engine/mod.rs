@@ -57,7 +57,7 @@
 //!   not on other requests, the size of steps, or what was read before.
 //! - It is answered in the end, or refused by [`Engine::submit`] if it never could be. Requests are
 //!   admitted in their order, once there is memory for their prompts and for answers of usual length;
-//!   where longer ones fill it, the last comer waits and is read again.
+//!   where longer ones fill it, the one of which least was read waits and is read again.
 //! - If it fails, no other does.
 //!
 //! Beginnings that requests share are read once. A prompt that begins like something which a live
@@ -83,7 +83,7 @@ mod stop;
 
 pub use options::Options;
 pub use prefix_file::{PrefixFileError, PrefixProblem};
-pub use prompt_cache::{PromptCache, shared_beginning};
+pub use prompt_cache::{Change, PromptCache, shared_beginning};
 pub use request::{
     Event, FinishReason, GenerateError, Generated, Refusal, Request, RequestId, TokenLogprobs,
 };

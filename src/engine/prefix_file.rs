@@ -47,6 +47,9 @@ pub enum PrefixProblem {
     /// It cannot be read or written.
     #[error(transparent)]
     Io(io::Error),
+    /// Its folder does not exist.
+    #[error("there is no such folder; make it, or name a file elsewhere")]
+    NoFolder,
     /// It is something else, which is neither read nor replaced.
     #[error("there is something else than a saved prefix; name another file")]
     NotSaved,
@@ -106,9 +109,9 @@ pub enum PrefixProblem {
 }
 
 impl PrefixProblem {
-    /// Whether the file may be replaced: it is one of ours, of no use for this run or for none.
-    pub fn is_replaceable(&self) -> bool {
-        !matches!(self, PrefixProblem::Io(_) | PrefixProblem::NotSaved)
+    /// Whether it is a file of ours, though of no use for this run or for none.
+    pub fn is_of_ours(&self) -> bool {
+        !matches!(self, PrefixProblem::Io(_) | PrefixProblem::NoFolder | PrefixProblem::NotSaved)
     }
 }
 
@@ -198,7 +201,7 @@ impl Header {
     }
 }
 
-/// Writes a prefix beside `path`, and puts it there once it is whole.
+/// Writes a prefix to `PATH.part`, and puts it there once it is whole.
 pub(super) fn save(
     path: &Path,
     fingerprint: [u8; 32],
@@ -209,7 +212,7 @@ pub(super) fn save(
         if is_of_another_kind(path)? {
             return Err(PrefixProblem::NotSaved);
         }
-        let file = BufWriter::new(Replacement::of(path)?);
+        let file = BufWriter::new(Replacement::part_of(path, &MAGIC)?);
         let mut out = Hashed { inner: file, hash: Sha256::new() };
         Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
         for token in tokens {

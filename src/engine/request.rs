@@ -72,7 +72,8 @@ pub enum Refusal {
 /// What the engine tells of a request.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// This many tokens of the prompt are read, those included that needed no reading.
+    /// This many tokens of the prompt are read, those included that needed no reading. It may fall,
+    /// where memory that is short is given up and the prompt is read again.
     Prompt {
         /// Tokens.
         n_read: usize,

@@ -19,8 +19,8 @@ use std::time::Instant;
 ///
 /// Requests are admitted in the order in which they came, as soon as there is memory for their
 /// prompts and for answers of some hundred tokens. If answers turn out longer and the memory is full,
-/// the request that was admitted last gives up its memory, waits, and is read again: what it has made
-/// is not lost.
+/// the request of which least was read, other than the first, gives up its memory, waits, and is read
+/// again: what it has made is not lost.
 pub struct Engine<'m> {
     model: &'m Model,
     tokenizer: &'m Tokenizer,
@@ -29,6 +29,7 @@ pub struct Engine<'m> {
     step_len: usize,
     max_live: usize,
     pool: PagePool,
+    /// In the order in which they came.
     waiting: VecDeque<Member<'m>>,
     /// Those that are worked on, in the order of admission.
     live: Vec<Member<'m>>,
@@ -174,7 +175,7 @@ impl<'m> Engine<'m> {
                 used = sequence_idx;
             }
             if self.most_pages_with(&member) > self.pool.max_pages() {
-                member.unbegin(&self.pool);
+                member.unbegin(&self.pool, self.weight_bytes);
                 self.waiting.push_front(member);
                 break;
             }
@@ -212,8 +213,8 @@ impl<'m> Engine<'m> {
     }
 
     /// Makes room for the next step, and says how many tokens of each live request go into it. Where
-    /// there is too little, first what is remembered is forgotten; then those that were admitted last
-    /// give up their memory.
+    /// there is too little, first what is remembered is forgotten; then requests give up their memory,
+    /// but never the first: it comes to its end in any case.
     fn reserve(&mut self) -> Vec<usize> {
         loop {
             let chunk_lens = self.chunk_lens();
@@ -225,10 +226,13 @@ impl<'m> Engine<'m> {
                 continue;
             }
             assert!(self.live.len() > 1, "none is accepted that does not fit when it is alone");
-            if let Some(mut last) = self.live.pop() {
-                last.unbegin(&self.pool);
-                self.waiting.push_front(last);
-            }
+            // The one that has least to read again; of several, the last.
+            let others = (1..self.live.len()).rev();
+            let least = others.min_by_key(|&idx| self.live[idx].cache.len());
+            let mut member = self.live.remove(least.expect("there are others than the first"));
+            member.unbegin(&self.pool, self.weight_bytes);
+            let place = self.waiting.partition_point(|waiting| waiting.id < member.id);
+            self.waiting.insert(place, member);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Files that are written beside their place.
 
-use super::{folder_of, sync_folder};
-use std::io::{self, Write};
+use super::{folder_of, open_locked, sync_folder};
+use std::fs;
+use std::io::{self, Read, Seek, Write};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// A file on its way to its place, which it takes once it is whole; nothing is left of it where it
 /// is dropped.
@@ -26,6 +27,35 @@ impl Replacement {
         #[cfg(unix)]
         builder.permissions(PermissionsExt::from_mode(0o666));
         Ok(Replacement { path: path.into(), beside: builder.tempfile_in(folder_of(path))? })
+    }
+
+    /// Begins the file `PATH.part`. One with this name is what a killed run has left, and is written
+    /// over, if it begins with `magic` or ends before: so large files do not gather in the folder.
+    ///
+    /// # Errors
+    /// If none can be made there, another run is writing it, or it is something else.
+    pub fn part_of(path: &Path, magic: &[u8]) -> io::Result<Replacement> {
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let in_the_way = |why: &str| {
+            let message = format!("{} is in the way: {why}", part.display());
+            io::Error::new(io::ErrorKind::AlreadyExists, message)
+        };
+        // Opening a pipe would wait, and a link is somebody else's.
+        if fs::symlink_metadata(&part).is_ok_and(|there| !there.is_file()) {
+            return Err(in_the_way("it is no file; remove it"));
+        }
+        let file = open_locked(&part)?.ok_or_else(|| in_the_way("another run is writing it"))?;
+        let mut start = Vec::new();
+        (&file).take(magic.len() as u64).read_to_end(&mut start)?;
+        if !magic.starts_with(&start) {
+            return Err(in_the_way("it is of another kind; move it elsewhere"));
+        }
+        (&file).rewind()?;
+        file.set_len(0)?;
+        let beside = NamedTempFile::from_parts(file, TempPath::try_from_path(part)?);
+        Ok(Replacement { path: path.into(), beside })
     }
 
     /// Gives the file its name, in place of one that has it, once all of it is on the disk.
@@ -101,6 +131,7 @@ mod tests {
         assert!(replace(&folder.path().join("folder"), b"").is_err());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
     }
+
     #[test]
     fn what_must_be_new_replaces_nothing() {
         let folder = tempfile::tempdir().unwrap();
@@ -110,5 +141,29 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_written_over_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, part] = ["file", "file.part"].map(|name| folder.path().join(name));
+        for left in ["", "MA", "MAGIC and the beginning of a long text"] {
+            fs::write(&part, left).unwrap();
+            let mut file = Replacement::part_of(&path, b"MAGIC").unwrap();
+            file.write_all(b"MAGIC!").unwrap();
+            let second = Replacement::part_of(&path, b"MAGIC").unwrap_err().to_string();
+            assert!(second.ends_with("file.part is in the way: another run is writing it"));
+            file.put_in_place().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"MAGIC!");
+            assert!(!part.exists());
+        }
+        drop(Replacement::part_of(&path, b"MAGIC").unwrap());
+        assert!(!part.exists());
+        fs::write(&part, "MY diary").unwrap();
+        assert!(Replacement::part_of(&path, b"MAGIC").is_err());
+        assert_eq!(fs::read(&part).unwrap(), b"MY diary");
+        fs::remove_file(&part).unwrap();
+        fs::create_dir(&part).unwrap();
+        assert!(Replacement::part_of(&path, b"MAGIC").is_err());
     }
 }

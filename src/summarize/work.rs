@@ -299,7 +299,9 @@ impl Work for Summarizer<'_> {
 
     fn hear(&mut self, id: RequestId, event: Event<'_>) {
         match event {
-            Event::Prompt { n_read } => self.count(id, |asked| asked.n_read = n_read),
+            Event::Prompt { n_read } => {
+                self.count(id, |asked| asked.n_read = asked.n_read.max(n_read));
+            }
             Event::Text(_) => self.count(id, |asked| asked.n_written += 1),
             Event::Done(generated) => {
                 let Some(&Asked { number, idx, .. }) = self.asked.get(&id) else { return };

@@ -4,8 +4,12 @@
 
 use crate::program;
 use crate::random_mixtral::{self, ExpertLayout};
-use gatefold::gguf::{Array, Value};
-use gatefold_quant::DynFormat;
+use gatefold::compute::Compute;
+use gatefold::engine::{Engine, Options};
+use gatefold::gguf::{Array, Gguf, Value};
+use gatefold::model::Model;
+use gatefold::tokenizer::Tokenizer;
+use gatefold_quant::{DynFormat, Isa};
 use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,6 +93,35 @@ impl Workplace {
     /// The lines of an output, as they are.
     pub fn lines(&self, name: &str) -> Vec<Json> {
         lines(&self.path(name))
+    }
+}
+
+/// What an engine borrows.
+pub struct Loaded {
+    pub model: Model,
+    pub tokenizer: Tokenizer,
+    pub compute: Compute,
+}
+
+impl Loaded {
+    pub fn new(place: &Workplace) -> Loaded {
+        let gguf = Gguf::open(&place.path("model.gguf")).unwrap();
+        Loaded {
+            model: Model::load(&gguf).unwrap(),
+            tokenizer: Tokenizer::from_metadata(gguf.metadata()).unwrap(),
+            compute: Compute::new(Isa::detect(), Some(1)).unwrap(),
+        }
+    }
+
+    pub fn engine(&self) -> Engine<'_> {
+        let options = Options {
+            cache_format: DynFormat::by_name("F16").unwrap(),
+            context_len: 256,
+            step_len: 64,
+            max_live: 2,
+            memory_bytes: 1 << 30,
+        };
+        Engine::new(&self.model, &self.tokenizer, &self.compute, options).unwrap()
     }
 }
 

@@ -29,7 +29,11 @@ pub type Endings = BTreeMap<RequestId, Result<Generated, GenerateError>>;
 
 impl Small {
     pub fn new() -> Small {
-        Small::of(random_mixtral::gguf(N_VOCAB, "Q8_0", ExpertLayout::Merged))
+        Small::in_format("Q8_0")
+    }
+
+    pub fn in_format(format: &str) -> Small {
+        Small::of(random_mixtral::gguf(N_VOCAB, format, ExpertLayout::Merged))
     }
 
     fn of(gguf: Gguf) -> Small {
