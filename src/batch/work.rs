@@ -129,13 +129,17 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The tokens with which the prompts of all requests begin that come first.
+    /// The tokens with which the prompts of all requests begin that come first; none if only one
+    /// prompt is left, which is no reason to keep all of it for other runs.
     ///
     /// # Errors
     /// If the input cannot be read, or has changed.
     pub fn shared_beginning(&mut self) -> Result<Vec<u32>, BatchError> {
         self.prepare_window()?;
         let prompts = self.prepared.iter().flat_map(|prepared| &prepared.prompts);
+        if prompts.clone().nth(1).is_none() {
+            return Ok(Vec::new());
+        }
         Ok(shared_beginning(prompts.map(Vec::as_slice)).to_vec())
     }
 

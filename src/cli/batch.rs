@@ -92,9 +92,11 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let start = Instant::now();
     let n_todo = n_requests - found.n_done;
-    let mut shown = RunProgress::new(n_requests, "requests");
+    // Begins with the work, behind the reading for the prompt cache.
+    let mut shown = None;
     let mut on_progress = |Progress { n_done, n_read, n_written, .. }: Progress| {
         let part = n_done as f64 / n_todo as f64;
+        let shown = shown.get_or_insert_with(|| RunProgress::new(n_requests, "requests"));
         shown.update(&Headway { n_done: found.n_done + n_done, n_read, n_written, part });
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);

@@ -18,7 +18,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
 
-    /// Most texts that are worked on together
+    /// Most texts that are worked on together; never more than --batch-size
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=4096))]
     parallel: u16,
 

@@ -13,9 +13,9 @@ use std::sync::atomic::AtomicBool;
 /// Whether the beginning of prompts is kept for the next run.
 #[derive(Args)]
 pub struct PromptCacheArgs {
-    /// Keep in this file what the model remembers of the beginning that all prompts have in common,
-    /// and go on from it the next time. It changes no answer. The file stays as it is where it saves
-    /// all but 64 tokens or an eighth of the reading, or --memory has no room for it; else it is
+    /// Keep in this file what the model remembers of the beginning that the first prompts have in
+    /// common, and go on from it the next time. It changes no answer. The file stays as it is where it
+    /// saves all but fewer than 64 tokens or an eighth of the reading, or --memory has no room for it; else it is
     /// extended by a beginning that goes on from it, and replaced by another of 64 tokens or more
     #[arg(long, value_name = "FILE")]
     pub prompt_cache: Option<PathBuf>,
@@ -34,7 +34,7 @@ impl PromptCacheArgs {
         let Some(path) = &self.prompt_cache else { return Ok(()) };
         let mut cache = PromptCache::open(engine, path, loaded.gguf.fingerprint())?;
         let beginning = &beginning()?;
-        let bar = progress_bar(beginning.len(), "tokens that all prompts begin with");
+        let bar = progress_bar(beginning.len(), "tokens that prompts begin with");
         let on_read = |n_read| bar.set_position(n_read as u64);
         // What the engine refuses here it refuses each request for.
         let is_read = cache.read(engine, beginning, interrupted, on_read).is_ok();
@@ -48,6 +48,8 @@ impl PromptCacheArgs {
 
 /// Puts a beginning into the file, if that is to have it, and says what became of the one before.
 fn keep(cache: &mut PromptCache, path: &Path, engine: &Engine<'_>, beginning: &[u32]) {
+    // Reading may have been interrupted.
+    let beginning = &beginning[..engine.n_remembered(beginning)];
     let problem = cache.problem().map(ToString::to_string);
     let (n_known, n_tokens) = (cache.n_known(beginning), beginning.len());
     let kept = cache.keep(engine, beginning);

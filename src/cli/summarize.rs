@@ -185,6 +185,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     progress::hide();
 
     unwritten.iter().for_each(print_note);
+    tell_partly_silent(&partly_silent);
     if !is_done {
         let n_done = n_before + progress.n_done;
         let hint = if output_path.is_some() { "; the same command goes on from there" } else { "" };
@@ -193,7 +194,6 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     }
     let n_summaries = n_before + progress.n_done - progress.n_failed;
     tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
-    tell_partly_silent(&partly_silent);
     let n_tokens = progress.n_read - progress.n_known + progress.n_written;
     print_note(format_args!(
         "{}, {} of them failed; {} in {}",
@@ -213,9 +213,11 @@ fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
 }
 
 fn documents(args: &SummarizeArgs, output: Option<&Path>) -> Result<Documents> {
+    let outputs = output.iter().flat_map(|path| files(path, args.format));
+    let others = [&args.template, &args.prompt_cache.prompt_cache].into_iter().flatten().cloned();
     let wanted = Wanted {
         globs: args.glob.clone(),
-        except: output.iter().flat_map(|path| files(path, args.format)).collect(),
+        except: outputs.chain(others).collect(),
         is_jsonl: args.jsonl,
     };
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };

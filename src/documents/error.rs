@@ -1,6 +1,6 @@
 //! What can be wrong with documents.
 
-use super::list::Wanted;
+use super::filter::Wanted;
 use std::io;
 use thiserror::Error;
 

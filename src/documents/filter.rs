@@ -2,7 +2,6 @@
 
 use super::decode::has_extension;
 use super::error::DocumentsError;
-use super::list::Wanted;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,19 @@ pub(super) const JSONL_EXTENSIONS: [&str; 2] = ["jsonl", "ndjson"];
 
 /// How the names of files end that are made beside documents: in folders they are passed over.
 pub const MADE_BESIDE: &str = ".summary";
+
+/// Which documents are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Patterns for names of files in folders, or for their paths from there on, if they contain a
+    /// slash. A path through a link is that of files which have no other in the folder. Without any
+    /// pattern, files that are known to be text.
+    pub globs: Vec<String>,
+    /// Files in folders that are no documents.
+    pub except: Vec<PathBuf>,
+    /// Whether stdin and all files have a document per line, whatever they are called.
+    pub is_jsonl: bool,
+}
 
 /// Tells which they are.
 pub(super) struct Filter {

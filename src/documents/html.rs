@@ -10,9 +10,15 @@ use html5gum::{Emitter, ForwardingEmitter, Span, State, Tokenizer};
 use std::convert::Infallible;
 use std::mem;
 
-/// Whether a text is a page, by how it begins.
+/// Whether a text is a page, by how it begins after declarations of XML and comments.
 pub(super) fn begins(text: &str) -> bool {
-    let start = text.trim_start_matches('\u{FEFF}').trim_start();
+    let mut start = text.trim_start_matches('\u{FEFF}').trim_start();
+    while let Some((_, rest)) = [("<?", "?>"), ("<!--", "-->")]
+        .into_iter()
+        .find_map(|(open, close)| start.strip_prefix(open)?.split_once(close))
+    {
+        start = rest.trim_start();
+    }
     ["<!doctype html", "<html"].iter().any(|beginning| {
         start.get(..beginning.len()).is_some_and(|it| it.eq_ignore_ascii_case(beginning))
     })
@@ -249,6 +255,8 @@ mod tests {
     #[test]
     fn pages_are_known_by_their_beginning() {
         assert!(begins(" \n<!DocType HTML><p>") && begins("\u{FEFF}<html lang=en>"));
+        assert!(begins("<?xml version='1.0'?>\n<!-- a --><!-- b -->\n<html>"));
+        assert!(!begins("<?xml version='1.0'?><rss>") && !begins("<!-- <html>"));
         assert!(!begins("<p>") && !begins("<!doctype") && !begins("é<html>"));
     }
 
@@ -320,7 +328,8 @@ mod tests {
         }
     }
 
-    /// What is heard of a page is no more than there is in it, and each of it is heard once.
+    /// What the tokenizer tells of a page is no more than there is in it. [`Said`] takes a step for
+    /// each of it.
     #[test]
     fn nothing_grows_faster_than_a_page() {
         for (page, _) in hard_pages() {

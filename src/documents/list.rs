@@ -2,26 +2,13 @@
 
 use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
-use super::filter::{Filter, JSONL_EXTENSIONS};
+use super::filter::{Filter, JSONL_EXTENSIONS, Wanted};
 use crate::files::copy_of_stdin;
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
-
-/// Which documents are wanted.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Patterns for names of files in folders, or for their paths from there on, if they contain a
-    /// slash. A path through a link is that of files which have no other in the folder. Without any
-    /// pattern, files that are known to be text.
-    pub globs: Vec<String>,
-    /// Files in folders that are no documents.
-    pub except: Vec<PathBuf>,
-    /// Whether stdin and all files have a document per line, whatever they are called.
-    pub is_jsonl: bool,
-}
 
 /// A file with documents.
 pub(super) struct Source {

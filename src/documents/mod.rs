@@ -14,9 +14,8 @@ mod jsonl;
 mod list;
 
 pub use error::{DocumentsError, Fault};
-pub use filter::MADE_BESIDE;
+pub use filter::{MADE_BESIDE, Wanted};
 pub use jsonl::Fields;
-pub use list::Wanted;
 
 use crate::jobs::Lines;
 use list::{Kind, Source};

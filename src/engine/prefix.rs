@@ -1,7 +1,6 @@
 //! Prompts that begin like something that was read already.
 
 use super::member::Member;
-use super::prompt_cache::shared_len;
 use crate::model::pages::TILE_LEN;
 use crate::model::{KvCache, PagePool};
 use std::collections::VecDeque;
@@ -129,4 +128,9 @@ pub(super) fn fork_longest(
         (len, cache)
     });
     lens.max_by_key(|&(len, _)| len).map(|(len, cache)| cache.fork(len))
+}
+
+/// How many tokens two sequences have in common from the beginning.
+pub(super) fn shared_len(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

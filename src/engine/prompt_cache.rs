@@ -1,5 +1,6 @@
 //! What prompts begin with, kept from run to run.
 
+use super::prefix::shared_len;
 use super::prefix_file::{PrefixFileError, PrefixProblem};
 use super::request::{Event, Refusal, Request};
 use super::scheduler::Engine;
@@ -165,9 +166,4 @@ impl PromptCache {
 pub fn shared_beginning<'a>(prompts: impl IntoIterator<Item = &'a [u32]>) -> &'a [u32] {
     let shared = prompts.into_iter().reduce(|a, b| &a[..shared_len(a, b)]);
     shared.unwrap_or_default()
-}
-
-/// How many tokens two sequences have in common from the beginning.
-pub(super) fn shared_len(a: &[u32], b: &[u32]) -> usize {
-    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
