@@ -65,14 +65,6 @@ impl Layout {
         (1 << self.code_bits()) - 1
     }
 
-    /// The largest unsigned byte of [`Self::unpack`].
-    pub const fn max_unsigned(&self) -> i32 {
-        match self.codes {
-            Codes::Offset(_) => self.max_code(),
-            Codes::Signed | Codes::Table(_) => u8::MAX as i32,
-        }
-    }
-
     /// Fails to compile unless the planes of a block of `n_bytes` lie behind its first
     /// `header_bytes` and inside it, and hold `n_codes` codes in runs that every instruction set can
     /// load: sixteen bytes at a time, or for single bits in order all at once.

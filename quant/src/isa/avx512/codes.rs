@@ -44,6 +44,14 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
+/// The largest unsigned byte that [`piece`] makes.
+pub const fn max_unsigned(layout: &Layout) -> i32 {
+    match layout.codes {
+        Codes::Offset(_) => layout.max_code(),
+        Codes::Signed | Codes::Table(_) => u8::MAX as i32,
+    }
+}
+
 /// Sixteen bytes at `offset` of each block.
 ///
 /// # Safety

@@ -1,7 +1,8 @@
 //! Products of formats with blocks of 32: few tokens here, more in [`FlatTile`].
 
 use super::codes::{
-    Blocks, STREAM_DISTANCE, headers, high_f16, load_lanes, low_f16, piece, prefetch, sum_quads,
+    Blocks, STREAM_DISTANCE, headers, high_f16, load_lanes, low_f16, max_unsigned, piece, prefetch,
+    sum_quads,
 };
 use super::dot::IntegerDot;
 use super::flat_tile::FlatTile;
@@ -82,7 +83,7 @@ unsafe fn add_quad<F: Flat, D: IntegerDot, const N: usize, const WHOLE: bool>(
         for row in 0..4 {
             let blocks: Blocks =
                 [address(row, 0), address(row, 1), address(row, 2), address(row, 3)];
-            let max = const { F::LAYOUT.max_unsigned() };
+            let max = const { max_unsigned(&F::LAYOUT) };
             let (first, second) = (piece(&F::LAYOUT, blocks, 0), piece(&F::LAYOUT, blocks, 1));
             for t in 0..N {
                 let [x_first, x_second] = x_codes[t];

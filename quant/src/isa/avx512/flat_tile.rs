@@ -1,6 +1,6 @@
 //! Tiles of blocks of 32.
 
-use super::codes::{columns, headers, high_f16, low_f16};
+use super::codes::{columns, headers, high_f16, low_f16, max_unsigned};
 use super::dot::IntegerDot;
 use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
@@ -85,7 +85,7 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
         (x_sums, first_token): (&FlatSums, usize),
         mut sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2] {
-        let max = const { F::LAYOUT.max_unsigned() };
+        let max = const { max_unsigned(&F::LAYOUT) };
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
             for block in 0..at.n_blocks {

@@ -1,6 +1,6 @@
 //! Tiles of blocks of 256.
 
-use super::codes::{PIECE_LEN, columns};
+use super::codes::{PIECE_LEN, columns, max_unsigned};
 use super::dot::IntegerDot;
 use super::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
 use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
@@ -89,7 +89,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
         (x_sums, first_token): (&SuperSums, usize),
         mut sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2] {
-        let max = const { F::LAYOUT.max_unsigned() };
+        let max = const { max_unsigned(&F::LAYOUT) };
         let n_subs = SUPER_LEN / F::SUB_LEN;
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
@@ -183,7 +183,7 @@ unsafe fn of_offset<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES] {
 
 /// Whether the dot product of a sub-block fits into 16 bits.
 const fn is_narrow<F: Super>() -> bool {
-    let (offset, max) = (F::LAYOUT.offset(), F::LAYOUT.max_unsigned());
+    let (offset, max) = (F::LAYOUT.offset(), max_unsigned(&F::LAYOUT));
     let largest = if offset > max - offset { offset } else { max - offset };
     largest * 127 * F::SUB_LEN as i32 <= i16::MAX as i32
 }

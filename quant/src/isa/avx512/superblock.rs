@@ -1,7 +1,8 @@
 //! Products of formats with blocks of 256: few tokens here, more in [`SuperTile`].
 
 use super::codes::{
-    Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, piece, prefetch, unroll,
+    Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, max_unsigned, piece,
+    prefetch, unroll,
 };
 use super::dot::IntegerDot;
 use super::quarter_rows::QuarterRows;
@@ -66,7 +67,7 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
         let address = |row: usize| std::ptr::from_ref(rows[row]).cast::<u8>();
         [address(0), address(1), address(2), address(3)]
     };
-    let max = const { F::LAYOUT.max_unsigned() };
+    let max = const { max_unsigned(&F::LAYOUT) };
     // SAFETY: the caller's promise about features; all loads stay inside of blocks or `x`.
     unsafe {
         let headers = headers_of_four::<F>(rows);
@@ -98,7 +99,7 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
                     }
                 } else {
                     const {
-                        let is_narrow = F::LAYOUT.max_unsigned() <= 128;
+                        let is_narrow = max_unsigned(&F::LAYOUT) <= 128;
                         assert!(F::SUB_LEN == 2 * PIECE_LEN || is_narrow)
                     };
                     let dot = D::dot4(_mm512_setzero_si512(), first, x_first, max);
