@@ -8,8 +8,7 @@ use batches::{Loaded, Workplace, chat};
 use gatefold::batch::{self, Batch, BatchError, Input, Prompts};
 use gatefold::documents::{Documents, Fields, Wanted};
 use gatefold::jobs::{Key, Sink, drive};
-use gatefold::sampler::Sampling;
-use gatefold::summarize::{self, Cutter, Form, Line, Output, Summarizer, Wishes};
+use gatefold::summarize::{self, Form, Line, Output, Summarizer};
 use gatefold::tokenizer::ChatTemplate;
 use std::fs;
 use std::sync::atomic::AtomicBool;
@@ -45,14 +44,7 @@ fn a_document_that_changes_fails_and_the_rest_is_summarized() {
     paths.iter().for_each(|path| fs::write(path, "A text of some words.").unwrap());
     let fields = Fields { text: "text".into(), id: None };
     let documents = Documents::open(&paths, &Wanted::default(), fields).unwrap();
-    let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
-    let setup = summarize::Setup {
-        cutter: Cutter::new(&loaded.tokenizer, prompts, 256, 8).unwrap(),
-        sampling: Sampling::default(),
-        model_name: String::new(),
-        model_key: Key::of(&[]),
-        max_live: 2,
-    };
+    let setup = loaded.summaries(2);
     let basis = setup.basis();
     let key = |id: &str, text: &str| setup.key(&basis, id, text);
     let plan = summarize::Plan::new(&documents, key).unwrap();

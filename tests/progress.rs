@@ -9,8 +9,7 @@ use gatefold::batch::{self, Batch, Input, Prompts};
 use gatefold::documents::{Documents, Fields, Wanted};
 use gatefold::engine::{Engine, Event, RequestId};
 use gatefold::jobs::{Key, Sink, Work};
-use gatefold::sampler::Sampling;
-use gatefold::summarize::{self, Cutter, Form, Line, Output, Summarizer, Wishes};
+use gatefold::summarize::{self, Form, Line, Output, Summarizer};
 use gatefold::tokenizer::ChatTemplate;
 use std::fs;
 
@@ -57,14 +56,7 @@ fn tokens_of_a_document_that_are_read_again_count_once() {
     fs::write(&path, "A text of some words.").unwrap();
     let fields = Fields { text: "text".into(), id: None };
     let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
-    let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
-    let setup = summarize::Setup {
-        cutter: Cutter::new(&loaded.tokenizer, prompts, 256, 8).unwrap(),
-        sampling: Sampling::default(),
-        model_name: String::new(),
-        model_key: Key::of(&[]),
-        max_live: 1,
-    };
+    let setup = loaded.summaries(1);
     let basis = setup.basis();
     let key = |id: &str, text: &str| setup.key(&basis, id, text);
     let plan = summarize::Plan::new(&documents, key).unwrap();

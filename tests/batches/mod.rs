@@ -7,8 +7,11 @@ use crate::random_mixtral::{self, ExpertLayout};
 use gatefold::compute::Compute;
 use gatefold::engine::{Engine, Options};
 use gatefold::gguf::{Array, Gguf, Value};
+use gatefold::jobs::Key;
 use gatefold::model::Model;
-use gatefold::tokenizer::Tokenizer;
+use gatefold::sampler::Sampling;
+use gatefold::summarize::{Cutter, Setup, Wishes};
+use gatefold::tokenizer::{ChatTemplate, Tokenizer};
 use gatefold_quant::{DynFormat, Isa};
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -122,6 +125,18 @@ impl Loaded {
             memory_bytes: 1 << 30,
         };
         Engine::new(&self.model, &self.tokenizer, &self.compute, options).unwrap()
+    }
+
+    /// For short summaries of short texts, `max_live` at a time.
+    pub fn summaries(&self, max_live: usize) -> Setup<'_> {
+        let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
+        Setup {
+            cutter: Cutter::new(&self.tokenizer, prompts, 256, 8).unwrap(),
+            sampling: Sampling::default(),
+            model_name: String::new(),
+            model_key: Key::of(&[]),
+            max_live,
+        }
     }
 }
 
