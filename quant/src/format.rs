@@ -14,6 +14,7 @@
 
 use crate::activations::ActivationKind;
 use crate::fit::{SubScales, Tries};
+use crate::header::Header;
 use crate::isa::Isa;
 use crate::layout::Layout;
 use crate::registry::Product;
@@ -122,6 +123,8 @@ pub trait Flat: Format {
 pub trait Super: Format {
     /// Where the codes are.
     const LAYOUT: Layout;
+    /// Where the scales are.
+    const HEADER: Header;
     /// Weights per sub-block: 16 or 32.
     const SUB_LEN: usize;
     /// Whether blocks carry minimums.
@@ -130,12 +133,6 @@ pub trait Super: Format {
     const SUB_SCALES: SubScales;
     /// What quantizing tries.
     const TRIES: Tries;
-
-    /// The block's scales.
-    fn scales(block: &Self::Block) -> SuperScales;
-
-    /// A block with these scales, and zeros in place of the bits of the codes.
-    fn with_scales(scales: &SuperScales) -> Self::Block;
 }
 
 /// The decoded header of a super-block.
@@ -200,6 +197,7 @@ impl<F: Super> Family<F> for SuperFamily {
     const CHECK: () = {
         assert!(F::BLOCK_LEN == SUPER_LEN && matches!(F::SUB_LEN, 16 | 32));
         F::LAYOUT.check(0, size_of::<F::Block>(), SUPER_LEN);
+        F::HEADER.check(size_of::<F::Block>(), SUPER_LEN / F::SUB_LEN, F::HAS_MINIMUM);
     };
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_super(product);

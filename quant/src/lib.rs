@@ -5,7 +5,8 @@
 //!
 //! 1. `format`: what a block format is, and the three families (float, flat, super)
 //!    that fix the arithmetic of its dot product;
-//! 2. `formats`: one file per format;
+//! 2. `layout` and `header`: where a block has its codes and its scales, as data, and `formats`: one
+//!    file per format;
 //! 3. `fit`: how quantizing finds the scales that lose least;
 //! 4. [`registry`]: the list of formats, and [`DynFormat`], the handle the rest of the world uses;
 //! 5. [`activations`]: the other operand, quantized to int8;
@@ -32,6 +33,7 @@ pub mod attention;
 mod fit;
 mod format;
 mod formats;
+mod header;
 pub mod isa;
 mod layout;
 pub mod registry;

@@ -3,6 +3,7 @@
 use super::grid::Grid;
 use super::tile::{Minimums, Scales, Tile, inverse, stored_scale};
 use crate::format::{SUPER_LEN, Super, SuperScales};
+use crate::header;
 use crate::vector::{Lanes, N_LANES};
 use half::f16;
 
@@ -60,12 +61,12 @@ pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block])
         let fit = best_fit::<L, F>(&Tile::new(weights, F::SUB_LEN));
         let Scales { scale, minimum } = fit.scales();
         let (inverses, offsets) = (inverse(scale).to_array(), minimum.to_array());
-        let (scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
+        let (block_scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
         let (sub_scales, sub_minimums) = (fit.sub_scale.to_array(), fit.sub_minimum.to_array());
         for (i, (weights, block)) in weights.chunks_exact(SUPER_LEN).zip(blocks).enumerate() {
             let first = i * n_subs;
-            let mut header = SuperScales {
-                scale: f16::from_f32(scales[first]),
+            let mut scales = SuperScales {
+                scale: f16::from_f32(block_scales[first]),
                 minimum: f16::from_f32(minimums[first]),
                 sub_scales: [0; 16],
                 sub_minimums: [0; 16],
@@ -73,13 +74,13 @@ pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block])
             let mut codes = [0; SUPER_LEN];
             for part in 0..16 {
                 let lane = first + part * n_subs / 16;
-                header.sub_scales[part] = sub_scales[lane] as i8;
-                header.sub_minimums[part] = sub_minimums[lane] as u8;
+                scales.sub_scales[part] = sub_scales[lane] as i8;
+                scales.sub_minimums[part] = sub_minimums[lane] as u8;
                 let weights = &weights[part * 16..][..16];
                 let codes = &mut codes[part * 16..][..16];
                 grid.encode::<L>(weights, inverses[lane], offsets[lane], codes);
             }
-            *block = F::with_scales(&header);
+            *block = header::pack::<F>(&scales);
             F::LAYOUT.pack(&codes, bytemuck::bytes_of_mut(block));
         }
     }

@@ -3,7 +3,6 @@
 mod float;
 mod iq4_nl;
 mod iq4_xs;
-mod packed_scales;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -30,6 +29,7 @@ pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
 
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super};
+use crate::header;
 use half::f16;
 
 /// The weights of a block of 32.
@@ -50,7 +50,7 @@ fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
 
 /// The weights of a block of 256.
 fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
-    let header = F::scales(block);
+    let header = header::unpack::<F>(block);
     let (scale, minimum) = (header.scale.to_f32(), header.minimum.to_f32());
     let mut unsigned = [0; SUPER_LEN];
     F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);

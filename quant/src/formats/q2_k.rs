@@ -3,9 +3,9 @@
 
 use super::dequantize_super;
 use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
-use half::f16;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q2K;
@@ -36,29 +36,27 @@ impl Format for Q2K {
 impl Super for Q2K {
     const LAYOUT: Layout =
         Layout { planes: &[Plane { offset: 16, bits: 2, run: 32 }], codes: Codes::Offset(0) };
+    const HEADER: Header = Header {
+        scale: 80,
+        minimum: Some(82),
+        packed: 0,
+        n_words: 4,
+        sub_scales: &[
+            &[part(0, 0, 0x0f0f_0f0f)],
+            &[part(1, 0, 0x0f0f_0f0f)],
+            &[part(2, 0, 0x0f0f_0f0f)],
+            &[part(3, 0, 0x0f0f_0f0f)],
+        ],
+        sub_minimums: &[
+            &[part(0, 4, 0x0f0f_0f0f)],
+            &[part(1, 4, 0x0f0f_0f0f)],
+            &[part(2, 4, 0x0f0f_0f0f)],
+            &[part(3, 4, 0x0f0f_0f0f)],
+        ],
+        offset: 0,
+    };
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 15, highest_minimum: 15 };
     const TRIES: Tries = &[-0.6, -0.2, 0.2];
-
-    #[inline(always)]
-    fn scales(block: &Block) -> SuperScales {
-        SuperScales {
-            scale: f16::from_le_bytes(block.scale),
-            minimum: f16::from_le_bytes(block.minimum),
-            sub_scales: block.sub_scales.map(|packed| (packed & 15) as i8),
-            sub_minimums: block.sub_scales.map(|packed| packed >> 4),
-        }
-    }
-
-    fn with_scales(scales: &SuperScales) -> Block {
-        Block {
-            sub_scales: std::array::from_fn(|i| {
-                scales.sub_scales[i] as u8 | scales.sub_minimums[i] << 4
-            }),
-            codes: [0; 64],
-            scale: scales.scale.to_le_bytes(),
-            minimum: scales.minimum.to_le_bytes(),
-        }
-    }
 }

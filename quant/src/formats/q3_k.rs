@@ -2,9 +2,9 @@
 
 use super::dequantize_super;
 use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
-use half::f16;
 
 /// `weight = scale * sub_scale * (code - 4)`.
 pub struct Q3K;
@@ -37,47 +37,22 @@ impl Super for Q3K {
         planes: &[Plane { offset: 32, bits: 2, run: 32 }, Plane { offset: 0, bits: 1, run: 32 }],
         codes: Codes::Offset(4),
     };
+    const HEADER: Header = Header {
+        scale: 108,
+        minimum: None,
+        packed: 96,
+        n_words: 3,
+        sub_scales: &[
+            &[part(0, 0, 0x0f0f_0f0f), part(2, 28, 0x3030_3030)],
+            &[part(1, 0, 0x0f0f_0f0f), part(2, 30, 0x3030_3030)],
+            &[part(0, 4, 0x0f0f_0f0f), part(2, 0, 0x3030_3030)],
+            &[part(1, 4, 0x0f0f_0f0f), part(2, 2, 0x3030_3030)],
+        ],
+        sub_minimums: &[],
+        offset: 32,
+    };
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
     const TRIES: Tries = &[-5.0, -4.5, -4.0, -3.5, -3.0, 3.0, 3.5, 4.0];
-
-    #[inline(always)]
-    fn scales(block: &Block) -> SuperScales {
-        SuperScales {
-            scale: f16::from_le_bytes(block.scale),
-            minimum: f16::ZERO,
-            sub_scales: unpack_sub_scales(&block.sub_scales),
-            sub_minimums: [0; 16],
-        }
-    }
-
-    fn with_scales(scales: &SuperScales) -> Block {
-        Block {
-            high_bits: [0; 32],
-            codes: [0; 64],
-            sub_scales: pack_sub_scales(&scales.sub_scales),
-            scale: scales.scale.to_le_bytes(),
-        }
-    }
-}
-
-/// Sub-scale `i` is stored plus 32: its low four bits in half `i / 8` of byte `i % 8`, its high two
-/// in pair `i / 4` of byte `8 + i % 4`.
-fn unpack_sub_scales(packed: &[u8; 12]) -> [i8; 16] {
-    std::array::from_fn(|i| {
-        let low = packed[i % 8] >> (i / 8 * 4) & 15;
-        let high = packed[8 + i % 4] >> (i / 4 * 2) & 3;
-        (high << 4 | low) as i8 - 32
-    })
-}
-
-fn pack_sub_scales(sub_scales: &[i8; 16]) -> [u8; 12] {
-    let mut packed = [0; 12];
-    for (i, sub_scale) in sub_scales.iter().enumerate() {
-        let stored = (sub_scale + 32) as u8;
-        packed[i % 8] |= (stored & 15) << (i / 8 * 4);
-        packed[8 + i % 4] |= stored >> 4 << (i / 4 * 2);
-    }
-    packed
 }

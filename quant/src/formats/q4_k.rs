@@ -1,11 +1,11 @@
 //! Q4_K: 256 weights in 144 bytes, 4.5 bits each: 8 sub-blocks of 32 with a 6-bit scale and a
 //! 6-bit minimum.
 
-use super::{dequantize_super, packed_scales};
+use super::dequantize_super;
 use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
-use half::f16;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q4K;
@@ -36,28 +36,26 @@ impl Format for Q4K {
 impl Super for Q4K {
     const LAYOUT: Layout =
         Layout { planes: &[Plane { offset: 16, bits: 4, run: 32 }], codes: Codes::Offset(0) };
+    const HEADER: Header = HEADER;
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
     const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
-
-    #[inline(always)]
-    fn scales(block: &Block) -> SuperScales {
-        let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
-        SuperScales {
-            scale: f16::from_le_bytes(block.scale),
-            minimum: f16::from_le_bytes(block.minimum),
-            sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
-            sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
-        }
-    }
-
-    fn with_scales(scales: &SuperScales) -> Block {
-        Block {
-            scale: scales.scale.to_le_bytes(),
-            minimum: scales.minimum.to_le_bytes(),
-            sub_scales: packed_scales::pack(&scales.sub_scales, &scales.sub_minimums),
-            codes: [0; 128],
-        }
-    }
 }
+
+/// Q4_K's header, which Q5_K has, too: after scale and minimum twelve bytes. The first four
+/// sub-scales are the low six bits of bytes 0..4, the first four sub-minimums those of bytes 4..8.
+/// Of the last four, bytes 8..12 hold the low four bits (sub-scale in the low half, sub-minimum in
+/// the high half), and the top two bits of bytes 0..8 their high two.
+pub const HEADER: Header = Header {
+    scale: 0,
+    minimum: Some(2),
+    packed: 4,
+    n_words: 3,
+    sub_scales: &[&[part(0, 0, 0x3f3f_3f3f)], &[part(2, 0, 0x0f0f_0f0f), part(0, 2, 0x3030_3030)]],
+    sub_minimums: &[
+        &[part(1, 0, 0x3f3f_3f3f)],
+        &[part(2, 4, 0x0f0f_0f0f), part(1, 2, 0x3030_3030)],
+    ],
+    offset: 0,
+};

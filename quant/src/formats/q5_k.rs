@@ -1,10 +1,11 @@
 //! Q5_K: 256 weights in 176 bytes, 5.5 bits each: Q4_K with a fifth bit per weight.
 
-use super::{dequantize_super, packed_scales};
+use super::dequantize_super;
+use super::q4_k::HEADER;
 use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::header::Header;
 use crate::layout::{Codes, Layout, Plane};
-use half::f16;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q5K;
@@ -38,29 +39,9 @@ impl Super for Q5K {
         planes: &[Plane { offset: 48, bits: 4, run: 32 }, Plane { offset: 16, bits: 1, run: 32 }],
         codes: Codes::Offset(0),
     };
+    const HEADER: Header = HEADER;
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
     const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
-
-    #[inline(always)]
-    fn scales(block: &Block) -> SuperScales {
-        let (sub_scales, sub_minimums) = packed_scales::unpack(&block.sub_scales);
-        SuperScales {
-            scale: f16::from_le_bytes(block.scale),
-            minimum: f16::from_le_bytes(block.minimum),
-            sub_scales: std::array::from_fn(|i| sub_scales[i / 2] as i8),
-            sub_minimums: std::array::from_fn(|i| sub_minimums[i / 2]),
-        }
-    }
-
-    fn with_scales(scales: &SuperScales) -> Block {
-        Block {
-            scale: scales.scale.to_le_bytes(),
-            minimum: scales.minimum.to_le_bytes(),
-            sub_scales: packed_scales::pack(&scales.sub_scales, &scales.sub_minimums),
-            high_bits: [0; 32],
-            codes: [0; 128],
-        }
-    }
 }

@@ -2,9 +2,9 @@
 
 use super::dequantize_super;
 use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily, SuperScales};
+use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
-use half::f16;
 
 /// `weight = scale * sub_scale * (code - 32)`.
 pub struct Q6K;
@@ -37,28 +37,18 @@ impl Super for Q6K {
         planes: &[Plane { offset: 0, bits: 4, run: 64 }, Plane { offset: 128, bits: 2, run: 32 }],
         codes: Codes::Offset(32),
     };
+    const HEADER: Header = Header {
+        scale: 208,
+        minimum: None,
+        packed: 192,
+        n_words: 4,
+        sub_scales: &[&[part(0, 0, !0)], &[part(1, 0, !0)], &[part(2, 0, !0)], &[part(3, 0, !0)]],
+        sub_minimums: &[],
+        offset: 0,
+    };
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -128, highest: 127, highest_minimum: 0 };
     const TRIES: Tries =
         &[-32.0, -31.0, -30.5, -29.5, -28.5, -27.0, -26.0, 27.0, 28.0, 29.0, 30.0, 31.0];
-
-    #[inline(always)]
-    fn scales(block: &Block) -> SuperScales {
-        SuperScales {
-            scale: f16::from_le_bytes(block.scale),
-            minimum: f16::ZERO,
-            sub_scales: block.sub_scales,
-            sub_minimums: [0; 16],
-        }
-    }
-
-    fn with_scales(scales: &SuperScales) -> Block {
-        Block {
-            codes: [0; 128],
-            high_bits: [0; 64],
-            sub_scales: scales.sub_scales,
-            scale: scales.scale.to_le_bytes(),
-        }
-    }
 }

@@ -3,13 +3,11 @@
 use super::registers::{Sums, TileRegisters, finish, start};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
-use crate::isa::avx512::codes::{columns, headers, high_f16, low_f16};
-use crate::isa::avx512::tile::{Ahead, HALF_ROWS, Place, Tile};
+use crate::isa::avx512::columns::{SixteenBlocks, columns};
+use crate::isa::avx512::flat_headers::{FlatHeaders, N_BLOCKS};
+use crate::isa::avx512::tile::{Ahead, Place, Tile};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
-
-/// Blocks of each row: 16 KB of weights.
-const N_BLOCKS: usize = 16;
 
 /// Tokens for which a smaller kernel does.
 const HALF_GROUP: usize = GROUP_LEN / 2;
@@ -19,8 +17,7 @@ pub struct FlatTile<F> {
     registers: TileRegisters,
     /// For each four consecutive weights of the block, these, signed.
     weights: [[[__m512i; FLAT_LEN / 4]; 2]; N_BLOCKS],
-    scales: [[__m512; 2]; N_BLOCKS],
-    minimums: [[__m512; 2]; N_BLOCKS],
+    headers: FlatHeaders,
     /// Products of a block, and of the next, with one group.
     dots: [Sums; 2],
     format: PhantomData<F>,
@@ -32,19 +29,18 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
     #[inline(always)]
     unsafe fn zeroed() -> Self {
         // SAFETY: no memory is touched; the features are the caller's promise.
-        let (zero, zeros) = unsafe { (_mm512_setzero_si512(), _mm512_setzero_ps()) };
+        let zero = unsafe { _mm512_setzero_si512() };
         FlatTile {
             registers: TileRegisters::new(),
             weights: [[[zero; _]; _]; _],
-            scales: [[zeros; _]; _],
-            minimums: [[zeros; _]; _],
+            headers: FlatHeaders::zeroed(),
             dots: [[zero; _]; _],
             format: PhantomData,
         }
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>) {
         // SAFETY: the caller's promise.
         unsafe {
             let weights = &mut self.weights[block][half];
@@ -53,11 +49,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
             for weights in weights {
                 *weights = _mm512_sub_epi8(*weights, offset);
             }
-            let headers = headers(|lane, i| rows[4 * lane + i].cast());
-            self.scales[block][half] = low_f16(headers);
-            if F::HAS_MINIMUM {
-                self.minimums[block][half] = high_f16(headers);
-            }
+            self.headers.copy(half, block, rows);
         }
     }
 
@@ -69,9 +61,11 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         ahead: &mut Ahead,
         mut rest: &mut [f32],
     ) {
+        // SAFETY: the caller's promise.
+        unsafe { self.headers.widen::<F>(at.n_blocks) };
         for x in x.groups() {
-            ahead.at_group();
             let n_tokens = x.n_tokens();
+            ahead.multiplying(at.n_blocks * n_tokens);
             let out = rest.split_off_mut(..n_tokens * at.n_rows).expect("a row per token");
             // SAFETY: the caller's promise.
             unsafe {
@@ -148,13 +142,15 @@ impl<F: Flat> FlatTile<F> {
         // SAFETY: no memory is touched but arrays; the features are the caller's promise.
         unsafe {
             for t in 0..N {
-                let scale =
-                    _mm512_mul_ps(self.scales[block][half], _mm512_set1_ps(x.scales[block][t]));
+                let scale = _mm512_mul_ps(
+                    self.headers.scales[block][half],
+                    _mm512_set1_ps(x.scales[block][t]),
+                );
                 sums[t] =
                     _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(self.dots[dots_idx][t]), sums[t]);
                 if F::HAS_MINIMUM {
                     let x_sum = _mm512_set1_ps(x.scaled_sums[block][t]);
-                    sums[t] = _mm512_fmadd_ps(self.minimums[block][half], x_sum, sums[t]);
+                    sums[t] = _mm512_fmadd_ps(self.headers.minimums[block][half], x_sum, sums[t]);
                 }
             }
         }

@@ -7,9 +7,10 @@
 use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{SUPER_LEN, Super};
-use crate::isa::avx512::codes::{columns, prefetch};
-use crate::isa::avx512::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
-use crate::isa::avx512::tile::{Ahead, HALF_ROWS, Place, Tile};
+use crate::isa::avx512::codes::prefetch;
+use crate::isa::avx512::columns::{SixteenBlocks, columns};
+use crate::isa::avx512::super_headers::{N_PIECES, PackedHeaders, SixteenHeaders, of_pairs};
+use crate::isa::avx512::tile::{Ahead, Place, Tile};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -50,12 +51,14 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, _: usize, rows: &[*const F::Block; HALF_ROWS]) {
+    unsafe fn unpack(&mut self, half: usize, _: usize, rows: &SixteenBlocks<F::Block>) {
         // SAFETY: the caller's promise.
         unsafe {
+            let mut headers = PackedHeaders::ZERO;
+            headers.copy::<F>(rows);
             let mut codes = [_mm512_setzero_si512(); SUPER_LEN / 4];
             columns(&F::LAYOUT, rows, &mut codes);
-            let headers = SixteenHeaders::unpack::<F>(rows);
+            let headers = SixteenHeaders::unpack::<F>(&headers);
             let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
             for sub in 0..SUPER_LEN / F::SUB_LEN {
                 let scale = headers.sub_scales[sub];
@@ -87,11 +90,11 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         let mut previous: Option<BlockActivations<'_>> = None;
         let blocks = x.groups().map(|group| Some(BlockActivations::new(group, at.first_block)));
         for x in blocks.chain([None]) {
-            ahead.at_group();
             let n_previous = previous.map_or(0, |previous| previous.n_tokens());
             // SAFETY: the caller's promise.
             unsafe {
                 if let Some(x) = x {
+                    ahead.multiplying(x.n_tokens());
                     self.registers.configure(x.n_tokens(), DEPTH);
                     zero_four();
                 }

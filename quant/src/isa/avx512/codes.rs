@@ -4,7 +4,6 @@
 //! Every function here is inlined into a kernel, where the layout is a constant: its loops and
 //! branches are gone by then.
 
-use crate::format::{Super, SuperScales};
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::x86_64::*;
 
@@ -25,12 +24,6 @@ pub fn prefetch<T>(block: *const T, distance: usize) {
         // SAFETY: a prefetch has no effect that could be observed, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
     }
-}
-
-/// Every fourth of sixteen blocks, from block `i` on: the lanes that [`transpose`] puts in order.
-#[inline(always)]
-pub fn every_fourth<T>(blocks: &[*const T; 16], i: usize) -> Blocks {
-    [blocks[i].cast(), blocks[i + 4].cast(), blocks[i + 8].cast(), blocks[i + 12].cast()]
 }
 
 /// Runs a block of code once per number, each time with the number as a constant.
@@ -93,97 +86,17 @@ pub unsafe fn piece(layout: &Layout, blocks: Blocks, piece: usize) -> __m512i {
     }
 }
 
-/// The unsigned bytes of sixteen blocks, four weights of each to a register: element `r` of
-/// register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
-///
-/// Bytes are transposed as they lie in the blocks: half as often, or less, as if they were taken
-/// apart before.
-///
-/// # Safety
-/// See [`piece`].
-#[inline(always)]
-pub unsafe fn columns<T, const N: usize>(
-    layout: &Layout,
-    blocks: &[*const T; 16],
-    codes: &mut [__m512i; N],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        // Not a loop: the compiler is to know each plane's numbers.
-        match layout.planes {
-            [plane] => add_plane(plane, 0, blocks, codes),
-            [low, high] => {
-                add_plane(low, 0, blocks, codes);
-                add_plane(high, low.bits, blocks, codes);
-            }
-            _ => unreachable!("no layout has more"),
-        }
-        for codes in codes {
-            *codes = unsigned(layout, *codes);
-        }
-    }
-}
-
-/// Adds a plane's bits to those of lower planes, of which there are `low_bits`.
-#[inline(always)]
-unsafe fn add_plane<T, const N: usize>(
-    plane: &Plane,
-    low_bits: usize,
-    blocks: &[*const T; 16],
-    codes: &mut [__m512i; N],
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let n_bytes = 4 * N * plane.bits / 8;
-        let mut raw = [[_mm512_setzero_si512(); 4]; MAX_PLANE_BYTES / PIECE_LEN];
-        for (i, raw) in raw.iter_mut().take(n_bytes.div_ceil(PIECE_LEN)).enumerate() {
-            *raw = load_columns(blocks, plane.offset + i * PIECE_LEN);
-        }
-        unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-            if PIECE < N / 4 {
-                for k in 0..4 {
-                    let bits = if plane.run < PIECE_LEN {
-                        four_single_bits(raw[0][0], 4 * PIECE + k, low_bits)
-                    } else {
-                        let Source { offset, shift } = source(plane, PIECE);
-                        group_of_bits(raw[offset / PIECE_LEN][k], plane, shift, low_bits)
-                    };
-                    let codes = &mut codes[4 * PIECE + k];
-                    *codes = if low_bits == 0 { bits } else { _mm512_or_si512(*codes, bits) };
-                }
-            }
-        });
-    }
-}
-
-/// Most bytes in a plane of a block.
-const MAX_PLANE_BYTES: usize = 128;
-
-/// Sixteen bytes at `offset` of sixteen blocks: element `r` of register `k` has bytes
-/// `4 * k..4 * (k + 1)` of block `r`.
-#[inline(always)]
-unsafe fn load_columns<T>(blocks: &[*const T; 16], offset: usize) -> [__m512i; 4] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        transpose(&[
-            load_lanes(every_fourth(blocks, 0), offset),
-            load_lanes(every_fourth(blocks, 1), offset),
-            load_lanes(every_fourth(blocks, 2), offset),
-            load_lanes(every_fourth(blocks, 3), offset),
-        ])
-    }
-}
-
 /// Where a plane has its bits of sixteen consecutive weights.
-struct Source {
+pub struct Source {
     /// First of sixteen bytes of the plane.
-    offset: usize,
+    pub offset: usize,
     /// Place of the bits in each.
-    shift: usize,
+    pub shift: usize,
 }
 
+/// That of a [`PIECE_LEN`] of weights.
 #[inline(always)]
-fn source(plane: &Plane, piece: usize) -> Source {
+pub fn source(plane: &Plane, piece: usize) -> Source {
     let first = piece * PIECE_LEN;
     let run_idx = first * plane.bits / (8 * plane.run);
     let in_run = first % (8 / plane.bits * plane.run);
@@ -195,7 +108,7 @@ fn source(plane: &Plane, piece: usize) -> Source {
 
 /// A plane's bits, from `shift` on in each byte of `raw`, moved to `low_bits`.
 #[inline(always)]
-unsafe fn group_of_bits(raw: __m512i, plane: &Plane, shift: usize, low_bits: usize) -> __m512i {
+pub unsafe fn group_of_bits(raw: __m512i, plane: &Plane, shift: usize, low_bits: usize) -> __m512i {
     let mask = (0xff >> (8 - plane.bits)) << low_bits;
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
@@ -210,7 +123,7 @@ unsafe fn group_of_bits(raw: __m512i, plane: &Plane, shift: usize, low_bits: usi
 
 /// What assembled bits stand for, as unsigned bytes.
 #[inline(always)]
-unsafe fn unsigned(layout: &Layout, codes: __m512i) -> __m512i {
+pub unsafe fn unsigned(layout: &Layout, codes: __m512i) -> __m512i {
     // SAFETY: a table has a lane's sixteen bytes; the features are the caller's promise.
     unsafe {
         match layout.codes {
@@ -235,36 +148,6 @@ unsafe fn single_bits(lanes: __m512i, piece: usize, low_bits: usize) -> __m512i 
         let bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(second, first));
         let bits = _mm512_set1_epi64(0x8040_2010_0804_0201u64 as i64);
         let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(lanes, bytes), bits);
-        _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
-    }
-}
-
-/// For such planes of 32 weights: spreads bits `4 * k..` of each element over its bytes.
-#[inline(always)]
-unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let byte = _mm512_set_epi32(
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-        );
-        let byte = _mm512_add_epi8(byte, _mm512_set1_epi8((k / 2) as i8));
-        let bits = _mm512_set1_epi32(0x0804_0201 << (4 * (k % 2)));
-        let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(elements, byte), bits);
         _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
     }
 }
@@ -334,64 +217,6 @@ pub unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
             lanes = _mm512_mask_set1_epi32(lanes, 1 << ELEMENT, header);
         });
         lanes
-    }
-}
-
-/// The headers of four super-blocks.
-pub struct SuperHeaders {
-    /// Per lane, the block's sub-scales.
-    pub sub_scales: __m512i,
-    /// Per lane, the block's sub-minimums.
-    pub sub_minimums: __m512i,
-    /// Each block's two scales as [`low_f16`] and [`high_f16`] take them.
-    pub scales: [i32; 4],
-}
-
-/// Decodes the headers of four super-blocks.
-#[inline(always)]
-pub unsafe fn headers_of_four<F: Super>(blocks: [&F::Block; 4]) -> SuperHeaders {
-    let [a, b, c, d] = blocks;
-    let (a, b, c, d) = (F::scales(a), F::scales(b), F::scales(c), F::scales(d));
-    // SAFETY: the features are the caller's promise.
-    unsafe {
-        let bytes = bytemuck::cast_ref::<[i8; 16], [u8; 16]>;
-        SuperHeaders {
-            sub_scales: of_subs::<F>([
-                bytes(&a.sub_scales),
-                bytes(&b.sub_scales),
-                bytes(&c.sub_scales),
-                bytes(&d.sub_scales),
-            ]),
-            sub_minimums: of_subs::<F>([
-                &a.sub_minimums,
-                &b.sub_minimums,
-                &c.sub_minimums,
-                &d.sub_minimums,
-            ]),
-            scales: [scale_pair(&a), scale_pair(&b), scale_pair(&c), scale_pair(&d)],
-        }
-    }
-}
-
-#[inline(always)]
-fn scale_pair(header: &SuperScales) -> i32 {
-    i32::from(header.minimum.to_bits() as i16) << 16 | i32::from(header.scale.to_bits())
-}
-
-/// Sixteen bytes per lane. Where they are pairs of equals, only one of each is read: the compiler
-/// then leaves out that it was ever doubled.
-#[inline(always)]
-unsafe fn of_subs<F: Super>(lanes: [&[u8; 16]; 4]) -> __m512i {
-    let [a, b, c, d] = lanes;
-    // SAFETY: the features are the caller's promise; the arrays have a lane's sixteen bytes.
-    unsafe {
-        if F::SUB_LEN == PIECE_LEN {
-            return load_lanes([a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr()], 0);
-        }
-        let evens =
-            |b: &[u8; 16]| i64::from_le_bytes([b[0], b[2], b[4], b[6], b[8], b[10], b[12], b[14]]);
-        let evens = _mm512_set_epi64(0, evens(d), 0, evens(c), 0, evens(b), 0, evens(a));
-        _mm512_unpacklo_epi8(evens, evens)
     }
 }
 

@@ -1,22 +1,20 @@
 //! Tiles of blocks of 32.
 
-use super::codes::{columns, headers, high_f16, low_f16, max_unsigned};
+use super::codes::max_unsigned;
+use super::columns::{SixteenBlocks, columns};
 use super::dot::IntegerDot;
-use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
+use super::flat_headers::{FlatHeaders, N_BLOCKS};
+use super::tile::{Ahead, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-/// Blocks of each row: 16 KB of codes.
-const N_BLOCKS: usize = 16;
-
 /// Indexed by block, then half.
 pub struct FlatTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; FLAT_LEN / 4]; 2]; N_BLOCKS],
-    scales: [[__m512; 2]; N_BLOCKS],
-    minimums: [[__m512; 2]; N_BLOCKS],
+    headers: FlatHeaders,
     kernel: PhantomData<(F, D)>,
 }
 
@@ -30,22 +28,21 @@ impl<F: Flat, D: IntegerDot> Tile<F> for FlatTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>) {
         // SAFETY: the caller's promise.
         unsafe {
             columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
-            let headers = headers(|lane, i| rows[4 * lane + i].cast());
-            self.scales[block][half] = low_f16(headers);
-            if F::HAS_MINIMUM {
-                self.minimums[block][half] = high_f16(headers);
-            }
+            self.headers.copy(half, block, rows);
         }
     }
 
     #[inline(always)]
     unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
         // SAFETY: the caller's promise.
-        unsafe { multiply_parts::<D, _>(self, at, x, ahead, out) }
+        unsafe {
+            self.headers.widen::<F>(at.n_blocks);
+            multiply_parts::<D, _>(self, at, x, ahead, out);
+        }
     }
 }
 
@@ -83,12 +80,14 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
         at: Place,
         x: Tokens<'_, N>,
         (x_sums, first_token): (&FlatSums, usize),
+        ahead: &mut Ahead,
         mut sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
             for block in 0..at.n_blocks {
+                ahead.multiplying(N);
                 let codes = &self.codes[block];
                 let x_codes: &[[i8; FLAT_LEN]; N] = x.codes(at.first_block + block);
                 let x_scales = x.scales(at.first_block + block);
@@ -109,11 +108,11 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
                 for t in 0..N {
                     let x_scale = _mm512_set1_ps(x_scales[t]);
                     for half in 0..2 {
-                        let scale = _mm512_mul_ps(self.scales[block][half], x_scale);
+                        let scale = _mm512_mul_ps(self.headers.scales[block][half], x_scale);
                         let dot = _mm512_cvtepi32_ps(dots[t][half]);
                         sums[half][t] = _mm512_fmadd_ps(scale, dot, sums[half][t]);
                         if F::HAS_MINIMUM {
-                            let minimum = self.minimums[block][half];
+                            let minimum = self.headers.minimums[block][half];
                             let x_sum = _mm512_set1_ps(x_sums.scaled[block][first_token + t]);
                             sums[half][t] = _mm512_fmadd_ps(minimum, x_sum, sums[half][t]);
                         }

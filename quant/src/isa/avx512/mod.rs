@@ -7,8 +7,10 @@
 //! multiply it with all of them.
 
 pub(super) mod codes;
+pub(super) mod columns;
 mod dot;
 mod flat;
+pub(super) mod flat_headers;
 mod flat_tile;
 mod lanes;
 mod peak;

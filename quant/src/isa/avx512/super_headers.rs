@@ -1,12 +1,211 @@
-//! The headers of super-blocks, sixteen at a time: what tiles multiply sub-blocks with.
+//! The headers of super-blocks: four at a time, a block to a lane, or sixteen, an element each.
 
-use super::codes::{PIECE_LEN, headers_of_four, high_f16, low_f16, transpose};
-use super::tile::HALF_ROWS;
+use super::codes::{Blocks, PIECE_LEN, high_f16, load_lanes, low_f16, unroll};
+use super::columns::{N_ROWS, SixteenBlocks};
 use crate::format::{SUPER_LEN, Super};
+use crate::header::{MAX_WORDS, Part};
 use std::arch::x86_64::*;
 
 /// Sixteens of weights in a block.
 pub const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
+
+/// The headers of four blocks.
+pub struct FourHeaders {
+    /// Per lane, a byte for each sixteen weights of its block.
+    pub sub_scales: __m512i,
+    /// Likewise; zeros in formats without.
+    pub sub_minimums: __m512i,
+    /// As f32.
+    pub scales: __m128,
+    /// As f32; unspecified in formats without.
+    pub minimums: __m128,
+}
+
+impl FourHeaders {
+    /// Unpacks them.
+    ///
+    /// # Safety
+    /// The addresses must be those of blocks, and the CPU have this module's features.
+    #[inline(always)]
+    pub unsafe fn unpack<F: Super>(blocks: Blocks) -> FourHeaders {
+        let header = const { F::HEADER };
+        // SAFETY: the caller's promise; what the header names is inside of a block.
+        unsafe {
+            let packed = load_lanes(blocks, const { window::<F>() });
+            let first = words_of_lanes::<F, 0>(packed);
+            let sub_scales = _mm512_sub_epi8(
+                spread(first, const { of_pieces::<F>(0) }),
+                _mm512_set1_epi8(header.offset as i8),
+            );
+            let n_scale_words = header.sub_scales.len();
+            let sub_minimums = if header.sub_minimums.is_empty() {
+                _mm512_setzero_si512()
+            } else if n_scale_words < MAX_WORDS {
+                spread(first, const { of_pieces::<F>(SUPER_LEN / F::SUB_LEN) })
+            } else {
+                spread(words_of_lanes::<F, 1>(packed), const { of_pieces::<F>(0) })
+            };
+            let [a, b, c, d] = each!(i in [0 1 2 3] => scale_pair::<F>(blocks[i]));
+            let pairs = _mm512_castsi128_si512(_mm_set_epi32(d, c, b, a));
+            FourHeaders {
+                sub_scales,
+                sub_minimums,
+                scales: _mm512_castps512_ps128(low_f16(pairs)),
+                minimums: _mm512_castps512_ps128(high_f16(pairs)),
+            }
+        }
+    }
+}
+
+/// First of the sixteen bytes of a block that are loaded.
+const fn window<F: Super>() -> usize {
+    F::HEADER.window(size_of::<F::Block>())
+}
+
+/// The block's scale and that of its minimums, as [`low_f16`] and [`high_f16`] take them.
+///
+/// # Safety
+/// The address must be that of a block.
+#[inline(always)]
+unsafe fn scale_pair<F: Super>(block: *const u8) -> i32 {
+    // SAFETY: the caller's promise; what the header names is inside of a block.
+    let at = |offset: usize| unsafe { i32::from(block.add(offset).cast::<u16>().read_unaligned()) };
+    let minimum = const { F::HEADER.minimum };
+    minimum.map_or(0, at) << 16 | at(const { F::HEADER.scale })
+}
+
+/// The parts with the same number, of four words in a lane.
+struct LaneParts {
+    /// Which bytes of the lane have them.
+    bytes: [u8; 16],
+    rotations: [u32; 4],
+    masks: [u32; 4],
+}
+
+/// Those of sub-scales and then sub-minimums, words `4 * register` and on.
+const fn lane_parts<F: Super>(register: usize, number: usize) -> LaneParts {
+    let header = F::HEADER;
+    let mut parts = LaneParts { bytes: [0; 16], rotations: [0; 4], masks: [0; 4] };
+    let mut word = 0;
+    while word < 4 {
+        let of_word = word_parts::<F>(4 * register + word);
+        if number < of_word.len() {
+            let part = of_word[number];
+            let first = header.packed - window::<F>() + 4 * part.word;
+            let mut byte = 0;
+            while byte < 4 {
+                parts.bytes[4 * word + byte] = (first + byte) as u8;
+                byte += 1;
+            }
+            (parts.rotations[word], parts.masks[word]) = (part.rotation, part.mask);
+        }
+        word += 1;
+    }
+    parts
+}
+
+/// The parts of a word: those of the sub-scales come first, then those of the minimums, if any.
+const fn word_parts<F: Super>(word: usize) -> &'static [Part] {
+    let header = F::HEADER;
+    let n = header.sub_scales.len();
+    if word < n {
+        header.sub_scales[word]
+    } else if word - n < header.sub_minimums.len() {
+        header.sub_minimums[word - n]
+    } else {
+        &[]
+    }
+}
+
+/// Most parts of these words.
+const fn n_parts<F: Super>(register: usize) -> usize {
+    let (mut n, mut word) = (0, 0);
+    while word < 4 {
+        let len = word_parts::<F>(4 * register + word).len();
+        n = if len > n { len } else { n };
+        word += 1;
+    }
+    n
+}
+
+/// Unpacks four words of each lane.
+#[inline(always)]
+unsafe fn words_of_lanes<F: Super, const REGISTER: usize>(packed: __m512i) -> __m512i {
+    // SAFETY: no memory is touched but arrays of a lane's size; the features are the caller's
+    // promise.
+    unsafe {
+        let mut words = _mm512_setzero_si512();
+        unroll!(NUMBER in [0 1 2 3 4 5 6 7] {
+            if NUMBER < const { n_parts::<F>(REGISTER) } {
+                let parts = const { lane_parts::<F>(REGISTER, NUMBER) };
+                let each_lane = |of_lane: *const u32| {
+                    _mm512_broadcast_i32x4(_mm_loadu_si128(of_lane.cast()))
+                };
+                let bits = spread(packed, parts.bytes);
+                let bits = _mm512_rorv_epi32(bits, each_lane(parts.rotations.as_ptr()));
+                let bits = _mm512_and_si512(bits, each_lane(parts.masks.as_ptr()));
+                words = _mm512_or_si512(words, bits);
+            }
+        });
+        words
+    }
+}
+
+/// For each sixteen weights, the number of the byte of their sub-block, from `first` on.
+const fn of_pieces<F: Super>(first: usize) -> [u8; 16] {
+    let (mut bytes, mut piece) = ([0; 16], 0);
+    while piece < N_PIECES {
+        bytes[piece] = (first + piece * PIECE_LEN / F::SUB_LEN) as u8;
+        piece += 1;
+    }
+    bytes
+}
+
+/// These bytes of each lane.
+#[inline(always)]
+unsafe fn spread(lanes: __m512i, bytes: [u8; 16]) -> __m512i {
+    // SAFETY: the array has a lane's sixteen bytes; the features are the caller's promise.
+    unsafe {
+        let bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast()));
+        _mm512_shuffle_epi8(lanes, bytes)
+    }
+}
+
+/// The packed headers of a block of sixteen rows.
+///
+/// They are copied from the blocks one by one, which takes none of the vector units' time, and
+/// unpacked together some time later.
+#[derive(Clone, Copy)]
+pub struct PackedHeaders {
+    words: [[u32; N_ROWS]; MAX_WORDS],
+    scales: [i32; N_ROWS],
+}
+
+impl PackedHeaders {
+    /// Room for them.
+    pub const ZERO: PackedHeaders =
+        PackedHeaders { words: [[0; N_ROWS]; MAX_WORDS], scales: [0; N_ROWS] };
+
+    /// Copies them.
+    ///
+    /// # Safety
+    /// The blocks must be readable.
+    #[inline(always)]
+    pub unsafe fn copy<F: Super>(&mut self, rows: &SixteenBlocks<F::Block>) {
+        let header = const { F::HEADER };
+        for row in 0..N_ROWS {
+            let block = rows.of_row(row).cast::<u8>();
+            // SAFETY: the caller's promise; what the header names is inside of a block.
+            unsafe {
+                self.scales[row] = scale_pair::<F>(block);
+                for word in 0..header.n_words {
+                    let packed = block.add(header.packed + 4 * word).cast::<u32>();
+                    self.words[word][row] = packed.read_unaligned();
+                }
+            }
+        }
+    }
+}
 
 /// The headers of a block of sixteen rows: element `r` is row `r`'s.
 pub struct SixteenHeaders {
@@ -21,51 +220,49 @@ pub struct SixteenHeaders {
 }
 
 impl SixteenHeaders {
-    /// Decodes them.
+    /// Unpacks them.
     ///
     /// # Safety
-    /// `rows` must be the addresses of blocks, and the CPU have this module's features.
+    /// The CPU must have this module's features.
     #[inline(always)]
-    pub unsafe fn unpack<F: Super>(rows: &[*const F::Block; HALF_ROWS]) -> SixteenHeaders {
-        let n_subs = SUPER_LEN / F::SUB_LEN;
-        // SAFETY: the caller's promise.
+    pub unsafe fn unpack<F: Super>(packed: &PackedHeaders) -> SixteenHeaders {
+        let header = const { F::HEADER };
+        // SAFETY: loads are of the arrays' sizes; the features are the caller's promise.
         unsafe {
             let zero = _mm512_setzero_si512();
-            let (mut sub_scales, mut sub_minimums) = ([zero; 4], [zero; 4]);
-            let mut scales = [0; HALF_ROWS];
-            for i in 0..4 {
-                let blocks = [&*rows[i], &*rows[i + 4], &*rows[i + 8], &*rows[i + 12]];
-                let headers = headers_of_four::<F>(blocks);
-                (sub_scales[i], sub_minimums[i]) = (headers.sub_scales, headers.sub_minimums);
-                for (lane, &pair) in headers.scales.iter().enumerate() {
-                    scales[4 * lane + i] = pair;
-                }
-            }
-            let scales = _mm512_loadu_si512(scales.as_ptr().cast());
+            let scales = _mm512_loadu_si512(packed.scales.as_ptr().cast());
             let mut all = SixteenHeaders {
                 scales: low_f16(scales),
                 minimums: high_f16(scales),
                 sub_scales: [zero; N_PIECES],
                 sub_minimums: [zero; N_PIECES / 2],
             };
-            // Element r of register i: what pieces 4 * i.. of row r have, a byte each.
-            let (sub_scales, sub_minimums) = (transpose(&sub_scales), transpose(&sub_minimums));
-            for sub in 0..n_subs {
-                let piece = sub * F::SUB_LEN / PIECE_LEN;
-                all.sub_scales[sub] = sign_extended(sub_scales[piece / 4])[piece % 4];
+            let offset = _mm512_set1_epi8(header.offset as i8);
+            for (parts, subs) in header.sub_scales.iter().zip(all.sub_scales.as_chunks_mut().0) {
+                *subs = sign_extended(_mm512_sub_epi8(words_of_elements(parts, packed), offset));
             }
-            if F::HAS_MINIMUM {
-                for pair in 0..n_subs / 2 {
-                    let piece = 2 * pair * F::SUB_LEN / PIECE_LEN;
-                    let four = sub_minimums[piece / 4];
-                    all.sub_minimums[pair] = match F::SUB_LEN {
-                        PIECE_LEN => pairs(four)[piece % 4 / 2],
-                        _ => first_and_third(four),
-                    };
-                }
+            for (parts, subs) in header.sub_minimums.iter().zip(all.sub_minimums.as_chunks_mut().0)
+            {
+                *subs = pairs(words_of_elements(parts, packed));
             }
             all
         }
+    }
+}
+
+/// Unpacks a word of each block.
+#[inline(always)]
+unsafe fn words_of_elements(parts: &[Part], packed: &PackedHeaders) -> __m512i {
+    // SAFETY: loads are of the arrays' sizes; the features are the caller's promise.
+    unsafe {
+        let mut words = _mm512_setzero_si512();
+        for part in parts {
+            let bits = _mm512_loadu_si512(packed.words[part.word].as_ptr().cast());
+            let bits = _mm512_rorv_epi32(bits, _mm512_set1_epi32(part.rotation as i32));
+            let bits = _mm512_and_si512(bits, _mm512_set1_epi32(part.mask as i32));
+            words = _mm512_or_si512(words, bits);
+        }
+        words
     }
 }
 
@@ -106,23 +303,31 @@ unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
     }
 }
 
-/// The first and the last two signed bytes of each element as pairs of 16-bit integers.
+/// The first and the last two bytes of each element as pairs of 16-bit integers.
 #[inline(always)]
 unsafe fn pairs(bytes: __m512i) -> [__m512i; 2] {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
-        let low = first_and_third(bytes);
-        let high = _mm512_srai_epi16::<8>(bytes);
-        // Words of `low`: bytes 0 and 2; of `high`: bytes 1 and 3.
-        let first = _mm512_mask_blend_epi16(0xaaaa_aaaa, low, _mm512_slli_epi32::<16>(high));
-        let second = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_srli_epi32::<16>(low), high);
-        [first, second]
+        let order = |[a, b]: [i8; 2]| {
+            _mm512_broadcast_i32x4(_mm_set_epi8(
+                -1,
+                b + 12,
+                -1,
+                a + 12,
+                -1,
+                b + 8,
+                -1,
+                a + 8,
+                -1,
+                b + 4,
+                -1,
+                a + 4,
+                -1,
+                b,
+                -1,
+                a,
+            ))
+        };
+        [_mm512_shuffle_epi8(bytes, order([0, 1])), _mm512_shuffle_epi8(bytes, order([2, 3]))]
     }
-}
-
-/// The first and the third signed byte of each element as 16-bit integers.
-#[inline(always)]
-unsafe fn first_and_third(bytes: __m512i) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(bytes)) }
 }

@@ -1,9 +1,10 @@
 //! Tiles of blocks of 256.
 
-use super::codes::{PIECE_LEN, columns, max_unsigned};
+use super::codes::{PIECE_LEN, max_unsigned};
+use super::columns::{SixteenBlocks, columns};
 use super::dot::IntegerDot;
-use super::super_headers::{N_PIECES, SixteenHeaders, of_pairs};
-use super::tile::{Ahead, HALF_ROWS, PartTile, Place, Tile, multiply_parts};
+use super::super_headers::{N_PIECES, PackedHeaders, SixteenHeaders, of_pairs};
+use super::tile::{Ahead, PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
@@ -16,6 +17,8 @@ const N_BLOCKS: usize = 2;
 pub struct SuperTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
+    /// What is below, until all blocks are there.
+    headers: [[PackedHeaders; 2]; N_BLOCKS],
     /// Of each sub-block, as [`add_scaled`] wants it.
     sub_scales: [[[__m512i; N_PIECES]; 2]; N_BLOCKS],
     /// Of each two sub-blocks, as 16-bit integers.
@@ -35,26 +38,42 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]) {
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>) {
         // SAFETY: the caller's promise.
         unsafe {
+            self.headers[block][half].copy::<F>(rows);
             columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
-            let headers = SixteenHeaders::unpack::<F>(rows);
-            for (sub_scale, &scale) in
-                self.sub_scales[block][half].iter_mut().zip(&headers.sub_scales)
-            {
-                *sub_scale = multiplier::<F>(scale);
-            }
-            self.sub_minimums[block][half] = headers.sub_minimums;
-            self.scales[block][half] = headers.scales;
-            self.minimums[block][half] = headers.minimums;
         }
     }
 
     #[inline(always)]
     unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
         // SAFETY: the caller's promise.
-        unsafe { multiply_parts::<D, _>(self, at, x, ahead, out) }
+        unsafe {
+            for block in 0..at.n_blocks {
+                for half in 0..2 {
+                    self.unpack_header(block, half);
+                }
+            }
+            multiply_parts::<D, _>(self, at, x, ahead, out);
+        }
+    }
+}
+
+impl<F: Super, D> SuperTile<F, D> {
+    #[inline(always)]
+    unsafe fn unpack_header(&mut self, block: usize, half: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let headers = SixteenHeaders::unpack::<F>(&self.headers[block][half]);
+            let sub_scales = self.sub_scales[block][half].iter_mut().zip(&headers.sub_scales);
+            for (sub_scale, &scale) in sub_scales.take(SUPER_LEN / F::SUB_LEN) {
+                *sub_scale = multiplier::<F>(scale);
+            }
+            self.sub_minimums[block][half] = headers.sub_minimums;
+            self.scales[block][half] = headers.scales;
+            self.minimums[block][half] = headers.minimums;
+        }
     }
 }
 
@@ -87,6 +106,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
         at: Place,
         x: Tokens<'_, N>,
         (x_sums, first_token): (&SuperSums, usize),
+        ahead: &mut Ahead,
         mut sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
@@ -95,6 +115,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
         unsafe {
             let zero = _mm512_setzero_si512();
             for block in 0..at.n_blocks {
+                ahead.multiplying(N);
                 let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(at.first_block + block);
                 let x_scales = x.scales(at.first_block + block);
                 let offsets = &x_sums.offset[block][first_token..][..N];

@@ -1,11 +1,9 @@
 //! Products of formats with blocks of 256: few tokens here, more in [`SuperTile`].
 
-use super::codes::{
-    Blocks, PIECE_LEN, STREAM_DISTANCE, headers_of_four, high_f16, low_f16, max_unsigned, piece,
-    prefetch, unroll,
-};
+use super::codes::{Blocks, PIECE_LEN, STREAM_DISTANCE, max_unsigned, piece, prefetch, unroll};
 use super::dot::IntegerDot;
 use super::quarter_rows::QuarterRows;
+use super::super_headers::FourHeaders;
 use super::super_tile::SuperTile;
 use super::tile;
 use crate::activations::Tokens;
@@ -42,10 +40,11 @@ unsafe fn multiply_few<F: Super, D: IntegerDot, const N: usize>(product: Product
         unsafe {
             let mut sums = [_mm_setzero_ps(); N];
             for block_idx in 0..rows.blocks_per_row {
-                let [a, b, c, d] = starts.map(|row| row.wrapping_add(block_idx));
-                sums = add_block::<F, D, N>(sums, [&*a, &*b, &*c, &*d], x, block_idx);
-                for block in [a, b, c, d] {
-                    prefetch(block, STREAM_DISTANCE);
+                let blocks: Blocks =
+                    each!(i in [0 1 2 3] => starts[i].wrapping_add(block_idx).cast());
+                sums = add_block::<F, D, N>(sums, blocks, x, block_idx);
+                for block in blocks {
+                    prefetch(block.cast::<F::Block>(), STREAM_DISTANCE);
                 }
             }
             rows.store(i, sums, product.out);
@@ -57,20 +56,16 @@ unsafe fn multiply_few<F: Super, D: IntegerDot, const N: usize>(product: Product
 #[inline(always)]
 unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
     mut acc: [__m128; N],
-    rows: [&F::Block; 4],
+    blocks: Blocks,
     x: Tokens<'_, N>,
     block_idx: usize,
 ) -> [__m128; N] {
     let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
     let x_sums = x.sums::<16>(block_idx);
-    let blocks: Blocks = {
-        let address = |row: usize| std::ptr::from_ref(rows[row]).cast::<u8>();
-        [address(0), address(1), address(2), address(3)]
-    };
     let max = const { max_unsigned(&F::LAYOUT) };
     // SAFETY: the caller's promise about features; all loads stay inside of blocks or `x`.
     unsafe {
-        let headers = headers_of_four::<F>(rows);
+        let headers = FourHeaders::unpack::<F>(blocks);
         // The sub-scales of the first and the second half of the block, as 16-bit integers.
         let low =
             _mm512_srai_epi16::<8>(_mm512_unpacklo_epi8(headers.sub_scales, headers.sub_scales));
@@ -109,10 +104,6 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
                 }
             }
         });
-        let [a, b, c, d] = headers.scales;
-        let scales = _mm512_castsi128_si512(_mm_set_epi32(d, c, b, a));
-        let minimums = _mm512_castps512_ps128(high_f16(scales));
-        let scales = _mm512_castps512_ps128(low_f16(scales));
         let zero = _mm512_setzero_si512();
         for t in 0..N {
             let x_sums = _mm256_loadu_si256(x_sums[t].as_ptr().cast());
@@ -125,12 +116,12 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
                 dots[t] = _mm512_sub_epi32(dots[t], offsets);
             }
             let x_scale = _mm_set1_ps(x_scales[t]);
-            let scale = _mm_mul_ps(scales, x_scale);
+            let scale = _mm_mul_ps(headers.scales, x_scale);
             acc[t] = _mm_fmadd_ps(scale, _mm_cvtepi32_ps(sum_lanes(dots[t])), acc[t]);
             if F::HAS_MINIMUM {
                 let sums = D::dot2(zero, _mm512_unpacklo_epi8(headers.sub_minimums, zero), x_low);
                 let sums = D::dot2(sums, _mm512_unpackhi_epi8(headers.sub_minimums, zero), x_high);
-                let scale = _mm_mul_ps(minimums, x_scale);
+                let scale = _mm_mul_ps(headers.minimums, x_scale);
                 acc[t] = _mm_fnmadd_ps(scale, _mm_cvtepi32_ps(sum_lanes(sums)), acc[t]);
             }
         }

@@ -6,14 +6,13 @@
 //! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
 //! next, so that the activations there stay in the second-level cache.
 
+use super::columns::{N_ROWS, SixteenBlocks};
 use super::dot::IntegerDot;
 use crate::activations::{Activations, Group, Tokens};
 use crate::format::Format;
 use crate::registry::Product;
 use std::arch::x86_64::*;
 
-/// Rows of a register.
-pub const HALF_ROWS: usize = 16;
 /// Tokens whose sums are in registers at once.
 const MAX_TOKENS: usize = 6;
 
@@ -31,11 +30,11 @@ pub trait Tile<F: Format> {
     /// Unpacks one block of each row of a half, to be block `block` of the tile.
     ///
     /// # Safety
-    /// `rows` must be the addresses of blocks.
-    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &[*const F::Block; HALF_ROWS]);
+    /// `rows` must be blocks.
+    unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>);
 
-    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and takes
-    /// from `ahead` a share for each group.
+    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and asks for
+    /// what lies ahead.
     ///
     /// # Safety
     /// See [`Self::zeroed`].
@@ -53,6 +52,11 @@ pub struct Place {
     pub first_block: usize,
     /// How many blocks.
     pub n_blocks: usize,
+}
+
+/// Rows of a half: a register's, but for matrices of fewer rows a single one, in all elements.
+fn half_height(n_rows: usize) -> usize {
+    if n_rows < N_ROWS { 1 } else { N_ROWS }
 }
 
 impl Place {
@@ -103,15 +107,18 @@ impl Place {
         }
     }
 
-    /// First row of a half.
+    /// First row of a half. Where the matrix ends before the half would, that begins earlier.
     pub fn row(&self, half: usize) -> usize {
-        self.first_row + half * HALF_ROWS
+        let height = half_height(self.n_rows);
+        (self.first_row + half * height).min(self.n_rows - height)
     }
 
-    /// Those of a half's rows that the matrix has.
+    /// Those of a half's rows that are not in one before it.
     pub fn mask(&self, half: usize) -> u16 {
-        let n_rows = self.n_rows.saturating_sub(self.row(half));
-        if n_rows < HALF_ROWS { (1 << n_rows) - 1 } else { !0 }
+        let height = half_height(self.n_rows);
+        let n_before = (self.first_row + half * height - self.row(half)).min(height);
+        let up_to = |n_rows: usize| ((1u32 << n_rows) - 1) as u16;
+        up_to(height) & !up_to(n_before)
     }
 }
 
@@ -132,29 +139,35 @@ pub struct Ahead {
     share: Share,
 }
 
-/// What falls due at each block that is unpacked, and at each group that is multiplied.
+/// What falls due when a block of a half is unpacked, and when a block is multiplied with a token:
+/// in proportion to the time that they take, so that memory is never idle and never behind.
 #[derive(Clone, Copy)]
 struct Share {
-    of_block: usize,
-    of_group: usize,
+    of_unpacking: usize,
+    of_token: usize,
 }
+
+/// Cycles for a block of 32 of a half.
+const UNPACKING: usize = 20;
+/// Cycles for such a block of both halves and a token.
+const MULTIPLYING: usize = 11;
 
 /// A line, so that shares can be fractions of it.
 const LINE: usize = 1 << 16;
 
-const QUARTER_ROWS: usize = 2 * HALF_ROWS / 4;
+const QUARTER_ROWS: usize = 2 * N_ROWS / 4;
 
 impl Ahead {
-    /// Asks for what a block that is unpacked has as its share.
+    /// Asks for what is due while a block of a half is unpacked.
     #[inline(always)]
-    fn at_block(&mut self) {
-        self.ask(self.share.of_block);
+    fn unpacking(&mut self) {
+        self.ask(self.share.of_unpacking);
     }
 
-    /// Asks for what a group of tokens that is multiplied has as its share.
+    /// Asks for what is due while blocks are multiplied, each with a token.
     #[inline(always)]
-    pub fn at_group(&mut self) {
-        self.ask(self.share.of_group);
+    pub fn multiplying(&mut self, n: usize) {
+        self.ask(n * self.share.of_token);
     }
 
     #[inline(always)]
@@ -186,18 +199,19 @@ const CACHED_BYTES: usize = 1 << 20;
 #[inline(always)]
 pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
+    let height = 2 * half_height(n_rows);
     let n_tiles = (CACHED_BYTES / product.n_tokens() / (T::MAX_BLOCKS * F::BLOCK_LEN)).max(1);
     let stripe_len = (n_tiles * T::MAX_BLOCKS).min(blocks_per_row);
     let row_bytes = blocks_per_row * size_of::<F::Block>();
     let n_lines = stripe_len * size_of::<F::Block>() / 64 + 1;
-    let share = Share::new(n_lines, stripe_len, stripe_len.div_ceil(T::MAX_BLOCKS), product.x);
+    let share = Share::new(n_lines, stripe_len, product.n_tokens());
     // SAFETY: the caller's promise.
     unsafe {
         let mut tile = T::zeroed();
         for stripe in (0..blocks_per_row).step_by(stripe_len) {
             let stripe_end = blocks_per_row.min(stripe + stripe_len);
-            for first_row in (0..n_rows).step_by(2 * HALF_ROWS) {
-                let next = (first_row + 2 * HALF_ROWS) * blocks_per_row + stripe;
+            for first_row in (0..n_rows).step_by(height) {
+                let next = (first_row + height) * blocks_per_row + stripe;
                 let start = product.weights.as_ptr().wrapping_add(next).cast();
                 let mut ahead = Ahead { start, row_bytes, n_lines, row: 0, line: 0, due: 0, share };
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
@@ -212,16 +226,11 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
 }
 
 impl Share {
-    /// Of `n_lines` in each row, for a stripe of `n_blocks` in `n_tiles`. Few tokens' time goes
-    /// into unpacking.
-    fn new(n_lines: usize, n_blocks: usize, n_tiles: usize, x: &Activations) -> Share {
-        let n_groups = x.groups().count();
-        let all = QUARTER_ROWS * n_lines * LINE;
-        if n_groups == 1 {
-            Share { of_block: all / (2 * n_blocks), of_group: 0 }
-        } else {
-            Share { of_block: 0, of_group: all / (n_tiles * n_groups) }
-        }
+    /// Of `n_lines` in each row, for a stripe of `n_blocks`.
+    fn new(n_lines: usize, n_blocks: usize, n_tokens: usize) -> Share {
+        let of_block = QUARTER_ROWS * n_lines * LINE / n_blocks;
+        let cycle = of_block / (2 * UNPACKING + n_tokens * MULTIPLYING);
+        Share { of_unpacking: cycle * UNPACKING, of_token: cycle * MULTIPLYING }
     }
 }
 
@@ -234,20 +243,17 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
     ahead: &mut Ahead,
 ) {
     let blocks_per_row = product.blocks_per_row();
+    let row_bytes = blocks_per_row * size_of::<F::Block>();
+    let distance = if half_height(at.n_rows) == 1 { 0 } else { row_bytes };
     for half in 0..2 {
-        // Rows beyond the end are copies of the last; what they give is not stored.
-        let mut rows = [std::ptr::null::<F::Block>(); HALF_ROWS];
-        for (i, row) in rows.iter_mut().enumerate() {
-            let row_idx = (at.row(half) + i).min(at.n_rows - 1);
-            *row = &raw const product.weights[row_idx * blocks_per_row + at.first_block];
-        }
+        let first = &raw const product.weights[at.row(half) * blocks_per_row + at.first_block];
+        let mut rows = SixteenBlocks::new(first, distance);
         for block in 0..at.n_blocks {
-            ahead.at_block();
-            // SAFETY: the caller's promise; each row has `n_blocks` from its address on.
+            ahead.unpacking();
+            // SAFETY: the caller's promise; the matrix has all rows of a half, and each of them
+            // `n_blocks` from there on.
             unsafe { tile.unpack(half, block, &rows) };
-            for row in &mut rows {
-                *row = row.wrapping_add(1);
-            }
+            rows.advance();
         }
     }
 }
@@ -272,6 +278,7 @@ pub trait PartTile<D: IntegerDot> {
         at: Place,
         x: Tokens<'_, N>,
         of_group: (&Self::Sums, usize),
+        ahead: &mut Ahead,
         sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2];
 }
@@ -289,7 +296,6 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
     mut out: &mut [f32],
 ) {
     for x in x.groups() {
-        ahead.at_group();
         // SAFETY: the caller's promise.
         let sums = unsafe { T::sums(at, x) };
         let mut first = 0;
@@ -302,12 +308,12 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
             // SAFETY: likewise.
             unsafe {
                 match n {
-                    1 => add_part::<D, T, 1>(tile, at, x, of_group, part),
-                    2 => add_part::<D, T, 2>(tile, at, x, of_group, part),
-                    3 => add_part::<D, T, 3>(tile, at, x, of_group, part),
-                    4 => add_part::<D, T, 4>(tile, at, x, of_group, part),
-                    5 => add_part::<D, T, 5>(tile, at, x, of_group, part),
-                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, part),
+                    1 => add_part::<D, T, 1>(tile, at, x, of_group, ahead, part),
+                    2 => add_part::<D, T, 2>(tile, at, x, of_group, ahead, part),
+                    3 => add_part::<D, T, 3>(tile, at, x, of_group, ahead, part),
+                    4 => add_part::<D, T, 4>(tile, at, x, of_group, ahead, part),
+                    5 => add_part::<D, T, 5>(tile, at, x, of_group, ahead, part),
+                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, ahead, part),
                 }
             }
             out = others;
@@ -322,12 +328,13 @@ unsafe fn add_part<D: IntegerDot, T: PartTile<D>, const N: usize>(
     at: Place,
     x: Group<'_>,
     of_group: (&T::Sums, usize),
+    ahead: &mut Ahead,
     out: &mut [f32],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let sums = [at.load::<N>(0, N, out), at.load::<N>(1, N, out)];
-        let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, sums);
+        let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, ahead, sums);
         at.store(0, N, &low, out);
         at.store(1, N, &high, out);
     }

@@ -4,6 +4,7 @@ mod lanes;
 
 pub use super::peak::burst_of_ones;
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super};
+use crate::header;
 use crate::registry::Product;
 use half::f16;
 use lanes::ScalarLanes;
@@ -41,7 +42,7 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
         for t in 0..product.n_tokens() {
             let mut acc = 0.0f32;
             for (block_idx, block) in row.iter().enumerate() {
-                let header = F::scales(block);
+                let header = header::unpack::<F>(block);
                 let mut unsigned = [0; SUPER_LEN];
                 F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
                 let (codes, x_scale) =

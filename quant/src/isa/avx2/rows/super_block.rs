@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::{SUPER_LEN, Super, SuperScales};
+use crate::header;
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
 use crate::registry::Product;
 use half::f16;
@@ -22,7 +23,7 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
         {
             let blocks = [a, b, c, d];
             prefetch(blocks);
-            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
+            let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
             let mut x_sums = [_mm256_setzero_si256(); N];
             for t in 0..N {
                 x_sums[t] = even_odd_words(&words[t]);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::{SUPER_LEN, SuperScales};
+use crate::header;
 
 /// Weights of which a token's activation sums are known.
 const SIXTEENS: usize = SUPER_LEN / 16;
@@ -22,7 +23,7 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
         for block_idx in 0..n_blocks {
             rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
-            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
+            let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
             let scales = widen_bits(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
             let minimums = widen_bits(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));
             let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));

@@ -1,0 +1,152 @@
+//! Sixteen rows at once: blocks become registers that hold the same four columns of each.
+
+use super::codes::{
+    Blocks, PIECE_LEN, Source, group_of_bits, load_lanes, source, transpose, unroll, unsigned,
+};
+use crate::layout::{Layout, Plane};
+use std::arch::x86_64::*;
+
+/// Rows of a register.
+pub const N_ROWS: usize = 16;
+
+/// A block of each of sixteen rows that are equally far apart.
+#[derive(Clone, Copy)]
+pub struct SixteenBlocks<B> {
+    /// Those of rows 0, 4, 8 and 12: an instruction can name what is one, two or three distances
+    /// further, so that all sixteen addresses stay in registers.
+    every_fourth: [*const B; 4],
+    /// Bytes from row to row.
+    distance: usize,
+}
+
+impl<B> SixteenBlocks<B> {
+    /// The first is that of row 0.
+    #[inline(always)]
+    pub fn new(first: *const B, distance: usize) -> Self {
+        let every_fourth = each!(i in [0 1 2 3] => first.wrapping_byte_add(4 * i * distance));
+        SixteenBlocks { every_fourth, distance }
+    }
+
+    /// That of a row.
+    #[inline(always)]
+    pub fn of_row(&self, row: usize) -> *const B {
+        self.every_fourth[row / 4].wrapping_byte_add(row % 4 * self.distance)
+    }
+
+    /// Moves on to the next block of each row.
+    #[inline(always)]
+    pub fn advance(&mut self) {
+        for block in &mut self.every_fourth {
+            *block = block.wrapping_add(1);
+        }
+    }
+}
+
+/// The unsigned bytes of sixteen blocks, four weights of each to a register: element `r` of
+/// register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
+///
+/// Bytes are transposed as they lie in the blocks: half as often, or less, as if they were taken
+/// apart before.
+///
+/// # Safety
+/// See [`super::codes::piece`].
+#[inline(always)]
+pub unsafe fn columns<B, const N: usize>(
+    layout: &Layout,
+    blocks: &SixteenBlocks<B>,
+    codes: &mut [__m512i; N],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Not a loop: the compiler is to know each plane's numbers.
+        match layout.planes {
+            [plane] => add_plane(plane, 0, blocks, codes),
+            [low, high] => {
+                add_plane(low, 0, blocks, codes);
+                add_plane(high, low.bits, blocks, codes);
+            }
+            _ => unreachable!("no layout has more"),
+        }
+        for codes in codes {
+            *codes = unsigned(layout, *codes);
+        }
+    }
+}
+
+/// Adds a plane's bits to those of lower planes, of which there are `low_bits`.
+#[inline(always)]
+unsafe fn add_plane<B, const N: usize>(
+    plane: &Plane,
+    low_bits: usize,
+    blocks: &SixteenBlocks<B>,
+    codes: &mut [__m512i; N],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let n_bytes = 4 * N * plane.bits / 8;
+        let mut raw = [[_mm512_setzero_si512(); 4]; MAX_PLANE_BYTES / PIECE_LEN];
+        for (i, raw) in raw.iter_mut().take(n_bytes.div_ceil(PIECE_LEN)).enumerate() {
+            *raw = load_columns(blocks, plane.offset + i * PIECE_LEN);
+        }
+        unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            if PIECE < N / 4 {
+                for k in 0..4 {
+                    let bits = if plane.run < PIECE_LEN {
+                        four_single_bits(raw[0][0], 4 * PIECE + k, low_bits)
+                    } else {
+                        let Source { offset, shift } = source(plane, PIECE);
+                        group_of_bits(raw[offset / PIECE_LEN][k], plane, shift, low_bits)
+                    };
+                    let codes = &mut codes[4 * PIECE + k];
+                    *codes = if low_bits == 0 { bits } else { _mm512_or_si512(*codes, bits) };
+                }
+            }
+        });
+    }
+}
+
+/// Most bytes in a plane of a block.
+const MAX_PLANE_BYTES: usize = 128;
+
+/// Sixteen bytes at `offset` of sixteen blocks: element `r` of register `k` has bytes
+/// `4 * k..4 * (k + 1)` of block `r`.
+#[inline(always)]
+unsafe fn load_columns<B>(blocks: &SixteenBlocks<B>, offset: usize) -> [__m512i; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        transpose(&each!(i in [0 1 2 3] => {
+            let every_fourth: Blocks = each!(k in [0 1 2 3] => blocks.of_row(4 * k + i).cast());
+            load_lanes(every_fourth, offset)
+        }))
+    }
+}
+
+/// For planes of one bit per weight in order, and blocks of 32: spreads bits `4 * k..` of each element over its bytes.
+#[inline(always)]
+unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let byte = _mm512_set_epi32(
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+            0x0c0c_0c0c,
+            0x0808_0808,
+            0x0404_0404,
+            0,
+        );
+        let byte = _mm512_add_epi8(byte, _mm512_set1_epi8((k / 2) as i8));
+        let bits = _mm512_set1_epi32(0x0804_0201 << (4 * (k % 2)));
+        let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(elements, byte), bits);
+        _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
+    }
+}

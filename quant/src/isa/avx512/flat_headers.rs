@@ -1,0 +1,63 @@
+//! The headers of flat blocks, sixteen at a time: what tiles multiply blocks with.
+
+use super::codes::{high_f16, low_f16};
+use super::columns::{N_ROWS, SixteenBlocks};
+use crate::format::Flat;
+use std::arch::x86_64::*;
+
+/// Blocks of each row of a tile: 16 KB of codes.
+pub const N_BLOCKS: usize = 16;
+
+/// The headers of a tile's blocks, by block and half of the rows.
+///
+/// While codes are unpacked, headers are only copied, one by one, which takes none of the vector
+/// units' time; they are widened sixteen at a time when the tile is complete.
+pub struct FlatHeaders {
+    /// A block's first four bytes.
+    packed: [[[u32; N_ROWS]; 2]; N_BLOCKS],
+    /// As f32.
+    pub scales: [[__m512; 2]; N_BLOCKS],
+    /// As f32.
+    pub minimums: [[__m512; 2]; N_BLOCKS],
+}
+
+impl FlatHeaders {
+    /// Room for them.
+    pub fn zeroed() -> FlatHeaders {
+        // SAFETY: numbers of zeros are as good as any.
+        unsafe { std::mem::zeroed() }
+    }
+
+    /// Copies those of a block of each of sixteen rows.
+    ///
+    /// # Safety
+    /// The blocks must be readable.
+    #[inline(always)]
+    pub unsafe fn copy<B>(&mut self, half: usize, block: usize, rows: &SixteenBlocks<B>) {
+        for (row, packed) in self.packed[block][half].iter_mut().enumerate() {
+            // SAFETY: the caller's promise; no block is smaller.
+            *packed = unsafe { rows.of_row(row).cast::<u32>().read_unaligned() };
+        }
+    }
+
+    /// Widens those of the first blocks.
+    ///
+    /// # Safety
+    /// The CPU must have this module's features.
+    #[inline(always)]
+    pub unsafe fn widen<F: Flat>(&mut self, n_blocks: usize) {
+        for block in 0..n_blocks {
+            for half in 0..2 {
+                // SAFETY: the load is of the array's size; the features are the caller's promise.
+                unsafe {
+                    let packed = &self.packed[block][half];
+                    let packed = _mm512_loadu_si512(packed.as_ptr().cast());
+                    self.scales[block][half] = low_f16(packed);
+                    if F::HAS_MINIMUM {
+                        self.minimums[block][half] = high_f16(packed);
+                    }
+                }
+            }
+        }
+    }
+}
