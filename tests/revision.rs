@@ -4,15 +4,15 @@ mod random_mixtral;
 mod small_engine;
 mod vocabulary;
 
-use gatefold::engine::{NUMERICS_REVISION, Request};
+use gatefold::engine::{NUMERICS_REVISION, Options, Request};
 use gatefold::sampler::Sampling;
 use gatefold::summarize::{Cutter, Length, Wishes};
 use gatefold::tokenizer::{ChatTemplate, Message, Tokenizer};
 use gatefold_quant::FORMATS;
-use small_engine::{Small, tokens};
+use small_engine::{Small, run, tokens};
 
 /// Those of revision 1.
-const HASHES: [&str; 19] = [
+const HASHES: [&str; 20] = [
     "F32, F16: ce32f08ee7b5416d",
     "F16, F16: c1299eff728458f5",
     "BF16, F16: 0f71299f857b1cc0",
@@ -30,24 +30,28 @@ const HASHES: [&str; 19] = [
     "IQ4_XS, F16: c0f8b0262c1be4f2",
     "Q8_0, F32: 1e857ecaa9ea65f9",
     "Q8_0, Q8_0: d4f1b7b940ab034c",
+    "Q8_0, F16, in three spans of attention: 800bf1cbd43284ec",
     "prompts of summaries: cbecea851fa54fc5",
     "prompts of chats: 1676b67e7f344094",
 ];
 
 /// Results of one revision may lie in one output, so their bits are the same for good: those of
-/// every format of weights and of the cache, and the tokens that prompts become.
+/// every format of weights and of the cache, of contexts beyond a span of attention, and the tokens
+/// that prompts become.
 #[test]
 fn other_bits_are_another_revision() {
-    let in_format = |format: &str, cache_format: &str| {
-        let small = Small::in_format(format);
+    let request = |n_tokens: usize| {
         let sampling = Sampling { seed: 7, ..Sampling::default() };
-        let request = Request { max_tokens: Some(9), ..Request::new(tokens(100, 1), sampling) };
-        let hash = small.alone(cache_format, request).logits_hash();
+        Request { max_tokens: Some(9), ..Request::new(tokens(n_tokens, 1), sampling) }
+    };
+    let in_format = |format: &str, cache_format: &str| {
+        let hash = Small::in_format(format).alone(cache_format, request(100)).logits_hash();
         (format!("{format}, {cache_format}"), hash)
     };
     let mut found: Vec<(String, u64)> =
         FORMATS.iter().map(|format| in_format(format.name, "F16")).collect();
     found.extend(["F32", "Q8_0"].map(|cache_format| in_format("Q8_0", cache_format)));
+    found.push(("Q8_0, F16, in three spans of attention".into(), long_context(request(2_100))));
     let tokenizer = Tokenizer::from_metadata(&vocabulary::mistral()).unwrap();
     found.push(("prompts of summaries".into(), hash(&summary_prompts(&tokenizer))));
     found.push(("prompts of chats".into(), hash(&[chat_prompt(&tokenizer)])));
@@ -61,6 +65,16 @@ fn other_bits_are_another_revision() {
          NUMERICS_REVISION, and put it here with the new hashes (those of weights are also others \
          where quantizing makes others of the same values, which is no reason to raise it)"
     );
+}
+
+/// The last logits of a request, of whatever length. Spans are joined in order, at multiples of 1024
+/// positions: with three of them, another order shows.
+fn long_context(request: Request) -> u64 {
+    let small = Small::new();
+    let context_len = request.prompt.len() + 16;
+    let mut engine = small.engine(Options { context_len, ..small.options("F16") });
+    let id = engine.submit(request).unwrap();
+    run(&mut engine)[&id].as_ref().unwrap().logits_hash()
 }
 
 /// FNV-1a over the ids of prompts.
