@@ -225,11 +225,13 @@ impl<'m> Engine<'m> {
             if self.remembered.drop_oldest() {
                 continue;
             }
-            assert!(self.live.len() > 1, "none is accepted that does not fit when it is alone");
-            // The one that has least to read again; of several, the last.
+            // One that has no memory and asks for none, as it waits for a prefix, has none to give.
             let others = (1..self.live.len()).rev();
+            let others = others.filter(|&idx| chunk_lens[idx] + self.live[idx].cache.len() > 0);
+            // The one that has least to read again; of several, the last.
             let least = others.min_by_key(|&idx| self.live[idx].cache.len());
-            let mut member = self.live.remove(least.expect("there are others than the first"));
+            let least = least.expect("none is accepted that does not fit when it is alone");
+            let mut member = self.live.remove(least);
             member.unbegin(&self.pool, self.weight_bytes);
             let place = self.waiting.partition_point(|waiting| waiting.id < member.id);
             self.waiting.insert(place, member);
