@@ -1,8 +1,8 @@
 //! Files that are written beside their place.
 
 use super::{folder_of, open_locked, sync_folder};
-use std::fs;
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Replacement {
         let part = PathBuf::from(part);
         let in_the_way = |why: &str| {
             let message = format!("{} is in the way: {why}", part.display());
-            io::Error::new(io::ErrorKind::AlreadyExists, message)
+            io::Error::new(ErrorKind::AlreadyExists, message)
         };
         // Opening a pipe would wait, and a link is somebody else's.
         if fs::symlink_metadata(&part).is_ok_and(|there| !there.is_file()) {
@@ -70,13 +70,33 @@ impl Replacement {
 
     /// The same where nothing has the name.
     ///
+    /// Some file systems, such as FAT and some networks', can neither rename without replacing nor
+    /// give a file a second name. There the file is copied to its name: still over nothing, but a run
+    /// that is killed meanwhile leaves the beginning of it there, which is then in the way of the next.
+    ///
     /// # Errors
-    /// As [`Self::put_in_place`]; of the kind [`io::ErrorKind::AlreadyExists`] if something has it.
+    /// As [`Self::put_in_place`]; of the kind [`ErrorKind::AlreadyExists`] if something has it.
     pub fn put_in_free_place(self) -> io::Result<()> {
         self.beside.as_file().sync_all()?;
-        self.beside.persist_noclobber(&self.path)?;
+        match self.beside.persist_noclobber(&self.path) {
+            Ok(_) => {}
+            Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
+                return Err(refused.error);
+            }
+            Err(refused) => copy_to_free_place(refused.file.as_file(), &self.path)?,
+        }
         sync_folder(&self.path)
     }
+}
+
+/// Makes a copy of a file on the disk, under a name that nothing has; none is left if that fails.
+fn copy_to_free_place(mut file: &File, path: &Path) -> io::Result<()> {
+    let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let copied = file.rewind().and_then(|()| io::copy(&mut file, &mut copy));
+    copied.and_then(|_| copy.sync_all()).inspect_err(|_| {
+        // The error is told already.
+        let _ = fs::remove_file(path);
+    })
 }
 
 impl Write for Replacement {
@@ -112,7 +132,6 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_file_is_replaced_at_once_or_not_at_all() {
@@ -138,7 +157,28 @@ mod tests {
         let path = folder.path().join("file");
         create(&path, b"old").unwrap();
         let error = create(&path, b"new").unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    /// A file that has lost its own name can no more be given another than on file systems that do
+    /// not do that.
+    #[cfg(unix)]
+    #[test]
+    fn where_a_file_cannot_be_given_a_name_it_is_copied_over_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let nameless = |bytes| {
+            let mut file = Replacement::of(&path).unwrap();
+            file.write_all(bytes).unwrap();
+            fs::remove_file(file.beside.path()).unwrap();
+            file
+        };
+        nameless(b"old").put_in_free_place().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        let error = nameless(b"new").put_in_free_place().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
