@@ -268,11 +268,16 @@ fn what_makes_no_sense_is_refused() {
     place.write("a.txt", "the whale");
     place.write("bare.txt", "Summarize!");
     place.write("blank.jsonl", "\n \n");
+    place.write("docs/a.txt", "the whale");
+    place.write("docs/a.txt.summary.txt", "a whale");
+    let beside = ["docs", "--glob", "*.summary.txt", "-o", "out", "--beside", "--format", "text"];
     fs::create_dir(place.path("empty")).unwrap();
     for (args, why) in [
         (&["empty"][..], "there are no documents: no file in the folders has a name that ends"),
         (&["empty", "--jsonl"], "ends in .jsonl or .ndjson"),
         (&["empty", "--glob", "*.c"], "matches --glob \"*.c\""),
+        (&beside[..3], "all are left out (1; docs/a.txt.summary.txt first, which is called like"),
+        (&beside, "all are left out (1; docs/a.txt.summary.txt first, which is called like"),
         (&["blank.jsonl"], "there are no documents: blank.jsonl is empty or has blank lines"),
         (&["a.txt", "-n", "0"], "-n is 0"),
         (&["a.txt", "-n", "300"], "has no room for a text"),

@@ -75,7 +75,7 @@ pub struct SummarizeArgs {
 
     /// Take files with such names from folders, in place of texts, or with such paths from the
     /// folder on if there is a slash; what lies in the folder has its own path, not that of a link
-    /// to it. May be given several times
+    /// to it. Files called like those of --beside are passed over. May be given several times
     #[arg(long, value_name = "PATTERN")]
     glob: Vec<String>,
 

@@ -1,7 +1,9 @@
 //! What can be wrong with documents.
 
-use super::filter::Wanted;
+use super::filter::{LeftOut, Wanted};
+use crate::gguf::printable;
 use std::io;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why there are no documents at all.
@@ -26,11 +28,42 @@ pub enum DocumentsError {
         /// What names were to be like, and how to wish for others.
         sought: String,
     },
+    /// Folders in which everything that is wanted is left out.
+    #[error(
+        "there are no documents: of files in the folders with such names, all are left out ({n_left_out}; {} first, {})",
+        printable(first.display()), why.reason()
+    )]
+    AllLeftOut {
+        /// How many.
+        n_left_out: usize,
+        /// One of them.
+        first: PathBuf,
+        /// Why it is left out.
+        why: LeftOut,
+    },
+}
+
+impl LeftOut {
+    fn reason(self) -> &'static str {
+        match self {
+            LeftOut::Beside => {
+                "which is called like a summary that --beside has made: named as a path, it is summarized"
+            }
+            LeftOut::Own => "which this run writes, or reads for itself",
+        }
+    }
 }
 
 impl DocumentsError {
-    /// There is nothing in folders of what is wanted.
-    pub(super) fn nothing_found(wanted: &Wanted) -> DocumentsError {
+    /// There is nothing in folders of what is wanted but what is left out.
+    pub(super) fn nothing_found(
+        wanted: &Wanted,
+        left_out: Vec<(PathBuf, LeftOut)>,
+    ) -> DocumentsError {
+        let n_left_out = left_out.len();
+        if let Some((first, why)) = left_out.into_iter().next() {
+            return DocumentsError::AllLeftOut { n_left_out, first, why };
+        }
         let sought = if !wanted.globs.is_empty() {
             let globs: Vec<String> = wanted.globs.iter().map(|glob| format!("{glob:?}")).collect();
             let globs = globs.join(" ");

@@ -28,6 +28,25 @@ pub struct Wanted {
     pub is_jsonl: bool,
 }
 
+/// What a file in a folder is.
+pub(super) enum Verdict {
+    /// One of the documents.
+    Document,
+    /// It is wanted, but is none.
+    LeftOut(LeftOut),
+    /// Nobody asked for it.
+    Unwanted,
+}
+
+/// Why a file in a folder is left out that has a name which is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// By its name, it was made beside a document.
+    Beside,
+    /// It is one of [`Wanted::except`].
+    Own,
+}
+
 /// Tells which they are.
 pub(super) struct Filter {
     /// Where no pattern says.
@@ -58,9 +77,9 @@ impl Filter {
         Ok(Filter { extensions, names, paths, except })
     }
 
-    /// Whether a file is one, in a folder that was named.
-    pub fn takes(&self, path: &Path, folder: &Path) -> bool {
-        let Some(name) = path.file_name().map(Path::new) else { return false };
+    /// What a file is that lies in a folder which was named.
+    pub fn judge(&self, path: &Path, folder: &Path) -> Verdict {
+        let Some(name) = path.file_name().map(Path::new) else { return Verdict::Unwanted };
         let is_wanted = match &self.names {
             None => has_extension(name, self.extensions),
             Some(names) => {
@@ -69,7 +88,12 @@ impl Filter {
             }
         };
         let is_except = || path.canonicalize().is_ok_and(|path| self.except.contains(&path));
-        is_wanted && !is_beside(path) && !is_except()
+        match is_wanted {
+            false => Verdict::Unwanted,
+            true if is_beside(path) => Verdict::LeftOut(LeftOut::Beside),
+            true if is_except() => Verdict::LeftOut(LeftOut::Own),
+            true => Verdict::Document,
+        }
     }
 }
 

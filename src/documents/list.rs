@@ -2,7 +2,7 @@
 
 use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
-use super::filter::{Filter, JSONL_EXTENSIONS, Wanted};
+use super::filter::{Filter, JSONL_EXTENSIONS, LeftOut, Verdict, Wanted};
 use crate::files::copy_of_stdin;
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, FileType};
@@ -60,7 +60,7 @@ impl Source {
 /// no other: else a new link would rename what is done already, and it would be done again.
 pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>, DocumentsError> {
     let filter = Filter::new(wanted)?;
-    let mut found = Vec::new();
+    let (mut found, mut left_out) = (Vec::new(), Vec::new());
     for (path_idx, path) in paths.iter().enumerate() {
         let mut add = |is_linked, source| found.push((path_idx, is_linked, source));
         if path == Path::new("-") {
@@ -70,7 +70,9 @@ pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>,
             continue;
         }
         match fs::metadata(path).map(|there| there.file_type()) {
-            Ok(there) if there.is_dir() => Walk::new(path, &filter, wanted, &mut add).run(),
+            Ok(there) if there.is_dir() => {
+                left_out.extend(Walk::new(path, &filter, wanted, &mut add).run());
+            }
             there => add(false, Source::at(path.clone(), there, wanted)),
         }
     }
@@ -79,7 +81,7 @@ pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>,
     found.retain(|(.., source)| seen.insert(source.true_path()));
     found.sort_by(|(a_idx, _, a), (b_idx, _, b)| (a_idx, &a.path).cmp(&(b_idx, &b.path)));
     match found.is_empty() {
-        true => Err(DocumentsError::nothing_found(wanted)),
+        true => Err(DocumentsError::nothing_found(wanted, left_out)),
         false => Ok(found.into_iter().map(|(.., source)| source).collect()),
     }
 }
@@ -98,6 +100,8 @@ struct Walk<'a> {
     seen: HashSet<PathBuf>,
     /// Links that are to be followed.
     links: VecDeque<PathBuf>,
+    /// Files that are left out though they are wanted.
+    left_out: Vec<(PathBuf, LeftOut)>,
 }
 
 impl<'a> Walk<'a> {
@@ -107,10 +111,12 @@ impl<'a> Walk<'a> {
         wanted: &'a Wanted,
         add: &'a mut dyn FnMut(bool, Source),
     ) -> Walk<'a> {
-        Walk { root, filter, wanted, add, seen: HashSet::new(), links: VecDeque::new() }
+        let (seen, links, left_out) = Default::default();
+        Walk { root, filter, wanted, add, seen, links, left_out }
     }
 
-    fn run(mut self) {
+    /// Hands out what is found, and returns what is left out.
+    fn run(mut self) -> Vec<(PathBuf, LeftOut)> {
         self.enter(self.root, false);
         while let Some(link) = self.links.pop_front() {
             match fs::metadata(&link).map(|there| there.file_type()) {
@@ -118,6 +124,7 @@ impl<'a> Walk<'a> {
                 there => self.take(link, there, true),
             }
         }
+        self.left_out
     }
 
     /// Goes through a folder and its folders, and takes note of the links in them.
@@ -158,8 +165,11 @@ impl<'a> Walk<'a> {
 
     /// What is no document need not be readable, but a folder must be.
     fn take(&mut self, path: PathBuf, there: io::Result<FileType>, is_linked: bool) {
-        if (there.is_err() && path.is_dir()) || self.filter.takes(&path, self.root) {
-            (self.add)(is_linked, Source::at(path, there, self.wanted));
+        let is_closed_folder = there.is_err() && path.is_dir();
+        match self.filter.judge(&path, self.root) {
+            Verdict::Unwanted if !is_closed_folder => {}
+            Verdict::LeftOut(why) if !is_closed_folder => self.left_out.push((path, why)),
+            _ => (self.add)(is_linked, Source::at(path, there, self.wanted)),
         }
     }
 }
@@ -293,6 +303,28 @@ mod tests {
         let globs = vec!["*.c".into(), "b/*".into()];
         let error = error(Wanted { globs, ..Wanted::default() });
         assert!(error.contains("\"*.c\" \"b/*\"") && !error.contains("*.EXT"), "{error}");
+    }
+
+    #[test]
+    fn where_all_is_left_out_it_is_said_why() {
+        let folder = folder_with(&["a.rs", "a.txt.summary.txt", "b.md.summary.txt", "o.jsonl"]);
+        let except = vec![folder.path().join("o.jsonl")];
+        let error = |globs: &[&str]| {
+            let globs = globs.iter().map(|glob| glob.to_string()).collect();
+            let wanted = Wanted { globs, except: except.clone(), ..Wanted::default() };
+            let Err(error) = sources(&[folder.path().into()], &wanted) else { panic!() };
+            error.to_string()
+        };
+        for globs in [&[][..], &["*.summary.txt"]] {
+            let error = error(globs);
+            assert!(
+                error.contains("all are left out (2; ") && error.contains("--beside"),
+                "{error}"
+            );
+            assert!(error.contains("a.txt.summary.txt first"), "{error}");
+        }
+        assert!(error(&["*.jsonl"]).contains("o.jsonl first, which this run writes"));
+        assert!(error(&["*.c"]).contains("matches --glob"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod jsonl;
 mod list;
 
 pub use error::{DocumentsError, Fault};
-pub use filter::{MADE_BESIDE, Wanted};
+pub use filter::{LeftOut, MADE_BESIDE, Wanted};
 pub use jsonl::Fields;
 
 use crate::jobs::Lines;
