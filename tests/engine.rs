@@ -179,7 +179,7 @@ fn a_stop_string_ends_an_answer_and_text_comes_as_it_is_made() {
         engine.step(&mut |_, event| match event {
             Event::Text(text) => streamed.push_str(text),
             Event::Done(generated) => ending = Some(generated),
-            Event::Prompt { n_read } => assert_eq!(n_read, 30),
+            Event::Prompt { n_read, n_reused } => assert_eq!((n_read, n_reused), (30, 0)),
             Event::Failed(error) => panic!("{error}"),
         });
     }

@@ -1,4 +1,4 @@
-//! How far a run says it is.
+//! How far a run says it is, and what it came to.
 
 mod batches;
 mod program;
@@ -11,6 +11,8 @@ use gatefold::engine::{Engine, Event, RequestId};
 use gatefold::jobs::{Key, Sink, Work};
 use gatefold::summarize::{self, Form, Line, Output, Summarizer};
 use gatefold::tokenizer::ChatTemplate;
+use regex::Regex;
+use serde_json::Value as Json;
 use std::fs;
 
 /// Submits the only request of some work, and tells it of a prompt that is read to the fifth token,
@@ -23,7 +25,7 @@ where
     let mut id: Option<RequestId> = None;
     engine.step(&mut |found, _| id = Some(found));
     for n_read in [5, 2, 5, 6] {
-        work.hear(id.unwrap(), Event::Prompt { n_read });
+        work.hear(id.unwrap(), Event::Prompt { n_read, n_reused: 0 });
     }
 }
 
@@ -45,7 +47,7 @@ fn tokens_of_a_batch_that_are_read_again_count_once() {
     let mut on_progress = |_| {};
     let mut batch = Batch::new(setup, input, &plan, Sink::Stdout, &mut on_progress);
     read_again(&mut batch, &mut loaded.engine());
-    assert_eq!(batch.progress().n_read, 6);
+    assert_eq!(batch.progress().tokens.n_read, 6);
 }
 
 #[test]
@@ -65,5 +67,50 @@ fn tokens_of_a_document_that_are_read_again_count_once() {
     let mut on_progress = |_, _: &[Line]| {};
     let mut work = Summarizer::new(setup, &documents, &plan, output, &mut on_progress);
     read_again(&mut work, &mut loaded.engine());
-    assert_eq!(work.progress().n_read, 6);
+    assert_eq!(work.progress().tokens.n_read, 6);
+}
+
+/// More than a page of tokens.
+const BEGINNING: &str = "Once upon a time there was a beginning that all prompts had in common, and \
+    nobody read it more than once";
+
+/// Tokens that the last line of a run tells of: read, known already and written.
+#[track_caller]
+fn told(stderr: &str) -> [u64; 3] {
+    let line =
+        Regex::new(r"; (\d+) tokens read, (\d+) known already and (\d+) written in ").unwrap();
+    let found = line.captures(stderr).unwrap_or_else(|| panic!("{stderr}"));
+    [1, 2, 3].map(|idx| found[idx].parse().unwrap())
+}
+
+fn sum<'a>(values: impl IntoIterator<Item = &'a Json>) -> u64 {
+    values.into_iter().map(|value| value.as_u64().unwrap()).sum()
+}
+
+/// What prompts begin with in common is read once, and counted once, by every command.
+#[test]
+fn tokens_that_were_read_are_told_and_no_others() {
+    let place = Workplace::new();
+    let requests = [1, 2, 3, 4].map(|idx| chat(&idx.to_string(), &format!("{BEGINNING}: {idx}?")));
+    place.write("in.jsonl", &requests);
+    let [n_read, n_known, n_written] = told(&place.succeeds());
+    let lines = place.lines("out.jsonl");
+    let usage =
+        |field: &str| sum(lines.iter().map(|line| &line["response"]["body"]["usage"][field]));
+    assert_eq!([n_read + n_known, n_written], ["prompt_tokens", "completion_tokens"].map(usage));
+    let n_shared = BEGINNING.len() as u64;
+    assert!((3 * n_shared..4 * n_shared).contains(&n_known), "{n_known} of {n_shared} each");
+
+    for idx in [1, 2, 3, 4] {
+        fs::write(place.path(&format!("{idx}.txt")), format!("Text {idx}.")).unwrap();
+    }
+    let mut command = program::command();
+    command.current_dir(place.folder.path()).args(["summarize", "-m", "model.gguf", "-n", "6"]);
+    command.args(["1.txt", "2.txt", "3.txt", "4.txt", "-o", "summaries.jsonl"]);
+    let run = command.args(["--instruction", BEGINNING]).output().unwrap();
+    let [n_read, n_known, n_written] = told(&String::from_utf8(run.stderr).unwrap());
+    let lines = place.lines("summaries.jsonl");
+    let total = |field: &str| sum(lines.iter().map(|line| &line[field]));
+    assert_eq!([n_read + n_known, n_written], ["prompt_tokens", "summary_tokens"].map(total));
+    assert!((3 * n_shared..4 * n_shared).contains(&n_known), "{n_known} of {n_shared} each");
 }

@@ -8,7 +8,7 @@ use super::line::{Line, Request};
 use super::prompts::Prompts;
 use super::results::drop_replaced;
 use crate::engine::{self, Engine, Event, Generated, Refusal, RequestId, shared_beginning};
-use crate::jobs::{Key, Sink, Work};
+use crate::jobs::{Key, Sink, Tally, Tokens, Work};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -38,10 +38,8 @@ pub struct Progress {
     pub n_done: usize,
     /// Those among them that tell of a fault.
     pub n_failed: usize,
-    /// Tokens of prompts so far.
-    pub n_read: usize,
-    /// Tokens of answers so far, those with text.
-    pub n_written: usize,
+    /// Tokens that were read and written.
+    pub tokens: Tokens,
 }
 
 /// A batch at work.
@@ -57,18 +55,18 @@ pub struct Batch<'a> {
     /// Lines that are being answered, by number.
     live: HashMap<usize, LiveLine>,
     finished: Vec<Answer>,
+    tally: Tally,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(Progress),
 }
 
 /// What a request to the engine is for.
+#[derive(Clone, Copy)]
 struct Submitted {
     /// The line.
     number: usize,
     /// Which of the answers to it.
     idx: usize,
-    /// Its tokens that have been counted.
-    n_counted: usize,
 }
 
 /// A line that is being answered.
@@ -108,6 +106,7 @@ impl<'a> Batch<'a> {
             submitted: HashMap::new(),
             live: HashMap::new(),
             finished: Vec::new(),
+            tally: Tally::default(),
             progress: Progress::default(),
             on_progress,
         }
@@ -209,7 +208,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        let submitted = |(idx, id)| (id, Submitted { number, idx, n_counted: 0 });
+        let submitted = |(idx, id)| (id, Submitted { number, idx });
         self.submitted.extend(ids.into_iter().enumerate().map(submitted));
         self.live.insert(number, line);
     }
@@ -284,18 +283,12 @@ impl Work for Batch<'_> {
     }
 
     fn hear(&mut self, id: RequestId, event: Event<'_>) {
+        self.tally.hear(id, &event);
+        self.progress.tokens = self.tally.tokens();
         // Those of a line that was refused are not known any more.
-        let Some(submitted) = self.submitted.get_mut(&id) else { return };
-        let Submitted { number, idx, n_counted } = *submitted;
+        let Some(&Submitted { number, idx }) = self.submitted.get(&id) else { return };
         match event {
-            Event::Prompt { n_read } => {
-                self.progress.n_read += n_read.saturating_sub(n_counted);
-                submitted.n_counted = n_counted.max(n_read);
-            }
-            Event::Text(_) => {
-                self.progress.n_written += 1;
-                submitted.n_counted += 1;
-            }
+            Event::Prompt { .. } | Event::Text(_) => {}
             Event::Done(generated) => {
                 self.submitted.remove(&id);
                 self.answered(number, idx, generated);

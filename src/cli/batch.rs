@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::ModelArgs;
-use super::progress::{self, Headway, RunProgress, count};
+use super::progress::{self, Headway, RunProgress, count, describe_all};
 use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
@@ -10,7 +10,6 @@ use crate::engine::Engine;
 use crate::jobs::{Key, Outcome, Sink, Work, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
-use indicatif::HumanDuration;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,22 +89,22 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let interrupted = Arc::default();
     interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
-    let start = Instant::now();
     let n_todo = n_requests - found.n_done;
     // Begins with the work, behind the reading for the prompt cache.
     let mut shown = None;
-    let mut on_progress = |Progress { n_done, n_read, n_written, .. }: Progress| {
+    let mut on_progress = |Progress { n_done, tokens, .. }: Progress| {
         let part = n_done as f64 / n_todo as f64;
         let shown = shown.get_or_insert_with(|| RunProgress::new(n_requests, "requests"));
-        shown.update(&Headway { n_done: found.n_done + n_done, n_read, n_written, part });
+        shown.update(&Headway { n_done: found.n_done + n_done, tokens, part });
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     if !batch.is_submitted() {
         let beginning = || Ok(batch.shared_beginning()?);
         args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     }
+    let start = Instant::now();
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
-    let Progress { n_done, n_failed, n_read, n_written } = batch.progress();
+    let Progress { n_done, n_failed, tokens } = batch.progress();
     progress::hide();
 
     let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
@@ -116,10 +115,9 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     }
     batch.drop_replaced()?;
     print_note(format_args!(
-        "{}, {n_failed} of them refused; {} in {}",
+        "{}, {n_failed} of them refused; {}",
         count(n_requests, "request"),
-        count(n_read + n_written, "token"),
-        HumanDuration(start.elapsed())
+        describe_all(tokens, start.elapsed())
     ));
     Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
 }

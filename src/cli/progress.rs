@@ -3,6 +3,7 @@
 
 use super::print_note;
 use crate::inspect::decimal;
+use crate::jobs::Tokens;
 use indicatif::style::ProgressTracker;
 use indicatif::{
     HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState,
@@ -81,10 +82,8 @@ pub fn counter(unit: &'static str) -> ProgressBar {
 pub struct Headway {
     /// Documents or requests that are finished.
     pub n_done: usize,
-    /// Tokens of prompts, as far as these were read.
-    pub n_read: usize,
-    /// Tokens of answers.
-    pub n_written: usize,
+    /// Tokens that were read and written.
+    pub tokens: Tokens,
     /// The part of this run's work that is done, from 0 to 1.
     pub part: f64,
 }
@@ -148,7 +147,7 @@ impl Log {
 
 /// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
 fn describe(headway: &Headway, n_all: usize, unit: &str, elapsed: Duration) -> String {
-    let Headway { n_done, n_read, n_written, part } = *headway;
+    let Headway { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *headway;
     let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
     let mut line = format!(
         "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
@@ -161,6 +160,15 @@ fn describe(headway: &Headway, n_all: usize, unit: &str, elapsed: Duration) -> S
         line += &format!(", {} left", HumanDuration(left));
     }
     line
+}
+
+/// What a run came to: `31000 tokens read, 900 known already and 3100 written in 2 minutes`. Those that
+/// are known are of prompts that begin like others.
+pub fn describe_all(tokens: Tokens, elapsed: Duration) -> String {
+    let Tokens { n_read, n_known, n_written } = tokens;
+    let known = if n_known > 0 { format!(", {n_known} known already") } else { String::new() };
+    let (read, time) = (count(n_read, "token"), HumanDuration(elapsed));
+    format!("{read} read{known} and {n_written} written in {time}")
 }
 
 /// A number of things: `1 document`, `2 documents`.
@@ -188,7 +196,8 @@ mod tests {
     #[test]
     fn a_run_is_described_with_what_is_left_of_it() {
         let minute = Duration::from_secs(60);
-        let mut headway = Headway { n_done: 3, n_read: 5_000, n_written: 1_000, part: 0.25 };
+        let tokens = Tokens { n_read: 5_000, n_known: 70, n_written: 1_000 };
+        let mut headway = Headway { n_done: 3, tokens, part: 0.25 };
         let line = describe(&headway, 12, "documents", minute);
         let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
         assert_eq!(line, format!("{done}, 3 minutes left"));
@@ -198,6 +207,10 @@ mod tests {
         }
         let start = describe(&Headway::default(), 1, "documents", Duration::ZERO);
         assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
+        let all = describe_all(tokens, 2 * minute);
+        assert_eq!(all, "5000 tokens read, 70 known already and 1000 written in 2 minutes");
+        let all = describe_all(Tokens { n_known: 0, ..tokens }, 2 * minute);
+        assert_eq!(all, "5000 tokens read and 1000 written in 2 minutes");
     }
 
     #[test]

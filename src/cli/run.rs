@@ -188,7 +188,7 @@ impl Session<'_> {
                 self.engine.cancel(id);
             }
             self.engine.step(&mut |_, event| match event {
-                Event::Prompt { n_read } => bar.set_position(n_read as u64),
+                Event::Prompt { n_read, .. } => bar.set_position(n_read as u64),
                 Event::Text(text) => {
                     progress::hide();
                     if shown.is_ok() {

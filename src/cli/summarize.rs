@@ -2,7 +2,7 @@
 
 use super::engine_args::EngineArgs;
 use super::model_args::{LoadedModel, ModelArgs};
-use super::progress::{self, Headway, RunProgress, count, counter};
+use super::progress::{self, Headway, RunProgress, count, counter, describe_all};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::{interrupt, print_note};
@@ -17,7 +17,6 @@ use crate::summarize::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use indicatif::HumanDuration;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -172,8 +171,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         show(&shown, lines);
         shown.update(&Headway {
             n_done: n_before + progress.n_done,
-            n_read: progress.n_read,
-            n_written: progress.n_written,
+            tokens: progress.tokens,
             part: progress.part(n_bytes),
         });
     };
@@ -194,13 +192,11 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     }
     let n_summaries = n_before + progress.n_done - progress.n_failed;
     tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
-    let n_tokens = progress.n_read - progress.n_known + progress.n_written;
     print_note(format_args!(
-        "{}, {} of them failed; {} in {}",
+        "{}, {} of them failed; {}",
         count(n_documents, "document"),
         progress.n_failed,
-        count(n_tokens, "token"),
-        HumanDuration(start.elapsed())
+        describe_all(progress.tokens, start.elapsed())
     ));
     let is_whole = progress.n_failed == 0 && unwritten.is_empty();
     Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })

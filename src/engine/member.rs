@@ -87,6 +87,11 @@ impl<'m> Member<'m> {
         self.is_generating() && self.n_unread() == 1
     }
 
+    /// Tokens of the prompt that needed no reading.
+    pub fn n_reused(&self) -> usize {
+        self.n_reused
+    }
+
     /// Tokens that the model has not read: what is left of the prompt, or the last of the answer.
     pub fn n_unread(&self) -> usize {
         self.tokens.len() - self.cache.len()

@@ -134,7 +134,7 @@ impl PromptCache {
                 engine.cancel(id);
             }
             engine.step(&mut |_, event| {
-                if let Event::Prompt { n_read } = event {
+                if let Event::Prompt { n_read, .. } = event {
                     on_read(n_read);
                 }
             });

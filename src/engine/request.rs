@@ -77,6 +77,8 @@ pub enum Event<'a> {
     Prompt {
         /// Tokens.
         n_read: usize,
+        /// Those among them that needed no reading.
+        n_reused: usize,
     },
     /// More text of the answer; never empty.
     Text(&'a str),
@@ -102,6 +104,13 @@ pub enum FinishReason {
     Deadline,
     /// It was cancelled.
     Cancelled,
+}
+
+impl FinishReason {
+    /// Whether the answer ends where it does since it may not be longer.
+    pub fn is_cut_off(self) -> bool {
+        matches!(self, FinishReason::Length | FinishReason::Context)
+    }
 }
 
 /// An answer.

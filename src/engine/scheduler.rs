@@ -263,7 +263,8 @@ impl<'m> Engine<'m> {
         let mut chosen = chosen.into_iter();
         for (mut member, &chunk_len) in mem::take(&mut self.live).into_iter().zip(chunk_lens) {
             if chunk_len > 0 && !member.is_generating() {
-                listener(member.id, Event::Prompt { n_read: member.cache.len() });
+                let (n_read, n_reused) = (member.cache.len(), member.n_reused());
+                listener(member.id, Event::Prompt { n_read, n_reused });
             }
             if member.n_unread() > 0 {
                 self.live.push(member);

@@ -2,7 +2,8 @@
 //! started again skips what is in it.
 //!
 //! A [`Key`] names a piece of work by everything that its result depends on. [`Results`] is the
-//! file, locked for one run; [`Lines`] reads files of lines, of any size and from anyone. [`drive`] keeps an engine busy with [`Work`] until there is none.
+//! file, locked for one run; [`Lines`] reads files of lines, of any size and from anyone. [`drive`]
+//! keeps an engine busy with [`Work`] until there is none, and a [`Tally`] counts its tokens.
 
 mod drive;
 mod error;
@@ -10,6 +11,7 @@ mod key;
 mod lines;
 mod results;
 mod sink;
+mod tally;
 
 pub use drive::{Outcome, Work, drive};
 pub use error::JobsError;
@@ -19,3 +21,4 @@ pub(crate) use lines::one_line;
 pub use lines::{Line, Lines};
 pub use results::Results;
 pub use sink::Sink;
+pub use tally::{Tally, Tokens};

@@ -50,13 +50,6 @@ pub struct FailedLine {
     pub error: String,
 }
 
-impl Summary {
-    /// Whether it ends where it does since it may not be longer.
-    pub fn is_cut_off(&self) -> bool {
-        matches!(self.finish_reason, FinishReason::Length | FinishReason::Context)
-    }
-}
-
 impl Line {
     /// The document.
     pub fn id(&self) -> &str {

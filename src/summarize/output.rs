@@ -155,7 +155,7 @@ impl<'a> Output<'a> {
             return None;
         }
         let is_first = self.summaries.insert(id.clone(), key.clone()).is_none();
-        earlier.n_cut_off += usize::from(is_first && summary.is_cut_off());
+        earlier.n_cut_off += usize::from(is_first && summary.finish_reason.is_cut_off());
         Some(key.clone())
     }
 

@@ -1,87 +1,25 @@
 //! From documents to summaries.
 
-use super::cut::Cutter;
 use super::error::{Failure, SummarizeError};
 use super::line::{FailedLine, Line, PartLine, Summary};
 use super::output::{Earlier, Output};
 use super::plan::{Entry, Plan};
+use super::progress::Progress;
 use super::reduction::{Answer, Next, Reduction};
+use super::setup::Setup;
 use crate::documents::Documents;
-use crate::engine::{Engine, Event, Request, RequestId};
-use crate::jobs::{Key, Work, one_line};
-use crate::sampler::Sampling;
+use crate::engine::{Engine, Event, Generated, Request, RequestId};
+use crate::jobs::{Key, Tally, Work, one_line};
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 
-/// How summaries are made.
-pub struct Setup<'m> {
-    /// Makes prompts.
-    pub cutter: Cutter<'m>,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// What the model is called in the results.
-    pub model_name: String,
-    /// Stands for everything that answers depend on besides prompts and what is set here: the
-    /// model, the context, the format of the cache.
-    pub model_key: Key,
-    /// Requests that are worked on together, at most.
-    pub max_live: usize,
-}
-
-impl Setup<'_> {
-    /// Stands for everything that an answer depends on besides its prompt.
-    pub fn basis(&self) -> Key {
-        Key::of(&[
-            ("model", self.model_key.as_str().as_bytes()),
-            ("prompts", self.cutter.identity().as_bytes()),
-            ("sampling", format!("{:?}", self.sampling).as_bytes()),
-        ])
-    }
-
-    /// What tells whether the summary of a document is there already.
-    pub fn key(&self, basis: &Key, id: &str, text: &str) -> Key {
-        let basis = basis.as_str().as_bytes();
-        Key::of(&[("basis", basis), ("id", id.as_bytes()), ("text", text.as_bytes())])
-    }
-}
-
-/// How far a run is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Documents that are finished, in whatever way.
-    pub n_done: usize,
-    /// Those among them without a summary.
-    pub n_failed: usize,
-    /// Those among them whose summary was cut off.
-    pub n_cut_off: usize,
-    /// Bytes of documents, those of unfinished ones by how far they are.
-    pub n_bytes: usize,
-    /// Those among them of parts to which an earlier run had answers.
-    pub n_kept_bytes: usize,
-    /// Tokens of prompts that were read, those included that the engine knew already.
-    pub n_read: usize,
-    /// Tokens of finished prompts that it knew already.
-    pub n_known: usize,
-    /// Tokens of answers so far; of unfinished ones those with text.
-    pub n_written: usize,
-}
-
-impl Progress {
-    /// The part of the work on documents of so many bytes that this run has done.
-    pub fn part(&self, n_bytes: usize) -> f64 {
-        (self.n_bytes - self.n_kept_bytes) as f64 / (n_bytes - self.n_kept_bytes) as f64
-    }
-}
-
 /// What the engine is asked about.
+#[derive(Clone, Copy)]
 struct Asked {
     /// The document's number.
     number: usize,
     /// The part.
     idx: usize,
-    /// Its tokens that are counted.
-    n_read: usize,
-    n_written: usize,
 }
 
 /// Documents on their way to summaries.
@@ -106,6 +44,7 @@ pub struct Summarizer<'a> {
     finished_parts: Vec<PartLine>,
     /// Documents with a summary that leaves parts out.
     partly_silent: Vec<String>,
+    tally: Tally,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(Progress, &[Line]),
 }
@@ -136,6 +75,7 @@ impl<'a> Summarizer<'a> {
             finished: faults.collect(),
             finished_parts: Vec::new(),
             partly_silent: Vec::new(),
+            tally: Tally::default(),
             progress: Progress::default(),
             on_progress,
         }
@@ -239,20 +179,6 @@ impl<'a> Summarizer<'a> {
         self.needless.extend(needless.map(|(id, _)| id));
     }
 
-    /// Counts what is new of a request's tokens.
-    fn count(&mut self, id: RequestId, update: impl FnOnce(&mut Asked)) {
-        let Some(asked) = self.asked.get_mut(&id) else { return };
-        let (n_read, n_written) = (asked.n_read, asked.n_written);
-        update(asked);
-        let progress = &mut self.progress;
-        progress.n_read = progress.n_read + asked.n_read - n_read;
-        progress.n_written = progress.n_written + asked.n_written - n_written;
-        if let Some(reduction) = self.open.get_mut(&asked.number) {
-            let n_tokens = asked.n_read + asked.n_written;
-            progress.n_bytes += reduction.advance(n_tokens.saturating_sub(n_read + n_written));
-        }
-    }
-
     fn submit_part(&mut self, engine: &mut Engine<'_>, number: usize, idx: usize) {
         let Some(reduction) = self.open.get(&number) else { return };
         let cutter = &self.setup.cutter;
@@ -267,10 +193,24 @@ impl<'a> Summarizer<'a> {
         };
         match engine.submit(request) {
             Ok(id) => {
-                self.asked.insert(id, Asked { number, idx, n_read: 0, n_written: 0 });
+                self.asked.insert(id, Asked { number, idx });
             }
             Err(refusal) => self.fail(number, refusal.into()),
         }
+    }
+
+    /// Takes the engine's answer to a part.
+    fn generated(&mut self, Asked { number, idx }: Asked, generated: &Generated) {
+        let Some(reduction) = self.open.get(&number) else { return };
+        let answer = Answer::new(reduction.prompt(idx).len(), generated);
+        if !reduction.is_last() {
+            self.finished_parts.push(PartLine {
+                key: reduction.part_key(idx, &self.basis),
+                document: reduction.entry.id.clone(),
+                answer: answer.clone(),
+            });
+        }
+        self.answered(number, idx, answer);
     }
 }
 
@@ -298,34 +238,22 @@ impl Work for Summarizer<'_> {
     }
 
     fn hear(&mut self, id: RequestId, event: Event<'_>) {
+        let n_new = self.tally.hear(id, &event);
+        self.progress.tokens = self.tally.tokens();
+        // Those of a document that has failed are needless.
+        let Some(&asked) = self.asked.get(&id) else { return };
+        if let Some(reduction) = self.open.get_mut(&asked.number) {
+            self.progress.n_bytes += reduction.advance(n_new);
+        }
         match event {
-            Event::Prompt { n_read } => {
-                self.count(id, |asked| asked.n_read = asked.n_read.max(n_read));
-            }
-            Event::Text(_) => self.count(id, |asked| asked.n_written += 1),
+            Event::Prompt { .. } | Event::Text(_) => {}
             Event::Done(generated) => {
-                let Some(&Asked { number, idx, .. }) = self.asked.get(&id) else { return };
-                let Some(reduction) = self.open.get(&number) else { return };
-                let answer = Answer::new(reduction.prompt(idx).len(), &generated);
-                if !reduction.is_last() {
-                    self.finished_parts.push(PartLine {
-                        key: reduction.part_key(idx, &self.basis),
-                        document: reduction.entry.id.clone(),
-                        answer: answer.clone(),
-                    });
-                }
-                self.count(id, |asked| {
-                    asked.n_read = answer.prompt_tokens;
-                    asked.n_written = answer.n_tokens;
-                });
-                self.progress.n_known += generated.n_reused;
                 self.asked.remove(&id);
-                self.answered(number, idx, answer);
+                self.generated(asked, &generated);
             }
             Event::Failed(error) => {
-                if let Some(Asked { number, .. }) = self.asked.remove(&id) {
-                    self.fail(number, error.into());
-                }
+                self.asked.remove(&id);
+                self.fail(asked.number, error.into());
             }
         }
     }
@@ -337,15 +265,7 @@ impl Work for Summarizer<'_> {
         }
         if !self.finished.is_empty() {
             self.output.append(&self.finished)?;
-            self.progress.n_done += self.finished.len();
-            for line in &self.finished {
-                match line {
-                    Line::Done(summary) => {
-                        self.progress.n_cut_off += usize::from(summary.is_cut_off());
-                    }
-                    Line::Failed(_) => self.progress.n_failed += 1,
-                }
-            }
+            self.progress.finish(&self.finished);
         }
         (self.on_progress)(self.progress, &self.finished);
         self.finished.clear();
@@ -363,7 +283,8 @@ mod tests {
     use crate::demo;
     use crate::documents::{Fields, Wanted};
     use crate::engine::FinishReason;
-    use crate::summarize::{Form, Wishes};
+    use crate::sampler::Sampling;
+    use crate::summarize::{Cutter, Form, Wishes};
     use crate::tokenizer::{ChatTemplate, Tokenizer};
     use std::fs;
 

@@ -1,0 +1,56 @@
+//! How many tokens a run has read and written.
+
+use crate::engine::{Event, RequestId};
+use std::collections::HashMap;
+
+/// Tokens of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Tokens of prompts that the model has read.
+    pub n_read: usize,
+    /// Tokens of prompts that needed no reading, since others begin with them too.
+    pub n_known: usize,
+    /// Tokens of answers; of unfinished ones those with text.
+    pub n_written: usize,
+}
+
+/// Counts the tokens of requests, as the engine tells of them. A prompt that is read again, since its
+/// memory was given up, counts once.
+#[derive(Debug, Default)]
+pub struct Tally {
+    all: Tokens,
+    /// Those of requests that have not ended.
+    open: HashMap<RequestId, Tokens>,
+}
+
+impl Tally {
+    /// Those of all requests.
+    pub fn tokens(&self) -> Tokens {
+        self.all
+    }
+
+    /// Takes note of what became of a request, and returns how many more tokens that are.
+    pub fn hear(&mut self, id: RequestId, event: &Event<'_>) -> usize {
+        let before = self.open.remove(&id).unwrap_or_default();
+        let mut now = before;
+        match *event {
+            Event::Prompt { n_read, n_reused } => {
+                if n_read > now.n_read + now.n_known {
+                    (now.n_read, now.n_known) = (n_read - n_reused, n_reused);
+                }
+            }
+            Event::Text(_) => now.n_written += 1,
+            Event::Done(ref generated) => now.n_written = generated.tokens.len(),
+            Event::Failed(_) => {}
+        }
+        if matches!(event, Event::Prompt { .. } | Event::Text(_)) {
+            self.open.insert(id, now);
+        }
+        let all = &mut self.all;
+        all.n_read = all.n_read + now.n_read - before.n_read;
+        all.n_known = all.n_known + now.n_known - before.n_known;
+        all.n_written = all.n_written + now.n_written - before.n_written;
+        let sum = |tokens: Tokens| tokens.n_read + tokens.n_known + tokens.n_written;
+        sum(now).saturating_sub(sum(before))
+    }
+}
