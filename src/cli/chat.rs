@@ -1,6 +1,6 @@
 //! The chat of `gatefold run`.
 
-use super::run::Session;
+use super::session::Session;
 use super::text_args::TextArgs;
 use super::{interrupt, print_note, print_piece, progress};
 use crate::jobs::one_line;

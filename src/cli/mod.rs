@@ -17,6 +17,7 @@ mod prompt_cache;
 pub mod quantize;
 pub mod run;
 mod sampling_args;
+mod session;
 mod size;
 pub mod summarize;
 mod text_args;

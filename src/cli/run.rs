@@ -2,22 +2,19 @@
 
 use super::chat::{self, Chat};
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
-use super::progress::{self, progress_bar};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
+use super::session::Session;
 use super::text_args::TextArgs;
 use super::{interrupt, print_note, print_piece};
-use crate::engine::{Engine, Event, Generated, Options, Request, Speed};
+use crate::engine::{Engine, Options};
 use crate::jobs::Outcome;
-use crate::sampler::Sampling;
 use crate::tokenizer::ChatTemplate;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use gatefold_quant::DynFormat;
-use serde_json::{Value, json};
-use std::io::{self, IsTerminal, Write, stdin, stdout};
+use std::io::{IsTerminal, Write, stdin, stdout};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -150,113 +147,4 @@ fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
     ChatTemplate::from_metadata(loaded.gguf.metadata()).with_context(|| {
         format!("{} (--raw does without a template)", loaded.gguf.path().display())
     })
-}
-
-/// A model that gives one answer after the other.
-pub struct Session<'a> {
-    /// What it runs.
-    pub loaded: &'a LoadedModel,
-    engine: Engine<'a>,
-    sampling: Sampling,
-    max_tokens: Option<usize>,
-    stops: &'a [String],
-    has_template: bool,
-    /// Set to end the answer that is being made.
-    pub interrupted: Arc<AtomicBool>,
-}
-
-impl Session<'_> {
-    /// Generates what follows `prompt`, and hands every piece of it to `show`.
-    pub fn generate(
-        &mut self,
-        prompt: &[u32],
-        mut show: impl FnMut(&str) -> io::Result<()>,
-    ) -> Result<Generated> {
-        let request = Request {
-            is_own_text: self.has_template,
-            max_tokens: self.max_tokens,
-            stops: self.stops.to_vec(),
-            ..Request::new(prompt.to_vec(), self.sampling.clone())
-        };
-        let id = self.engine.submit(request)?;
-        progress::show();
-        let bar = progress_bar(prompt.len(), "prompt tokens");
-        let mut shown = Ok(());
-        let mut result = None;
-        while !self.engine.is_idle() {
-            if shown.is_err() || self.is_interrupted() {
-                self.engine.cancel(id);
-            }
-            self.engine.step(&mut |_, event| match event {
-                Event::Prompt { n_read, .. } => bar.set_position(n_read as u64),
-                Event::Text(text) => {
-                    progress::hide();
-                    if shown.is_ok() {
-                        shown = show(text);
-                    }
-                }
-                Event::Done(generated) => result = Some(Ok(generated)),
-                Event::Failed(error) => result = Some(Err(error)),
-            });
-        }
-        progress::hide();
-        shown?;
-        Ok(result.expect("an idle engine has told the end of every request")?)
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
-
-    /// Lets the next answer be drawn with other random numbers.
-    pub fn next_seed(&mut self) {
-        self.sampling.seed = self.sampling.seed.wrapping_add(1);
-    }
-
-    /// One line on how fast it went, with what it takes to see that another run did the same: the
-    /// seed, and a fingerprint of the last logits.
-    pub fn summary(&self, generated: &Generated) -> String {
-        let Generated { prompt_speed, speed, .. } = generated;
-        format!(
-            "loaded in {:.2} s; prompt {} tokens{}; generation {} tokens{}; seed {}; logits {:016x}",
-            self.loaded.load_time.as_secs_f64(),
-            prompt_speed.n_tokens,
-            rates(prompt_speed),
-            generated.tokens.len(),
-            rates(speed),
-            self.sampling.seed,
-            generated.logits_hash(),
-        )
-    }
-
-    fn json(&self, prompt: &[u32], generated: &Generated) -> Value {
-        let speed = |speed: &Speed| {
-            json!({
-                "n_tokens": speed.n_tokens,
-                "seconds": speed.duration.as_secs_f64(),
-                "tokens_per_second": speed.tokens_per_second(),
-                "weight_bytes_per_second": speed.bytes_per_second(),
-            })
-        };
-        json!({
-            "text": generated.text,
-            "ids": generated.tokens,
-            "prompt_ids": prompt,
-            "finish_reason": generated.finish_reason,
-            "load_seconds": self.loaded.load_time.as_secs_f64(),
-            "prompt": speed(&generated.prompt_speed),
-            "generation": speed(&generated.speed),
-            "seed": self.sampling.seed,
-            "logits_hash": format!("{:016x}", generated.logits_hash()),
-        })
-    }
-}
-
-/// How fast, where there was something to time.
-fn rates(speed: &Speed) -> String {
-    if speed.n_tokens == 0 {
-        return String::new();
-    }
-    let (tokens, bytes) = (speed.tokens_per_second(), speed.bytes_per_second() / 1e9);
-    format!(" at {tokens:.1}/s and {bytes:.1} GB/s of weights")
 }
