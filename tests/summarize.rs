@@ -4,6 +4,7 @@ mod program;
 mod summaries;
 mod tiny_model;
 
+use regex::Regex;
 use serde_json::Value as Json;
 use std::fs;
 use std::io::Write;
@@ -142,8 +143,10 @@ fn a_long_document_takes_the_memory_that_was_promised() {
 fn summaries_that_are_cut_off_are_counted() {
     let place = Workplace::new();
     place.write_stories(12);
-    let cut_off =
-        |stderr: &str| stderr.lines().find(|line| line.contains("cut off")).map(str::to_owned);
+    let said = |stderr: &str, start: &str| {
+        stderr.lines().find(|line| line.starts_with(start)).map(str::to_owned)
+    };
+    let cut_off = |stderr: &str| said(stderr, "summaries cut off");
     let run = place.summarize(&["docs", "-o", "out.jsonl", "-n", "3"]).ended(0);
     let lines = place.lines("out.jsonl");
     let n_cut_off = lines.iter().filter(|line| line["finish_reason"] == "length").count();
@@ -155,9 +158,19 @@ fn summaries_that_are_cut_off_are_counted() {
     let again = place.summarize(&["docs", "more.txt", "-o", "out.jsonl", "-n", "3"]).ended(2);
     assert_eq!(cut_off(&again.stderr), Some(expected), "{}", again.stderr);
 
+    // Answers to parts are told of with the document's summary, whichever run made them.
+    let parts = |stderr: &str| said(stderr, "summaries of parts cut off at 3 tokens (-n, ");
+    let found = parts(&run.stderr).unwrap_or_default();
+    let n_long = lines.iter().filter(|line| line["n_parts"] != 1).count();
+    let figures = Regex::new(r"-c\): (\d+), in (\d+) documents \(docs/\d+.txt first\)$").unwrap();
+    let figures = figures.captures(&found).unwrap_or_else(|| panic!("{}", run.stderr));
+    let [n_parts, n_documents] = [1, 2].map(|idx| figures[idx].parse::<usize>().unwrap());
+    assert!((2..=n_long).contains(&n_documents) && n_parts >= n_documents, "{found}");
+    assert_eq!(parts(&again.stderr), None, "{}", again.stderr);
+
     place.write("model.gguf", silent_model(256));
     let run = place.summarize(&["docs", "-n", "3"]).ended(2);
-    assert_eq!(cut_off(&run.stderr), None, "{}", run.stderr);
+    assert_eq!(cut_off(&run.stderr).or(parts(&run.stderr)), None, "{}", run.stderr);
 }
 
 /// A model that says nothing has not summarized, neither the whole of a text nor its parts.

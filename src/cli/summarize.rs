@@ -11,8 +11,8 @@ use crate::engine::{Engine, Options};
 use crate::gguf::printable;
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
-    Cutter, Earlier, FailedLine, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer,
-    Wishes, files,
+    Cutter, Earlier, FailedLine, Form, Gaps, Length, Line, Output, Plan, Progress, Setup,
+    Summarizer, Wishes, files,
 };
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -165,7 +165,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let start = Instant::now();
     let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
     let n_bytes = bytes_to_do(&plan, &output);
-    let max_tokens = setup.cutter.max_tokens();
+    let (max_tokens, max_part_tokens) = (setup.cutter.max_tokens(), setup.cutter.max_part_tokens());
     let mut shown = RunProgress::new(n_documents, "documents");
     let mut on_progress = |progress: Progress, lines: &[Line]| {
         show(&shown, lines);
@@ -178,12 +178,12 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let mut work = Summarizer::new(setup, &documents, &plan, (output, earlier), &mut on_progress);
     let is_done = drive(&mut work, &mut engine, &interrupted)?;
     let progress = work.progress();
-    let partly_silent = work.partly_silent().to_vec();
+    let gaps = work.gaps().clone();
     let unwritten = work.into_output().finish(is_done)?;
     progress::hide();
 
     unwritten.iter().for_each(print_note);
-    tell_partly_silent(&partly_silent);
+    tell_gaps(&gaps, max_part_tokens);
     if !is_done {
         let n_done = n_before + progress.n_done;
         let hint = if output_path.is_some() { "; the same command goes on from there" } else { "" };
@@ -304,11 +304,20 @@ fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
 }
 
 /// Says which documents are not summarized as a whole.
-fn tell_partly_silent(documents: &[String]) {
-    if let Some(first) = documents.first() {
+fn tell_gaps(gaps: &Gaps, max_part_tokens: usize) {
+    let Gaps { silent, cut_off, n_cut_off_parts } = gaps;
+    if let Some(first) = silent.first() {
         print_note(format_args!(
             "summaries that leave out parts of which the model said nothing: {} ({} first)",
-            documents.len(),
+            silent.len(),
+            printable(first)
+        ));
+    }
+    if let Some(first) = cut_off.first() {
+        let most = count(max_part_tokens, "token");
+        print_note(format_args!(
+            "summaries of parts cut off at {most} (-n, at most a quarter of -c): {n_cut_off_parts}, in {} ({} first)",
+            count(cut_off.len(), "document"),
             printable(first)
         ));
     }

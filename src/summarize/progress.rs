@@ -1,6 +1,7 @@
-//! How far a run is.
+//! How far a run is, and what its summaries leave out.
 
 use super::line::Line;
+use super::reduction::Reduction;
 use crate::jobs::Tokens;
 
 /// How far a run is.
@@ -37,5 +38,26 @@ impl Progress {
                 Line::Failed(_) => self.n_failed += 1,
             }
         }
+    }
+}
+
+/// What the summaries of long documents leave out, by no wish of their readers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Documents with parts of which the model said nothing.
+    pub silent: Vec<String>,
+    /// Documents with parts whose own summaries were cut off.
+    pub cut_off: Vec<String>,
+    /// The parts of these.
+    pub n_cut_off_parts: usize,
+}
+
+impl Gaps {
+    /// Takes note of a document that now has a summary.
+    pub(super) fn note(&mut self, reduction: &Reduction<'_>) {
+        let Reduction { entry, is_partly_silent, n_cut_off_parts, .. } = reduction;
+        self.silent.extend(is_partly_silent.then(|| entry.id.clone()));
+        self.cut_off.extend((*n_cut_off_parts > 0).then(|| entry.id.clone()));
+        self.n_cut_off_parts += n_cut_off_parts;
     }
 }

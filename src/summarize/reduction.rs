@@ -42,6 +42,8 @@ pub(super) struct Reduction<'a> {
     pub n_parts: usize,
     /// Whether the model said nothing of some part.
     pub is_partly_silent: bool,
+    /// Parts, and parts of their summaries, of which the summary was cut off.
+    pub n_cut_off_parts: usize,
     /// Tokens of all prompts that are answered.
     pub prompt_tokens: usize,
     /// Bytes of the document that count as done.
@@ -92,6 +94,7 @@ impl<'a> Reduction<'a> {
             started,
             n_parts,
             is_partly_silent: false,
+            n_cut_off_parts: 0,
             prompt_tokens: 0,
             n_bytes_done: 0,
             parts,
@@ -146,6 +149,7 @@ impl<'a> Reduction<'a> {
             let is_silent = answer.text.is_empty();
             return if is_silent { Err(Failure::Silence) } else { Ok(Next::Done(answer)) };
         }
+        self.n_cut_off_parts += usize::from(answer.finish_reason.is_cut_off());
         self.parts[idx].answer = Some(answer);
         if self.parts.iter().any(|part| part.answer.is_none()) {
             return Ok(Next::Wait);

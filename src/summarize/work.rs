@@ -4,7 +4,7 @@ use super::error::{Failure, SummarizeError};
 use super::line::{FailedLine, Line, PartLine, Summary};
 use super::output::{Earlier, Output};
 use super::plan::{Entry, Plan};
-use super::progress::Progress;
+use super::progress::{Gaps, Progress};
 use super::reduction::{Answer, Next, Reduction};
 use super::setup::Setup;
 use crate::documents::Documents;
@@ -42,8 +42,7 @@ pub struct Summarizer<'a> {
     needless: Vec<RequestId>,
     finished: Vec<Line>,
     finished_parts: Vec<PartLine>,
-    /// Documents with a summary that leaves parts out.
-    partly_silent: Vec<String>,
+    gaps: Gaps,
     tally: Tally,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(Progress, &[Line]),
@@ -74,7 +73,7 @@ impl<'a> Summarizer<'a> {
             needless: Vec::new(),
             finished: faults.collect(),
             finished_parts: Vec::new(),
-            partly_silent: Vec::new(),
+            gaps: Gaps::default(),
             tally: Tally::default(),
             progress: Progress::default(),
             on_progress,
@@ -86,9 +85,9 @@ impl<'a> Summarizer<'a> {
         self.output
     }
 
-    /// Documents that now have a summary which leaves parts out: the model said nothing of them.
-    pub fn partly_silent(&self) -> &[String] {
-        &self.partly_silent
+    /// What the summaries leave out that there are now and were not before.
+    pub fn gaps(&self) -> &Gaps {
+        &self.gaps
     }
 
     /// How far it is.
@@ -153,10 +152,9 @@ impl<'a> Summarizer<'a> {
 
     fn finish(&mut self, number: usize, answer: Answer) {
         let Some(reduction) = self.open.remove(&number) else { return };
-        let Reduction { entry, key, started, n_parts, prompt_tokens, .. } = reduction;
-        let Reduction { n_bytes_done, is_partly_silent, .. } = reduction;
+        self.gaps.note(&reduction);
+        let Reduction { entry, key, started, n_parts, prompt_tokens, n_bytes_done, .. } = reduction;
         self.progress.n_bytes += entry.n_bytes - n_bytes_done;
-        self.partly_silent.extend(is_partly_silent.then(|| entry.id.clone()));
         self.finished.push(Line::Done(Summary {
             id: entry.id.clone(),
             key,
@@ -342,10 +340,11 @@ mod tests {
 
         // One part is left; then the summary of all.
         assert_eq!(work.ready, [(0, 0)]);
-        work.answered(0, 0, answer("", 100));
+        work.answered(0, 0, Answer { finish_reason: FinishReason::Length, ..answer("", 100) });
         work.answered(0, 0, answer("Lost.", 100));
         assert!(matches!(work.finished[..], [Line::Done(_)]), "{:?}", work.finished);
         assert_eq!(work.progress().part(n_bytes), 1.0);
-        assert_eq!(work.partly_silent(), std::slice::from_ref(&entry.id));
+        let own = || vec![entry.id.clone()];
+        assert_eq!(*work.gaps(), Gaps { silent: own(), cut_off: own(), n_cut_off_parts: 1 });
     }
 }
