@@ -365,4 +365,8 @@ fn what_cannot_be_used_is_refused_before_any_work() {
         assert!(stderr.starts_with("error: ") && stderr.contains(why), "{args:?}: {stderr}");
     }
     assert_eq!(fs::read(place.path("in.jsonl")).unwrap(), content);
+    // Not even the model is read for an output that cannot be.
+    fs::remove_file(place.path("model.gguf")).unwrap();
+    let (code, stderr) = place.batch(&["in.jsonl", "-o", "none/out.jsonl"]);
+    assert!(code == 1 && stderr.contains("out.jsonl cannot be opened for writing"), "{stderr}");
 }

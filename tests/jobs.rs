@@ -215,6 +215,18 @@ fn what_cannot_be_a_file_of_results_is_refused() {
     }
 }
 
+#[test]
+fn a_file_is_checked_without_a_trace() {
+    let (folder, path) = file("torn");
+    Results::check(&path).unwrap();
+    Results::check(&folder.path().join("new")).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"torn");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let error = |path: &Path| Results::check(path).unwrap_err().to_string();
+    assert!(error(folder.path()).contains("is a folder"));
+    assert!(error(&folder.path().join("none/results")).contains("cannot be opened for writing"));
+}
+
 /// A link stays a link when the file behind it is written anew.
 #[cfg(unix)]
 #[test]

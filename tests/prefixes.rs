@@ -189,6 +189,10 @@ fn keep(path: &Path, small: &Small, beginning: &[u32]) -> (Change, usize, usize)
     let mut cache = PromptCache::open(&mut engine, path, FINGERPRINT).unwrap();
     let mut n_read = 0;
     let on_read = |so_far| n_read = so_far;
+    let files = || fs::read_dir(path.parent().unwrap()).unwrap().count();
+    let n_files = files();
+    cache.check(beginning).unwrap();
+    assert!(files() <= n_files, "what a killed run has left may go, and nothing comes");
     cache.read(&mut engine, beginning, &AtomicBool::new(false), on_read).unwrap();
     let change = cache.keep(&engine, beginning).unwrap();
     let request = greedy([beginning, &tokens(40, 7)].concat(), 5);
@@ -263,8 +267,9 @@ fn a_prompt_cache_of_no_use_is_replaced_unless_another_run_can_use_it() {
     let mut engine = small.engine(small.options("Q8_0"));
     let mut cache = PromptCache::open(&mut engine, &path, FINGERPRINT).unwrap();
     answers(&mut engine, [greedy(first.clone(), 1)]);
-    let error = cache.keep(&engine, &first).unwrap_err().to_string();
-    assert!(error.contains("prompt.cache.part is in the way"), "{error}");
+    for error in [cache.check(&first).unwrap_err(), cache.keep(&engine, &first).unwrap_err()] {
+        assert!(error.to_string().contains("prompt.cache.part is in the way"), "{error}");
+    }
 }
 
 #[test]

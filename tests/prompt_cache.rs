@@ -100,6 +100,27 @@ fn a_prompt_is_kept_though_nobody_hears_the_answer() {
     assert_eq!(written_at(&place, "prompt.cache"), written);
 }
 
+/// That is noticed before a long prompt is read for it; the answer is there all the same.
+#[test]
+fn a_prompt_cache_that_cannot_be_written_is_told_of_and_not_read_for() {
+    let place = Workplace::new();
+    fs::create_dir(place.path("prompt.cache.part")).unwrap();
+    let (said, found) = run(&place, QUESTION, &[]);
+    assert!(
+        said.contains("prompt.cache.part is in the way") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert!(n_read(&found) > 80, "{found}");
+    fs::remove_dir(place.path("prompt.cache.part")).unwrap();
+    run(&place, QUESTION, &[]);
+    let written = written_at(&place, "prompt.cache");
+    // Where the file would stay as it is, nobody minds.
+    fs::create_dir(place.path("prompt.cache.part")).unwrap();
+    let (said, found) = run(&place, QUESTION, &[]);
+    assert_eq!((said.as_str(), n_read(&found)), ("", 1));
+    assert_eq!(written_at(&place, "prompt.cache"), written);
+}
+
 #[test]
 fn what_is_no_prompt_cache_is_left_alone() {
     let place = Workplace::new();

@@ -130,14 +130,17 @@ fn pages_that_are_made_to_be_hard_are_summarized() {
 fn an_output_that_cannot_be_written_is_named() {
     let place = Workplace::new();
     place.write("a.txt", "the whale");
+    // Before anything is read for them, were it the model.
+    fs::remove_file(place.path("model.gguf")).unwrap();
     // Not even root may write these.
-    for output in ["/proc/sys/kernel/ostype", "/proc/out.jsonl"] {
-        let run = place.summarize(&["a.txt", "-o", output]).ended(1);
-        assert!(
-            run.stderr.contains(&format!("{output} cannot be opened for writing")),
-            "{}",
-            run.stderr
-        );
+    for (output, form, file) in [
+        ("/proc/sys/kernel/ostype", "jsonl", "/proc/sys/kernel/ostype"),
+        ("/proc/out.jsonl", "jsonl", "/proc/out.jsonl"),
+        ("/proc/out.txt", "text", "/proc/out.txt.jsonl"),
+    ] {
+        let run = place.summarize(&["a.txt", "-o", output, "--format", form]).ended(1);
+        let named = format!("{file} cannot be opened for writing");
+        assert!(run.stderr.contains(&named), "{}", run.stderr);
         assert_eq!((run.stderr.lines().count(), run.stdout.as_str()), (1, ""), "{}", run.stderr);
     }
 }

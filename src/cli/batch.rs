@@ -7,7 +7,7 @@ use super::prompt_cache::PromptCacheArgs;
 use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
-use crate::jobs::{Key, Outcome, Sink, Work, drive};
+use crate::jobs::{Key, Outcome, Results, Sink, Work, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use std::path::PathBuf;
@@ -64,6 +64,9 @@ pub struct BatchArgs {
 
 /// Answers a batch.
 pub fn run(args: BatchArgs) -> Result<Outcome> {
+    if let Some(path) = &args.output {
+        Results::check(path)?;
+    }
     let input = Input::open(&args.input)?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;

@@ -3,7 +3,7 @@
 use super::model_args::LoadedModel;
 use super::print_note;
 use super::progress::progress_bar;
-use crate::engine::{Change, Engine, PromptCache};
+use crate::engine::{Change, Engine, PrefixFileError, PromptCache};
 use crate::gguf::printable;
 use anyhow::Result;
 use clap::Args;
@@ -34,6 +34,10 @@ impl PromptCacheArgs {
         let Some(path) = &self.prompt_cache else { return Ok(()) };
         let mut cache = PromptCache::open(engine, path, loaded.gguf.fingerprint())?;
         let beginning = &beginning()?;
+        if let Err(error) = cache.check(beginning) {
+            tell_not_kept(&error);
+            return Ok(());
+        }
         let bar = progress_bar(beginning.len(), "tokens that prompts begin with");
         let on_read = |n_read| bar.set_position(n_read as u64);
         // What the engine refuses here it refuses each request for.
@@ -68,6 +72,11 @@ fn keep(cache: &mut PromptCache, path: &Path, engine: &Engine<'_>, beginning: &[
         (None, _) => {}
     }
     if let Err(error) = kept {
-        print_note(format_args!("{error}; the next run will read the prompt again"));
+        tell_not_kept(&error);
     }
+}
+
+/// Says why what is read is for this run alone.
+fn tell_not_kept(error: &PrefixFileError) {
+    print_note(format_args!("{error}; the next run will read the prompt again"));
 }

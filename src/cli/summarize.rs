@@ -143,6 +143,9 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         output_path.is_some() || !args.beside,
         "--beside needs a file with all results; name one with -o"
     );
+    if let Some(path) = output_path {
+        Output::check(path, args.format)?;
+    }
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
     let setup = setup(&args, &loaded, &options)?;

@@ -201,6 +201,19 @@ impl Header {
     }
 }
 
+/// Finds out whether a prefix can be saved, and leaves nothing behind.
+pub(super) fn check(path: &Path) -> Result<(), PrefixFileError> {
+    begin(path).map(drop).map_err(|problem| PrefixFileError { path: path.into(), problem })
+}
+
+/// Begins the file that is to have a prefix.
+fn begin(path: &Path) -> Result<Replacement, PrefixProblem> {
+    match is_of_another_kind(path)? {
+        true => Err(PrefixProblem::NotSaved),
+        false => Ok(Replacement::part_of(path, &MAGIC)?),
+    }
+}
+
 /// Writes a prefix to `PATH.part`, and puts it there once it is whole.
 pub(super) fn save(
     path: &Path,
@@ -209,11 +222,7 @@ pub(super) fn save(
     cache: &KvCache,
 ) -> Result<(), PrefixFileError> {
     let save = || {
-        if is_of_another_kind(path)? {
-            return Err(PrefixProblem::NotSaved);
-        }
-        let file = BufWriter::new(Replacement::part_of(path, &MAGIC)?);
-        let mut out = Hashed { inner: file, hash: Sha256::new() };
+        let mut out = Hashed { inner: BufWriter::new(begin(path)?), hash: Sha256::new() };
         Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
         for token in tokens {
             out.write_all(&token.to_le_bytes())?;

@@ -1,7 +1,7 @@
 //! What prompts begin with, kept from run to run.
 
 use super::prefix::shared_len;
-use super::prefix_file::{PrefixFileError, PrefixProblem};
+use super::prefix_file::{self, PrefixFileError, PrefixProblem};
 use super::request::{Event, Refusal, Request};
 use super::scheduler::Engine;
 use crate::files::folder_of;
@@ -107,6 +107,18 @@ impl PromptCache {
             }
             Content::Tokens(_) | Content::Useless(_) if !is_little => Change::Replaced,
             _ => Change::None,
+        }
+    }
+
+    /// Finds out whether the file can be written, if it is to [change](Self::change) for this
+    /// beginning: before reading, which may take long. Nothing is left behind.
+    ///
+    /// # Errors
+    /// If it is to be written and cannot be.
+    pub fn check(&self, beginning: &[u32]) -> Result<(), PrefixFileError> {
+        match self.change(beginning) {
+            Change::None => Ok(()),
+            _ => prefix_file::check(&self.path),
         }
     }
 

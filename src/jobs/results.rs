@@ -3,11 +3,11 @@
 use super::error::JobsError;
 use super::key::Key;
 use super::lines::Lines;
-use crate::files::{open_locked, sync_folder};
+use crate::files::{Replacement, open_locked, sync_folder};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,20 @@ struct Contents {
 }
 
 impl Results {
+    /// Finds out whether a file can be written that is to be opened later, after work that may take
+    /// long. Nothing is changed.
+    ///
+    /// # Errors
+    /// If it cannot, as far as that can be seen without having it.
+    pub fn check(path: &Path) -> Result<(), JobsError> {
+        check_kind(path)?;
+        let opened = match path.exists() {
+            true => OpenOptions::new().read(true).write(true).open(path).map(drop),
+            false => Replacement::of(path).map(drop),
+        };
+        opened.map_err(JobsError::file(path, "opened for writing"))
+    }
+
     /// Opens the file or makes it, for this process alone.
     ///
     /// All results begin with `beginning` (`{"id":"batch_req_`) and read as a `T`; a file with a

@@ -15,7 +15,7 @@ use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
 use super::plan::Plan;
 use super::reduction::Answer;
 use crate::documents::Documents;
-use crate::files::replace;
+use crate::files::{Replacement, replace};
 use crate::jobs::{JobsError, Key, Lines, Results};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -83,6 +83,20 @@ pub struct Earlier {
 }
 
 impl<'a> Output<'a> {
+    /// Finds out whether there can be an output at `path`, before documents are read for it. Nothing
+    /// is changed.
+    ///
+    /// # Errors
+    /// If its files cannot be written.
+    pub fn check(path: &Path, form: Form) -> Result<(), SummarizeError> {
+        Results::check(&results_path(path, form))?;
+        if form != Form::Jsonl {
+            let path = path.to_path_buf();
+            Replacement::of(&path).map_err(|error| SummarizeError::Write { path, error })?;
+        }
+        Ok(())
+    }
+
     /// Opens a file, or takes stdout. With `is_beside`, each document that is a file gets a file
     /// with its summary too.
     ///
