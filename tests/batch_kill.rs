@@ -11,8 +11,9 @@ use batches::{Workplace, chat, completion, settled, with};
 use serde_json::Value as Json;
 use std::collections::HashSet;
 use std::fs;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output, Stdio};
 
 const N_REQUESTS: usize = 200;
 
@@ -60,6 +61,12 @@ impl Workplace {
     }
 }
 
+/// Sends a signal to a run.
+fn send(run: &Child, signal: &str) {
+    let kill = Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
 #[test]
 fn killed_twenty_times_the_answers_are_the_same() {
     let place = Workplace::with_requests();
@@ -81,8 +88,7 @@ fn an_interrupted_run_says_how_to_go_on() {
     for signal in ["-INT", "-TERM"] {
         let mut run = place.start();
         place.wait_for_output(&mut run);
-        let kill = Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        send(&run, signal);
         let output = run.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{signal}: {stderr}");
@@ -92,6 +98,29 @@ fn an_interrupted_run_says_how_to_go_on() {
         assert!(stderr.contains(&format!("stopped with {} of 200", kept.len())), "{stderr}");
         assert_eq!(place.completes("out.jsonl"), expected);
         fs::remove_file(place.path("out.jsonl")).unwrap();
+    }
+}
+
+/// So does one that has not begun, and waits for its input: at once.
+#[test]
+fn a_run_that_is_interrupted_before_its_work_says_so() {
+    let place = Workplace::new();
+    let commands: [&[&str]; 3] =
+        [&["batch", "-", "-o", "out"], &["summarize", "-", "-o", "out"], &["run", "--raw"]];
+    for (args, signal) in commands.into_iter().flat_map(|args| [(args, "-INT"), (args, "-TERM")]) {
+        let mut command = program::command();
+        command.current_dir(place.folder.path()).args(args).args(["-m", "model.gguf"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = command.spawn().unwrap();
+        // More than a pipe holds: when it is written, the run is reading, and does not stop.
+        let mut input = run.stdin.take().unwrap();
+        input.write_all(&[b' '; 1 << 20]).unwrap();
+        send(&run, signal);
+        let Output { status, stdout, stderr } = run.wait_with_output().unwrap();
+        let said = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(status.code(), Some(130), "{args:?} {signal}: {said:?}");
+        assert_eq!(said, ["", "stopped before the work began\n"], "{args:?} {signal}");
+        assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 1);
     }
 }
 

@@ -1,17 +1,17 @@
 //! `gatefold batch`.
 
 use super::engine_args::EngineArgs;
+use super::interrupt::Interrupts;
 use super::model_args::ModelArgs;
+use super::print_note;
 use super::progress::{self, Headway, RunProgress, count, describe_all};
 use super::prompt_cache::PromptCacheArgs;
-use super::{interrupt, print_note};
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::engine::Engine;
 use crate::jobs::{Key, Outcome, Results, Sink, Work, drive};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -64,6 +64,7 @@ pub struct BatchArgs {
 
 /// Answers a batch.
 pub fn run(args: BatchArgs) -> Result<Outcome> {
+    let interrupts = Interrupts::watch()?;
     if let Some(path) = &args.output {
         Results::check(path)?;
     }
@@ -79,6 +80,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         max_live: options.max_live,
     };
     let plan = input.plan(&setup.basis, setup.max_tokens)?;
+    let interrupted = interrupts.heed();
     let (sink, found) = match &args.output {
         Some(path) => {
             let (results, found) = Found::open(path, &plan)?;
@@ -89,8 +91,6 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let n_requests = plan.items.len();
     tell(&found, n_requests);
 
-    let interrupted = Arc::default();
-    interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let n_todo = n_requests - found.n_done;
     // Begins with the work, behind the reading for the prompt cache.

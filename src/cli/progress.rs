@@ -74,7 +74,7 @@ pub fn show() {
 
 /// A count of what has no known end.
 pub fn counter(unit: &'static str) -> ProgressBar {
-    ProgressBar::no_length().with_style(style("{pos} {prefix}")).with_prefix(unit)
+    BARS.add(ProgressBar::no_length()).with_style(style("{pos} {prefix}")).with_prefix(unit)
 }
 
 /// How far a run over many documents or requests is.

@@ -1,12 +1,13 @@
 //! `gatefold run`.
 
 use super::chat::{self, Chat};
+use super::interrupt::Interrupts;
 use super::model_args::{LoadedModel, ModelArgs, cache_format};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
 use super::session::Session;
 use super::text_args::TextArgs;
-use super::{interrupt, print_note, print_piece};
+use super::{print_note, print_piece};
 use crate::engine::{Engine, Options};
 use crate::jobs::Outcome;
 use crate::tokenizer::ChatTemplate;
@@ -80,9 +81,11 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         n => Some(n as usize),
     };
     let sampling = args.sampling.resolve()?;
+    let on_terminal = args.text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
+    // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
+    let interrupts = (!args.chat && !on_terminal).then(Interrupts::watch).transpose()?;
     let loaded = args.model.load(None)?;
     let own_template = if args.raw { None } else { own_template(&loaded)? };
-    let on_terminal = args.text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
     let chats = args.chat || (on_terminal && own_template.is_some());
     let mut session = Session {
         loaded: &loaded,
@@ -104,7 +107,7 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     }
     let prompt = prompt(&loaded, own_template, args.system, args.text.read()?)?;
     // From here on an interrupt ends the answer; until then, it ends the program.
-    interrupt::watch_with_termination(&session.interrupted)?;
+    session.interrupted = interrupts.map_or_else(Interrupts::watch, Ok)?.heed();
     let beginning = || Ok(prompt.clone());
     args.prompt_cache.prepare(&mut session.engine, &loaded, beginning, &session.interrupted)?;
     if session.is_interrupted() {

@@ -1,11 +1,12 @@
 //! `gatefold summarize`.
 
 use super::engine_args::EngineArgs;
+use super::interrupt::Interrupts;
 use super::model_args::{LoadedModel, ModelArgs};
+use super::print_note;
 use super::progress::{self, Headway, RunProgress, count, counter, describe_all};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
-use super::{interrupt, print_note};
 use crate::documents::{Documents, Fields, Wanted};
 use crate::engine::{Engine, Options};
 use crate::gguf::printable;
@@ -19,7 +20,6 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -143,6 +143,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         output_path.is_some() || !args.beside,
         "--beside needs a file with all results; name one with -o"
     );
+    let interrupts = Interrupts::watch()?;
     if let Some(path) = output_path {
         Output::check(path, args.format)?;
     }
@@ -151,6 +152,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let setup = setup(&args, &loaded, &options)?;
     let documents = documents(&args, output_path)?;
     let plan = plan(&documents, &setup)?;
+    let interrupted = interrupts.heed();
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     let n_documents = plan.n_documents();
     tell(&earlier, n_documents);
@@ -158,8 +160,6 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         tell_without_file(&documents, &plan);
     }
 
-    let interrupted = Arc::default();
-    interrupt::watch_with_termination(&interrupted)?;
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
         let beginning = || Ok(setup.cutter.shared_beginning()?);
