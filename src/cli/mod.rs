@@ -20,6 +20,7 @@ mod sampling_args;
 mod session;
 mod size;
 pub mod summarize;
+mod summarize_notes;
 mod text_args;
 pub mod tokenize;
 

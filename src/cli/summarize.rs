@@ -7,19 +7,19 @@ use super::print_note;
 use super::progress::{self, Headway, RunProgress, count, counter, describe_all};
 use super::prompt_cache::PromptCacheArgs;
 use super::sampling_args::SamplingArgs;
+use super::summarize_notes as notes;
 use crate::documents::{Documents, Fields, Wanted};
 use crate::engine::{Engine, Options};
-use crate::gguf::printable;
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
-    Cutter, Earlier, FailedLine, Form, Gaps, Length, Line, Output, Plan, Progress, Setup,
-    Summarizer, Wishes, files,
+    Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer, Wishes, files,
 };
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -126,6 +126,13 @@ pub struct SummarizeArgs {
     prompt_cache: PromptCacheArgs,
 }
 
+impl SummarizeArgs {
+    /// The file with the results, unless they go to stdout.
+    fn output_path(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| *path != Path::new("-"))
+    }
+}
+
 /// Takes one of these names for what it names.
 fn one_of<T: Copy + Send + Sync + 'static>(
     all: &'static [(&'static str, T)],
@@ -138,7 +145,7 @@ fn one_of<T: Copy + Send + Sync + 'static>(
 
 /// Summarizes documents.
 pub fn run(args: SummarizeArgs) -> Result<Outcome> {
-    let output_path = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let output_path = args.output_path();
     ensure!(
         output_path.is_some() || !args.beside,
         "--beside needs a file with all results; name one with -o"
@@ -150,14 +157,13 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded)?;
     let setup = setup(&args, &loaded, &options)?;
-    let documents = documents(&args, output_path)?;
+    let documents = documents(&args)?;
     let plan = plan(&documents, &setup)?;
     let interrupted = interrupts.heed();
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
-    let n_documents = plan.n_documents();
-    tell(&earlier, n_documents);
+    notes::tell_earlier(&earlier, plan.n_documents());
     if args.beside {
-        tell_without_file(&documents, &plan);
+        notes::tell_without_file(&documents, &plan);
     }
 
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
@@ -165,36 +171,51 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         let beginning = || Ok(setup.cutter.shared_beginning()?);
         args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
     }
+    work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)
+}
+
+/// Makes the summaries that the output does not have, and says how that went.
+fn work(
+    args: &SummarizeArgs,
+    setup: Setup<'_>,
+    documents: &Documents,
+    plan: &Plan,
+    (output, earlier): (Output<'_>, Earlier),
+    engine: &mut Engine<'_>,
+    interrupted: &AtomicBool,
+) -> Result<Outcome> {
     let start = Instant::now();
+    let n_documents = plan.n_documents();
     let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
-    let n_bytes = bytes_to_do(&plan, &output);
+    let n_bytes = bytes_to_do(plan, &output);
     let (max_tokens, max_part_tokens) = (setup.cutter.max_tokens(), setup.cutter.max_part_tokens());
     let mut shown = RunProgress::new(n_documents, "documents");
     let mut on_progress = |progress: Progress, lines: &[Line]| {
-        show(&shown, lines);
+        notes::tell_failed(&shown, lines);
         shown.update(&Headway {
             n_done: n_before + progress.n_done,
             tokens: progress.tokens,
             part: progress.part(n_bytes),
         });
     };
-    let mut work = Summarizer::new(setup, &documents, &plan, (output, earlier), &mut on_progress);
-    let is_done = drive(&mut work, &mut engine, &interrupted)?;
+    let mut work = Summarizer::new(setup, documents, plan, (output, earlier), &mut on_progress);
+    let is_done = drive(&mut work, engine, interrupted)?;
     let progress = work.progress();
     let gaps = work.gaps().clone();
     let unwritten = work.into_output().finish(is_done)?;
     progress::hide();
 
     unwritten.iter().for_each(print_note);
-    tell_gaps(&gaps, max_part_tokens);
+    notes::tell_gaps(&gaps, max_part_tokens);
     if !is_done {
         let n_done = n_before + progress.n_done;
-        let hint = if output_path.is_some() { "; the same command goes on from there" } else { "" };
+        let hint =
+            if args.output_path().is_some() { "; the same command goes on from there" } else { "" };
         print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
         return Ok(Outcome::Interrupted);
     }
     let n_summaries = n_before + progress.n_done - progress.n_failed;
-    tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
+    notes::tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
     print_note(format_args!(
         "{}, {} of them failed; {}",
         count(n_documents, "document"),
@@ -211,8 +232,8 @@ fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
     todo.map(|entry| entry.n_bytes).sum()
 }
 
-fn documents(args: &SummarizeArgs, output: Option<&Path>) -> Result<Documents> {
-    let outputs = output.iter().flat_map(|path| files(path, args.format));
+fn documents(args: &SummarizeArgs) -> Result<Documents> {
+    let outputs = args.output_path().into_iter().flat_map(|path| files(path, args.format));
     let others = [&args.template, &args.prompt_cache.prompt_cache].into_iter().flatten().cloned();
     let wanted = Wanted {
         globs: args.glob.clone(),
@@ -263,74 +284,4 @@ fn setup<'a>(
 
 fn read_template(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Says what earlier runs left.
-fn tell(earlier: &Earlier, n_documents: usize) {
-    let Earlier { n_done, changed, n_others, .. } = earlier;
-    if *n_done > 0 {
-        print_note(format_args!(
-            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done"
-        ));
-    }
-    if let Some(first) = changed.first() {
-        print_note(format_args!(
-            "documents summarized again, since they, the model, the instruction or a setting have changed: {} ({} first)",
-            changed.len(),
-            printable(first)
-        ));
-    }
-    if *n_others > 0 {
-        print_note(format_args!(
-            "summaries left in the output that are of other documents than these: {n_others}"
-        ));
-    }
-}
-
-/// Says how many documents have no place beside them.
-fn tell_without_file(documents: &Documents, plan: &Plan) {
-    let entries = plan.entries.iter();
-    let n = entries.filter(|entry| documents.file_of(&entry.place).is_none()).count();
-    if n > 0 {
-        print_note(format_args!(
-            "summaries that --beside writes to no file, since they are of stdin or of lines: {n}; they are in the output"
-        ));
-    }
-}
-
-/// Says how many summaries do not end by themselves.
-fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
-    if n_cut_off > 0 {
-        let most = count(max_tokens, "token");
-        print_note(format_args!("summaries cut off at {most} (-n): {n_cut_off} of {n_summaries}"));
-    }
-}
-
-/// Says which documents are not summarized as a whole.
-fn tell_gaps(gaps: &Gaps, max_part_tokens: usize) {
-    let Gaps { silent, cut_off, n_cut_off_parts } = gaps;
-    if let Some(first) = silent.first() {
-        print_note(format_args!(
-            "summaries that leave out parts of which the model said nothing: {} ({} first)",
-            silent.len(),
-            printable(first)
-        ));
-    }
-    if let Some(first) = cut_off.first() {
-        let most = count(max_part_tokens, "token");
-        print_note(format_args!(
-            "summaries of parts cut off at {most} (-n, at most a quarter of -c): {n_cut_off_parts}, in {} ({} first)",
-            count(cut_off.len(), "document"),
-            printable(first)
-        ));
-    }
-}
-
-/// Says what failed.
-fn show(shown: &RunProgress, lines: &[Line]) {
-    for line in lines {
-        if let Line::Failed(FailedLine { id, error }) = line {
-            shown.note(format_args!("{}: {}", printable(id), printable(error)));
-        }
-    }
 }
