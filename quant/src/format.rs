@@ -135,7 +135,7 @@ pub trait Super: Format {
     const TRIES: Tries;
 }
 
-/// The decoded header of a super-block.
+/// The scales of a super-block, as its header has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuperScales {
     /// Scale of the sub-scales, as stored: kernels widen those of several rows at once.

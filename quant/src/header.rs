@@ -55,13 +55,15 @@ impl Header {
     /// sixteen bytes can be loaded that have the packed words.
     pub const fn check(&self, n_bytes: usize, n_subs: usize, has_minimum: bool) {
         assert!(self.scale + 2 <= n_bytes, "the scale leaves the block");
-        assert!(self.packed + 4 * self.n_words <= n_bytes && n_bytes >= 4 * MAX_WORDS);
+        assert!(self.packed + 4 * self.n_words <= n_bytes, "the words leave the block");
+        assert!(n_bytes >= 4 * MAX_WORDS, "sixteen bytes leave the block");
         assert!(self.n_words <= MAX_WORDS, "too many words");
         let minimum_end = match self.minimum {
             Some(minimum) => minimum + 2,
             None => 0,
         };
-        assert!(minimum_end <= n_bytes && self.minimum.is_some() == has_minimum);
+        assert!(minimum_end <= n_bytes, "the minimum leaves the block");
+        assert!(self.minimum.is_some() == has_minimum, "a minimum or none");
         assert!(self.sub_scales.len() * 4 == n_subs, "not a scale per sub-block");
         let n_minimums = if has_minimum { n_subs } else { 0 };
         assert!(self.sub_minimums.len() * 4 == n_minimums, "not a minimum per sub-block");
@@ -157,4 +159,65 @@ fn bytes(parts: &[&[Part]], packed: &[u32; MAX_WORDS]) -> [u8; 16] {
 #[inline(always)]
 fn per_sixteen<F: Super>(bytes: [u8; 16]) -> [u8; 16] {
     std::array::from_fn(|i| bytes[i * 16 / F::SUB_LEN])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::*;
+    use proptest::prelude::*;
+
+    /// Scales and codes of ones leave no bit of a block at zero, and are as many bits as it has:
+    /// none lies over another.
+    fn check_cover<F: Super>() {
+        let header = F::HEADER;
+        let mut block = pack::<F>(&SuperScales {
+            scale: f16::from_bits(!0),
+            minimum: f16::from_bits(!0),
+            sub_scales: [0xffu8.wrapping_sub(header.offset) as i8; 16],
+            sub_minimums: [0xff; 16],
+        });
+        let bytes = bytemuck::bytes_of_mut(&mut block);
+        F::LAYOUT.pack(&vec![F::LAYOUT.max_code() as u8; F::BLOCK_LEN], bytes);
+        assert!(bytes.iter().all(|&byte| byte == 0xff), "{}: {bytes:02x?}", F::NAME);
+        let parts = header.sub_scales.iter().chain(header.sub_minimums).copied().flatten();
+        let n_bits: u32 = parts.map(|part| part.mask.count_ones()).sum();
+        let n_scales = if F::HAS_MINIMUM { 2 } else { 1 };
+        let n_code_bits = (F::LAYOUT.max_code() + 1).ilog2() as usize * F::BLOCK_LEN;
+        assert_eq!(n_bits as usize + 16 * n_scales + n_code_bits, 8 * bytes.len(), "{}", F::NAME);
+    }
+
+    #[test]
+    fn every_bit_of_a_block_has_one_meaning() {
+        check_cover::<Q2K>();
+        check_cover::<Q3K>();
+        check_cover::<Q4K>();
+        check_cover::<Q5K>();
+        check_cover::<Q6K>();
+        check_cover::<Iq4Xs>();
+    }
+
+    fn check_inverse<F: Super>(bytes: &[u8]) {
+        let block = bytemuck::from_bytes(&bytes[..size_of::<F::Block>()]);
+        let once = unpack::<F>(block);
+        let twice = unpack::<F>(&pack::<F>(&once));
+        assert_eq!(once.scale.to_bits(), twice.scale.to_bits(), "{}", F::NAME);
+        assert_eq!(once.minimum.to_bits(), twice.minimum.to_bits(), "{}", F::NAME);
+        assert_eq!(once.sub_scales, twice.sub_scales, "{}", F::NAME);
+        assert_eq!(once.sub_minimums, twice.sub_minimums, "{}", F::NAME);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn unpacking_inverts_packing(bytes in prop::collection::vec(any::<u8>(), 210)) {
+            check_inverse::<Q2K>(&bytes);
+            check_inverse::<Q3K>(&bytes);
+            check_inverse::<Q4K>(&bytes);
+            check_inverse::<Q5K>(&bytes);
+            check_inverse::<Q6K>(&bytes);
+            check_inverse::<Iq4Xs>(&bytes);
+        }
+    }
 }

@@ -25,7 +25,7 @@
 //! # Safety
 //!
 //! The kernels believe the layout of a format and the lengths that they are given. Both are checked
-//! in one place, [`registry`]: a format's layout when the program is compiled, lengths at every call
+//! in one place, [`registry`]: a format's layout and header when the program is compiled, lengths at every call
 //! of a [`DynFormat`]. The traits behind it are therefore this crate's own.
 
 pub mod activations;

@@ -50,13 +50,13 @@ fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
 
 /// The weights of a block of 256.
 fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
-    let header = header::unpack::<F>(block);
-    let (scale, minimum) = (header.scale.to_f32(), header.minimum.to_f32());
+    let scales = header::unpack::<F>(block);
+    let (scale, minimum) = (scales.scale.to_f32(), scales.minimum.to_f32());
     let mut unsigned = [0; SUPER_LEN];
     F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
     for (i, (weight, u)) in weights.iter_mut().zip(unsigned).enumerate() {
-        let scale = scale * f32::from(header.sub_scales[i / 16]);
-        let minimum = minimum * f32::from(header.sub_minimums[i / 16]);
+        let scale = scale * f32::from(scales.sub_scales[i / 16]);
+        let minimum = minimum * f32::from(scales.sub_minimums[i / 16]);
         *weight = scale * (i32::from(u) - F::LAYOUT.offset()) as f32 - minimum;
     }
 }

@@ -3,9 +3,10 @@
 use super::registers::{Sums, TileRegisters, finish, start};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
+use crate::isa::avx512::ahead::Ahead;
 use crate::isa::avx512::columns::{SixteenBlocks, columns};
 use crate::isa::avx512::flat_headers::{FlatHeaders, N_BLOCKS};
-use crate::isa::avx512::tile::{Ahead, Place, Tile};
+use crate::isa::avx512::tile::{Place, Tile};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -25,6 +26,7 @@ pub struct FlatTile<F> {
 
 impl<F: Flat> Tile<F> for FlatTile<F> {
     const MAX_BLOCKS: usize = N_BLOCKS;
+    const MULTIPLYING: usize = 8;
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -49,7 +51,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
             for weights in weights {
                 *weights = _mm512_sub_epi8(*weights, offset);
             }
-            self.headers.copy(half, block, rows);
+            self.headers.copy::<F>(half, block, rows);
         }
     }
 
@@ -65,7 +67,6 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         unsafe { self.headers.widen::<F>(at.n_blocks) };
         for x in x.groups() {
             let n_tokens = x.n_tokens();
-            ahead.multiplying(at.n_blocks * n_tokens);
             let out = rest.split_off_mut(..n_tokens * at.n_rows).expect("a row per token");
             // SAFETY: the caller's promise.
             unsafe {
@@ -74,11 +75,13 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
                 for half in 0..2 {
                     match n_tokens {
                         // As a constant, which makes for fewer instructions.
-                        GROUP_LEN => self.multiply_half::<GROUP_LEN>(half, GROUP_LEN, at, &x, out),
-                        ..=HALF_GROUP => {
-                            self.multiply_half::<HALF_GROUP>(half, n_tokens, at, &x, out);
+                        GROUP_LEN => {
+                            self.multiply_half::<GROUP_LEN>(half, GROUP_LEN, at, &x, ahead, out)
                         }
-                        _ => self.multiply_half::<GROUP_LEN>(half, n_tokens, at, &x, out),
+                        ..=HALF_GROUP => {
+                            self.multiply_half::<HALF_GROUP>(half, n_tokens, at, &x, ahead, out);
+                        }
+                        _ => self.multiply_half::<GROUP_LEN>(half, n_tokens, at, &x, ahead, out),
                     }
                 }
             }
@@ -96,6 +99,7 @@ impl<F: Flat> FlatTile<F> {
         n_tokens: usize,
         at: Place,
         x: &FlatActivations<'_>,
+        ahead: &mut Ahead,
         out: &mut [f32],
     ) {
         let block_bytes = n_tokens * FLAT_LEN;
@@ -109,6 +113,8 @@ impl<F: Flat> FlatTile<F> {
             start!(0, x_codes(0), FLAT_LEN, weights(0));
             finish!(0, &mut self.dots[0]);
             for block in (0..at.n_blocks).step_by(2) {
+                // Two blocks of a half are as much as one of both.
+                ahead.multiplying(n_tokens);
                 if block + 1 < at.n_blocks {
                     start!(1, x_codes(block + 1), FLAT_LEN, weights(block + 1));
                 }

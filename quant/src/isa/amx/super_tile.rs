@@ -7,10 +7,11 @@
 use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{SUPER_LEN, Super};
+use crate::isa::avx512::ahead::Ahead;
 use crate::isa::avx512::codes::prefetch;
 use crate::isa::avx512::columns::{SixteenBlocks, columns};
 use crate::isa::avx512::super_headers::{N_PIECES, PackedHeaders, SixteenHeaders, of_pairs};
-use crate::isa::avx512::tile::{Ahead, Place, Tile};
+use crate::isa::avx512::tile::{Place, Tile};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -23,6 +24,8 @@ pub struct SuperTile<F> {
     /// Of each half, the high and the low parts of weights times sub-scales, four columns to a
     /// register.
     weights: [[__m512i; SUPER_LEN / 4]; 4],
+    /// Those of the rows that are unpacked.
+    headers: PackedHeaders,
     /// Of each two sub-blocks, as 16-bit integers.
     sub_minimums: [[__m512i; N_PIECES / 2]; 2],
     scales: [__m512; 2],
@@ -34,6 +37,8 @@ pub struct SuperTile<F> {
 
 impl<F: Super> Tile<F> for SuperTile<F> {
     const MAX_BLOCKS: usize = 1;
+    const UNPACKING: usize = 50;
+    const MULTIPLYING: usize = 3;
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -42,6 +47,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         SuperTile {
             registers: TileRegisters::new(),
             weights: [[zero; _]; _],
+            headers: PackedHeaders::ZERO,
             sub_minimums: [[zero; _]; _],
             scales: [zeros; _],
             minimums: [zeros; _],
@@ -54,11 +60,10 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     unsafe fn unpack(&mut self, half: usize, _: usize, rows: &SixteenBlocks<F::Block>) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut headers = PackedHeaders::ZERO;
-            headers.copy::<F>(rows);
+            self.headers.copy::<F>(rows);
             let mut codes = [_mm512_setzero_si512(); SUPER_LEN / 4];
             columns(&F::LAYOUT, rows, &mut codes);
-            let headers = SixteenHeaders::unpack::<F>(&headers);
+            let headers = SixteenHeaders::unpack::<F>(&self.headers);
             let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
             for sub in 0..SUPER_LEN / F::SUB_LEN {
                 let scale = headers.sub_scales[sub];
@@ -94,19 +99,20 @@ impl<F: Super> Tile<F> for SuperTile<F> {
             // SAFETY: the caller's promise.
             unsafe {
                 if let Some(x) = x {
-                    ahead.multiplying(x.n_tokens());
                     self.registers.configure(x.n_tokens(), DEPTH);
                     zero_four();
                 }
                 for step in 0..N_STEPS {
                     if let Some(x) = x {
+                        ahead.multiplying(share_of(x, step).len());
                         self.multiply_step(x, step);
                         for t in 0..x.n_tokens() {
-                            prefetch(&raw const x.codes[t][step * DEPTH], to_next_group);
+                            let codes = x.codes[t].as_ptr().wrapping_add(step * DEPTH);
+                            prefetch(codes, to_next_group);
                         }
                     }
                     if let Some(previous) = previous {
-                        for t in step * n_previous / N_STEPS..(step + 1) * n_previous / N_STEPS {
+                        for t in share_of(previous, step) {
                             self.add_scaled(t, previous, at, &mut out[t * at.n_rows..]);
                         }
                     }
@@ -123,6 +129,11 @@ impl<F: Super> Tile<F> for SuperTile<F> {
 
 /// Products of [`DEPTH`] columns that make up one of a block.
 const N_STEPS: usize = SUPER_LEN / DEPTH;
+
+/// The tokens of a group that a step sees to.
+fn share_of(x: BlockActivations<'_>, step: usize) -> std::ops::Range<usize> {
+    step * x.n_tokens() / N_STEPS..(step + 1) * x.n_tokens() / N_STEPS
+}
 
 /// A group's activations for one block.
 #[derive(Clone, Copy)]
@@ -155,7 +166,8 @@ impl<F: Super> SuperTile<F> {
         // SAFETY: the caller's promise.
         unsafe {
             let x = x.codes.as_ptr().cast::<i8>().wrapping_add(columns);
-            let weights = |part: usize| (&raw const self.weights[part][columns / 4]).cast();
+            let weights =
+                |part: usize| self.weights[part].as_ptr().wrapping_add(columns / 4).cast();
             multiply_four(x, SUPER_LEN, [weights(0), weights(1), weights(2), weights(3)]);
         }
     }

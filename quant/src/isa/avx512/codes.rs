@@ -1,5 +1,5 @@
 //! From packed blocks to registers: sixteen codes of each of four blocks at once, whatever the
-//! format, and the headers of sixteen flat blocks.
+//! format.
 //!
 //! Every function here is inlined into a kernel, where the layout is a constant: its loops and
 //! branches are gone by then.
@@ -162,61 +162,6 @@ unsafe fn shift_right(lanes: __m512i, count: i32) -> __m512i {
             1.. => _mm512_srl_epi16(lanes, _mm_cvtsi32_si128(count)),
             _ => _mm512_sll_epi16(lanes, _mm_cvtsi32_si128(-count)),
         }
-    }
-}
-
-/// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
-/// of register `i`.
-#[inline(always)]
-pub unsafe fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
-        let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
-        let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
-        let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
-        [
-            _mm512_unpacklo_epi64(low01, low23),
-            _mm512_unpackhi_epi64(low01, low23),
-            _mm512_unpacklo_epi64(high01, high23),
-            _mm512_unpackhi_epi64(high01, high23),
-        ]
-    }
-}
-
-/// Within each lane, element `i` of the result is the sum of register `i`'s four.
-#[inline(always)]
-pub unsafe fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let pairs01 = sum_pairs(rows[0], rows[1]);
-        let pairs23 = sum_pairs(rows[2], rows[3]);
-        let low = _mm512_unpacklo_epi64(pairs01, pairs23);
-        _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
-    }
-}
-
-/// Within each lane, the sums of elements 0 and 2 of `a` and of `b`, then of elements 1 and 3.
-#[inline(always)]
-unsafe fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)) }
-}
-
-/// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.
-///
-/// # Safety
-/// The addresses must be readable.
-#[inline(always)]
-pub unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut lanes = _mm512_setzero_si512();
-        unroll!(ELEMENT in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-            let header = block(ELEMENT / 4, ELEMENT % 4).cast::<i32>().read_unaligned();
-            lanes = _mm512_mask_set1_epi32(lanes, 1 << ELEMENT, header);
-        });
-        lanes
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sixteen rows at once: blocks become registers that hold the same four columns of each.
 
 use super::codes::{
-    Blocks, PIECE_LEN, Source, group_of_bits, load_lanes, source, transpose, unroll, unsigned,
+    Blocks, PIECE_LEN, Source, group_of_bits, load_lanes, source, unroll, unsigned,
 };
 use crate::layout::{Layout, Plane};
 use std::arch::x86_64::*;
@@ -10,10 +10,9 @@ use std::arch::x86_64::*;
 pub const N_ROWS: usize = 16;
 
 /// A block of each of sixteen rows that are equally far apart.
-#[derive(Clone, Copy)]
 pub struct SixteenBlocks<B> {
-    /// Those of rows 0, 4, 8 and 12: an instruction can name what is one, two or three distances
-    /// further, so that all sixteen addresses stay in registers.
+    /// Those of rows 0, 4, 8 and 12. An instruction can name what is one or two distances further,
+    /// and with a register for it three: six registers name all sixteen.
     every_fourth: [*const B; 4],
     /// Bytes from row to row.
     distance: usize,
@@ -121,7 +120,8 @@ unsafe fn load_columns<B>(blocks: &SixteenBlocks<B>, offset: usize) -> [__m512i;
     }
 }
 
-/// For planes of one bit per weight in order, and blocks of 32: spreads bits `4 * k..` of each element over its bytes.
+/// For planes of one bit per weight in order, which have 32: spreads bits `4 * k..` of each element
+/// over its bytes.
 #[inline(always)]
 unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
@@ -148,5 +148,24 @@ unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m5
         let bits = _mm512_set1_epi32(0x0804_0201 << (4 * (k % 2)));
         let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(elements, byte), bits);
         _mm512_maskz_set1_epi8(is_set, 1 << low_bits)
+    }
+}
+
+/// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
+/// of register `i`.
+#[inline(always)]
+unsafe fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
+        let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
+        let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
+        let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
+        [
+            _mm512_unpacklo_epi64(low01, low23),
+            _mm512_unpackhi_epi64(low01, low23),
+            _mm512_unpacklo_epi64(high01, high23),
+            _mm512_unpackhi_epi64(high01, high23),
+        ]
     }
 }

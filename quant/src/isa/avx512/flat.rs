@@ -1,8 +1,7 @@
 //! Products of formats with blocks of 32: few tokens here, more in [`FlatTile`].
 
 use super::codes::{
-    Blocks, STREAM_DISTANCE, headers, high_f16, load_lanes, low_f16, max_unsigned, piece, prefetch,
-    sum_quads,
+    Blocks, STREAM_DISTANCE, high_f16, load_lanes, low_f16, max_unsigned, piece, prefetch, unroll,
 };
 use super::dot::IntegerDot;
 use super::flat_tile::FlatTile;
@@ -152,5 +151,41 @@ unsafe fn lanes(register: __m512) -> [__m128; 4] {
             _mm512_extractf32x4_ps::<2>(register),
             _mm512_extractf32x4_ps::<3>(register),
         ]
+    }
+}
+
+/// Within each lane, element `i` of the result is the sum of register `i`'s four.
+#[inline(always)]
+unsafe fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let pairs01 = sum_pairs(rows[0], rows[1]);
+        let pairs23 = sum_pairs(rows[2], rows[3]);
+        let low = _mm512_unpacklo_epi64(pairs01, pairs23);
+        _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
+    }
+}
+
+/// Within each lane, the sums of elements 0 and 2 of `a` and of `b`, then of elements 1 and 3.
+#[inline(always)]
+unsafe fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)) }
+}
+
+/// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.
+///
+/// # Safety
+/// The addresses must be readable.
+#[inline(always)]
+unsafe fn headers(block: impl Fn(usize, usize) -> *const u8) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut lanes = _mm512_setzero_si512();
+        unroll!(ELEMENT in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            let header = block(ELEMENT / 4, ELEMENT % 4).cast::<i32>().read_unaligned();
+            lanes = _mm512_mask_set1_epi32(lanes, 1 << ELEMENT, header);
+        });
+        lanes
     }
 }

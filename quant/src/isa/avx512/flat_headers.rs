@@ -33,9 +33,14 @@ impl FlatHeaders {
     /// # Safety
     /// The blocks must be readable.
     #[inline(always)]
-    pub unsafe fn copy<B>(&mut self, half: usize, block: usize, rows: &SixteenBlocks<B>) {
+    pub unsafe fn copy<F: Flat>(
+        &mut self,
+        half: usize,
+        block: usize,
+        rows: &SixteenBlocks<F::Block>,
+    ) {
         for (row, packed) in self.packed[block][half].iter_mut().enumerate() {
-            // SAFETY: the caller's promise; no block is smaller.
+            // SAFETY: the caller's promise; no flat block is smaller.
             *packed = unsafe { rows.of_row(row).cast::<u32>().read_unaligned() };
         }
     }

@@ -1,10 +1,11 @@
 //! Tiles of blocks of 32.
 
+use super::ahead::Ahead;
 use super::codes::max_unsigned;
 use super::columns::{SixteenBlocks, columns};
 use super::dot::IntegerDot;
 use super::flat_headers::{FlatHeaders, N_BLOCKS};
-use super::tile::{Ahead, PartTile, Place, Tile, multiply_parts};
+use super::tile::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{FLAT_LEN, Flat};
 use std::arch::x86_64::*;
@@ -32,7 +33,7 @@ impl<F: Flat, D: IntegerDot> Tile<F> for FlatTile<F, D> {
         // SAFETY: the caller's promise.
         unsafe {
             columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
-            self.headers.copy(half, block, rows);
+            self.headers.copy::<F>(half, block, rows);
         }
     }
 

@@ -3,9 +3,11 @@
 //! Everything is built on one picture: a 512-bit register is four lanes of sixteen bytes, and each
 //! lane holds sixteen weights of another block ([`codes`]). The four blocks follow each other in a
 //! row, or belong to four rows, as the kernel likes. Few tokens ([`flat`], [`superblock`])
-//! take four rows at a time straight from the packed weights; more unpack a tile of rows once and
-//! multiply it with all of them.
+//! take four rows at a time straight from the packed weights; more unpack a tile of rows once, into
+//! registers that have the same columns of sixteen rows ([`columns`]), and multiply it with all of
+//! them.
 
+pub(super) mod ahead;
 pub(super) mod codes;
 pub(super) mod columns;
 mod dot;

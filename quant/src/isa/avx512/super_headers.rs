@@ -3,8 +3,11 @@
 use super::codes::{Blocks, PIECE_LEN, high_f16, load_lanes, low_f16, unroll};
 use super::columns::{N_ROWS, SixteenBlocks};
 use crate::format::{SUPER_LEN, Super};
-use crate::header::{MAX_WORDS, Part};
+use crate::header::{MAX_PARTS, MAX_WORDS, Part};
 use std::arch::x86_64::*;
+
+/// Words of four sub-blocks in a lane.
+const WORDS_PER_LANE: usize = 4;
 
 /// Sixteens of weights in a block.
 pub const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
@@ -17,7 +20,7 @@ pub struct FourHeaders {
     pub sub_minimums: __m512i,
     /// As f32.
     pub scales: __m128,
-    /// As f32; unspecified in formats without.
+    /// As f32; zeros in formats without.
     pub minimums: __m128,
 }
 
@@ -40,7 +43,7 @@ impl FourHeaders {
             let n_scale_words = header.sub_scales.len();
             let sub_minimums = if header.sub_minimums.is_empty() {
                 _mm512_setzero_si512()
-            } else if n_scale_words < MAX_WORDS {
+            } else if n_scale_words < WORDS_PER_LANE {
                 spread(first, const { of_pieces::<F>(SUPER_LEN / F::SUB_LEN) })
             } else {
                 spread(words_of_lanes::<F, 1>(packed), const { of_pieces::<F>(0) })
@@ -78,17 +81,17 @@ unsafe fn scale_pair<F: Super>(block: *const u8) -> i32 {
 struct LaneParts {
     /// Which bytes of the lane have them.
     bytes: [u8; 16],
-    rotations: [u32; 4],
-    masks: [u32; 4],
+    rotations: [u32; WORDS_PER_LANE],
+    masks: [u32; WORDS_PER_LANE],
 }
 
-/// Those of sub-scales and then sub-minimums, words `4 * register` and on.
+/// Those of sub-scales and then sub-minimums, those of `register`.
 const fn lane_parts<F: Super>(register: usize, number: usize) -> LaneParts {
     let header = F::HEADER;
-    let mut parts = LaneParts { bytes: [0; 16], rotations: [0; 4], masks: [0; 4] };
+    let mut parts = LaneParts { bytes: [0; 16], rotations: [0; _], masks: [0; _] };
     let mut word = 0;
-    while word < 4 {
-        let of_word = word_parts::<F>(4 * register + word);
+    while word < WORDS_PER_LANE {
+        let of_word = word_parts::<F>(WORDS_PER_LANE * register + word);
         if number < of_word.len() {
             let part = of_word[number];
             let first = header.packed - window::<F>() + 4 * part.word;
@@ -120,8 +123,8 @@ const fn word_parts<F: Super>(word: usize) -> &'static [Part] {
 /// Most parts of these words.
 const fn n_parts<F: Super>(register: usize) -> usize {
     let (mut n, mut word) = (0, 0);
-    while word < 4 {
-        let len = word_parts::<F>(4 * register + word).len();
+    while word < WORDS_PER_LANE {
+        let len = word_parts::<F>(WORDS_PER_LANE * register + word).len();
         n = if len > n { len } else { n };
         word += 1;
     }
@@ -135,15 +138,13 @@ unsafe fn words_of_lanes<F: Super, const REGISTER: usize>(packed: __m512i) -> __
     // promise.
     unsafe {
         let mut words = _mm512_setzero_si512();
+        const { assert!(MAX_PARTS == 8, "not all parts are unpacked") };
         unroll!(NUMBER in [0 1 2 3 4 5 6 7] {
             if NUMBER < const { n_parts::<F>(REGISTER) } {
                 let parts = const { lane_parts::<F>(REGISTER, NUMBER) };
-                let each_lane = |of_lane: *const u32| {
-                    _mm512_broadcast_i32x4(_mm_loadu_si128(of_lane.cast()))
-                };
                 let bits = spread(packed, parts.bytes);
-                let bits = _mm512_rorv_epi32(bits, each_lane(parts.rotations.as_ptr()));
-                let bits = _mm512_and_si512(bits, each_lane(parts.masks.as_ptr()));
+                let bits = _mm512_rorv_epi32(bits, each_lane(&parts.rotations));
+                let bits = _mm512_and_si512(bits, each_lane(&parts.masks));
                 words = _mm512_or_si512(words, bits);
             }
         });
@@ -164,18 +165,22 @@ const fn of_pieces<F: Super>(first: usize) -> [u8; 16] {
 /// These bytes of each lane.
 #[inline(always)]
 unsafe fn spread(lanes: __m512i, bytes: [u8; 16]) -> __m512i {
-    // SAFETY: the array has a lane's sixteen bytes; the features are the caller's promise.
-    unsafe {
-        let bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast()));
-        _mm512_shuffle_epi8(lanes, bytes)
-    }
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_shuffle_epi8(lanes, each_lane(&bytes)) }
+}
+
+/// The same sixteen bytes in every lane.
+#[inline(always)]
+unsafe fn each_lane<T>(of_lane: &T) -> __m512i {
+    const { assert!(size_of::<T>() == 16) };
+    // SAFETY: the load is of the size of `T`; the features are the caller's promise.
+    unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(std::ptr::from_ref(of_lane).cast())) }
 }
 
 /// The packed headers of a block of sixteen rows.
 ///
 /// They are copied from the blocks one by one, which takes none of the vector units' time, and
 /// unpacked together some time later.
-#[derive(Clone, Copy)]
 pub struct PackedHeaders {
     words: [[u32; N_ROWS]; MAX_WORDS],
     scales: [i32; N_ROWS],
@@ -306,28 +311,11 @@ unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
 /// The first and the last two bytes of each element as pairs of 16-bit integers.
 #[inline(always)]
 unsafe fn pairs(bytes: __m512i) -> [__m512i; 2] {
+    const NONE: u8 = 0x80;
+    const FIRST: [u8; 16] =
+        [0, NONE, 1, NONE, 4, NONE, 5, NONE, 8, NONE, 9, NONE, 12, NONE, 13, NONE];
+    const LAST: [u8; 16] =
+        [2, NONE, 3, NONE, 6, NONE, 7, NONE, 10, NONE, 11, NONE, 14, NONE, 15, NONE];
     // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let order = |[a, b]: [i8; 2]| {
-            _mm512_broadcast_i32x4(_mm_set_epi8(
-                -1,
-                b + 12,
-                -1,
-                a + 12,
-                -1,
-                b + 8,
-                -1,
-                a + 8,
-                -1,
-                b + 4,
-                -1,
-                a + 4,
-                -1,
-                b,
-                -1,
-                a,
-            ))
-        };
-        [_mm512_shuffle_epi8(bytes, order([0, 1])), _mm512_shuffle_epi8(bytes, order([2, 3]))]
-    }
+    unsafe { [spread(bytes, FIRST), spread(bytes, LAST)] }
 }

@@ -1,10 +1,11 @@
 //! Tiles of blocks of 256.
 
+use super::ahead::Ahead;
 use super::codes::{PIECE_LEN, max_unsigned};
 use super::columns::{SixteenBlocks, columns};
 use super::dot::IntegerDot;
 use super::super_headers::{N_PIECES, PackedHeaders, SixteenHeaders, of_pairs};
-use super::tile::{Ahead, PartTile, Place, Tile, multiply_parts};
+use super::tile::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
 use std::arch::x86_64::*;
@@ -17,7 +18,7 @@ const N_BLOCKS: usize = 2;
 pub struct SuperTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
-    /// What is below, until all blocks are there.
+    /// Unpacked into what follows when the tile is complete.
     headers: [[PackedHeaders; 2]; N_BLOCKS],
     /// Of each sub-block, as [`add_scaled`] wants it.
     sub_scales: [[[__m512i; N_PIECES]; 2]; N_BLOCKS],

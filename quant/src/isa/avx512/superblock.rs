@@ -41,7 +41,7 @@ unsafe fn multiply_few<F: Super, D: IntegerDot, const N: usize>(product: Product
             let mut sums = [_mm_setzero_ps(); N];
             for block_idx in 0..rows.blocks_per_row {
                 let blocks: Blocks =
-                    each!(i in [0 1 2 3] => starts[i].wrapping_add(block_idx).cast());
+                    each!(r in [0 1 2 3] => starts[r].wrapping_add(block_idx).cast());
                 sums = add_block::<F, D, N>(sums, blocks, x, block_idx);
                 for block in blocks {
                     prefetch(block.cast::<F::Block>(), STREAM_DISTANCE);

@@ -1,11 +1,13 @@
 //! Several tokens: a tile of rows is unpacked once, then multiplied with every token.
 //!
-//! A tile is 32 rows high and some hundred columns wide, so that it stays in the first-level cache.
+//! A tile is 32 rows high and some hundred columns wide, so that it stays in the first-level cache;
+//! of matrices with fewer than 16 rows it has two.
 //! In it a register holds the same four columns of sixteen rows, which meet one token's four
 //! activations, broadcast. Sums live in registers for the width of a tile, and in the output between
 //! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
 //! next, so that the activations there stay in the second-level cache.
 
+use super::ahead::{Ahead, Share};
 use super::columns::{N_ROWS, SixteenBlocks};
 use super::dot::IntegerDot;
 use crate::activations::{Activations, Group, Tokens};
@@ -20,6 +22,10 @@ const MAX_TOKENS: usize = 6;
 pub trait Tile<F: Format> {
     /// Most blocks of each row.
     const MAX_BLOCKS: usize;
+    /// Roughly the cycles for unpacking 32 columns of a half, and
+    const UNPACKING: usize = 20;
+    /// for multiplying 32 columns of both halves with a token. Only the ratio matters.
+    const MULTIPLYING: usize = 11;
 
     /// Room for a tile.
     ///
@@ -107,85 +113,18 @@ impl Place {
         }
     }
 
-    /// First row of a half. Where the matrix ends before the half would, that begins earlier.
-    pub fn row(&self, half: usize) -> usize {
+    /// First row of a half. Where the matrix ends before the half would, the half begins earlier.
+    fn row(&self, half: usize) -> usize {
         let height = half_height(self.n_rows);
         (self.first_row + half * height).min(self.n_rows - height)
     }
 
     /// Those of a half's rows that are not in one before it.
-    pub fn mask(&self, half: usize) -> u16 {
+    fn mask(&self, half: usize) -> u16 {
         let height = half_height(self.n_rows);
         let n_before = (self.first_row + half * height - self.row(half)).min(height);
         let up_to = |n_rows: usize| ((1u32 << n_rows) - 1) as u16;
         up_to(height) & !up_to(n_before)
-    }
-}
-
-/// The packed weights of the next rows, to be asked for a few lines at a time while others are
-/// unpacked and multiplied: all at once they would hold up other loads. Four long streams, a quarter
-/// of the rows each, come from memory faster than one, or than many short ones.
-pub struct Ahead {
-    /// Where the rows begin.
-    start: *const i8,
-    row_bytes: usize,
-    /// Lines of each row.
-    n_lines: usize,
-    /// The place in each quarter.
-    row: usize,
-    line: usize,
-    /// Lines of each quarter that are due, in units of [`LINE`].
-    due: usize,
-    share: Share,
-}
-
-/// What falls due when a block of a half is unpacked, and when a block is multiplied with a token:
-/// in proportion to the time that they take, so that memory is never idle and never behind.
-#[derive(Clone, Copy)]
-struct Share {
-    of_unpacking: usize,
-    of_token: usize,
-}
-
-/// Cycles for a block of 32 of a half.
-const UNPACKING: usize = 20;
-/// Cycles for such a block of both halves and a token.
-const MULTIPLYING: usize = 11;
-
-/// A line, so that shares can be fractions of it.
-const LINE: usize = 1 << 16;
-
-const QUARTER_ROWS: usize = 2 * N_ROWS / 4;
-
-impl Ahead {
-    /// Asks for what is due while a block of a half is unpacked.
-    #[inline(always)]
-    fn unpacking(&mut self) {
-        self.ask(self.share.of_unpacking);
-    }
-
-    /// Asks for what is due while blocks are multiplied, each with a token.
-    #[inline(always)]
-    pub fn multiplying(&mut self, n: usize) {
-        self.ask(n * self.share.of_token);
-    }
-
-    #[inline(always)]
-    fn ask(&mut self, share: usize) {
-        self.due += share;
-        while self.due >= LINE {
-            self.due -= LINE;
-            let at = self.row * self.row_bytes + self.line * 64;
-            for quarter in 0..4 {
-                let line = self.start.wrapping_add(at + quarter * QUARTER_ROWS * self.row_bytes);
-                // SAFETY: a prefetch has no effect that could be observed, wherever it points.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(line) };
-            }
-            self.line += 1;
-            if self.line == self.n_lines {
-                (self.row, self.line) = (self.row + 1, 0);
-            }
-        }
     }
 }
 
@@ -201,19 +140,22 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let height = 2 * half_height(n_rows);
     let n_tiles = (CACHED_BYTES / product.n_tokens() / (T::MAX_BLOCKS * F::BLOCK_LEN)).max(1);
-    let stripe_len = (n_tiles * T::MAX_BLOCKS).min(blocks_per_row);
-    let row_bytes = blocks_per_row * size_of::<F::Block>();
-    let n_lines = stripe_len * size_of::<F::Block>() / 64 + 1;
-    let share = Share::new(n_lines, stripe_len, product.n_tokens());
+    let stripe_len = n_tiles * T::MAX_BLOCKS;
     // SAFETY: the caller's promise.
     unsafe {
         let mut tile = T::zeroed();
         for stripe in (0..blocks_per_row).step_by(stripe_len) {
             let stripe_end = blocks_per_row.min(stripe + stripe_len);
+            let share = Share::new::<F, T>(stripe_end - stripe, product.n_tokens());
             for first_row in (0..n_rows).step_by(height) {
-                let next = (first_row + height) * blocks_per_row + stripe;
-                let start = product.weights.as_ptr().wrapping_add(next).cast();
-                let mut ahead = Ahead { start, row_bytes, n_lines, row: 0, line: 0, due: 0, share };
+                let next = if first_row + height < n_rows {
+                    (first_row + height) * blocks_per_row + stripe
+                } else if stripe_end < blocks_per_row {
+                    stripe_end
+                } else {
+                    n_rows * blocks_per_row
+                };
+                let mut ahead = Ahead::new(&product, next, share);
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
                     let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
                     let at = Place { n_rows, first_row, first_block, n_blocks };
@@ -222,15 +164,6 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
                 }
             }
         }
-    }
-}
-
-impl Share {
-    /// Of `n_lines` in each row, for a stripe of `n_blocks`.
-    fn new(n_lines: usize, n_blocks: usize, n_tokens: usize) -> Share {
-        let of_block = QUARTER_ROWS * n_lines * LINE / n_blocks;
-        let cycle = of_block / (2 * UNPACKING + n_tokens * MULTIPLYING);
-        Share { of_unpacking: cycle * UNPACKING, of_token: cycle * MULTIPLYING }
     }
 }
 
@@ -243,15 +176,16 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
     ahead: &mut Ahead,
 ) {
     let blocks_per_row = product.blocks_per_row();
-    let row_bytes = blocks_per_row * size_of::<F::Block>();
-    let distance = if half_height(at.n_rows) == 1 { 0 } else { row_bytes };
+    let height = half_height(at.n_rows);
+    // Where there are fewer rows than elements, all elements are the one row.
+    let distance = if height < N_ROWS { 0 } else { blocks_per_row * size_of::<F::Block>() };
     for half in 0..2 {
-        let first = &raw const product.weights[at.row(half) * blocks_per_row + at.first_block];
-        let mut rows = SixteenBlocks::new(first, distance);
+        let first = at.row(half) * blocks_per_row + at.first_block;
+        let weights = &product.weights[first..][..(height - 1) * blocks_per_row + at.n_blocks];
+        let mut rows = SixteenBlocks::new(weights.as_ptr(), distance);
         for block in 0..at.n_blocks {
             ahead.unpacking();
-            // SAFETY: the caller's promise; the matrix has all rows of a half, and each of them
-            // `n_blocks` from there on.
+            // SAFETY: the caller's promise; the slice has `n_blocks` of each row.
             unsafe { tile.unpack(half, block, &rows) };
             rows.advance();
         }

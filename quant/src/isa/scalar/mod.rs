@@ -42,22 +42,22 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
         for t in 0..product.n_tokens() {
             let mut acc = 0.0f32;
             for (block_idx, block) in row.iter().enumerate() {
-                let header = header::unpack::<F>(block);
+                let scales = header::unpack::<F>(block);
                 let mut unsigned = [0; SUPER_LEN];
                 F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
                 let (codes, x_scale) =
                     (product.x.codes(t, block_idx), product.x.scale(t, block_idx));
                 let subs = unsigned.chunks_exact(16).zip(codes.chunks_exact(16));
                 let sum: i32 = subs
-                    .zip(header.sub_scales)
+                    .zip(scales.sub_scales)
                     .map(|((u, q), scale)| i32::from(scale) * integer_dot(u, F::LAYOUT.offset(), q))
                     .sum();
-                acc = (header.scale.to_f32() * x_scale).mul_add(sum as f32, acc);
+                acc = (scales.scale.to_f32() * x_scale).mul_add(sum as f32, acc);
                 if F::HAS_MINIMUM {
                     let sums = product.x.sums(t, block_idx);
-                    let minimums = header.sub_minimums.iter().zip(sums);
+                    let minimums = scales.sub_minimums.iter().zip(sums);
                     let sum: i32 = minimums.map(|(&m, &s)| i32::from(m) * i32::from(s)).sum();
-                    acc = (-(header.minimum.to_f32() * x_scale)).mul_add(sum as f32, acc);
+                    acc = (-(scales.minimum.to_f32() * x_scale)).mul_add(sum as f32, acc);
                 }
             }
             product.out[t * n_rows + row_idx] = acc;
