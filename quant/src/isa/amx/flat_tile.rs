@@ -73,15 +73,14 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
                 self.registers.configure(n_tokens, FLAT_LEN);
                 let x = FlatActivations { codes: x.codes(), scales: FlatScales::new::<F>(at, x) };
                 for half in 0..2 {
+                    ahead.multiplying(at.n_blocks * n_tokens / 2);
                     match n_tokens {
                         // As a constant, which makes for fewer instructions.
-                        GROUP_LEN => {
-                            self.multiply_half::<GROUP_LEN>(half, GROUP_LEN, at, &x, ahead, out)
-                        }
+                        GROUP_LEN => self.multiply_half::<GROUP_LEN>(half, GROUP_LEN, at, &x, out),
                         ..=HALF_GROUP => {
-                            self.multiply_half::<HALF_GROUP>(half, n_tokens, at, &x, ahead, out);
+                            self.multiply_half::<HALF_GROUP>(half, n_tokens, at, &x, out);
                         }
-                        _ => self.multiply_half::<GROUP_LEN>(half, n_tokens, at, &x, ahead, out),
+                        _ => self.multiply_half::<GROUP_LEN>(half, n_tokens, at, &x, out),
                     }
                 }
             }
@@ -99,7 +98,6 @@ impl<F: Flat> FlatTile<F> {
         n_tokens: usize,
         at: Place,
         x: &FlatActivations<'_>,
-        ahead: &mut Ahead,
         out: &mut [f32],
     ) {
         let block_bytes = n_tokens * FLAT_LEN;
@@ -113,8 +111,6 @@ impl<F: Flat> FlatTile<F> {
             start!(0, x_codes(0), FLAT_LEN, weights(0));
             finish!(0, &mut self.dots[0]);
             for block in (0..at.n_blocks).step_by(2) {
-                // Two blocks of a half are as much as one of both.
-                ahead.multiplying(n_tokens);
                 if block + 1 < at.n_blocks {
                     start!(1, x_codes(block + 1), FLAT_LEN, weights(block + 1));
                 }

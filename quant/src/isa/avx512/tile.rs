@@ -52,12 +52,31 @@ pub trait Tile<F: Format> {
 pub struct Place {
     /// Rows of the matrix.
     pub n_rows: usize,
-    /// First of the tile's.
-    pub first_row: usize,
+    /// Which of them each half has.
+    pub halves: [Half; 2],
     /// First of its blocks in each row.
     pub first_block: usize,
     /// How many blocks.
     pub n_blocks: usize,
+}
+
+/// Rows that a register has.
+#[derive(Clone, Copy)]
+pub struct Half {
+    /// The first.
+    row: usize,
+    /// Those of them that no half before it has.
+    mask: u16,
+}
+
+impl Half {
+    /// Begins at `row`, or earlier where the matrix would end before the half.
+    fn new(n_rows: usize, row: usize) -> Half {
+        let height = half_height(n_rows);
+        let first = row.min(n_rows - height);
+        let up_to = |n: usize| ((1u32 << n) - 1) as u16;
+        Half { row: first, mask: up_to(height) & !up_to((row - first).min(height)) }
+    }
 }
 
 /// Rows of a half: a register's, but for matrices of fewer rows a single one, in all elements.
@@ -83,8 +102,8 @@ impl Place {
             let mut sums = [_mm512_setzero_ps(); N];
             if self.first_block > 0 {
                 for (t, sum) in sums.iter_mut().enumerate() {
-                    let rows = out.as_ptr().wrapping_add(t * self.n_rows + self.row(half));
-                    let mask = if t < n_tokens { self.mask(half) } else { 0 };
+                    let rows = out.as_ptr().wrapping_add(t * self.n_rows + self.halves[half].row);
+                    let mask = if t < n_tokens { self.halves[half].mask } else { 0 };
                     *sum = _mm512_maskz_loadu_ps(mask, rows);
                 }
             }
@@ -106,25 +125,11 @@ impl Place {
     ) {
         assert!(out.len() >= n_tokens * self.n_rows);
         for (t, &sum) in sums.iter().enumerate() {
-            let rows = out.as_mut_ptr().wrapping_add(t * self.n_rows + self.row(half));
-            let mask = if t < n_tokens { self.mask(half) } else { 0 };
+            let rows = out.as_mut_ptr().wrapping_add(t * self.n_rows + self.halves[half].row);
+            let mask = if t < n_tokens { self.halves[half].mask } else { 0 };
             // SAFETY: the masks keep the stores inside of each token's rows.
             unsafe { _mm512_mask_storeu_ps(rows, mask, sum) };
         }
-    }
-
-    /// First row of a half. Where the matrix ends before the half would, the half begins earlier.
-    fn row(&self, half: usize) -> usize {
-        let height = half_height(self.n_rows);
-        (self.first_row + half * height).min(self.n_rows - height)
-    }
-
-    /// Those of a half's rows that are not in one before it.
-    fn mask(&self, half: usize) -> u16 {
-        let height = half_height(self.n_rows);
-        let n_before = (self.first_row + half * height - self.row(half)).min(height);
-        let up_to = |n_rows: usize| ((1u32 << n_rows) - 1) as u16;
-        up_to(height) & !up_to(n_before)
     }
 }
 
@@ -148,6 +153,7 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
             let stripe_end = blocks_per_row.min(stripe + stripe_len);
             let share = Share::new::<F, T>(stripe_end - stripe, product.n_tokens());
             for first_row in (0..n_rows).step_by(height) {
+                let halves = [first_row, first_row + height / 2].map(|row| Half::new(n_rows, row));
                 let next = if first_row + height < n_rows {
                     (first_row + height) * blocks_per_row + stripe
                 } else if stripe_end < blocks_per_row {
@@ -158,7 +164,7 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
                 let mut ahead = Ahead::new(&product, next, share);
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
                     let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
-                    let at = Place { n_rows, first_row, first_block, n_blocks };
+                    let at = Place { n_rows, halves, first_block, n_blocks };
                     unpack(&mut tile, &product, at, &mut ahead);
                     tile.multiply(at, product.x, &mut ahead, product.out);
                 }
@@ -180,7 +186,7 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
     // Where there are fewer rows than elements, all elements are the one row.
     let distance = if height < N_ROWS { 0 } else { blocks_per_row * size_of::<F::Block>() };
     for half in 0..2 {
-        let first = at.row(half) * blocks_per_row + at.first_block;
+        let first = at.halves[half].row * blocks_per_row + at.first_block;
         let weights = &product.weights[first..][..(height - 1) * blocks_per_row + at.n_blocks];
         let mut rows = SixteenBlocks::new(weights.as_ptr(), distance);
         for block in 0..at.n_blocks {
