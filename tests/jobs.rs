@@ -237,4 +237,12 @@ fn links_are_followed() {
     retain(&link).unwrap();
     assert!(link.is_symlink());
     assert_eq!(fs::read_to_string(&path).unwrap(), lines(&[answer("a", "2")]));
+
+    let to = |target: &str| {
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        Results::check(&link)
+    };
+    to("new").unwrap();
+    assert!(to("none/new").unwrap_err().to_string().contains("none/new cannot be opened"));
 }

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use std::fs;
 
 /// Submits the only request of some work, and tells it of a prompt that is read to the fifth token,
-/// given up, and read again.
+/// given up, and read again, where another by now begins like it.
 fn read_again<W: Work>(work: &mut W, engine: &mut Engine<'_>)
 where
     W::Error: std::fmt::Debug,
@@ -24,8 +24,8 @@ where
     work.submit(engine).unwrap();
     let mut id: Option<RequestId> = None;
     engine.step(&mut |found, _| id = Some(found));
-    for n_read in [5, 2, 5, 6] {
-        work.hear(id.unwrap(), Event::Prompt { n_read, n_reused: 0 });
+    for (n_read, n_reused) in [(5, 0), (2, 0), (5, 3), (6, 3)] {
+        work.hear(id.unwrap(), Event::Prompt { n_read, n_reused });
     }
 }
 

@@ -159,10 +159,12 @@ fn summaries_that_are_cut_off_are_counted() {
     assert_eq!(cut_off(&again.stderr), Some(expected), "{}", again.stderr);
 
     // Answers to parts are told of with the document's summary, whichever run made them.
-    let parts = |stderr: &str| said(stderr, "summaries of parts cut off at 3 tokens (-n, ");
+    let parts = |stderr: &str| said(stderr, "summaries of parts cut off at 3 tokens (-n, or ");
     let found = parts(&run.stderr).unwrap_or_default();
     let n_long = lines.iter().filter(|line| line["n_parts"] != 1).count();
-    let figures = Regex::new(r"-c\): (\d+), in (\d+) documents \(docs/\d+.txt first\)$").unwrap();
+    let figures =
+        Regex::new(r"-c has room for\): (\d+), in (\d+) documents \(docs/\d+.txt first\)$")
+            .unwrap();
     let figures = figures.captures(&found).unwrap_or_else(|| panic!("{}", run.stderr));
     let [n_parts, n_documents] = [1, 2].map(|idx| figures[idx].parse::<usize>().unwrap());
     assert!((2..=n_long).contains(&n_documents) && n_parts >= n_documents, "{found}");

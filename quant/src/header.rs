@@ -83,12 +83,6 @@ impl Header {
             word += 1;
         }
     }
-
-    /// First of sixteen bytes of the block that have the packed words.
-    pub const fn window(&self, n_bytes: usize) -> usize {
-        let last = n_bytes - 4 * MAX_WORDS;
-        if self.packed < last { self.packed } else { last }
-    }
 }
 
 /// The scales of a block.

@@ -80,7 +80,6 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         max_live: options.max_live,
     };
     let plan = input.plan(&setup.basis, setup.max_tokens)?;
-    let interrupted = interrupts.heed();
     let (sink, found) = match &args.output {
         Some(path) => {
             let (results, found) = Found::open(path, &plan)?;
@@ -91,6 +90,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let n_requests = plan.items.len();
     tell(&found, n_requests);
 
+    let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     let n_todo = n_requests - found.n_done;
     // Begins with the work, behind the reading for the prompt cache.

@@ -35,6 +35,9 @@ impl PromptCacheArgs {
         let mut cache = PromptCache::open(engine, path, loaded.gguf.fingerprint())?;
         let beginning = &beginning()?;
         if let Err(error) = cache.check(beginning) {
+            if let Some(problem) = cache.problem() {
+                print_note(problem);
+            }
             tell_not_kept(&error);
             return Ok(());
         }
@@ -78,5 +81,5 @@ fn keep(cache: &mut PromptCache, path: &Path, engine: &Engine<'_>, beginning: &[
 
 /// Says why what is read is for this run alone.
 fn tell_not_kept(error: &PrefixFileError) {
-    print_note(format_args!("{error}; the next run will read the prompt again"));
+    print_note(format_args!("{error}; this run keeps nothing in it"));
 }

@@ -105,9 +105,10 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         Chat::new(session, template, args.system).run(&args.text)?;
         return Ok(Outcome::Done);
     }
+    let interrupts = interrupts.map_or_else(Interrupts::watch, Ok)?;
     let prompt = prompt(&loaded, own_template, args.system, args.text.read()?)?;
     // From here on an interrupt ends the answer; until then, it ends the program.
-    session.interrupted = interrupts.map_or_else(Interrupts::watch, Ok)?.heed();
+    session.interrupted = interrupts.heed();
     let beginning = || Ok(prompt.clone());
     args.prompt_cache.prepare(&mut session.engine, &loaded, beginning, &session.interrupted)?;
     if session.is_interrupted() {

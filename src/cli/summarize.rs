@@ -159,13 +159,13 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let setup = setup(&args, &loaded, &options)?;
     let documents = documents(&args)?;
     let plan = plan(&documents, &setup)?;
-    let interrupted = interrupts.heed();
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     notes::tell_earlier(&earlier, plan.n_documents());
     if args.beside {
         notes::tell_without_file(&documents, &plan);
     }
 
+    let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.model, &loaded.tokenizer, &loaded.compute, options)?;
     if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
         let beginning = || Ok(setup.cutter.shared_beginning()?);

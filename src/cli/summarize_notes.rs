@@ -60,7 +60,7 @@ pub fn tell_gaps(gaps: &Gaps, max_part_tokens: usize) {
     if let Some(first) = cut_off.first() {
         let most = count(max_part_tokens, "token");
         print_note(format_args!(
-            "summaries of parts cut off at {most} (-n, at most a quarter of -c): {n_cut_off_parts}, in {} ({} first)",
+            "summaries of parts cut off at {most} (-n, or a quarter of what -c has room for): {n_cut_off_parts}, in {} ({} first)",
             count(cut_off.len(), "document"),
             printable(first)
         ));

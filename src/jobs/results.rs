@@ -3,7 +3,7 @@
 use super::error::JobsError;
 use super::key::Key;
 use super::lines::Lines;
-use crate::files::{Replacement, open_locked, sync_folder};
+use crate::files::{Replacement, folder_of, open_locked, sync_folder};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
@@ -44,12 +44,24 @@ impl Results {
     /// # Errors
     /// If it cannot, as far as that can be seen without having it.
     pub fn check(path: &Path) -> Result<(), JobsError> {
+        if path.exists() {
+            check_kind(path)?;
+            let opened = OpenOptions::new().read(true).write(true).open(path);
+            return opened.map(drop).map_err(JobsError::file(path, "opened for writing"));
+        }
+        // A link to nothing: the file is made where it points.
+        let target = fs::read_link(path).map(|target| folder_of(path).join(target));
+        Results::check_place(&target.unwrap_or_else(|_| path.into()))
+    }
+
+    /// The same for a file that is to be written beside its place and then put there.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check_place(path: &Path) -> Result<(), JobsError> {
         check_kind(path)?;
-        let opened = match path.exists() {
-            true => OpenOptions::new().read(true).write(true).open(path).map(drop),
-            false => Replacement::of(path).map(drop),
-        };
-        opened.map_err(JobsError::file(path, "opened for writing"))
+        let begun = Replacement::of(path);
+        begun.map(drop).map_err(JobsError::file(path, "opened for writing"))
     }
 
     /// Opens the file or makes it, for this process alone.

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 pub struct Tokens {
     /// Tokens of prompts that the model has read.
     pub n_read: usize,
-    /// Tokens of prompts that needed no reading, since others begin with them too.
+    /// Tokens of prompts that needed no reading, since others begin with them too, or since they
+    /// come from `--prompt-cache`.
     pub n_known: usize,
     /// Tokens of answers; of unfinished ones those with text.
     pub n_written: usize,
@@ -35,8 +36,12 @@ impl Tally {
         let mut now = before;
         match *event {
             Event::Prompt { n_read, n_reused } => {
-                if n_read > now.n_read + now.n_known {
+                let n_before = now.n_read + now.n_known;
+                if n_before == 0 {
                     (now.n_read, now.n_known) = (n_read - n_reused, n_reused);
+                } else {
+                    // One that is read again may begin like others then: that takes nothing back.
+                    now.n_read += n_read.saturating_sub(n_before);
                 }
             }
             Event::Text(_) => now.n_written += 1,

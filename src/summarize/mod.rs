@@ -1,10 +1,10 @@
 //! Documents in, summaries out: splitting, prompts, and summaries of summaries.
 //!
 //! `setup` says how; `plan` sees all documents once and knows what there is to do; [`Summarizer`] is
-//! the work, which keeps an engine busy, and `progress` knows how far it is. Each document on its way is a `reduction`: `cut` makes its text one
-//! prompt if it fits into the context, else one for each part, where `split` knows good places to
-//! cut; the answers to the parts are the next text. `prompt` has the words, `line` and `form` what is
-//! written, `output` and `beside` where.
+//! the work, which keeps an engine busy, and `progress` knows how far it is. Each document on its way
+//! is a `reduction`: `cut` makes its text one prompt if it fits into the context, else one for each
+//! part, where `split` knows good places to cut; the answers to the parts are the next text. `prompt`
+//! has the words, `line` and `form` what is written, `output` and `beside` where.
 
 mod beside;
 mod cut;

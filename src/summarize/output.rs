@@ -15,7 +15,7 @@ use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
 use super::plan::Plan;
 use super::reduction::Answer;
 use crate::documents::Documents;
-use crate::files::{Replacement, replace};
+use crate::files::replace;
 use crate::jobs::{JobsError, Key, Lines, Results};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -91,8 +91,7 @@ impl<'a> Output<'a> {
     pub fn check(path: &Path, form: Form) -> Result<(), SummarizeError> {
         Results::check(&results_path(path, form))?;
         if form != Form::Jsonl {
-            let path = path.to_path_buf();
-            Replacement::of(&path).map_err(|error| SummarizeError::Write { path, error })?;
+            Results::check_place(path)?;
         }
         Ok(())
     }

@@ -126,24 +126,8 @@ unsafe fn load_columns<B>(blocks: &SixteenBlocks<B>, offset: usize) -> [__m512i;
 unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
-        let byte = _mm512_set_epi32(
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-            0x0c0c_0c0c,
-            0x0808_0808,
-            0x0404_0404,
-            0,
-        );
+        let first = _mm_set_epi32(0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0);
+        let byte = _mm512_broadcast_i32x4(first);
         let byte = _mm512_add_epi8(byte, _mm512_set1_epi8((k / 2) as i8));
         let bits = _mm512_set1_epi32(0x0804_0201 << (4 * (k % 2)));
         let is_set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(elements, byte), bits);

@@ -60,9 +60,10 @@ impl FourHeaders {
     }
 }
 
-/// First of the sixteen bytes of a block that are loaded.
+/// First of sixteen bytes of a block that have the packed words.
 const fn window<F: Super>() -> usize {
-    F::HEADER.window(size_of::<F::Block>())
+    let last = size_of::<F::Block>() - 4 * MAX_WORDS;
+    if F::HEADER.packed < last { F::HEADER.packed } else { last }
 }
 
 /// The block's scale and that of its minimums, as [`low_f16`] and [`high_f16`] take them.
