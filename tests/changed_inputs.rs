@@ -5,7 +5,7 @@ mod program;
 mod random_mixtral;
 
 use batches::{Loaded, Workplace, chat};
-use gatefold::batch::{self, Batch, BatchError, Input, Prompts};
+use gatefold::batch::{Batch, BatchError, Input};
 use gatefold::documents::{Documents, Fields, Wanted};
 use gatefold::jobs::{Key, Sink, drive};
 use gatefold::summarize::{self, Form, Line, Output, Summarizer};
@@ -23,13 +23,7 @@ fn a_line_of_a_batch_that_changes_stops_the_run() {
     let plan = input.plan(&basis, None).unwrap();
     place.write("in.jsonl", &[chat("a", "Why?"), chat("b", "How?")]);
     let template = ChatTemplate::mistral();
-    let setup = batch::Setup {
-        prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
-        model_name: String::new(),
-        basis,
-        max_tokens: None,
-        max_live: 2,
-    };
+    let setup = loaded.batches(&template, basis, 2);
     let mut on_progress = |_| {};
     let mut batch = Batch::new(setup, input, &plan, Sink::Stdout, &mut on_progress);
     let stopped = drive(&mut batch, &mut loaded.engine(), &AtomicBool::new(false));

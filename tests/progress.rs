@@ -5,7 +5,7 @@ mod program;
 mod random_mixtral;
 
 use batches::{Loaded, Workplace, chat};
-use gatefold::batch::{self, Batch, Input, Prompts};
+use gatefold::batch::{Batch, Input};
 use gatefold::documents::{Documents, Fields, Wanted};
 use gatefold::engine::{Engine, Event, RequestId};
 use gatefold::jobs::{Key, Sink, Work};
@@ -37,13 +37,7 @@ fn tokens_of_a_batch_that_are_read_again_count_once() {
     let (input, basis) = (Input::open(&place.path("in.jsonl")).unwrap(), Key::of(&[]));
     let plan = input.plan(&basis, None).unwrap();
     let template = ChatTemplate::mistral();
-    let setup = batch::Setup {
-        prompts: Prompts { tokenizer: &loaded.tokenizer, template: &template },
-        model_name: String::new(),
-        basis,
-        max_tokens: None,
-        max_live: 1,
-    };
+    let setup = loaded.batches(&template, basis, 1);
     let mut on_progress = |_| {};
     let mut batch = Batch::new(setup, input, &plan, Sink::Stdout, &mut on_progress);
     read_again(&mut batch, &mut loaded.engine());

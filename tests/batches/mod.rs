@@ -4,6 +4,7 @@
 
 use crate::program;
 use crate::random_mixtral::{self, ExpertLayout};
+use gatefold::batch::{self, Prompts};
 use gatefold::compute::Compute;
 use gatefold::engine::{Engine, Options};
 use gatefold::gguf::{Array, Gguf, Value};
@@ -113,6 +114,22 @@ impl Loaded {
             model: Model::load(&gguf).unwrap(),
             tokenizer: Tokenizer::from_metadata(gguf.metadata()).unwrap(),
             compute: Compute::new(Isa::detect(), Some(1)).unwrap(),
+        }
+    }
+
+    /// How batches are worked on, `max_live` requests at a time.
+    pub fn batches<'a>(
+        &'a self,
+        template: &'a ChatTemplate,
+        basis: Key,
+        max_live: usize,
+    ) -> batch::Setup<'a> {
+        batch::Setup {
+            prompts: Prompts { tokenizer: &self.tokenizer, template },
+            model_name: String::new(),
+            basis,
+            max_tokens: None,
+            max_live,
         }
     }
 
