@@ -6,9 +6,11 @@
 
 #![allow(missing_docs)]
 
+mod random;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gatefold::bench::Random;
 use gatefold_quant::{Activations, DynFormat, FORMATS, Isa};
+use random::Random;
 use std::time::Duration;
 
 const COLS: usize = 4096;

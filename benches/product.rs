@@ -3,8 +3,10 @@
 //! `product FORMAT ISA TOKENS` asks for its parent's id before the product and aborts after it, by
 //! which whoever traces it knows where the product begins and ends.
 
-use gatefold::bench::Random;
+mod random;
+
 use gatefold_quant::{Activations, DynFormat, Isa};
+use random::Random;
 use std::process;
 
 const COLS: usize = 4096;

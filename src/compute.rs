@@ -28,6 +28,14 @@ impl Compute {
         Ok(Compute { isa, pool })
     }
 
+    /// The best that this machine has.
+    ///
+    /// # Errors
+    /// If the system refuses the threads.
+    pub fn detect() -> Result<Compute, ThreadPoolBuildError> {
+        Compute::new(Isa::detect(), None)
+    }
+
     /// Threads in the pool.
     pub fn n_threads(&self) -> usize {
         self.pool.current_num_threads()

@@ -17,7 +17,7 @@ pub mod gguf_file;
 pub mod hugging_face;
 mod json;
 mod layout;
-pub(crate) mod llama;
+pub mod llama;
 pub mod mistral;
 pub mod safetensors;
 pub mod stored;

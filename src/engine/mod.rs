@@ -1,94 +1,73 @@
-//! From prompts to tokens: requests join and leave, and travel through the model together.
+//! From prompts to tokens: continuous batching of any number of requests.
 //!
-//! An [`Engine`] takes any number of [`Request`]s and works on many of them at once, step by step.
-//! A step takes one token of every answer that is being made, and fills up with pieces of prompts;
-//! all of them go through a layer together, so that its weights are read once. What comes of it is
-//! told as [`Event`]s: text as it is made, and in the end each request's [`Generated`].
+//! An [`Engine`] takes [`Request`]s and works on many of them at once, step by step. A step takes one
+//! token of every decoding sequence, and fills the rest of its token budget with chunked prefill; all
+//! of them go through a layer together, so that its weights are read once. What comes of it is told
+//! as [`Event`]s: tokens and text as they are made, and in the end each request's [`Generated`].
 //!
-//! ```standalone_crate
-//! # #[path = "../../tests/tiny_model/mod.rs"]
-//! # mod tiny_model;
-//! use gatefold::compute::Compute;
-//! use gatefold::engine::{Engine, Event, Options, Request};
-//! use gatefold::gguf::Gguf;
-//! use gatefold::model::Model;
-//! use gatefold::sampler::Sampling;
-//! use gatefold::tokenizer::Tokenizer;
-//! use gatefold_quant::{DynFormat, Isa};
+//! In a thread of its own, behind a [`Handle`], it serves any number of threads:
+//!
+//! ```
+//! use gatefold::{Compute, Engine, EngineOptions, LanguageModel, Request, Sampling};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (_folder, path) = tiny_model::Model::with_merged_experts().write();
-//! let gguf = Gguf::open(&path)?;
-//! let model = Model::load(&gguf)?;
-//! let tokenizer = Tokenizer::from_metadata(gguf.metadata())?;
-//! let compute = Compute::new(Isa::detect(), None)?;
-//! let options = Options {
-//!     cache_format: DynFormat::by_name("F16").expect("one of the formats"),
-//!     context_len: model.config().context_len,
-//!     step_len: 512,
-//!     max_live: 32,
-//!     memory_bytes: 1 << 30,
-//! };
-//! let mut engine = Engine::new(&model, &tokenizer, &compute, options)?;
-//!
-//! let mut wanted = Vec::new();
-//! for text in ["a", "a a", "a a a"] {
-//!     let prompt = tokenizer.encode_text(text)?;
-//!     let request = Request { max_tokens: Some(20), ..Request::new(prompt, Sampling::default()) };
-//!     wanted.push(engine.submit(request)?);
-//! }
-//! let mut answers = Vec::new();
-//! while !engine.is_idle() {
-//!     engine.step(&mut |id, event| match event {
-//!         Event::Done(generated) => answers.push((id, generated)),
-//!         Event::Failed(error) => eprintln!("{id:?}: {error}"),
-//!         Event::Prompt { .. } | Event::Text(_) => {}
-//!     });
-//! }
-//! assert_eq!(answers.len(), wanted.len());
-//! # assert!(answers.iter().all(|(_, generated)| !generated.tokens.is_empty()));
+//! # let (_folder, path) = gatefold_fixtures::tiny_model::Model::with_merged_experts().write();
+//! let model = LanguageModel::open(&path)?;
+//! let engine = Engine::new(&model, Compute::detect()?, EngineOptions::for_model(&model))?.spawn()?;
+//! let prompt = model.tokenizer.encode_text("a a")?;
+//! let request = Request { max_tokens: Some(20), ..Request::new(prompt, Sampling::default()) };
+//! println!("{}", engine.submit(request)?.wait()?.text);
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! A [`Stream`] hands out the events one by one, and dropping it cancels the request. A program that
+//! has nothing else to do calls [`Engine::step`] itself.
+//!
 //! What holds for every request, whatever its company:
 //!
 //! - Its answer depends on the model, its tokens, its sampling and the format of the cache alone:
-//!   not on other requests, the size of steps, or what was read before.
+//!   not on other requests, the size of steps, or what was computed before.
 //! - It is answered in the end, or refused by [`Engine::submit`] if it never could be. Requests are
 //!   admitted in their order, once there is memory for their prompts and for answers of usual length;
-//!   where longer ones fill it, the one of which least was read waits and is read again.
+//!   where longer ones fill it, the sequence with the least computed is preempted and computed again.
 //! - If it fails, no other does.
 //!
-//! Beginnings that requests share are read once. A prompt that begins like something which a live
-//! request has read, or one that has ended, goes on from there; if another request is reading the
-//! same beginning just now, it waits for that. [`PromptCache`] does the same from run to run.
+//! Common prompt prefixes are prefilled once (prefix caching). A prompt that begins like something
+//! which a running or a finished sequence has computed goes on from there; if another sequence is
+//! computing the same prefix just now, it waits for that. [`PromptCache`] does the same from run to
+//! run.
 //!
-//! The parts: [`scheduler`] has the engine, `member` a request on its way, `prefix` finds common
-//! beginnings, `prefix_file` keeps them in files and `prompt_cache` knows when, `answer` and `stop`
-//! make the text. Keys and values lie in [pages](crate::model::pages). [`Sequence`] is for those who
-//! want the logits of every token.
+//! The parts: `scheduler` has the engine, `handle` its thread, `sequence` a request on its way,
+//! `limits` what is refused, `prefix_cache` finds common prefixes, `prefix_file` keeps them in files
+//! and `prompt_cache` knows when, `output_text` and `stop` make the text. Keys and values lie in
+//! [pages](crate::model::pages). [`LogitsSession`] is for those who want the logits of every token.
 
-mod answer;
-mod member;
+mod handle;
+mod limits;
+mod logits_session;
 mod options;
-mod prefix;
+mod output_text;
+mod prefix_cache;
 mod prefix_file;
 mod prompt_cache;
-pub mod request;
-pub mod scheduler;
-pub mod sequence;
+mod request;
+mod scheduler;
+mod sequence;
 mod speed;
 mod stop;
 
+pub use handle::{Handle, Stream, Ticket};
+pub use logits_session::LogitsSession;
 pub use options::Options;
-pub use prefix_file::{PrefixFileError, PrefixProblem};
-pub use prompt_cache::{Change, PromptCache, shared_beginning};
+pub use prefix_cache::common_prefix;
+pub use prefix_file::{PrefixFile, PrefixFileError, PrefixProblem};
+pub use prompt_cache::{Change, Kept, PromptCache};
 pub use request::{
-    Event, FinishReason, GenerateError, Generated, Refusal, Request, RequestId, TokenLogprobs,
+    Delta, Event, FinishReason, GenerateError, Generated, PromptLogprobs, Refusal, Request,
+    RequestId, Token, TokenLogprobs,
 };
 pub use scheduler::Engine;
-pub use sequence::Sequence;
 pub use speed::Speed;
 
 /// Stands in keys of results and in files of prefixes for all that turns a request into its answer:

@@ -1,36 +1,48 @@
 //! How an engine works.
 
-use crate::model::{Config, ModelError, PageLayout};
+use crate::language_model::LanguageModel;
+use crate::machine;
+use crate::model::{ModelError, PageLayout};
 use gatefold_quant::DynFormat;
 
 /// How an engine works; none of it changes an answer.
+///
+/// [`Options::for_model`] has what is right for most; change a field with `..`.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Format of the remembered keys and values. (This one does change answers, a little.)
+    /// Format of the KV cache. (This one does change answers, a little.)
     pub cache_format: &'static DynFormat,
     /// Most tokens of one sequence, prompt and answer.
     pub context_len: usize,
-    /// Most tokens of a step, prompts and answers together.
-    pub step_len: usize,
-    /// Most requests that are worked on at the same time.
-    pub max_live: usize,
-    /// Bytes that all keys and values may take.
+    /// Token budget of a step: most tokens, of decode and prefill together.
+    pub max_batched_tokens: usize,
+    /// Most running sequences; never more than the token budget of a step.
+    pub max_running: usize,
+    /// Bytes that the KV cache of all sequences may take.
     pub memory_bytes: u64,
 }
 
 impl Options {
-    /// One request at a time, with the memory for a whole context.
+    /// Up to 32 sequences in steps of 512 tokens, with the model's whole context, in the memory that
+    /// is free beside the weights. The KV cache is Q8_0, or F16 where heads are no whole blocks.
+    pub fn for_model(model: &LanguageModel) -> Options {
+        let config = model.model.config();
+        Options {
+            cache_format: PageLayout::compact_format(config),
+            context_len: config.context_len,
+            max_batched_tokens: 512,
+            max_running: 32,
+            memory_bytes: machine::cache_bytes(model.gguf.n_tensor_bytes()),
+        }
+    }
+
+    /// One sequence at a time, with the memory for a whole context.
     ///
     /// # Errors
     /// If the model's heads do not fit the cache's format.
-    pub fn one_at_a_time(
-        config: &Config,
-        cache_format: &'static DynFormat,
-        context_len: usize,
-        step_len: usize,
-    ) -> Result<Options, ModelError> {
-        let layout = PageLayout::new(config, cache_format)?;
-        let memory_bytes = layout.bytes_of(layout.n_pages(context_len));
-        Ok(Options { cache_format, context_len, step_len, max_live: 1, memory_bytes })
+    pub fn one_at_a_time(self, model: &LanguageModel) -> Result<Options, ModelError> {
+        let layout = PageLayout::new(model.model.config(), self.cache_format)?;
+        let memory_bytes = layout.bytes_of(layout.n_pages(self.context_len));
+        Ok(Options { max_running: 1, memory_bytes, ..self })
     }
 }

@@ -43,6 +43,7 @@ pub struct PrefixFileError {
 
 /// What is wrong with the file of a prefix.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum PrefixProblem {
     /// It cannot be read or written.
     #[error(transparent)]
@@ -73,7 +74,7 @@ pub enum PrefixProblem {
     #[error("the prefix was saved with another model")]
     Model,
     /// It is in another format.
-    #[error("the prefix was saved in {found}, and the cache is in {expected} (--cache-type)")]
+    #[error("the prefix was saved in {found}, and the cache is in {expected} (`cache_format`)")]
     Format {
         /// The file's format.
         found: String,
@@ -100,7 +101,7 @@ pub enum PrefixProblem {
     Checksum,
     /// There is no memory for it.
     #[error(
-        "the prefix of {n_tokens} tokens does not fit into the memory for keys and values (--memory)"
+        "the prefix of {n_tokens} tokens does not fit into the memory for keys and values (`memory_bytes`)"
     )]
     Memory {
         /// Its tokens.
@@ -201,70 +202,87 @@ impl Header {
     }
 }
 
-/// Finds out whether a prefix can be saved, and leaves nothing behind.
-pub(super) fn check(path: &Path) -> Result<(), PrefixFileError> {
-    begin(path).map(drop).map_err(|problem| PrefixFileError { path: path.into(), problem })
+/// A file for a prefix.
+#[derive(Clone, Debug)]
+pub struct PrefixFile {
+    /// Where it is, or will be.
+    pub path: PathBuf,
+    /// Identifies the model.
+    pub fingerprint: [u8; 32],
 }
 
-/// Begins the file that is to have a prefix.
-fn begin(path: &Path) -> Result<Replacement, PrefixProblem> {
-    match is_of_another_kind(path)? {
-        true => Err(PrefixProblem::NotSaved),
-        false => Ok(Replacement::part_of(path, &MAGIC)?),
+impl PrefixFile {
+    /// Finds out whether a prefix can be saved, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self) -> Result<(), PrefixFileError> {
+        self.begin().map(drop).map_err(|problem| self.error(problem))
     }
-}
 
-/// Writes a prefix to `PATH.part`, and puts it there once it is whole.
-pub(super) fn save(
-    path: &Path,
-    fingerprint: [u8; 32],
-    tokens: &[u32],
-    cache: &KvCache,
-) -> Result<(), PrefixFileError> {
-    let save = || {
-        let mut out = Hashed { inner: BufWriter::new(begin(path)?), hash: Sha256::new() };
-        Header::new(cache.layout(), fingerprint, tokens.len() as u64).write(&mut out)?;
-        for token in tokens {
-            out.write_all(&token.to_le_bytes())?;
-        }
-        cache.write_to(&mut out)?;
-        let Hashed { mut inner, hash } = out;
-        inner.write_all(&hash.finalize())?;
-        let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(file.put_in_place()?)
-    };
-    save().map_err(|problem| PrefixFileError { path: path.into(), problem })
-}
+    fn error(&self, problem: PrefixProblem) -> PrefixFileError {
+        PrefixFileError { path: self.path.clone(), problem }
+    }
 
-/// Reads a prefix into an empty cache.
-pub(super) fn load(
-    path: &Path,
-    fingerprint: [u8; 32],
-    mut cache: KvCache,
-) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
-    let load = || {
-        if is_of_another_kind(path)? {
-            return Err(PrefixProblem::NotSaved);
+    /// Begins the file.
+    fn begin(&self) -> Result<Replacement, PrefixProblem> {
+        match is_of_another_kind(&self.path)? {
+            true => Err(PrefixProblem::NotSaved),
+            false => Ok(Replacement::part_of(&self.path, &MAGIC)?),
         }
-        let file = File::open(path)?;
-        let n_bytes = file.metadata()?.len();
-        let mut input = Hashed { inner: BufReader::new(file), hash: Sha256::new() };
-        let header = Header::read(&mut input)?;
-        header.check(cache.layout(), fingerprint, n_bytes)?;
-        // The file has as many bytes and more.
-        let n_tokens = header.n_tokens as usize;
-        let no_memory = |_| PrefixProblem::Memory { n_tokens: header.n_tokens };
-        cache.reserve(n_tokens).map_err(no_memory)?;
-        let tokens = (0..n_tokens).map(|_| array(&mut input).map(u32::from_le_bytes));
-        let tokens = tokens.collect::<io::Result<Vec<u32>>>()?;
-        cache.read_from(n_tokens, &mut input)?;
-        let Hashed { mut inner, hash } = input;
-        if array(&mut inner)? != <[u8; 32]>::from(hash.finalize()) {
-            return Err(PrefixProblem::Checksum);
-        }
-        Ok((tokens, cache))
-    };
-    load().map_err(|problem| PrefixFileError { path: path.into(), problem })
+    }
+
+    /// Writes a prefix, `tokens` and their keys and values, to `PATH.part`, and puts it there once it
+    /// is whole.
+    ///
+    /// # Errors
+    /// If it cannot be written; a file that was there before is as it was then.
+    pub fn save(&self, tokens: &[u32], cache: &KvCache) -> Result<(), PrefixFileError> {
+        let save = || {
+            let mut out = Hashed { inner: BufWriter::new(self.begin()?), hash: Sha256::new() };
+            Header::new(cache.layout(), self.fingerprint, tokens.len() as u64).write(&mut out)?;
+            for token in tokens {
+                out.write_all(&token.to_le_bytes())?;
+            }
+            cache.write_to(&mut out)?;
+            let Hashed { mut inner, hash } = out;
+            inner.write_all(&hash.finalize())?;
+            let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+            Ok(file.put_in_place()?)
+        };
+        save().map_err(|problem| self.error(problem))
+    }
+
+    /// Reads a prefix: its tokens, and their keys and values into an empty cache.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, was made with another model or format, or does not
+    /// fit into the memory.
+    pub fn load(&self, mut cache: KvCache) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
+        let load = || {
+            if is_of_another_kind(&self.path)? {
+                return Err(PrefixProblem::NotSaved);
+            }
+            let file = File::open(&self.path)?;
+            let n_bytes = file.metadata()?.len();
+            let mut input = Hashed { inner: BufReader::new(file), hash: Sha256::new() };
+            let header = Header::read(&mut input)?;
+            header.check(cache.layout(), self.fingerprint, n_bytes)?;
+            // The file has as many bytes and more.
+            let n_tokens = header.n_tokens as usize;
+            let no_memory = |_| PrefixProblem::Memory { n_tokens: header.n_tokens };
+            cache.reserve(n_tokens).map_err(no_memory)?;
+            let tokens = (0..n_tokens).map(|_| array(&mut input).map(u32::from_le_bytes));
+            let tokens = tokens.collect::<io::Result<Vec<u32>>>()?;
+            cache.read_from(n_tokens, &mut input)?;
+            let Hashed { mut inner, hash } = input;
+            if array(&mut inner)? != <[u8; 32]>::from(hash.finalize()) {
+                return Err(PrefixProblem::Checksum);
+            }
+            Ok((tokens, cache))
+        };
+        load().map_err(|problem| self.error(problem))
+    }
 }
 
 /// Whether there is something else than a saved prefix, which is not to be opened or replaced.

@@ -1,27 +1,26 @@
-//! What prompts begin with, kept from run to run.
+//! The prefix cache from run to run: the common prefix of prompts, in a file.
 
-use super::prefix::shared_len;
-use super::prefix_file::{self, PrefixFileError, PrefixProblem};
+use super::prefix_cache::common_prefix_len;
+use super::prefix_file::{PrefixFile, PrefixFileError, PrefixProblem};
 use super::request::{Event, Refusal, Request};
 use super::scheduler::Engine;
 use crate::files::folder_of;
 use crate::model::pages::TILE_LEN;
 use crate::sampler::Sampling;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
-/// A file is written anew only if that saves a run a page of reading, and one part in this many of
-/// what it reads: it may have gigabytes.
+/// A file is written anew only if that saves a run a page of prefill, and one part in this many of its
+/// prefill: it may have gigabytes.
 const LEAST_PART: usize = 8;
 
-/// A file with what the model remembers of the beginning of prompts. It says which model, format of
+/// A file with the keys and values of the common prefix of prompts. It says which model, format of
 /// the cache and [revision](super::NUMERICS_REVISION) it is of and has a checksum, so it makes runs
 /// shorter and changes no answer.
 #[derive(Debug)]
 pub struct PromptCache {
-    path: PathBuf,
-    fingerprint: [u8; 32],
+    file: PrefixFile,
     content: Content,
 }
 
@@ -30,38 +29,53 @@ pub struct PromptCache {
 enum Content {
     /// There is no file.
     Nothing,
-    /// What the model remembers of these tokens.
+    /// Keys and values of these tokens.
     Tokens(Vec<u32>),
     /// Nothing for this run.
     Useless(PrefixFileError),
 }
 
-/// What becomes of the file for a beginning.
+/// What became of the file for a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// How it has changed.
+    pub change: Change,
+    /// Tokens of the prefix that the engine had.
+    pub n_tokens: usize,
+    /// Those among them that the file had before.
+    pub n_known: usize,
+}
+
+/// What becomes of the file for a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It stays as it is: it has all but a little of the beginning, or more to lose.
+    /// It stays as it is: it has all but a little of the prefix, or more to lose.
     None,
     /// There was none, and now there is.
     Made,
     /// It has what it had, and more.
     Extended,
-    /// It has this beginning in place of what it had.
+    /// It has this prefix in place of what it had.
     Replaced,
 }
 
 impl PromptCache {
-    /// Lets the engine remember what the file at `path` has, if there is one and it was made for runs
-    /// like this. `fingerprint` identifies the model.
+    /// Puts what the file at `path` has into the engine's prefix cache, if there is one and it was made
+    /// for runs like this. `fingerprint` identifies the model.
     ///
     /// # Errors
     /// If the file cannot be read or is of another kind, or there is no folder for it.
     pub fn open(
-        engine: &mut Engine<'_>,
+        engine: &mut Engine,
         path: &Path,
         fingerprint: [u8; 32],
     ) -> Result<PromptCache, PrefixFileError> {
-        let content = match engine.load_prefix(path, fingerprint) {
-            Ok(tokens) => Content::Tokens(tokens),
+        let file = PrefixFile { path: path.into(), fingerprint };
+        let content = match file.load(engine.empty_cache()) {
+            Ok((tokens, cache)) => {
+                engine.import_prefix(tokens.clone(), cache);
+                Content::Tokens(tokens)
+            }
             Err(PrefixFileError { problem: PrefixProblem::Io(error), path })
                 if error.kind() == io::ErrorKind::NotFound =>
             {
@@ -73,7 +87,7 @@ impl PromptCache {
             Err(error) if error.problem.is_of_ours() => Content::Useless(error),
             Err(error) => return Err(error),
         };
-        Ok(PromptCache { path: path.into(), fingerprint, content })
+        Ok(PromptCache { file, content })
     }
 
     /// Why the file is of no use for this run, if it is of none.
@@ -84,23 +98,21 @@ impl PromptCache {
         }
     }
 
-    /// How many tokens of a beginning are in the file.
-    pub fn n_known(&self, beginning: &[u32]) -> usize {
+    /// How many tokens of a prefix are in the file.
+    pub fn n_known(&self, prefix: &[u32]) -> usize {
         match &self.content {
-            Content::Tokens(tokens) => shared_len(tokens, beginning),
+            Content::Tokens(tokens) => common_prefix_len(tokens, prefix),
             Content::Nothing | Content::Useless(_) => 0,
         }
     }
 
-    /// What is to become of the file for this beginning.
-    pub fn change(&self, beginning: &[u32]) -> Change {
-        let n_new = beginning.len() - self.n_known(beginning);
-        let is_little = n_new < TILE_LEN || n_new < beginning.len() / LEAST_PART;
+    /// What is to become of the file for this prefix.
+    pub fn change(&self, prefix: &[u32]) -> Change {
+        let n_new = prefix.len() - self.n_known(prefix);
+        let is_little = n_new < TILE_LEN || n_new < prefix.len() / LEAST_PART;
         match &self.content {
             Content::Nothing if n_new > 0 => Change::Made,
-            Content::Tokens(tokens) if !is_little && beginning.starts_with(tokens) => {
-                Change::Extended
-            }
+            Content::Tokens(tokens) if !is_little && prefix.starts_with(tokens) => Change::Extended,
             // Another run may have the memory for it.
             Content::Useless(PrefixFileError { problem: PrefixProblem::Memory { .. }, .. }) => {
                 Change::None
@@ -111,71 +123,58 @@ impl PromptCache {
     }
 
     /// Finds out whether the file can be written, if it is to [change](Self::change) for this
-    /// beginning: before reading, which may take long. Nothing is left behind.
+    /// prefix: before prefill, which may take long. Nothing is left behind.
     ///
     /// # Errors
     /// If it is to be written and cannot be.
-    pub fn check(&self, beginning: &[u32]) -> Result<(), PrefixFileError> {
-        match self.change(beginning) {
+    pub fn check(&self, prefix: &[u32]) -> Result<(), PrefixFileError> {
+        match self.change(prefix) {
             Change::None => Ok(()),
-            _ => prefix_file::check(&self.path),
+            _ => self.file.check(),
         }
     }
 
-    /// Lets the engine, which has nothing else to do, read a beginning for which the file is to
-    /// [change](Self::change), until `interrupted`; `on_read` hears how far it is.
+    /// Lets the engine, which has nothing else to do, prefill a prefix for which the file is to
+    /// [change](Self::change), until `interrupted`; `on_progress` hears how many tokens are computed.
     ///
     /// # Errors
     /// If the engine refuses so many tokens.
-    pub fn read(
+    pub fn prefill(
         &self,
-        engine: &mut Engine<'_>,
-        beginning: &[u32],
+        engine: &mut Engine,
+        prefix: &[u32],
         interrupted: &AtomicBool,
-        mut on_read: impl FnMut(usize),
+        mut on_progress: impl FnMut(usize),
     ) -> Result<(), Refusal> {
-        if self.change(beginning) == Change::None {
+        if self.change(prefix) == Change::None {
             return Ok(());
         }
-        // The first token of an answer comes with the prompt.
         let request =
-            Request { max_tokens: Some(1), ..Request::new(beginning.into(), Sampling::default()) };
-        let id = engine.submit(request)?;
-        while !engine.is_idle() {
-            if interrupted.load(Ordering::Relaxed) {
-                engine.cancel(id);
+            Request { max_tokens: Some(0), ..Request::new(prefix.into(), Sampling::default()) };
+        engine.submit(request)?;
+        engine.run(interrupted, &mut |_, event| {
+            if let Event::Prefill { n_computed, .. } = event {
+                on_progress(n_computed);
             }
-            engine.step(&mut |_, event| {
-                if let Event::Prompt { n_read, .. } = event {
-                    on_read(n_read);
-                }
-            });
-        }
+        });
         Ok(())
     }
 
-    /// Writes what the engine remembers of a beginning, which may be less than all of it where
-    /// reading was interrupted, to the file, if that is to change for it. Returns how it has changed.
+    /// Writes the keys and values that the engine has of a prefix, which may be less than all of it
+    /// where prefill was interrupted, to the file, if that is to change for it.
     ///
     /// # Errors
     /// If it cannot be written; the file is as it was then.
-    pub fn keep(
-        &mut self,
-        engine: &Engine<'_>,
-        beginning: &[u32],
-    ) -> Result<Change, PrefixFileError> {
-        let beginning = &beginning[..engine.n_remembered(beginning)];
-        let change = self.change(beginning);
+    pub fn keep(&mut self, engine: &Engine, prefix: &[u32]) -> Result<Kept, PrefixFileError> {
+        let Some(cache) = engine.export_prefix(prefix) else {
+            return Ok(Kept { change: Change::None, n_tokens: 0, n_known: 0 });
+        };
+        let prefix = &prefix[..cache.len()];
+        let (change, n_known) = (self.change(prefix), self.n_known(prefix));
         if change != Change::None {
-            engine.save_prefix(&self.path, self.fingerprint, beginning)?;
-            self.content = Content::Tokens(beginning.into());
+            self.file.save(prefix, &cache)?;
+            self.content = Content::Tokens(prefix.into());
         }
-        Ok(change)
+        Ok(Kept { change, n_tokens: prefix.len(), n_known })
     }
-}
-
-/// The tokens with which all of these prompts begin.
-pub fn shared_beginning<'a>(prompts: impl IntoIterator<Item = &'a [u32]>) -> &'a [u32] {
-    let shared = prompts.into_iter().reduce(|a, b| &a[..shared_len(a, b)]);
-    shared.unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use super::speed::Speed;
 use crate::model::ModelError;
+use crate::model::log_probs::LogProbs;
 use crate::sampler::{SamplerError, Sampling};
 use std::time::Instant;
 use thiserror::Error;
@@ -14,7 +15,7 @@ pub struct Request {
     /// Whether the answer is a text of its own, not the rest of one: it does not begin with the
     /// space that separates it from the prompt.
     pub is_own_text: bool,
-    /// Most tokens to make, 1 or more; none is up to the end of the context.
+    /// Most tokens to make, which may be 0; none is up to the end of the context.
     pub max_tokens: Option<usize>,
     /// Strings that end the answer, and are not part of it.
     pub stops: Vec<String>,
@@ -23,6 +24,8 @@ pub struct Request {
     /// Of how many most probable tokens the log probabilities are wanted beside each token's own;
     /// none for no log probabilities at all.
     pub n_logprobs: Option<usize>,
+    /// Log probabilities of the prompt's own tokens, if they are wanted.
+    pub prompt_logprobs: Option<PromptLogprobs>,
     /// When to give up, looked at between steps; what was made until then is the answer.
     pub deadline: Option<Instant>,
 }
@@ -37,9 +40,29 @@ impl Request {
             stops: Vec::new(),
             sampling,
             n_logprobs: None,
+            prompt_logprobs: None,
             deadline: None,
         }
     }
+
+    /// Most tokens whose keys and values are kept. The last one of an answer is never computed.
+    pub(super) fn max_len(&self, context_len: usize) -> usize {
+        let max_tokens = self.max_tokens.unwrap_or(usize::MAX);
+        context_len.min(self.prompt.len().saturating_add(max_tokens.max(1) - 1))
+    }
+}
+
+/// Which log probabilities are wanted of a prompt: those of its tokens from `first` on, each given all
+/// before it.
+///
+/// What lies before `first` may come from the prefix cache; from there on logits are computed. The
+/// very first token of a prompt follows nothing, and has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromptLogprobs {
+    /// Index of the first token of interest.
+    pub first: usize,
+    /// How many most probable tokens are wanted beside each token's own.
+    pub n_top: usize,
 }
 
 /// Names a request to the engine that took it.
@@ -48,6 +71,7 @@ pub struct RequestId(pub(super) u64);
 
 /// Why a request is not taken. Nothing has changed then.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// There is nothing to continue.
     #[error("the prompt is empty, so there is nothing to continue; give it some text")]
@@ -57,7 +81,7 @@ pub enum Refusal {
     Model(#[from] ModelError),
     /// Its keys and values would not fit into the memory even if it were alone.
     #[error(
-        "{n_tokens} tokens take {wanted_bytes} bytes of keys and values, but they may have {memory_bytes}; raise --memory, lower the context (-c), ask for fewer tokens (-n), shorten the text, or use --cache-type q8_0"
+        "{n_tokens} tokens take {wanted_bytes} bytes of keys and values, but they may have {memory_bytes}; raise `memory_bytes`, lower the context (`context_len`), ask for fewer tokens (`max_tokens`), shorten the text, or use q8_0 as `cache_format`"
     )]
     Memory {
         /// Tokens that the sequence could have at its end.
@@ -71,21 +95,47 @@ pub enum Refusal {
 
 /// What the engine tells of a request.
 #[derive(Debug)]
-pub enum Event<'a> {
-    /// This many tokens of the prompt are read, those included that needed no reading. It may fall,
-    /// where memory that is short is given up and the prompt is read again.
-    Prompt {
+#[non_exhaustive]
+pub enum Event {
+    /// This many tokens of the prompt are computed, those from the prefix cache included. It may
+    /// fall, where memory is short and the request is preempted.
+    Prefill {
         /// Tokens.
-        n_read: usize,
-        /// Those among them that needed no reading.
+        n_computed: usize,
+        /// Those among them that came from the prefix cache.
         n_reused: usize,
     },
-    /// More text of the answer; never empty.
-    Text(&'a str),
+    /// More of the answer.
+    Delta(Delta),
     /// The answer is complete. The last of the request.
     Done(Generated),
     /// There will be no answer. The last of the request.
     Failed(GenerateError),
+}
+
+/// A piece of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delta {
+    /// The tokens that were made.
+    pub tokens: Vec<Token>,
+    /// The text that is certain with them: none while a character or a stop string is incomplete.
+    pub text: String,
+}
+
+impl Delta {
+    /// Whether it adds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.text.is_empty()
+    }
+}
+
+/// A token of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// The token.
+    pub id: u32,
+    /// Its log probability, if it was asked for.
+    pub logprobs: Option<TokenLogprobs>,
 }
 
 /// Why an answer ended.
@@ -115,6 +165,7 @@ impl FinishReason {
 
 /// An answer.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Generated {
     /// Its text.
     pub text: String,
@@ -122,16 +173,18 @@ pub struct Generated {
     pub tokens: Vec<u32>,
     /// Per token, if they were asked for: its log probability, and the most probable tokens.
     pub logprobs: Vec<TokenLogprobs>,
+    /// Those of the prompt that were asked for, a token after the other.
+    pub prompt_logprobs: Vec<TokenLogprobs>,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// Tokens of the prompt that needed no reading: another request had read them, or a file of the
-    /// last run had them.
+    /// Tokens of the prompt that came from the prefix cache: another request had computed them, or a
+    /// file of the last run had them.
     pub n_reused: usize,
-    /// Reading of the prompt, as far as it was new. In company the time is that of all.
+    /// Prefill, as far as it was new. In company the time is that of all.
     pub prompt_speed: Speed,
-    /// Making of the answer, from the second token on: the first comes with the prompt.
+    /// Decode, from the second token on: the first comes with the prompt.
     pub speed: Speed,
-    /// The last logits computed, `[n_vocab]`; none if the reading of the prompt was ended.
+    /// The last logits computed, `[n_vocab]`; none if prefill was ended.
     pub last_logits: Vec<f32>,
 }
 
@@ -146,18 +199,31 @@ impl Generated {
     }
 }
 
-/// Log probabilities at one token of an answer: natural logarithms, of the model's own
-/// distribution, before temperature and the like.
+/// Log probabilities at one token: natural logarithms, of the model's own distribution, before
+/// temperature and the like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenLogprobs {
-    /// Of the token chosen.
+    /// Of the token that is there.
     pub chosen: f32,
     /// The most probable tokens with theirs, the most probable first.
     pub top: Vec<(u32, f32)>,
 }
 
+impl TokenLogprobs {
+    /// Of `token`, and of the `n_top` most probable ones, by the logits before it, `[n_vocab]`.
+    pub(super) fn new(logits: &[f32], token: u32, n_top: usize) -> TokenLogprobs {
+        let log_probs = LogProbs::new(logits);
+        let top = log_probs.top_n(n_top).into_iter();
+        TokenLogprobs {
+            chosen: log_probs.of(token) as f32,
+            top: top.map(|(token, log_prob)| (token, log_prob as f32)).collect(),
+        }
+    }
+}
+
 /// Why generation failed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum GenerateError {
     /// No token could be chosen.
     #[error(transparent)]
@@ -165,4 +231,10 @@ pub enum GenerateError {
     /// The model could not take a step.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The engine has refused the request after all.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The thread of the engine has ended before the answer was complete.
+    #[error("the engine has stopped before the answer was complete")]
+    Stopped,
 }

@@ -1,72 +1,85 @@
-//! Which tokens of which requests make up the next step of the model.
+//! Which tokens of which sequences make up the next step of the model.
 
-use super::member::{Finished, Member};
+use super::limits::Limits;
 use super::options::Options;
-use super::prefix::{self, Prefix, Remembered};
-use super::prefix_file::{self, PrefixFileError};
-use super::request::{Event, FinishReason, Refusal, Request, RequestId};
+use super::prefix_cache::{self, Prefix, PrefixCache};
+use super::request::{Delta, Event, FinishReason, Refusal, Request, RequestId};
+use super::sequence::{Finished, Sequence};
 use crate::compute::Compute;
+use crate::language_model::LanguageModel;
 use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
 use crate::sampler::SamplerError;
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::mem;
-use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Takes requests and works on many of them at once.
+/// Takes requests and works on many of them at once, by continuous batching.
 ///
 /// Requests are admitted in the order in which they came, as soon as there is memory for their
 /// prompts and for answers of some hundred tokens. If answers turn out longer and the memory is full,
-/// the request of which least was read, other than the first, gives up its memory, waits, and is read
-/// again: what it has made is not lost.
-pub struct Engine<'m> {
-    model: &'m Model,
-    tokenizer: &'m Tokenizer,
-    compute: &'m Compute,
-    context_len: usize,
-    step_len: usize,
-    max_live: usize,
+/// the sequence with the least computed, other than the first, is preempted: it gives up its memory,
+/// waits, and its keys and values are computed again. What it has made is not lost.
+pub struct Engine {
+    model: Arc<Model>,
+    tokenizer: Arc<Tokenizer>,
+    compute: Arc<Compute>,
+    limits: Limits,
+    max_batched_tokens: usize,
+    max_running: usize,
     pool: PagePool,
     /// In the order in which they came.
-    waiting: VecDeque<Member<'m>>,
-    /// Those that are worked on, in the order of admission.
-    live: Vec<Member<'m>>,
-    remembered: Remembered,
+    waiting: VecDeque<Sequence>,
+    /// In the order of admission.
+    running: Vec<Sequence>,
+    prefix_cache: PrefixCache,
     next_id: u64,
     /// Bytes of weights read by all steps so far.
     weight_bytes: u64,
 }
 
-impl<'m> Engine<'m> {
-    /// An engine with nothing to do.
+impl Engine {
+    /// An engine with nothing to do. What computes is shared with whoever else has it.
     ///
     /// # Errors
     /// If the model's heads do not fit the cache's format.
     pub fn new(
-        model: &'m Model,
-        tokenizer: &'m Tokenizer,
-        compute: &'m Compute,
+        model: &LanguageModel,
+        compute: impl Into<Arc<Compute>>,
         options: Options,
-    ) -> Result<Engine<'m>, ModelError> {
-        let layout = PageLayout::new(model.config(), options.cache_format)?;
-        let step_len = options.step_len.max(1);
-        Ok(Engine {
-            model,
-            tokenizer,
-            compute,
+    ) -> Result<Engine, ModelError> {
+        let layout = PageLayout::new(model.model.config(), options.cache_format)?;
+        let max_batched_tokens = options.max_batched_tokens.max(1);
+        let pool = PagePool::new(layout, options.memory_bytes);
+        let limits = Limits {
+            model: Arc::clone(&model.model),
+            layout,
+            max_pages: pool.max_pages(),
             context_len: options.context_len,
-            step_len,
+        };
+        Ok(Engine {
+            model: Arc::clone(&model.model),
+            tokenizer: Arc::clone(&model.tokenizer),
+            compute: compute.into(),
+            limits,
+            max_batched_tokens,
             // Each may need a token of every step.
-            max_live: options.max_live.clamp(1, step_len),
-            pool: PagePool::new(layout, options.memory_bytes),
+            max_running: options.max_running.clamp(1, max_batched_tokens),
+            pool,
             waiting: VecDeque::new(),
-            live: Vec::new(),
-            remembered: Remembered::default(),
+            running: Vec::new(),
+            prefix_cache: PrefixCache::default(),
             next_id: 0,
             weight_bytes: 0,
         })
+    }
+
+    /// What decides whether a request is taken.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits.clone()
     }
 
     /// Puts a request behind those that wait.
@@ -74,275 +87,276 @@ impl<'m> Engine<'m> {
     /// # Errors
     /// If it could never be answered.
     pub fn submit(&mut self, request: Request) -> Result<RequestId, Refusal> {
-        if request.prompt.is_empty() {
-            return Err(Refusal::EmptyPrompt);
-        }
-        let cache = KvCache::in_pool(&self.pool, self.context_len);
-        self.model.check(&cache, &request.prompt)?;
+        self.limits.check(&request)?;
+        let cache = KvCache::in_pool(&self.pool, self.limits.context_len);
         let id = RequestId(self.next_id);
-        let member = Member::new(id, request, self.tokenizer, self.compute.isa, cache);
-        let (layout, n_tokens) = (self.pool.layout(), member.max_len());
-        let n_pages = layout.n_pages(n_tokens);
-        if n_pages > self.pool.max_pages() {
-            let wanted_bytes = layout.bytes_of(n_pages);
-            let memory_bytes = layout.bytes_of(self.pool.max_pages());
-            return Err(Refusal::Memory { n_tokens, wanted_bytes, memory_bytes });
-        }
+        let tokenizer = Arc::clone(&self.tokenizer);
         self.next_id += 1;
-        self.waiting.push_back(member);
+        self.waiting.push_back(Sequence::new(id, request, tokenizer, self.compute.isa, cache));
         Ok(id)
     }
 
     /// Ends a request; the next step tells so with what was made until then. One that has ended
     /// already stays as it is.
     pub fn cancel(&mut self, id: RequestId) {
-        let mut members = self.waiting.iter_mut().chain(&mut self.live);
-        if let Some(member) = members.find(|member| member.id == id) {
-            member.is_cancelled = true;
+        let mut sequences = self.waiting.iter_mut().chain(&mut self.running);
+        if let Some(sequence) = sequences.find(|sequence| sequence.id == id) {
+            sequence.is_cancelled = true;
         }
     }
 
     /// Whether all requests are answered.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.live.is_empty()
+        self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Bytes of keys and values, of live sequences and of those that are remembered.
+    /// Requests that wait for memory, or for their turn.
+    pub fn n_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Requests that are worked on.
+    pub fn n_running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Bytes of keys and values, of running sequences and in the prefix cache.
     pub fn memory_bytes(&self) -> u64 {
         self.pool.layout().bytes_of(self.pool.n_used())
     }
 
-    /// Forgets what was read for requests that have ended.
-    pub fn forget(&mut self) {
-        while self.remembered.drop_oldest() {}
+    /// Evicts everything from the prefix cache.
+    pub fn clear_prefix_cache(&mut self) {
+        while self.prefix_cache.evict_oldest() {}
     }
 
-    /// Takes one step: some tokens of many requests go through the model. `listener` hears what
+    /// Takes steps until all requests are answered. Once `interrupted`, those that are not are
+    /// cancelled.
+    pub fn run(&mut self, interrupted: &AtomicBool, listener: &mut dyn FnMut(RequestId, Event)) {
+        while !self.is_idle() {
+            if interrupted.load(Ordering::Relaxed) {
+                let sequences = self.waiting.iter_mut().chain(&mut self.running);
+                sequences.for_each(|sequence| sequence.is_cancelled = true);
+            }
+            self.step(listener);
+        }
+    }
+
+    /// Takes one step: some tokens of many sequences go through the model. `listener` hears what
     /// came of it.
     ///
-    /// Every request that makes an answer gives one token. What is left of the step is filled with
-    /// prompts, in the order of admission.
-    pub fn step(&mut self, listener: &mut dyn FnMut(RequestId, Event<'_>)) {
+    /// Each decoding sequence adds one token; the rest of the step's token budget is chunked
+    /// prefill, in the order of admission.
+    pub fn step(&mut self, listener: &mut dyn FnMut(RequestId, Event)) {
         self.end_early(listener);
         self.admit();
-        if self.live.is_empty() {
+        if self.running.is_empty() {
             return;
         }
         let chunk_lens = self.reserve();
         let chosen = self.forward(&chunk_lens);
-        self.tell(&chunk_lens, chosen, listener);
+        self.emit(&chunk_lens, chosen, listener);
     }
 
     /// Ends requests that were cancelled, or whose time is up.
-    fn end_early(&mut self, listener: &mut dyn FnMut(RequestId, Event<'_>)) {
+    fn end_early(&mut self, listener: &mut dyn FnMut(RequestId, Event)) {
         let now = Instant::now();
-        let mut members = self.live.iter().chain(&self.waiting);
-        if members.all(|member| member.ending(now).is_none()) {
+        let mut sequences = self.running.iter().chain(&self.waiting);
+        if sequences.all(|sequence| sequence.ending(now).is_none()) {
             return;
         }
-        let members = mem::take(&mut self.live).into_iter().map(|member| (member, true));
-        let waiting = mem::take(&mut self.waiting).into_iter().map(|member| (member, false));
-        for (member, is_live) in members.chain(waiting) {
-            match member.ending(now) {
-                Some(reason) => self.finish(member, reason, listener),
-                None if is_live => self.live.push(member),
-                None => self.waiting.push_back(member),
+        let running = mem::take(&mut self.running).into_iter().map(|sequence| (sequence, true));
+        let waiting = mem::take(&mut self.waiting).into_iter().map(|sequence| (sequence, false));
+        for (sequence, is_running) in running.chain(waiting) {
+            match sequence.ending(now) {
+                Some(reason) => self.finish(sequence, reason, None, listener),
+                None if is_running => self.running.push(sequence),
+                None => self.waiting.push_back(sequence),
             }
         }
     }
 
-    /// Lets requests begin that waited for a prefix, and admits others as long as they fit.
+    /// Lets sequences begin that waited for a prefix, and admits others as long as they fit.
     fn admit(&mut self) {
-        for idx in 0..self.live.len() {
-            let (earlier, rest) = self.live.split_at_mut(idx);
-            let (member, later) = rest.split_first_mut().expect("idx is one of them");
-            if member.has_begun() {
+        for idx in 0..self.running.len() {
+            let (earlier, rest) = self.running.split_at_mut(idx);
+            let (sequence, later) = rest.split_first_mut().expect("idx is one of them");
+            if sequence.has_begun() {
                 continue;
             }
-            let prefix = prefix::find(member, earlier, later, &self.remembered);
-            if let Prefix::Read { cache, sequence_idx } = prefix {
-                member.begin(cache, self.weight_bytes);
-                sequence_idx.into_iter().for_each(|idx| self.remembered.touch(idx));
+            let prefix = prefix_cache::find(sequence, earlier, later, &self.prefix_cache);
+            if let Prefix::Computed { cache, entry_idx } = prefix {
+                sequence.begin(cache, self.weight_bytes);
+                entry_idx.into_iter().for_each(|idx| self.prefix_cache.touch(idx));
             }
         }
-        while self.live.len() < self.max_live
-            && let Some(mut member) = self.waiting.pop_front()
+        while self.running.len() < self.max_running
+            && let Some(mut sequence) = self.waiting.pop_front()
         {
             let mut used = None;
-            let prefix = prefix::find(&member, &self.live, &[], &self.remembered);
-            if let Prefix::Read { cache, sequence_idx } = prefix {
-                member.begin(cache, self.weight_bytes);
-                used = sequence_idx;
+            let prefix = prefix_cache::find(&sequence, &self.running, &[], &self.prefix_cache);
+            if let Prefix::Computed { cache, entry_idx } = prefix {
+                sequence.begin(cache, self.weight_bytes);
+                used = entry_idx;
             }
-            if self.most_pages_with(&member) > self.pool.max_pages() {
-                member.unbegin(&self.pool, self.weight_bytes);
-                self.waiting.push_front(member);
+            if self.most_pages_with(&sequence) > self.pool.max_pages() {
+                sequence.preempt(&self.pool, self.weight_bytes);
+                self.waiting.push_front(sequence);
                 break;
             }
-            used.into_iter().for_each(|idx| self.remembered.touch(idx));
-            self.live.push(member);
+            used.into_iter().for_each(|idx| self.prefix_cache.touch(idx));
+            self.running.push(sequence);
         }
     }
 
-    /// Pages that the live requests and `candidate` are expected to hold together at most. Those that
-    /// are full are never written to again, so shared ones count once; of all others, each sequence
-    /// may need its own.
-    fn most_pages_with(&self, candidate: &Member<'_>) -> usize {
+    /// Pages that the running sequences and `candidate` are expected to hold together at most. Those
+    /// that are full are never written to again, so shared ones count once; of all others, each
+    /// sequence may need its own.
+    fn most_pages_with(&self, candidate: &Sequence) -> usize {
         let layout = self.pool.layout();
         let mut full = HashSet::new();
-        let own = self.live.iter().chain([candidate]).map(|member| {
-            layout.n_pages(member.expected_len()) - member.cache.collect_full_pages(&mut full)
+        let own = self.running.iter().chain([candidate]).map(|sequence| {
+            layout.n_pages(sequence.expected_len()) - sequence.cache.collect_full_pages(&mut full)
         });
         own.sum::<usize>() + full.len()
     }
 
-    /// How many tokens of each live request go into the next step.
+    /// How many tokens of each running sequence go into the next step.
     fn chunk_lens(&self) -> Vec<usize> {
         // A token of each of them goes into every step.
-        let n_up_to_date = self.live.iter().filter(|member| member.is_up_to_date()).count();
-        let mut room = self.step_len - n_up_to_date;
-        let chunk_len = |member: &Member<'_>| {
-            if member.is_up_to_date() {
+        let n_decoding = self.running.iter().filter(|sequence| sequence.is_decoding()).count();
+        let mut budget = self.max_batched_tokens - n_decoding;
+        let chunk_len = |sequence: &Sequence| {
+            if sequence.is_decoding() {
                 return 1;
             }
-            let chunk_len = if member.has_begun() { member.n_unread().min(room) } else { 0 };
-            room -= chunk_len;
+            let chunk_len =
+                if sequence.has_begun() { sequence.n_uncomputed().min(budget) } else { 0 };
+            budget -= chunk_len;
             chunk_len
         };
-        self.live.iter().map(chunk_len).collect()
+        self.running.iter().map(chunk_len).collect()
     }
 
-    /// Makes room for the next step, and says how many tokens of each live request go into it. Where
-    /// there is too little, first what is remembered is forgotten; then requests give up their memory,
-    /// but never the first: it comes to its end in any case.
+    /// Makes room for the next step, and says how many tokens of each running sequence go into it.
+    /// Where there is too little, first the prefix cache is evicted; then sequences are preempted, but
+    /// never the first: it comes to its end in any case.
     fn reserve(&mut self) -> Vec<usize> {
         loop {
             let chunk_lens = self.chunk_lens();
-            let mut chunks = self.live.iter_mut().zip(&chunk_lens);
-            if chunks.all(|(member, &chunk_len)| member.cache.reserve(chunk_len).is_ok()) {
+            let mut chunks = self.running.iter_mut().zip(&chunk_lens);
+            if chunks.all(|(sequence, &chunk_len)| sequence.cache.reserve(chunk_len).is_ok()) {
                 return chunk_lens;
             }
-            if self.remembered.drop_oldest() {
+            if self.prefix_cache.evict_oldest() {
                 continue;
             }
             // One that has no memory and asks for none, as it waits for a prefix, has none to give.
-            let others = (1..self.live.len()).rev();
-            let others = others.filter(|&idx| chunk_lens[idx] + self.live[idx].cache.len() > 0);
-            // The one that has least to read again; of several, the last.
-            let least = others.min_by_key(|&idx| self.live[idx].cache.len());
+            let others = (1..self.running.len()).rev();
+            let others = others.filter(|&idx| chunk_lens[idx] + self.running[idx].cache.len() > 0);
+            // The one that has least to compute again; of several, the last.
+            let least = others.min_by_key(|&idx| self.running[idx].cache.len());
             let least = least.expect("none is accepted that does not fit when it is alone");
-            let mut member = self.live.remove(least);
-            member.unbegin(&self.pool, self.weight_bytes);
-            let place = self.waiting.partition_point(|waiting| waiting.id < member.id);
-            self.waiting.insert(place, member);
+            let mut sequence = self.running.remove(least);
+            sequence.preempt(&self.pool, self.weight_bytes);
+            let place = self.waiting.partition_point(|waiting| waiting.id < sequence.id);
+            self.waiting.insert(place, sequence);
         }
     }
 
-    /// Takes the step, and chooses tokens for the requests that have no more to read.
-    fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<u32, SamplerError>> {
-        let chunks = self.live.iter_mut().zip(chunk_lens).filter(|&(_, &len)| len > 0);
-        let mut chunks: Vec<_> = chunks.map(|(member, &len)| member.chunk(len)).collect();
-        let logits = self.model.forward(self.compute, &mut chunks);
+    /// Takes the step, and chooses tokens for the sequences that have nothing uncomputed.
+    fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<Option<u32>, SamplerError>> {
+        let parts = || self.running.iter().zip(chunk_lens);
+        let n_logits: Vec<_> = parts().map(|(sequence, &len)| sequence.n_logits(len)).collect();
+        let chunks = self.running.iter_mut().zip(chunk_lens).filter(|&(_, &len)| len > 0);
+        let mut chunks: Vec<_> = chunks.map(|(sequence, &len)| sequence.chunk(len)).collect();
+        let logits = self.model.forward(&self.compute, &mut chunks);
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
-        let all_read = self.live.iter_mut().filter(|member| member.n_unread() == 0);
-        let mut rows: Vec<_> =
-            all_read.zip(logits.values.chunks_exact(self.model.n_vocab())).collect();
+        let (n_vocab, mut values) = (self.model.n_vocab(), &logits.values[..]);
+        let rows = self.running.iter_mut().zip(n_logits).map(|(sequence, n_rows)| {
+            let rows = values.split_off(..n_rows * n_vocab).expect("a row for each that is wanted");
+            (sequence, rows)
+        });
+        let mut rows: Vec<_> = rows.collect();
         self.compute.run(|| {
-            rows.par_iter_mut().with_max_len(1).map(|(member, row)| member.choose(row)).collect()
+            let rows = rows.par_iter_mut().with_max_len(1);
+            rows.map(|(sequence, rows)| sequence.take_logits(rows, n_vocab)).collect()
         })
     }
 
     /// Tells what came of a step, and lets go of the requests that it has ended.
-    fn tell(
+    fn emit(
         &mut self,
         chunk_lens: &[usize],
-        chosen: Vec<Result<u32, SamplerError>>,
-        listener: &mut dyn FnMut(RequestId, Event<'_>),
+        chosen: Vec<Result<Option<u32>, SamplerError>>,
+        listener: &mut dyn FnMut(RequestId, Event),
     ) {
-        let mut chosen = chosen.into_iter();
-        for (mut member, &chunk_len) in mem::take(&mut self.live).into_iter().zip(chunk_lens) {
-            if chunk_len > 0 && !member.is_generating() {
-                let (n_read, n_reused) = (member.cache.len(), member.n_reused());
-                listener(member.id, Event::Prompt { n_read, n_reused });
+        let running = mem::take(&mut self.running).into_iter();
+        for ((mut sequence, &chunk_len), chosen) in running.zip(chunk_lens).zip(chosen) {
+            if chunk_len > 0 && !sequence.is_generating() {
+                let (n_computed, n_reused) = (sequence.cache.len(), sequence.n_reused());
+                listener(sequence.id, Event::Prefill { n_computed, n_reused });
             }
-            if member.n_unread() > 0 {
-                self.live.push(member);
-                continue;
-            }
-            let token = match chosen.next().expect("a choice for all who have read everything") {
-                Ok(token) => token,
+            let token = match chosen {
                 Err(error) => {
-                    listener(member.id, Event::Failed(error.into()));
+                    listener(sequence.id, Event::Failed(error.into()));
                     continue;
                 }
+                Ok(token) => token,
             };
-            let (text, ending) = member.push(token, self.tokenizer, self.weight_bytes);
-            if !text.is_empty() {
-                listener(member.id, Event::Text(&text));
+            if sequence.n_uncomputed() > 0 {
+                self.running.push(sequence);
+                continue;
             }
-            match ending {
-                Some(reason) => self.finish(member, reason, listener),
-                None => self.live.push(member),
+            let Some(token) = token else {
+                self.finish(sequence, FinishReason::Length, None, listener);
+                continue;
+            };
+            let (delta, ending) = sequence.push(token, &self.tokenizer, self.weight_bytes);
+            if let Some(reason) = ending {
+                self.finish(sequence, reason, Some(delta), listener);
+                continue;
             }
+            listener(sequence.id, Event::Delta(delta));
+            self.running.push(sequence);
         }
     }
 
+    /// Ends a request with its last delta, if it has one.
     fn finish(
         &mut self,
-        member: Member<'m>,
+        sequence: Sequence,
         reason: FinishReason,
-        listener: &mut dyn FnMut(RequestId, Event<'_>),
+        last: Option<Delta>,
+        listener: &mut dyn FnMut(RequestId, Event),
     ) {
-        let id = member.id;
-        let Finished { generated, rest, tokens, cache } = member.finish(reason, self.weight_bytes);
-        if !rest.is_empty() {
-            listener(id, Event::Text(&rest));
+        let id = sequence.id;
+        let Finished { generated, rest, tokens, cache } =
+            sequence.finish(reason, self.weight_bytes);
+        let mut last = last.unwrap_or_default();
+        last.text.push_str(&rest);
+        if !last.is_empty() {
+            listener(id, Event::Delta(last));
         }
         listener(id, Event::Done(generated));
-        self.remembered.insert(tokens, cache, &self.pool);
+        self.prefix_cache.insert(tokens, cache, &self.pool);
     }
 
-    /// How many tokens are remembered of the beginning of `tokens`.
-    pub fn n_remembered(&self, tokens: &[u32]) -> usize {
-        prefix::fork_longest(tokens, &self.live, &self.remembered).map_or(0, |cache| cache.len())
+    /// An empty KV cache with pages of this engine.
+    pub fn empty_cache(&self) -> KvCache {
+        KvCache::in_pool(&self.pool, self.limits.context_len)
     }
 
-    /// Saves what is remembered of the beginning of `tokens` to a file for [`Self::load_prefix`],
-    /// and returns how many tokens that is. With none, there is no file. `fingerprint` identifies
-    /// the model.
-    ///
-    /// # Errors
-    /// If the file cannot be written; one that was there before is as it was then.
-    pub fn save_prefix(
-        &self,
-        path: &Path,
-        fingerprint: [u8; 32],
-        tokens: &[u32],
-    ) -> Result<usize, PrefixFileError> {
-        let Some(cache) = prefix::fork_longest(tokens, &self.live, &self.remembered) else {
-            return Ok(0);
-        };
-        if !cache.is_empty() {
-            prefix_file::save(path, fingerprint, &tokens[..cache.len()], &cache)?;
-        }
-        Ok(cache.len())
+    /// The keys and values of the longest prefix of `tokens` that the engine has, if it has any.
+    pub fn export_prefix(&self, tokens: &[u32]) -> Option<KvCache> {
+        let cache = prefix_cache::fork_longest(tokens, &self.running, &self.prefix_cache);
+        cache.filter(|cache| !cache.is_empty())
     }
 
-    /// Remembers what [`Self::save_prefix`] saved, and returns its tokens: prompts that begin with
-    /// them need not read them.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is damaged, was made with another model or format, or does not
-    /// fit into the memory. The engine is as it was then, and works without.
-    pub fn load_prefix(
-        &mut self,
-        path: &Path,
-        fingerprint: [u8; 32],
-    ) -> Result<Vec<u32>, PrefixFileError> {
-        let cache = KvCache::in_pool(&self.pool, self.context_len);
-        let (tokens, cache) = prefix_file::load(path, fingerprint, cache)?;
-        self.remembered.insert(tokens.clone(), cache, &self.pool);
-        Ok(tokens)
+    /// Puts a prefix, computed elsewhere by the same model, into the prefix cache: its tokens, and
+    /// their keys and values in pages of [this engine](Self::empty_cache).
+    pub fn import_prefix(&mut self, tokens: Vec<u32>, cache: KvCache) {
+        self.prefix_cache.insert(tokens, cache, &self.pool);
     }
 }

@@ -1,87 +1,291 @@
-//! A sequence of tokens of which every logit is wanted, as for measuring.
+//! A request on its way through the engine.
 
-use crate::compute::Compute;
-use crate::model::{Chunk, KvCache, Model, ModelError, Wanted};
-use gatefold_quant::DynFormat;
-use std::slice::ChunksExact;
+use super::output_text::OutputText;
+use super::request::{
+    Delta, FinishReason, Generated, PromptLogprobs, Request, RequestId, Token, TokenLogprobs,
+};
+use super::speed::{Clock, Speed};
+use crate::model::{Chunk, KvCache, PagePool, Wanted};
+use crate::sampler::{Sampler, SamplerError};
+use crate::tokenizer::Tokenizer;
+use gatefold_quant::Isa;
+use std::sync::Arc;
+use std::time::Instant;
 
-/// A sequence of tokens, as far as the model remembers them.
-pub struct Sequence<'m> {
-    model: &'m Model,
-    compute: &'m Compute,
-    cache: KvCache,
-    batch_len: usize,
+/// Tokens of an answer for which memory is set aside when it begins. Few answers are longer, and most
+/// requests that allow for more, or do not say, do without.
+const EXPECTED_TOKENS: usize = 256;
+
+/// A sequence of tokens, prompt and answer, from submission to the last token.
+pub(super) struct Sequence {
+    /// Names the request.
+    pub id: RequestId,
+    /// Whether the request is to end before the next step.
+    pub is_cancelled: bool,
+    /// Keys and values of the tokens that were computed.
+    pub cache: KvCache,
+    /// The prompt, then the answer.
+    tokens: Vec<u32>,
+    n_prompt: usize,
+    max_tokens: usize,
+    max_len: usize,
+    n_logprobs: Option<usize>,
+    wanted_of_prompt: Option<PromptLogprobs>,
+    deadline: Option<Instant>,
+    sampler: Sampler,
+    text: OutputText,
+    logprobs: Vec<TokenLogprobs>,
+    prompt_logprobs: Vec<TokenLogprobs>,
+    n_reused: usize,
+    /// Runs from the beginning of prefill, then from the first token of the answer, while the
+    /// sequence is running.
+    clock: Clock,
+    prompt_speed: Speed,
+    last_logits: Vec<f32>,
 }
 
-/// Tokens whose logits are computed together: 512 take 64 MB with Mixtral's vocabulary.
-const MAX_LOGITS_ROWS: usize = 512;
-
-impl<'m> Sequence<'m> {
-    /// An empty sequence of up to `context_len` tokens, which is read in chunks of up to
-    /// `batch_len`.
-    ///
-    /// # Errors
-    /// If the model's heads do not fit the cache's format.
+impl Sequence {
+    /// A request that waits, with an empty cache.
     pub fn new(
-        model: &'m Model,
-        compute: &'m Compute,
-        cache_format: &'static DynFormat,
-        context_len: usize,
-        batch_len: usize,
-    ) -> Result<Sequence<'m>, ModelError> {
-        let cache = KvCache::new(model.config(), cache_format, context_len)?;
-        Ok(Sequence { model, compute, cache, batch_len: batch_len.max(1) })
-    }
-
-    /// The model.
-    pub fn model(&self) -> &'m Model {
-        self.model
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.cache.truncate(0);
-    }
-
-    /// Appends tokens, without logits.
-    ///
-    /// # Errors
-    /// If a token is not in the vocabulary or they do not fit; the sequence is unchanged then.
-    pub fn read(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
-        self.model.check(&self.cache, tokens)?;
-        for chunk in tokens.chunks(self.batch_len) {
-            self.step(chunk, Wanted::None)?;
+        id: RequestId,
+        request: Request,
+        tokenizer: Arc<Tokenizer>,
+        isa: Isa,
+        cache: KvCache,
+    ) -> Sequence {
+        Sequence {
+            id,
+            is_cancelled: false,
+            max_len: request.max_len(cache.context_len()),
+            cache,
+            n_prompt: request.prompt.len(),
+            tokens: request.prompt,
+            max_tokens: request.max_tokens.unwrap_or(usize::MAX),
+            n_logprobs: request.n_logprobs,
+            wanted_of_prompt: request.prompt_logprobs,
+            deadline: request.deadline,
+            sampler: Sampler::new(isa, request.sampling),
+            text: OutputText::new(tokenizer, request.is_own_text, request.stops),
+            logprobs: Vec::new(),
+            prompt_logprobs: Vec::new(),
+            n_reused: 0,
+            clock: Clock::default(),
+            prompt_speed: Speed::default(),
+            last_logits: Vec::new(),
         }
-        Ok(())
     }
 
-    /// Appends tokens and hands out the logits after each, `[n_vocab]`, chunk after chunk.
-    ///
-    /// # Errors
-    /// As [`Self::read`], and whatever `each` returns.
-    pub fn read_all<E: From<ModelError>>(
+    /// The prompt, and the answer as far as it is made.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Whether prefill has begun.
+    pub fn has_begun(&self) -> bool {
+        self.clock.is_running()
+    }
+
+    /// Whether the prompt is computed, and tokens are made.
+    pub fn is_generating(&self) -> bool {
+        self.tokens.len() > self.n_prompt
+    }
+
+    /// Whether it decodes: nothing is uncomputed but the last token of an answer.
+    pub fn is_decoding(&self) -> bool {
+        self.is_generating() && self.n_uncomputed() == 1
+    }
+
+    /// Tokens of the prompt that came from the prefix cache.
+    pub fn n_reused(&self) -> usize {
+        self.n_reused
+    }
+
+    /// Tokens without keys and values yet: what is left of the prompt, or the last of the answer.
+    pub fn n_uncomputed(&self) -> usize {
+        self.tokens.len() - self.cache.len()
+    }
+
+    /// How much of the tokens the prefix cache may give: all but those whose logits are wanted still.
+    pub fn n_reusable(&self) -> usize {
+        let last = self.tokens.len() - 1;
+        self.next_prompt_logprob().map_or(last, |token_idx| last.min(token_idx - 1))
+    }
+
+    /// Tokens that the cache is expected to hold at most. An answer that is longer than most may be
+    /// as long again.
+    pub fn expected_len(&self) -> usize {
+        let n_expected = EXPECTED_TOKENS.max(2 * (self.tokens.len() - self.n_prompt));
+        self.max_len.min(self.n_prompt.saturating_add(n_expected))
+    }
+
+    /// Why the request ends before the next step, if it does.
+    pub fn ending(&self, now: Instant) -> Option<FinishReason> {
+        if self.is_cancelled {
+            Some(FinishReason::Cancelled)
+        } else {
+            self.deadline.filter(|&deadline| deadline <= now).map(|_| FinishReason::Deadline)
+        }
+    }
+
+    /// Begins prefill behind what `cache` has of the tokens; all steps so far have read
+    /// `weight_bytes`.
+    pub fn begin(&mut self, cache: KvCache, weight_bytes: u64) {
+        if !self.is_generating() {
+            self.n_reused = cache.len();
+        }
+        self.cache = cache;
+        self.clock.start(weight_bytes);
+    }
+
+    /// Is preempted: gives up its keys and values, to be computed again. All steps so far have read
+    /// `weight_bytes`.
+    pub fn preempt(&mut self, pool: &PagePool, weight_bytes: u64) {
+        if self.is_generating() {
+            self.clock.pause(weight_bytes);
+        } else {
+            self.n_reused = 0;
+            self.clock = Clock::default();
+        }
+        self.cache = KvCache::in_pool(pool, self.cache.context_len());
+    }
+
+    /// The next `n_tokens` that are uncomputed, as a part of a step.
+    pub fn chunk(&mut self, n_tokens: usize) -> Chunk<'_> {
+        let wanted = self.wanted(n_tokens);
+        let tokens = &self.tokens[self.cache.len()..][..n_tokens];
+        Chunk { cache: &mut self.cache, tokens, wanted }
+    }
+
+    /// For which of the next `n_tokens` logits are wanted.
+    fn wanted(&self, n_tokens: usize) -> Wanted {
+        let end = self.cache.len() + n_tokens;
+        match self.next_prompt_logprob() {
+            Some(token_idx) if token_idx <= end => Wanted::All,
+            _ if end == self.tokens.len() => Wanted::Last,
+            _ => Wanted::None,
+        }
+    }
+
+    /// The next token of the prompt whose log probability is wanted. The first of all has none.
+    fn next_prompt_logprob(&self) -> Option<usize> {
+        let first = self.wanted_of_prompt?.first.max(1);
+        Some(first + self.prompt_logprobs.len()).filter(|&token_idx| token_idx < self.n_prompt)
+    }
+
+    /// Rows of logits that a step gives for the next `n_tokens`.
+    pub fn n_logits(&self, n_tokens: usize) -> usize {
+        match self.wanted(n_tokens) {
+            Wanted::None => 0,
+            Wanted::Last => n_tokens.min(1),
+            Wanted::All => n_tokens,
+        }
+    }
+
+    /// Takes the logits of the last tokens computed, `[n, n_vocab]`: keeps the log probabilities that
+    /// are wanted of the prompt, and chooses the next token where all tokens are computed.
+    pub fn take_logits(
         &mut self,
-        tokens: &[u32],
-        mut each: impl FnMut(ChunksExact<'_, f32>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.model.check(&self.cache, tokens)?;
-        for chunk in tokens.chunks(self.batch_len.min(MAX_LOGITS_ROWS)) {
-            let logits = self.step(chunk, Wanted::All)?;
-            each(logits.chunks_exact(self.model.n_vocab()))?;
+        logits: &[f32],
+        n_vocab: usize,
+    ) -> Result<Option<u32>, SamplerError> {
+        let n_rows = logits.len() / n_vocab;
+        let first_idx = self.cache.len() - n_rows + 1;
+        for (token_idx, row) in (first_idx..).zip(logits.chunks_exact(n_vocab)) {
+            if self.next_prompt_logprob() == Some(token_idx) {
+                let n_top = self.wanted_of_prompt.map_or(0, |wanted| wanted.n_top);
+                let logprobs = TokenLogprobs::new(row, self.tokens[token_idx], n_top);
+                self.prompt_logprobs.push(logprobs);
+            }
         }
-        Ok(())
+        match logits.chunks_exact(n_vocab).next_back() {
+            Some(last) if self.n_uncomputed() == 0 => {
+                self.last_logits.clear();
+                self.last_logits.extend_from_slice(last);
+                if self.max_tokens > 0 { self.choose(last).map(Some) } else { Ok(None) }
+            }
+            _ => Ok(None),
+        }
     }
 
-    /// Appends tokens in one step and returns the logits after each, `[tokens.len(), n_vocab]`.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_each(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        self.step(tokens, Wanted::All)
+    /// Chooses the next token by the logits that follow the last one, `[n_vocab]`.
+    fn choose(&mut self, logits: &[f32]) -> Result<u32, SamplerError> {
+        let token = self.sampler.choose(logits, &self.tokens)?;
+        if let Some(n_top) = self.n_logprobs {
+            self.logprobs.push(TokenLogprobs::new(logits, token, n_top));
+        }
+        Ok(token)
     }
 
-    fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<Vec<f32>, ModelError> {
-        let chunk = Chunk { cache: &mut self.cache, tokens, wanted };
-        Ok(self.model.forward(self.compute, &mut [chunk])?.values)
+    /// Appends a token to the answer. Returns what it adds, and why the answer ends with it, if it
+    /// does.
+    pub fn push(
+        &mut self,
+        token: u32,
+        tokenizer: &Tokenizer,
+        weight_bytes: u64,
+    ) -> (Delta, Option<FinishReason>) {
+        if !self.is_generating() {
+            self.prompt_speed = self.prefill_speed(weight_bytes);
+            self.clock = Clock::started(weight_bytes);
+        }
+        self.tokens.push(token);
+        let tokens = vec![Token { id: token, logprobs: self.logprobs.last().cloned() }];
+        if tokenizer.ends_generation(token) {
+            return (Delta { tokens, text: String::new() }, Some(FinishReason::EndOfText));
+        }
+        let (text, stopped) = self.text.push(token);
+        let reason = if stopped {
+            Some(FinishReason::StopString)
+        } else if self.tokens.len() - self.n_prompt >= self.max_tokens {
+            Some(FinishReason::Length)
+        } else if self.cache.len() == self.cache.context_len() {
+            Some(FinishReason::Context)
+        } else {
+            None
+        };
+        (Delta { tokens, text }, reason)
     }
+
+    /// The speed of prefill since it was begun last.
+    fn prefill_speed(&self, weight_bytes: u64) -> Speed {
+        self.clock.speed(self.cache.len() - self.n_reused, weight_bytes)
+    }
+
+    /// Ends the answer.
+    pub fn finish(self, finish_reason: FinishReason, weight_bytes: u64) -> Finished {
+        let (prompt_speed, speed) = match self.is_generating() {
+            true => {
+                let n_tokens = self.tokens.len() - self.n_prompt - 1;
+                (self.prompt_speed, self.clock.speed(n_tokens, weight_bytes))
+            }
+            false => (self.prefill_speed(weight_bytes), Speed::default()),
+        };
+        let (text, rest) = self.text.finish(finish_reason);
+        let generated = Generated {
+            text,
+            tokens: self.tokens[self.n_prompt..].to_vec(),
+            logprobs: self.logprobs,
+            prompt_logprobs: self.prompt_logprobs,
+            finish_reason,
+            n_reused: self.n_reused,
+            prompt_speed,
+            speed,
+            last_logits: self.last_logits,
+        };
+        let mut tokens = self.tokens;
+        tokens.truncate(self.cache.len());
+        Finished { generated, rest, tokens, cache: self.cache }
+    }
+}
+
+/// What is left of a request that has ended.
+pub(super) struct Finished {
+    /// The answer.
+    pub generated: Generated,
+    /// The end of its text, which was held back.
+    pub rest: String,
+    /// The tokens that were computed.
+    pub tokens: Vec<u32>,
+    /// Their keys and values.
+    pub cache: KvCache,
 }

@@ -1,7 +1,7 @@
 //! What predicts the tokens of a text.
 
 use super::{EvalError, SavedBase, Windows};
-use crate::engine::Sequence;
+use crate::engine::LogitsSession;
 
 /// A model that reads windows, or a file of what one said to them before.
 pub struct Predictor<'m> {
@@ -10,13 +10,13 @@ pub struct Predictor<'m> {
 }
 
 enum Source<'m> {
-    Model(Sequence<'m>),
+    Model(LogitsSession<'m>),
     Saved(SavedBase),
 }
 
 impl<'m> Predictor<'m> {
     /// A model whose file is `name`, reading into `sequence`.
-    pub fn model(name: String, sequence: Sequence<'m>) -> Predictor<'m> {
+    pub fn model(name: String, sequence: LogitsSession<'m>) -> Predictor<'m> {
         Predictor { name, source: Source::Model(sequence) }
     }
 

@@ -198,7 +198,7 @@ impl Problem {
 
 /// Text with its control characters escaped: what a file or a name says can be anyone's, and must
 /// neither break a message's one line nor steer the terminal.
-pub(crate) fn printable(text: impl Display) -> String {
+pub fn printable(text: impl Display) -> String {
     let mut printable = String::new();
     for c in text.to_string().chars() {
         match c.is_control() {

@@ -21,7 +21,7 @@ mod validate;
 mod value;
 mod write;
 
-pub(crate) use error::printable;
+pub use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
 pub use metadata::{Metadata, is_of_one_file};
@@ -145,6 +145,11 @@ impl Gguf {
     /// The metadata; of a split model, the first part's.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Bytes of all tensors.
+    pub fn n_tensor_bytes(&self) -> u64 {
+        self.tensors.iter().map(|tensor| tensor.bytes.len() as u64).sum()
     }
 
     /// The tensors, in file order.

@@ -1,7 +1,7 @@
 //! What running a model takes, against what the machine has.
 
-use super::Machine;
 use crate::gguf::Gguf;
+use crate::machine::Machine;
 use crate::model::Config;
 use crate::model::weights::Weights;
 use gatefold_quant::DynFormat;
@@ -43,7 +43,7 @@ impl Memory {
         let per_token = |config: &Config| Some(weights?.bytes_per_token(config.top_k));
         let kv = |format| config.and_then(|config| KvBytes::of(config, format));
         Memory {
-            weights_bytes: weights_bytes(gguf),
+            weights_bytes: gguf.n_tensor_bytes(),
             weights_bytes_per_token: config.and_then(per_token),
             kv_f16: kv("F16"),
             kv_q8_0: kv("Q8_0"),
@@ -66,37 +66,6 @@ impl Verdict {
         let fit = machine.zip(memory.kv_f16).map(|(machine, kv)| fit(memory, kv, machine));
         Verdict { runs: true, notes: fit.into_iter().chain(notes).collect() }
     }
-}
-
-fn weights_bytes(gguf: &Gguf) -> u64 {
-    gguf.tensors().map(|tensor| tensor.bytes.len() as u64).sum()
-}
-
-/// What keys and values may take where the operating system does not tell the memory.
-const MODEST_CACHE_BYTES: u64 = 2_000_000_000;
-
-/// Bytes that the keys and values of many sequences may take, where the user does not say: what is
-/// available, less the weights, less a tenth for the activations of a step and for other programs.
-///
-/// The weights count whole, whether they are in the page cache already or not. What is there is
-/// available to the operating system, which would drop it for the asking, but it has to stay. Where
-/// the weights leave less than an eighth of what is available, it is an eighth: a model that is larger
-/// than the memory reads weights from disk in any case.
-pub fn cache_bytes(gguf: &Gguf) -> u64 {
-    let machine = Machine::this();
-    machine.map_or(MODEST_CACHE_BYTES, |machine| cache_bytes_in(machine, weights_bytes(gguf)))
-}
-
-fn cache_bytes_in(machine: Machine, weights_bytes: u64) -> u64 {
-    let left = machine.available_bytes.saturating_sub(weights_bytes);
-    (left - left / 10).max(machine.available_bytes / 8)
-}
-
-/// Bytes of a model's files that may be read ahead of their use: what is available, less a tenth for
-/// keys, values and activations. What the page cache has already counts as available.
-pub fn read_ahead_bytes() -> u64 {
-    let machine = Machine::this();
-    machine.map_or(u64::MAX, |machine| machine.available_bytes - machine.available_bytes / 10)
 }
 
 /// Contexts below this are of little use.
@@ -142,14 +111,6 @@ mod tests {
         let verdict = Verdict::runs(memory, Some(machine), Vec::new());
         assert!(verdict.runs);
         verdict.notes.join("")
-    }
-
-    #[test]
-    fn the_cache_gets_what_the_weights_leave() {
-        let machine = Machine { memory_bytes: 24_000, available_bytes: 20_000 };
-        assert_eq!(cache_bytes_in(machine, 8_000), 10_800);
-        assert_eq!(cache_bytes_in(machine, 19_000), 2_500);
-        assert_eq!(cache_bytes_in(machine, 26_000), 2_500);
     }
 
     #[test]

@@ -2,18 +2,15 @@
 //!
 //! [`Report`] is made from the header and the norms; [`check()`] reads every weight.
 
-mod cgroup;
 mod check;
-mod machine;
 mod memory;
 mod text;
 
 pub use check::{Check, Fault, check};
-pub use machine::Machine;
-pub use memory::{KvBytes, Memory, Verdict, cache_bytes, read_ahead_bytes};
-pub use text::decimal;
+pub use memory::{KvBytes, Memory, Verdict};
 
 use crate::gguf::{Gguf, GgufError, Value};
+use crate::machine::Machine;
 use crate::model::Config;
 use crate::model::weights::{ExpertLayout, Weights};
 use crate::tokenizer::{ChatTemplate, Tokenizer, keys};

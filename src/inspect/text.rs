@@ -3,6 +3,7 @@
 use super::{Check, KvBytes, Report, Sizes};
 use crate::gguf::printable;
 use crate::model::weights::ExpertLayout;
+use crate::text::{bytes, decimal};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Report {
@@ -121,20 +122,4 @@ fn fmt_check(f: &mut Formatter<'_>, check: &Check) -> fmt::Result {
 
 fn line(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
     writeln!(f, "{label:<14}{}", printable(text))
-}
-
-fn bytes(n_bytes: u64) -> String {
-    format!("{}B", si(n_bytes))
-}
-
-/// A number to read at a glance: `26.4 G`, `960`.
-pub fn decimal(n: u64) -> String {
-    si(n).trim_end().to_string()
-}
-
-/// A number with its decimal prefix: `26.4 G`, `960 `.
-fn si(n: u64) -> String {
-    let prefixes = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    let prefix = prefixes.into_iter().find(|(factor, _)| n as f64 >= *factor);
-    prefix.map_or(format!("{n} "), |(factor, name)| format!("{:.1} {name}", n as f64 / factor))
 }

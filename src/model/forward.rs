@@ -97,13 +97,18 @@ impl Model {
         in_layers * n_tokens as u64 + self.weights.output.n_weights() * n_wanted as u64
     }
 
-    /// Checks that tokens can follow what a sequence remembers.
+    /// Checks that tokens can follow `n_past` others in a context of `context_len`.
     ///
     /// # Errors
     /// If one is not in the vocabulary or they do not fit into the context.
-    pub fn check(&self, cache: &KvCache, tokens: &[u32]) -> Result<(), ModelError> {
+    pub fn check(
+        &self,
+        tokens: &[u32],
+        n_past: usize,
+        context_len: usize,
+    ) -> Result<(), ModelError> {
         self.check_vocabulary(tokens)?;
-        let (wanted, context_len) = (cache.len() + tokens.len(), cache.context_len());
+        let wanted = n_past + tokens.len();
         if wanted > context_len {
             let trained_len = self.config.context_len;
             return Err(ModelError::Context { wanted, context_len, trained_len });
@@ -137,7 +142,7 @@ impl Model {
         chunks: &mut [Chunk<'_>],
     ) -> Result<Logits, ModelError> {
         for Chunk { cache, tokens, .. } in chunks.iter_mut() {
-            self.check(cache, tokens)?;
+            self.check(tokens, cache.len(), cache.context_len())?;
             cache.reserve(tokens.len())?;
         }
         let step = self.embed(compute, chunks);

@@ -130,9 +130,12 @@ impl KvCache {
         n_full
     }
 
-    /// Writes what is remembered, in the order of the pages: `len` times
+    /// Writes keys and values, in the order of the pages: `len` times
     /// [`PageLayout::position_bytes`].
-    pub(crate) fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let row_bytes = self.pool.layout().row_bytes();
         for (page, start) in self.pages.iter().zip((0..self.len).step_by(TILE_LEN)) {
             let n_rows = (self.len - start).min(TILE_LEN);
@@ -143,8 +146,12 @@ impl KvCache {
         Ok(())
     }
 
-    /// Reads what [`Self::write_to`] wrote of `n_tokens`, to an empty cache with room for them.
-    pub(crate) fn read_from(&mut self, n_tokens: usize, input: &mut impl Read) -> io::Result<()> {
+    /// Reads what [`Self::write_to`] wrote of `n_tokens`, to an empty cache with
+    /// [room](Self::reserve) for them.
+    ///
+    /// # Errors
+    /// Those of reading; the cache is empty then.
+    pub fn read_from(&mut self, n_tokens: usize, input: &mut impl Read) -> io::Result<()> {
         let row_bytes = self.pool.layout().row_bytes();
         for new_rows in self.new_rows(n_tokens) {
             for tile in new_rows.page.tiles_mut() {

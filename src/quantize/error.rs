@@ -2,8 +2,8 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::gguf::{WriteError, printable};
+use crate::text::bytes;
 use gatefold_quant::DynFormat;
-use indicatif::DecimalBytes;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -114,7 +114,7 @@ pub enum QuantizeError {
     /// The disk is too small.
     #[error(
         "{} has {} free, and {} are still to be written; make room there, or name a file on another disk",
-        printable(path.display()), DecimalBytes(*available), DecimalBytes(*needed)
+        printable(path.display()), bytes(*available), bytes(*needed)
     )]
     Space {
         /// The folder.
@@ -135,7 +135,7 @@ pub enum QuantizeError {
     /// Writing failed midway.
     #[error(
         "{} cannot be written beyond {} of {}: {error}; what is finished is kept, and the same command goes on from there",
-        printable(path.display()), DecimalBytes(*written), DecimalBytes(*planned)
+        printable(path.display()), bytes(*written), bytes(*planned)
     )]
     Midway {
         /// Which file.

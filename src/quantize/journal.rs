@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoint::tensor::Part;
 use crate::files::open_locked;
 use crate::gguf::FileLayout;
-use crate::jobs::hex;
+use crate::text::hex;
 use gatefold_quant::QUANTIZERS_REVISION;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

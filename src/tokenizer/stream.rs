@@ -1,30 +1,30 @@
 //! Text from tokens, one at a time.
 
 use super::Tokenizer;
+use std::borrow::Borrow;
 
 /// The bytes that tokens add to a text.
-pub struct TextBytes<'a> {
-    tokenizer: &'a Tokenizer,
+pub struct TextBytes {
     /// The next bytes are the first of all, so a prefix space is not part of the text.
     is_start: bool,
 }
 
-impl<'a> TextBytes<'a> {
+impl TextBytes {
     /// For tokens that continue a text, or begin one (`is_own_text`).
-    pub fn new(tokenizer: &'a Tokenizer, is_own_text: bool) -> TextBytes<'a> {
-        TextBytes { tokenizer, is_start: is_own_text }
+    pub fn new(is_own_text: bool) -> TextBytes {
+        TextBytes { is_start: is_own_text }
     }
 
     /// What a token would add.
-    pub fn of(&self, id: u32) -> &'a [u8] {
-        let n_skipped = usize::from(self.is_start && self.tokenizer.begins_with_prefix_space(id));
-        &self.tokenizer.bytes(id)[n_skipped..]
+    pub fn of<'t>(&self, tokenizer: &'t Tokenizer, id: u32) -> &'t [u8] {
+        let n_skipped = usize::from(self.is_start && tokenizer.begins_with_prefix_space(id));
+        &tokenizer.bytes(id)[n_skipped..]
     }
 
     /// What a token adds.
-    pub fn push(&mut self, id: u32) -> &'a [u8] {
-        let bytes = self.of(id);
-        self.is_start &= self.tokenizer.bytes(id).is_empty();
+    pub fn push<'t>(&mut self, tokenizer: &'t Tokenizer, id: u32) -> &'t [u8] {
+        let bytes = self.of(tokenizer, id);
+        self.is_start &= tokenizer.bytes(id).is_empty();
         bytes
     }
 }
@@ -33,26 +33,27 @@ impl<'a> TextBytes<'a> {
 ///
 /// A character may be spread over several tokens (byte pieces, byte-level pieces): its bytes are
 /// held back until it is complete, and become U+FFFD once it is certain that it never will be.
-/// Control tokens have no text.
-pub struct TextStream<'a> {
-    bytes: TextBytes<'a>,
+/// Control tokens have no text. `T` lends or owns the tokenizer.
+pub struct TextStream<T> {
+    tokenizer: T,
+    bytes: TextBytes,
     held_back: Vec<u8>,
 }
 
-impl<'a> TextStream<'a> {
+impl<T: Borrow<Tokenizer>> TextStream<T> {
     /// For tokens that continue a text: a leading space is part of theirs.
-    pub fn new(tokenizer: &'a Tokenizer) -> TextStream<'a> {
-        TextStream { bytes: TextBytes::new(tokenizer, false), held_back: Vec::new() }
+    pub fn new(tokenizer: T) -> TextStream<T> {
+        TextStream { tokenizer, bytes: TextBytes::new(false), held_back: Vec::new() }
     }
 
     /// For tokens that begin a text: the space which SentencePiece puts before it is left out.
-    pub fn from_start(tokenizer: &'a Tokenizer) -> TextStream<'a> {
-        TextStream { bytes: TextBytes::new(tokenizer, true), held_back: Vec::new() }
+    pub fn from_start(tokenizer: T) -> TextStream<T> {
+        TextStream { tokenizer, bytes: TextBytes::new(true), held_back: Vec::new() }
     }
 
     /// The text that a token completes, which may be none.
     pub fn push(&mut self, id: u32) -> String {
-        self.held_back.extend_from_slice(self.bytes.push(id));
+        self.held_back.extend_from_slice(self.bytes.push(self.tokenizer.borrow(), id));
         self.take_certain()
     }
 

@@ -1,0 +1,61 @@
+//! The arguments that commands with many requests share.
+
+use super::model::{LoadedModel, cache_format};
+use super::size::size;
+use crate::terminal::print_note;
+use anyhow::Result;
+use clap::{Args, value_parser};
+use gatefold::DynFormat;
+use gatefold::engine::Options;
+use gatefold::tokenizer::{ChatTemplate, Date};
+
+/// How many requests are worked on together, and in how much memory.
+#[derive(Args)]
+pub struct EngineArgs {
+    /// Memory for keys and values: 500M, 8G [default: what is free beside the weights]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+
+    /// Most texts that are worked on together; never more than --batch-size
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=4096))]
+    parallel: u16,
+
+    /// Format of the remembered keys and values: f32, f16 or q8_0 [default: q8_0, or f16 where the
+    /// model's heads are no whole blocks]
+    #[arg(long, value_name = "TYPE", value_parser = cache_format)]
+    cache_type: Option<&'static DynFormat>,
+
+    /// Tell the model this date, as 2026-11-22, where its chat template asks for one [default: the
+    /// day, in UTC, on which the run begins]
+    #[arg(long, value_name = "DATE")]
+    date: Option<Date>,
+}
+
+impl EngineArgs {
+    /// The engine's options for a model.
+    pub fn options(&self, loaded: &LoadedModel) -> Options {
+        let defaults = Options::for_model(&loaded.language);
+        Options {
+            cache_format: self.cache_type.unwrap_or(defaults.cache_format),
+            context_len: loaded.context_len,
+            max_batched_tokens: loaded.batch_len,
+            max_running: self.parallel.into(),
+            memory_bytes: self.memory.unwrap_or(defaults.memory_bytes),
+        }
+    }
+
+    /// The model's chat template, with the date that was given.
+    pub fn chat_template(&self, loaded: &LoadedModel) -> Result<ChatTemplate> {
+        let template = loaded.chat_template()?;
+        if let Some(date) = self.date {
+            return Ok(template.with_date(date));
+        }
+        if template.asks_for_date() {
+            let today = Date::of_this_run();
+            print_note(format_args!(
+                "the chat template tells the model the date, today {today}; --date fixes it"
+            ));
+        }
+        Ok(template)
+    }
+}

@@ -1,0 +1,8 @@
+//! The arguments that several commands share, and what they resolve to.
+
+pub mod engine;
+pub mod model;
+pub mod prompt_cache;
+pub mod sampling;
+pub mod size;
+pub mod text;

@@ -1,0 +1,154 @@
+//! The arguments that every command running a model shares, and what they resolve to.
+
+use crate::demo::open_model;
+use crate::terminal::progress::reading;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use gatefold::compute::Compute;
+use gatefold::engine::LogitsSession;
+use gatefold::gguf::{Gguf, ReadAhead};
+use gatefold::machine::read_ahead_bytes;
+use gatefold::model::ModelError;
+use gatefold::tokenizer::ChatTemplate;
+use gatefold::{DynFormat, Isa, LanguageModel};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Which model, and how it runs.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// GGUF file of the model; of a split one, any part [default: the demo model]
+    #[arg(short, long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+
+    #[command(flatten)]
+    compute: ComputeArgs,
+
+    /// Tokens of context; for perplexity those of a window [default: as many as the model was made
+    /// for; perplexity: 512]
+    #[arg(short, long = "ctx-size", value_name = "N")]
+    pub context: Option<usize>,
+
+    /// Prompt tokens that go through the model together
+    #[arg(short, long = "batch-size", value_name = "N", default_value_t = DEFAULT_BATCH)]
+    pub batch: usize,
+}
+
+/// Prompt tokens that go through the model together, where the user does not say.
+pub const DEFAULT_BATCH: usize = 512;
+
+/// What computes.
+#[derive(Args)]
+pub struct ComputeArgs {
+    /// Threads [default: the physical cores]
+    #[arg(short, long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Instruction set: scalar, neon, avx2, avx512 or amx [default: the best that the CPU has]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+}
+
+/// More threads than any machine has cores: beyond it, starting them is all that happens.
+const MAX_THREADS: usize = 1024;
+
+impl ComputeArgs {
+    /// The pool and the instruction set.
+    pub fn resolve(&self) -> Result<Compute> {
+        if let Some(n_threads) = self.threads {
+            ensure!(
+                (1..=MAX_THREADS).contains(&n_threads),
+                "-t is {n_threads}; use 1 to {MAX_THREADS}, best as many as there are physical cores"
+            );
+        }
+        let isa = self.isa.as_deref().map_or(Ok(Isa::detect()), Isa::named).context("--isa")?;
+        Compute::new(isa, self.threads).context("starting the threads")
+    }
+}
+
+/// A model ready to run.
+pub struct LoadedModel {
+    /// The model.
+    pub language: LanguageModel,
+    /// What computes.
+    pub compute: Arc<Compute>,
+    /// Tokens of context.
+    pub context_len: usize,
+    /// Tokens per step.
+    pub batch_len: usize,
+    /// Time it took to load.
+    pub load_time: Duration,
+    _read_ahead: Option<ReadAhead>,
+}
+
+impl ModelArgs {
+    /// Opens the model. The context is `-c`, else `default_context` where that is less than the
+    /// model's own.
+    pub fn load(&self, default_context: Option<usize>) -> Result<LoadedModel> {
+        let start = Instant::now();
+        ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
+        let compute = self.compute.resolve()?;
+        let language = LanguageModel::from_gguf(open_model(self.model.as_deref())?)?;
+        let trained_len = language.model.config().context_len;
+        let context_len = match self.context {
+            None => default_context.unwrap_or(trained_len).min(trained_len),
+            Some(context_len) => {
+                ensure!(
+                    context_len > 0,
+                    "-c is 0, but a text takes some context; use 1 or more, or leave -c out for the {trained_len} that the model was made for"
+                );
+                ensure!(
+                    context_len <= trained_len,
+                    "-c is {context_len}, but the model was made for contexts of up to {trained_len}"
+                );
+                context_len
+            }
+        };
+        let (batch_len, load_time) = (self.batch, start.elapsed());
+        Ok(LoadedModel {
+            _read_ahead: self.model.is_some().then(|| read_ahead(&language.gguf)),
+            language,
+            compute: Arc::new(compute),
+            context_len,
+            batch_len,
+            load_time,
+        })
+    }
+}
+
+impl LoadedModel {
+    /// The chat template that the file carries, else Mistral's.
+    pub fn chat_template(&self) -> Result<ChatTemplate> {
+        let template = self.language.chat_template();
+        template.with_context(|| self.language.gguf.path().display().to_string())
+    }
+
+    /// An empty session with a cache of this format.
+    pub fn logits_session(
+        &self,
+        cache_format: &'static DynFormat,
+    ) -> Result<LogitsSession<'_>, ModelError> {
+        LogitsSession::new(
+            &self.language.model,
+            &self.compute,
+            cache_format,
+            self.context_len,
+            self.batch_len,
+        )
+    }
+}
+
+/// Begins to read a model's files into memory, with a bar.
+pub fn read_ahead(gguf: &Gguf) -> ReadAhead {
+    let name = gguf.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+    ReadAhead::start(gguf, read_ahead_bytes(), reading(name))
+}
+
+/// The format of the cache of keys and values, from its name.
+pub fn cache_format(name: &str) -> Result<&'static DynFormat, String> {
+    const ALLOWED: [&str; 3] = ["f32", "f16", "q8_0"];
+    let allowed = ALLOWED.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
+    let format = allowed.and_then(|name| DynFormat::by_name(name));
+    format.ok_or_else(|| format!("there are {}", ALLOWED.join(", ")))
+}

@@ -1,0 +1,157 @@
+//! The file of requests, and what of it is to be done.
+
+use super::error::BatchError;
+use super::fault::Fault;
+use super::line::Line;
+use crate::jobs::{Key, Lines};
+use gatefold::files::copy_of_stdin;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a line: a long document in a conversation has a tenth of it.
+const MOST_LINE_BYTES: usize = 4 << 20;
+
+/// The file of requests. It is read twice, the second time as its requests come up, so that the
+/// memory does not depend on its size.
+#[derive(Debug)]
+pub struct Input {
+    path: PathBuf,
+    file: File,
+}
+
+/// What is to be done: the lines of an input, with their keys.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The lines, in order.
+    pub items: Vec<Item>,
+    /// Their keys.
+    pub keys: HashSet<Key>,
+    /// The names of all requests.
+    pub custom_ids: HashSet<String>,
+}
+
+/// A line that gets a line in the output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Names it in the output.
+    pub key: Key,
+    pub(super) number: usize,
+    range: Range<u64>,
+    /// Whether an earlier line has its name.
+    is_duplicate: bool,
+}
+
+impl Item {
+    /// Bytes of the line.
+    pub(super) fn n_bytes(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
+impl Input {
+    /// Opens a file; `-` is stdin, which is copied to a file without a name.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn open(path: &Path) -> Result<Input, BatchError> {
+        let file = match path == Path::new("-") {
+            true => copy_of_stdin(),
+            false => File::open(path),
+        };
+        match file {
+            Ok(file) => Ok(Input { path: path.into(), file }),
+            Err(error) => Err(BatchError::Input { path: path.into(), error }),
+        }
+    }
+
+    /// Reads all lines. `basis` stands for what answers depend on besides the requests: the model,
+    /// say; `max_tokens` holds for requests that do not say.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn plan(&self, basis: &Key, max_tokens: Option<usize>) -> Result<Plan, BatchError> {
+        let failed = |error| BatchError::Input { path: self.path.clone(), error };
+        let mut plan = Plan::default();
+        (&self.file).rewind().map_err(failed)?;
+        for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
+            let line = line.map_err(failed)?;
+            if line.text.as_ref().is_some_and(|text| text.trim_ascii().is_empty()) {
+                continue;
+            }
+            let (number, range) = (line.number, line.range);
+            let line = parse(line.text.as_deref(), &range);
+            let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
+            let key = key(&line, number, !is_new, basis, max_tokens);
+            plan.keys.insert(key.clone());
+            plan.items.push(Item { key, number, range, is_duplicate: !is_new });
+        }
+        Ok(plan)
+    }
+
+    /// Reads the line of an item again.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has changed.
+    pub(super) fn line(
+        &self,
+        item: &Item,
+        basis: &Key,
+        max_tokens: Option<usize>,
+    ) -> Result<Line, BatchError> {
+        let read = || {
+            let mut text = Vec::new();
+            (&self.file).seek(SeekFrom::Start(item.range.start))?;
+            (&self.file)
+                .take(item.n_bytes().min(MOST_LINE_BYTES as u64 + 1))
+                .read_to_end(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(|error| BatchError::Input { path: self.path.clone(), error })?;
+        let text = text.strip_suffix(b"\n").unwrap_or(&text);
+        let is_read = text.len() <= MOST_LINE_BYTES;
+        let mut line = parse(is_read.then_some(text), &item.range);
+        if key(&line, item.number, item.is_duplicate, basis, max_tokens) != item.key {
+            return Err(BatchError::Changed { path: self.path.clone(), line: item.number });
+        }
+        if item.is_duplicate {
+            let message = "an earlier line has the same custom_id; expected one of its own";
+            line.request = Err(Fault::at("duplicate_custom_id", "custom_id", message));
+        }
+        if let Err(fault) = &mut line.request {
+            fault.message = format!("line {}: {}", item.number, fault.message);
+        }
+        Ok(line)
+    }
+}
+
+fn parse(text: Option<&[u8]>, range: &Range<u64>) -> Line {
+    match text {
+        Some(text) => Line::parse(text),
+        None => Line::too_long(range.end - range.start, MOST_LINE_BYTES),
+    }
+}
+
+/// The key of a line. One with a fault is known by its number too: it may have no name, or one
+/// that is not its own.
+fn key(
+    line: &Line,
+    number: usize,
+    is_duplicate: bool,
+    basis: &Key,
+    max_tokens: Option<usize>,
+) -> Key {
+    let (number, max_tokens) = (number.to_string(), max_tokens.unwrap_or(0).to_string());
+    let mut parts = vec![("basis", basis.as_str().as_bytes()), ("line", &line.canonical)];
+    match &line.request {
+        Ok(request) if !is_duplicate => {
+            if request.params.max_tokens.is_none() {
+                parts.push(("tokens", max_tokens.as_bytes()));
+            }
+        }
+        _ => parts.push(("fault in line", number.as_bytes())),
+    }
+    Key::of(&parts)
+}

@@ -1,0 +1,50 @@
+//! From what is asked to tokens.
+
+use super::fault::Fault;
+use super::line::{Prompt, Text};
+use crate::jobs::one_line;
+use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
+
+/// Makes tokens of prompts.
+#[derive(Clone, Copy)]
+pub struct Prompts<'m> {
+    /// By this tokenizer.
+    pub tokenizer: &'m Tokenizer,
+    /// Conversations by this template.
+    pub template: &'m ChatTemplate,
+}
+
+impl Prompts<'_> {
+    /// The tokens of each prompt, one for a conversation.
+    pub(super) fn encode(&self, prompt: &Prompt) -> Result<Vec<Vec<u32>>, Fault> {
+        match prompt {
+            Prompt::Chat(messages) => {
+                let ids = self.template.encode(self.tokenizer, messages);
+                ids.map(|ids| vec![ids]).map_err(|error| match error {
+                    ChatError::Machine { .. } => Fault::ours("template_stopped", one_line(error)),
+                    error => Fault::at("invalid_value", "body.messages", one_line(error)),
+                })
+            }
+            Prompt::Texts(texts) => texts.iter().map(|text| self.encode_text(text)).collect(),
+        }
+    }
+
+    fn encode_text(&self, text: &Text) -> Result<Vec<u32>, Fault> {
+        let fault = |message| Fault::at("invalid_value", "body.prompt", message);
+        match text {
+            Text::Text(text) => {
+                self.tokenizer.encode_text(text).map_err(|error| fault(one_line(error)))
+            }
+            Text::Tokens(ids) => {
+                let n_vocab = self.tokenizer.n_vocab();
+                match ids.iter().find(|&&id| id as usize >= n_vocab) {
+                    Some(id) => Err(fault(format!(
+                        "body.prompt has token {id}, and the model's end at {}",
+                        n_vocab - 1
+                    ))),
+                    None => Ok(ids.clone()),
+                }
+            }
+        }
+    }
+}

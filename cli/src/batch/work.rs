@@ -1,0 +1,321 @@
+//! From requests to answers.
+
+use super::answer::{Answer, Choice, Completion, Usage, completion_id};
+use super::error::BatchError;
+use super::fault::Fault;
+use super::input::{Input, Item, Plan};
+use super::line::{Line, Request};
+use super::prompts::Prompts;
+use super::results::drop_replaced;
+use crate::jobs::{Key, Sink, Tally, Tokens, Work};
+use gatefold::engine::{self, Engine, Event, Generated, Refusal, RequestId, common_prefix};
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Bytes of input that are read ahead: some times the longest line.
+const WINDOW_BYTES: u64 = 16 << 20;
+
+/// What answers a batch.
+pub struct Setup<'a> {
+    /// The tokenizer and the chat template.
+    pub prompts: Prompts<'a>,
+    /// What the model is called in answers.
+    pub model_name: String,
+    /// Stands for everything that an answer depends on besides its request.
+    pub basis: Key,
+    /// Most tokens of answers to requests that do not say.
+    pub max_tokens: Option<usize>,
+    /// Requests that are worked on together, at most.
+    pub max_running: usize,
+}
+
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Lines written.
+    pub n_done: usize,
+    /// Those among them that tell of a fault.
+    pub n_failed: usize,
+    /// Tokens that were read and written.
+    pub tokens: Tokens,
+}
+
+/// A batch at work.
+pub struct Batch<'a> {
+    setup: Setup<'a>,
+    input: Input,
+    plan: &'a Plan,
+    todo: VecDeque<&'a Item>,
+    sink: Sink,
+    /// Lines that are read, but not submitted.
+    prepared: Vec<Prepared>,
+    submitted: HashMap<RequestId, Submitted>,
+    /// Lines that are being answered, by number.
+    live: HashMap<usize, LiveLine>,
+    finished: Vec<Answer>,
+    tally: Tally,
+    progress: Progress,
+    on_progress: &'a mut dyn FnMut(Progress),
+}
+
+/// What a request to the engine is for.
+#[derive(Clone, Copy)]
+struct Submitted {
+    /// The line.
+    number: usize,
+    /// Which of the answers to it.
+    idx: usize,
+}
+
+/// A line that is being answered.
+struct LiveLine {
+    key: Key,
+    custom_id: Option<String>,
+    request: Request,
+    choices: Vec<Option<Choice>>,
+    usage: Usage,
+}
+
+/// A line that is understood, and tokens of its prompts.
+struct Prepared {
+    number: usize,
+    line: LiveLine,
+    prompts: Vec<Vec<u32>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Work on the plan of `input`, but for what `sink` has. `on_progress` hears after every step how
+    /// far it is.
+    pub fn new(
+        setup: Setup<'a>,
+        input: Input,
+        plan: &'a Plan,
+        sink: Sink,
+        on_progress: &'a mut dyn FnMut(Progress),
+    ) -> Batch<'a> {
+        let todo = plan.items.iter().filter(|item| !sink.has(&item.key)).collect();
+        Batch {
+            setup,
+            input,
+            plan,
+            todo,
+            sink,
+            prepared: Vec::new(),
+            submitted: HashMap::new(),
+            live: HashMap::new(),
+            finished: Vec::new(),
+            tally: Tally::default(),
+            progress: Progress::default(),
+            on_progress,
+        }
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Drops from the output what is replaced, when all is done.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn drop_replaced(self) -> Result<(), BatchError> {
+        match self.sink {
+            Sink::File(mut results) => Ok(drop_replaced(&mut results, self.plan)?),
+            Sink::Stdout => Ok(()),
+        }
+    }
+
+    /// The tokens with which the prompts of all requests begin that come first; none if only one
+    /// prompt is left, which is no reason to keep all of it for other runs.
+    ///
+    /// # Errors
+    /// If the input cannot be read, or has changed.
+    pub fn common_prefix(&mut self) -> Result<Vec<u32>, BatchError> {
+        self.prepare_window()?;
+        let prompts = self.prepared.iter().flat_map(|prepared| &prepared.prompts);
+        if prompts.clone().nth(1).is_none() {
+            return Ok(Vec::new());
+        }
+        Ok(common_prefix(prompts.map(Vec::as_slice)).to_vec())
+    }
+
+    /// How many requests are read together.
+    fn window(&self) -> usize {
+        8 * self.setup.max_running
+    }
+
+    /// Reads the next lines.
+    fn prepare_window(&mut self) -> Result<(), BatchError> {
+        let mut n_bytes = 0;
+        while self.prepared.len() < self.window() && n_bytes < WINDOW_BYTES {
+            let Some(item) = self.todo.pop_front() else { break };
+            n_bytes += item.n_bytes();
+            let prepared = self.prepare(item)?;
+            self.prepared.extend(prepared);
+        }
+        Ok(())
+    }
+
+    /// Reads a line; one with a fault is finished by that.
+    fn prepare(&mut self, item: &Item) -> Result<Option<Prepared>, BatchError> {
+        let Line { custom_id, request, .. } =
+            self.input.line(item, &self.setup.basis, self.setup.max_tokens)?;
+        let prepared = request.and_then(|request| {
+            let prompts = self.setup.prompts.encode(&request.prompt)?;
+            Ok((request, prompts))
+        });
+        match prepared {
+            Ok((request, prompts)) => {
+                let choices = (0..prompts.len() * request.params.n).map(|_| None).collect();
+                let prompt_tokens = prompts.iter().map(Vec::len).sum();
+                let usage = Usage { prompt_tokens, ..Usage::default() };
+                let line = LiveLine { key: item.key.clone(), custom_id, request, choices, usage };
+                Ok(Some(Prepared { number: item.number, line, prompts }))
+            }
+            Err(fault) => {
+                self.finished.push(Answer::new(&item.key, custom_id, Err(fault)));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Hands all requests of a line to the engine, or none.
+    fn submit_line(&mut self, engine: &mut Engine, prepared: Prepared) {
+        let Prepared { number, line, prompts } = prepared;
+        let params = &line.request.params;
+        let mut ids = Vec::new();
+        for idx in 0..line.choices.len() {
+            let request = engine::Request {
+                is_own_text: line.request.is_chat(),
+                max_tokens: params.max_tokens.or(self.setup.max_tokens),
+                stops: params.stops.clone(),
+                n_logprobs: params.n_logprobs,
+                ..engine::Request::new(
+                    prompts[idx / params.n].clone(),
+                    params.sampling(idx, line.default_seed()),
+                )
+            };
+            match engine.submit(request) {
+                Ok(id) => ids.push(id),
+                Err(refusal) => {
+                    ids.into_iter().for_each(|id| engine.cancel(id));
+                    let fault = refused(&line.request, &refusal);
+                    self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
+                    return;
+                }
+            }
+        }
+        let submitted = |(idx, id)| (id, Submitted { number, idx });
+        self.submitted.extend(ids.into_iter().enumerate().map(submitted));
+        self.live.insert(number, line);
+    }
+
+    /// Takes one of the answers to a line, and finishes the line with its last.
+    fn answered(&mut self, number: usize, idx: usize, generated: Generated) {
+        // A line with a fault is finished before its last answer.
+        let Some(line) = self.live.get_mut(&number) else { return };
+        line.usage.completion_tokens += generated.tokens.len();
+        let Request { prompt, params } = &line.request;
+        let tokenizer = self.setup.prompts.tokenizer;
+        line.choices[idx] = Some(Choice::new(tokenizer, prompt, params, idx, generated));
+        if line.choices.iter().all(Option::is_some)
+            && let Some(line) = self.live.remove(&number)
+        {
+            self.finish(line);
+        }
+    }
+
+    fn finish(&mut self, line: LiveLine) {
+        let LiveLine { key, custom_id, request, choices, mut usage } = line;
+        usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
+        let (id, object) = completion_id(&key, &request.prompt);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let completion = Completion {
+            id,
+            object,
+            created: now.as_secs(),
+            model: self.setup.model_name.clone(),
+            choices: choices.into_iter().flatten().collect(),
+            usage,
+            system_fingerprint: format!("fp_{}", &self.setup.basis.as_str()[..12]),
+        };
+        self.finished.push(Answer::new(&key, custom_id, Ok(completion)));
+    }
+}
+
+impl LiveLine {
+    /// The seed where the request names none: with it, too, a request has the same answers again.
+    fn default_seed(&self) -> u64 {
+        u64::from_str_radix(&self.key.as_str()[..16], 16).expect("keys are hexadecimal")
+    }
+}
+
+/// What it means for the request that the engine refuses it.
+fn refused(request: &Request, refusal: &Refusal) -> Fault {
+    let param = if request.is_chat() { "body.messages" } else { "body.prompt" };
+    match refusal {
+        Refusal::EmptyPrompt => Fault::at("invalid_value", param, refusal.to_string()),
+        Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
+        // Another run may have more memory.
+        _ => Fault::ours("out_of_memory", refusal.to_string()),
+    }
+}
+
+impl Work for Batch<'_> {
+    type Error = BatchError;
+
+    /// Submits requests a window at a time, several times as many as are worked on together, the
+    /// longest first: what comes last is short, and keeps few waiting for it.
+    fn submit(&mut self, engine: &mut Engine) -> Result<(), BatchError> {
+        if self.submitted.len() > self.window() / 2 {
+            return Ok(());
+        }
+        self.prepare_window()?;
+        let mut prepared = mem::take(&mut self.prepared);
+        prepared.sort_by_key(|prepared| Reverse(prepared.line.usage.prompt_tokens));
+        for prepared in prepared {
+            self.submit_line(engine, prepared);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, id: RequestId, event: Event) {
+        self.tally.hear(id, &event);
+        self.progress.tokens = self.tally.tokens();
+        // Those of a line that was refused are not known any more.
+        let Some(&Submitted { number, idx }) = self.submitted.get(&id) else { return };
+        match event {
+            Event::Done(generated) => {
+                self.submitted.remove(&id);
+                self.answered(number, idx, generated);
+            }
+            Event::Failed(error) => {
+                self.submitted.remove(&id);
+                if let Some(line) = self.live.remove(&number) {
+                    let fault = Fault::ours("model_failed", error.to_string());
+                    self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keep(&mut self) -> Result<(), BatchError> {
+        if !self.finished.is_empty() {
+            self.sink.append_all(&self.finished)?;
+            self.progress.n_done += self.finished.len();
+            self.progress.n_failed +=
+                self.finished.iter().filter(|answer| answer.is_fault()).count();
+            self.finished.clear();
+        }
+        (self.on_progress)(self.progress);
+        Ok(())
+    }
+
+    fn is_submitted(&self) -> bool {
+        self.todo.is_empty() && self.prepared.is_empty()
+    }
+}

@@ -1,0 +1,152 @@
+//! `gatefold batch`.
+
+use crate::args::engine::EngineArgs;
+use crate::args::model::ModelArgs;
+use crate::args::prompt_cache::PromptCacheArgs;
+use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
+use crate::jobs::{Key, Outcome, Results, Sink, Work, drive};
+use crate::terminal::interrupt::Interrupts;
+use crate::terminal::print_note;
+use crate::terminal::progress::{self, Headway, RunProgress, count, describe_all};
+use anyhow::Result;
+use clap::{Args, value_parser};
+use gatefold::engine::Engine;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
+  gatefold batch -m mixtral.gguf - < requests.jsonl > answers.jsonl   cannot be resumed
+
+A line of INPUT, as OpenAI's batches have them (here on two):
+  {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
+   {\"messages\": [{\"role\": \"user\", \"content\": \"Name three rivers.\"}], \"max_tokens\": 100}}
+
+A run that was stopped, in whatever way, goes on where it stopped when the same command is given
+again. Requests that have changed since are done again, and with another model all are. Earlier
+answers stay in the output until a run comes to its end, and then each request has one line: its
+answer, or what is wrong with it. Answers to requests that the input does not have stay for good.
+
+Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
+another day keeps the answers there are and tells the new date for the rest; with --date it is the
+same for all, and with another --date all requests are done again.
+
+Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
+run failed, 130 if Ctrl-C or SIGTERM ended it.";
+
+/// Arguments of `gatefold batch`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BatchArgs {
+    /// The requests, a JSON object per line, to /v1/chat/completions or /v1/completions; `-` is
+    /// stdin
+    input: PathBuf,
+
+    /// Append the answers to this file, each as soon as it is finished [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Most tokens of an answer in a chat where the request does not say [default: up to the end of
+    /// the context]
+    #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    n_predict: Option<u32>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
+}
+
+/// Answers a batch.
+pub fn run(args: BatchArgs) -> Result<Outcome> {
+    let interrupts = Interrupts::watch()?;
+    if let Some(path) = &args.output {
+        Results::check(path)?;
+    }
+    let input = Input::open(&args.input)?;
+    let loaded = args.model.load(None)?;
+    let options = args.engine.options(&loaded);
+    let template = args.engine.chat_template(&loaded)?;
+    let setup = Setup {
+        prompts: Prompts { tokenizer: &loaded.language.tokenizer, template: &template },
+        model_name: loaded.language.name()?,
+        basis: Key::of_model(&loaded.language.gguf, &template, &options),
+        max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
+        max_running: options.max_running,
+    };
+    let plan = input.plan(&setup.basis, setup.max_tokens)?;
+    let (sink, found) = match &args.output {
+        Some(path) => {
+            let (results, found) = Found::open(path, &plan)?;
+            (Sink::File(results), found)
+        }
+        None => (Sink::Stdout, Found::default()),
+    };
+    let n_requests = plan.items.len();
+    tell(&found, n_requests);
+
+    let interrupted = interrupts.heed();
+    let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
+    let n_todo = n_requests - found.n_done;
+    // Begins with the work, behind the reading for the prompt cache.
+    let mut shown = None;
+    let mut on_progress = |Progress { n_done, tokens, .. }: Progress| {
+        let part = n_done as f64 / n_todo as f64;
+        let shown = shown.get_or_insert_with(|| RunProgress::new(n_requests, "requests"));
+        shown.update(&Headway { n_done: found.n_done + n_done, tokens, part });
+    };
+    let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
+    if !batch.is_submitted() {
+        let beginning = || Ok(batch.common_prefix()?);
+        args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+    }
+    let start = Instant::now();
+    let is_done = drive(&mut batch, &mut engine, &interrupted)?;
+    let Progress { n_done, n_failed, tokens } = batch.progress();
+    progress::hide();
+
+    let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
+    if !is_done {
+        let hint = if args.output.is_some() { "; the same command goes on from there" } else { "" };
+        print_note(format_args!("stopped with {n_done} of {n_requests} requests done{hint}"));
+        return Ok(Outcome::Interrupted);
+    }
+    batch.drop_replaced()?;
+    print_note(format_args!(
+        "{}, {n_failed} of them refused; {}",
+        count(n_requests, "request"),
+        describe_all(tokens, start.elapsed())
+    ));
+    Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// Says what an earlier run left.
+fn tell(found: &Found, n_requests: usize) {
+    let Found { n_done, n_changed, n_retried, n_others, .. } = *found;
+    if n_done > 0 {
+        print_note(format_args!(
+            "going on where an earlier run stopped: {n_done} of {n_requests} requests are done"
+        ));
+    }
+    if n_changed > 0 {
+        print_note(format_args!(
+            "requests done again, since they or the model have changed: {n_changed}"
+        ));
+    }
+    if n_retried > 0 {
+        print_note(format_args!(
+            "requests tried again, since they failed through no fault of their own: {n_retried}"
+        ));
+    }
+    if n_others > 0 {
+        print_note(format_args!(
+            "answers left in the output whose requests are not in the input: {n_others}"
+        ));
+    }
+}

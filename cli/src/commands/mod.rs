@@ -1,0 +1,91 @@
+//! The command line: one file per subcommand, arguments in, a resolved job out.
+//!
+//! Names and short flags follow llama.cpp's. Data goes to stdout, progress and errors to stderr.
+
+pub mod batch;
+pub mod bench;
+mod chat;
+pub mod eval;
+mod ids;
+pub mod inspect;
+pub mod quantize;
+pub mod run;
+mod session;
+pub mod summarize;
+mod summarize_notes;
+pub mod tokenize;
+
+use crate::jobs::{Outcome, one_line};
+use crate::terminal::interrupt;
+use crate::terminal::print_note;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::{ExitCode, Termination};
+
+/// Runs Mixtral and its relatives on CPUs, straight from GGUF files.
+#[derive(Parser)]
+#[command(name = "gatefold", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Complete a prompt, or chat
+    Run(run::RunArgs),
+    /// Summarize files, folders or JSONL
+    Summarize(summarize::SummarizeArgs),
+    /// Answer a file of requests in OpenAI's batch format
+    Batch(batch::BatchArgs),
+    /// Say what a GGUF holds, and whether it will run here
+    Inspect(inspect::InspectArgs),
+    /// Turn text into token ids, and back
+    Tokenize(tokenize::TokenizeArgs),
+    /// Measure perplexity and the distance between two models, or write logits
+    Eval(eval::EvalArgs),
+    /// Make a quantized GGUF from a checkpoint or from another GGUF
+    Quantize(quantize::QuantizeArgs),
+    /// Measure the speed, beside what the machine can do at most
+    Bench(bench::BenchArgs),
+}
+
+/// The command that the arguments ask for, or the exit code once help or an error is printed.
+pub fn parse() -> Result<Command, ExitCode> {
+    Cli::try_parse().map(|cli| cli.command).map_err(|error| {
+        // Nobody may be reading: no reason to fail, or to fail otherwise.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    })
+}
+
+impl Termination for Outcome {
+    fn report(self) -> ExitCode {
+        match self {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::SomeFailed => ExitCode::from(2),
+            Outcome::Interrupted => ExitCode::from(interrupt::INTERRUPTED),
+        }
+    }
+}
+
+/// The exit code of what came out. Prints the error, if there is one, as a single line; success is a
+/// closed stdout too, since the reader that closed it (`| head`) has all it wanted.
+pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
+    let error = match result {
+        Ok(outcome) => return outcome.report(),
+        Err(error) => error,
+    };
+    let closed_stdout = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+    if closed_stdout {
+        return ExitCode::SUCCESS;
+    }
+    print_note(format_args!("error: {}", one_line(format!("{error:#}"))));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,161 @@
+//! `gatefold run`.
+
+use super::chat::{self, Chat};
+use super::session::Session;
+use crate::args::model::{LoadedModel, ModelArgs, cache_format};
+use crate::args::prompt_cache::PromptCacheArgs;
+use crate::args::sampling::SamplingArgs;
+use crate::args::text::TextArgs;
+use crate::jobs::Outcome;
+use crate::terminal::interrupt::Interrupts;
+use crate::terminal::{print_note, print_piece};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use gatefold::DynFormat;
+use gatefold::engine::{Engine, Options};
+use gatefold::tokenizer::ChatTemplate;
+use std::io::{IsTerminal, Write, stdin, stdout};
+use std::sync::Arc;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold run -m mixtral.gguf                                   chat
+  gatefold run -m mixtral.gguf -p 'Why is the sky blue?' -n 200  one answer
+  gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
+  echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json
+  gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   the next time it is not read again";
+
+/// Arguments of `gatefold run`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    text: TextArgs,
+
+    /// Most tokens to make; -1 is up to the end of the context
+    #[arg(short, long = "n-predict", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
+    n_predict: i64,
+
+    /// Continue the text as it is, without the model's chat template
+    #[arg(long, conflicts_with_all = ["chat", "system"])]
+    raw: bool,
+
+    /// Chat on the terminal
+    #[arg(long)]
+    chat: bool,
+
+    /// System message of the chat
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+
+    /// End the answer before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    /// Format of the remembered keys and values: f32, f16 or q8_0
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_format)]
+    cache_type: &'static DynFormat,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
+
+    /// Print one JSON object instead of streaming the text
+    #[arg(long, conflicts_with = "chat")]
+    json: bool,
+}
+
+/// Completes a prompt, or chats.
+pub fn run(args: RunArgs) -> Result<Outcome> {
+    let max_tokens = match args.n_predict {
+        -1 => None,
+        0 => anyhow::bail!(
+            "-n is 0, so there is nothing to generate; use 1 or more, or -1 for no limit"
+        ),
+        n if n < 0 => anyhow::bail!("-n is {n}; use 1 or more, or -1 for no limit"),
+        n => Some(n as usize),
+    };
+    let sampling = args.sampling.resolve()?;
+    let on_terminal = args.text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
+    // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
+    let interrupts = (!args.chat && !on_terminal).then(Interrupts::watch).transpose()?;
+    let loaded = args.model.load(None)?;
+    let own_template = if args.raw { None } else { own_template(&loaded)? };
+    let chats = args.chat || (on_terminal && own_template.is_some());
+    let mut session = Session {
+        loaded: &loaded,
+        engine: engine(&loaded, args.cache_type)?,
+        sampling,
+        max_tokens,
+        stops: &args.stop,
+        has_template: chats || own_template.is_some(),
+        interrupted: Arc::default(),
+    };
+    if chats {
+        ensure!(
+            args.prompt_cache.prompt_cache.is_none(),
+            "--prompt-cache is for single prompts; give one with -p or -f, without --chat"
+        );
+        let template = own_template.unwrap_or_else(ChatTemplate::mistral);
+        Chat::new(session, template, args.system).run(&args.text)?;
+        return Ok(Outcome::Done);
+    }
+    let interrupts = interrupts.map_or_else(Interrupts::watch, Ok)?;
+    let prompt = prompt(&loaded, own_template, args.system, args.text.read()?)?;
+    // From here on an interrupt ends the answer; until then, it ends the program.
+    session.interrupted = interrupts.heed();
+    let beginning = || Ok(prompt.clone());
+    args.prompt_cache.prepare(&mut session.engine, &loaded, beginning, &session.interrupted)?;
+    if session.is_interrupted() {
+        return Ok(Outcome::Interrupted);
+    }
+    if args.json {
+        let generated = session.generate(&prompt, |_| Ok(()))?;
+        writeln!(stdout().lock(), "{}", session.json(&prompt, &generated))?;
+    } else {
+        let generated = session.generate(&prompt, print_piece)?;
+        writeln!(stdout().lock())?;
+        print_note(session.summary(&generated));
+    }
+    Ok(if session.is_interrupted() { Outcome::Interrupted } else { Outcome::Done })
+}
+
+/// What the answer to a single text follows.
+fn prompt(
+    loaded: &LoadedModel,
+    template: Option<ChatTemplate>,
+    system: Option<String>,
+    text: String,
+) -> Result<Vec<u32>> {
+    Ok(match template {
+        Some(template) => {
+            template.encode(&loaded.language.tokenizer, &chat::conversation(system, text))?
+        }
+        None => {
+            ensure!(system.is_none(), "--system needs a chat template, and this model has none");
+            loaded.language.tokenizer.encode_text(&text)?
+        }
+    })
+}
+
+fn engine(loaded: &LoadedModel, cache_format: &'static DynFormat) -> Result<Engine> {
+    let options = Options {
+        cache_format,
+        context_len: loaded.context_len,
+        max_batched_tokens: loaded.batch_len,
+        ..Options::for_model(&loaded.language)
+    };
+    let options = options.one_at_a_time(&loaded.language)?;
+    Ok(Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?)
+}
+
+fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
+    ChatTemplate::from_metadata(loaded.language.gguf.metadata()).with_context(|| {
+        format!("{} (--raw does without a template)", loaded.language.gguf.path().display())
+    })
+}

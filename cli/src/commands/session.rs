@@ -1,0 +1,127 @@
+//! One answer after the other, as they are made: what a single prompt and a chat have in common.
+
+use crate::args::model::LoadedModel;
+use crate::terminal::progress::{self, progress_bar};
+use anyhow::Result;
+use gatefold::engine::{Engine, Event, Generated, Request, Speed};
+use gatefold::sampler::Sampling;
+use serde_json::{Value, json};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A model that gives one answer after the other.
+pub struct Session<'a> {
+    /// What it runs.
+    pub loaded: &'a LoadedModel,
+    /// What runs it.
+    pub engine: Engine,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens of an answer, if there is a limit.
+    pub max_tokens: Option<usize>,
+    /// Texts that end an answer.
+    pub stops: &'a [String],
+    /// Whether answers are texts of their own, as a template makes them.
+    pub has_template: bool,
+    /// Set to end the answer that is being made.
+    pub interrupted: Arc<AtomicBool>,
+}
+
+impl Session<'_> {
+    /// Generates what follows `prompt`, and hands every piece of it to `show`.
+    pub fn generate(
+        &mut self,
+        prompt: &[u32],
+        mut show: impl FnMut(&str) -> io::Result<()>,
+    ) -> Result<Generated> {
+        let request = Request {
+            is_own_text: self.has_template,
+            max_tokens: self.max_tokens,
+            stops: self.stops.to_vec(),
+            ..Request::new(prompt.to_vec(), self.sampling.clone())
+        };
+        self.engine.submit(request)?;
+        progress::show();
+        let bar = progress_bar(prompt.len(), "prompt tokens");
+        let mut shown = Ok(());
+        let mut result = None;
+        let interrupted = &self.interrupted;
+        self.engine.run(interrupted, &mut |_, event| match event {
+            Event::Prefill { n_computed, .. } => bar.set_position(n_computed as u64),
+            Event::Delta(delta) if delta.text.is_empty() || shown.is_err() => {}
+            Event::Delta(delta) => {
+                progress::hide();
+                shown = show(&delta.text);
+                if shown.is_err() {
+                    // Nobody reads the rest.
+                    interrupted.store(true, Ordering::Relaxed);
+                }
+            }
+            Event::Done(generated) => result = Some(Ok(generated)),
+            Event::Failed(error) => result = Some(Err(error)),
+            _ => {}
+        });
+        progress::hide();
+        shown?;
+        Ok(result.expect("an idle engine has told the end of every request")?)
+    }
+
+    /// Whether the answer is to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Lets the next answer be drawn with other random numbers.
+    pub fn next_seed(&mut self) {
+        self.sampling.seed = self.sampling.seed.wrapping_add(1);
+    }
+
+    /// One line on how fast it went, with what it takes to see that another run did the same: the
+    /// seed, and a fingerprint of the last logits.
+    pub fn summary(&self, generated: &Generated) -> String {
+        let Generated { prompt_speed, speed, .. } = generated;
+        format!(
+            "loaded in {:.2} s; prompt {} tokens{}; generation {} tokens{}; seed {}; logits {:016x}",
+            self.loaded.load_time.as_secs_f64(),
+            prompt_speed.n_tokens,
+            rates(prompt_speed),
+            generated.tokens.len(),
+            rates(speed),
+            self.sampling.seed,
+            generated.logits_hash(),
+        )
+    }
+
+    /// Everything there is to know of an answer.
+    pub fn json(&self, prompt: &[u32], generated: &Generated) -> Value {
+        let speed = |speed: &Speed| {
+            json!({
+                "n_tokens": speed.n_tokens,
+                "seconds": speed.duration.as_secs_f64(),
+                "tokens_per_second": speed.tokens_per_second(),
+                "weight_bytes_per_second": speed.bytes_per_second(),
+            })
+        };
+        json!({
+            "text": generated.text,
+            "ids": generated.tokens,
+            "prompt_ids": prompt,
+            "finish_reason": generated.finish_reason,
+            "load_seconds": self.loaded.load_time.as_secs_f64(),
+            "prompt": speed(&generated.prompt_speed),
+            "generation": speed(&generated.speed),
+            "seed": self.sampling.seed,
+            "logits_hash": format!("{:016x}", generated.logits_hash()),
+        })
+    }
+}
+
+/// How fast, where there was something to time.
+fn rates(speed: &Speed) -> String {
+    if speed.n_tokens == 0 {
+        return String::new();
+    }
+    let (tokens, bytes) = (speed.tokens_per_second(), speed.bytes_per_second() / 1e9);
+    format!(" at {tokens:.1}/s and {bytes:.1} GB/s of weights")
+}

@@ -1,0 +1,288 @@
+//! `gatefold summarize`.
+
+use super::summarize_notes as notes;
+use crate::args::engine::EngineArgs;
+use crate::args::model::{LoadedModel, ModelArgs};
+use crate::args::prompt_cache::PromptCacheArgs;
+use crate::args::sampling::SamplingArgs;
+use crate::documents::{Documents, Fields, Wanted};
+use crate::jobs::{Key, Outcome, drive};
+use crate::summarize::{
+    Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer, Wishes, files,
+};
+use crate::terminal::interrupt::Interrupts;
+use crate::terminal::print_note;
+use crate::terminal::progress::{self, Headway, RunProgress, count, counter, describe_all};
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use gatefold::engine::{Engine, Options};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold summarize -m mixtral.gguf report.txt --length sentence --format text
+  gatefold summarize -m mixtral.gguf letters/ -o letters.jsonl          a folder, resumable
+  gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
+  gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
+  gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
+  gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
+  curl https://example.org | gatefold summarize -m mixtral.gguf - --language French
+
+A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
+finish_reason, n_parts; or id and error. Documents longer than the context are summarized in parts,
+and the summaries of these once more.
+
+A run that was stopped, in whatever way, goes on where it stopped when the same command is given
+again. Documents that have changed since are done again, and with another model, instruction or
+sampling all are; what failed is tried again. Earlier summaries stay in the output until a run has
+come to its end, and then only those go that have been replaced: one of a document that fails now
+stays, beside the line with its error, and so does one whose file of --beside could not be replaced.
+
+Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
+another day keeps the summaries there are and tells the new date for the rest; with --date it is
+the same for all, and with another --date all documents are done again.
+
+Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
+failed, 130 if Ctrl-C or SIGTERM ended it.";
+
+/// Arguments of `gatefold summarize`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SummarizeArgs {
+    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts; `-` is
+    /// stdin
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Keep the summaries in this file, each as soon as it is finished; `-` is stdout [default: -]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end
+    #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
+    format: Form,
+
+    /// Write each summary beside its document too: report.txt.summary.txt. A file of that name is
+    /// replaced only if it is an earlier summary of the document, as the results in -o have it.
+    /// Documents from stdin and lines of JSONL have no such file
+    #[arg(long, requires = "output")]
+    beside: bool,
+
+    /// Take files with such names from folders, in place of texts, or with such paths from the
+    /// folder on if there is a slash; what lies in the folder has its own path, not that of a link
+    /// to it. Files called like those of --beside are passed over. May be given several times
+    #[arg(long, value_name = "PATTERN")]
+    glob: Vec<String>,
+
+    /// Field of JSONL with the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    text_field: String,
+
+    /// Field of JSONL with the id, which all must have [default: id, or else the line's number]
+    #[arg(long, value_name = "NAME")]
+    id_field: Option<String>,
+
+    /// All documents are lines of JSONL, on stdin and in files of any name; from folders, *.jsonl
+    /// and *.ndjson are taken unless --glob says otherwise
+    #[arg(long)]
+    jsonl: bool,
+
+    /// What to do with a text [default: Summarize this text.]
+    #[arg(long, value_name = "TEXT")]
+    instruction: Option<String>,
+
+    /// Language of the summaries
+    #[arg(long, value_name = "NAME")]
+    language: Option<String>,
+
+    /// Length of the summaries
+    #[arg(long, value_name = "LENGTH", value_parser = one_of(&Length::ALL))]
+    length: Option<Length>,
+
+    /// File with the whole message to the model: {text} stands for the text, and {instruction},
+    /// {language} and {length} for what is said here
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+
+    /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets; at most a quarter
+    /// of the context]
+    #[arg(short, long = "n-predict", value_name = "N")]
+    n_predict: Option<usize>,
+
+    #[command(flatten)]
+    sampling: SamplingArgs,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    #[command(flatten)]
+    prompt_cache: PromptCacheArgs,
+}
+
+impl SummarizeArgs {
+    /// The file with the results, unless they go to stdout.
+    fn output_path(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| *path != Path::new("-"))
+    }
+}
+
+/// Takes one of these names for what it names.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&(name, _)| name)).try_map(move |name| {
+        let found = all.iter().find(|&&(known, _)| known == name);
+        found.map(|&(_, value)| value).ok_or("there is no such name")
+    })
+}
+
+/// Summarizes documents.
+pub fn run(args: SummarizeArgs) -> Result<Outcome> {
+    let output_path = args.output_path();
+    ensure!(
+        output_path.is_some() || !args.beside,
+        "--beside needs a file with all results; name one with -o"
+    );
+    let interrupts = Interrupts::watch()?;
+    if let Some(path) = output_path {
+        Output::check(path, args.format)?;
+    }
+    let loaded = args.model.load(None)?;
+    let options = args.engine.options(&loaded);
+    let setup = setup(&args, &loaded, &options)?;
+    let documents = documents(&args)?;
+    let plan = plan(&documents, &setup)?;
+    let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
+    notes::tell_earlier(&earlier, plan.n_documents());
+    if args.beside {
+        notes::tell_without_file(&documents, &plan);
+    }
+
+    let interrupted = interrupts.heed();
+    let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
+    if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
+        let beginning = || Ok(setup.cutter.common_prefix()?);
+        args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+    }
+    work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)
+}
+
+/// Makes the summaries that the output does not have, and says how that went.
+fn work(
+    args: &SummarizeArgs,
+    setup: Setup<'_>,
+    documents: &Documents,
+    plan: &Plan,
+    (output, earlier): (Output<'_>, Earlier),
+    engine: &mut Engine,
+    interrupted: &AtomicBool,
+) -> Result<Outcome> {
+    let start = Instant::now();
+    let n_documents = plan.n_documents();
+    let (n_before, n_cut_off_before) = (earlier.n_done, earlier.n_cut_off);
+    let n_bytes = bytes_to_do(plan, &output);
+    let (max_tokens, max_part_tokens) = (setup.cutter.max_tokens(), setup.cutter.max_part_tokens());
+    let mut shown = RunProgress::new(n_documents, "documents");
+    let mut on_progress = |progress: Progress, lines: &[Line]| {
+        notes::tell_failed(&shown, lines);
+        shown.update(&Headway {
+            n_done: n_before + progress.n_done,
+            tokens: progress.tokens,
+            part: progress.part(n_bytes),
+        });
+    };
+    let mut work = Summarizer::new(setup, documents, plan, (output, earlier), &mut on_progress);
+    let is_done = drive(&mut work, engine, interrupted)?;
+    let progress = work.progress();
+    let gaps = work.gaps().clone();
+    let unwritten = work.into_output().finish(is_done)?;
+    progress::hide();
+
+    unwritten.iter().for_each(print_note);
+    notes::tell_gaps(&gaps, max_part_tokens);
+    if !is_done {
+        let n_done = n_before + progress.n_done;
+        let hint =
+            if args.output_path().is_some() { "; the same command goes on from there" } else { "" };
+        print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
+        return Ok(Outcome::Interrupted);
+    }
+    let n_summaries = n_before + progress.n_done - progress.n_failed;
+    notes::tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
+    print_note(format_args!(
+        "{}, {} of them failed; {}",
+        count(n_documents, "document"),
+        progress.n_failed,
+        describe_all(progress.tokens, start.elapsed())
+    ));
+    let is_whole = progress.n_failed == 0 && unwritten.is_empty();
+    Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })
+}
+
+/// Bytes of the documents that have no summary yet.
+fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
+    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
+    todo.map(|entry| entry.n_bytes).sum()
+}
+
+fn documents(args: &SummarizeArgs) -> Result<Documents> {
+    let outputs = args.output_path().into_iter().flat_map(|path| files(path, args.format));
+    let others = [&args.template, &args.prompt_cache.prompt_cache].into_iter().flatten().cloned();
+    let wanted = Wanted {
+        globs: args.glob.clone(),
+        except: outputs.chain(others).collect(),
+        is_jsonl: args.jsonl,
+    };
+    let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
+    Ok(Documents::open(&args.paths, &wanted, fields)?)
+}
+
+fn plan(documents: &Documents, setup: &Setup<'_>) -> Result<Plan> {
+    let bar = counter("documents found");
+    let basis = setup.basis();
+    let plan = Plan::new(documents, |id, text| {
+        bar.inc(1);
+        setup.key(&basis, id, text)
+    });
+    bar.finish_and_clear();
+    Ok(plan?)
+}
+
+fn setup<'a>(
+    args: &SummarizeArgs,
+    loaded: &'a LoadedModel,
+    options: &Options,
+) -> Result<Setup<'a>> {
+    let template = args.template.as_deref().map(read_template).transpose()?;
+    let wishes = Wishes {
+        instruction: args.instruction.clone(),
+        language: args.language.clone(),
+        length: args.length,
+        template,
+    };
+    let template = args.engine.chat_template(loaded)?;
+    let model_key = Key::of_model(&loaded.language.gguf, &template, options);
+    let prompts = wishes.prompts(template).context("--template")?;
+    let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
+    let max_tokens = args.n_predict.unwrap_or(default_tokens);
+    ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
+    Ok(Setup {
+        cutter: Cutter::new(&loaded.language.tokenizer, prompts, options.context_len, max_tokens)?,
+        sampling: args.sampling.resolve_or(0.0, 0)?,
+        model_name: loaded.language.name()?,
+        model_key,
+        max_running: options.max_running,
+    })
+}
+
+fn read_template(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}

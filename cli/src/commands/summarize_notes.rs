@@ -1,0 +1,77 @@
+//! What `gatefold summarize` says of its run, on stderr.
+
+use crate::documents::Documents;
+use crate::summarize::{Earlier, FailedLine, Gaps, Line, Plan};
+use crate::terminal::print_note;
+use crate::terminal::progress::{RunProgress, count};
+use gatefold::gguf::printable;
+
+/// Says what earlier runs left.
+pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {
+    let Earlier { n_done, changed, n_others, .. } = earlier;
+    if *n_done > 0 {
+        print_note(format_args!(
+            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done"
+        ));
+    }
+    if let Some(first) = changed.first() {
+        print_note(format_args!(
+            "documents summarized again, since they, the model, the instruction or a setting have changed: {} ({} first)",
+            changed.len(),
+            printable(first)
+        ));
+    }
+    if *n_others > 0 {
+        print_note(format_args!(
+            "summaries left in the output that are of other documents than these: {n_others}"
+        ));
+    }
+}
+
+/// Says how many documents have no place beside them.
+pub fn tell_without_file(documents: &Documents, plan: &Plan) {
+    let entries = plan.entries.iter();
+    let n = entries.filter(|entry| documents.file_of(&entry.place).is_none()).count();
+    if n > 0 {
+        print_note(format_args!(
+            "summaries that --beside writes to no file, since they are of stdin or of lines: {n}; they are in the output"
+        ));
+    }
+}
+
+/// Says how many summaries do not end by themselves.
+pub fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
+    if n_cut_off > 0 {
+        let most = count(max_tokens, "token");
+        print_note(format_args!("summaries cut off at {most} (-n): {n_cut_off} of {n_summaries}"));
+    }
+}
+
+/// Says which documents are not summarized as a whole.
+pub fn tell_gaps(gaps: &Gaps, max_part_tokens: usize) {
+    let Gaps { silent, cut_off, n_cut_off_parts } = gaps;
+    if let Some(first) = silent.first() {
+        print_note(format_args!(
+            "summaries that leave out parts of which the model said nothing: {} ({} first)",
+            silent.len(),
+            printable(first)
+        ));
+    }
+    if let Some(first) = cut_off.first() {
+        let most = count(max_part_tokens, "token");
+        print_note(format_args!(
+            "summaries of parts cut off at {most} (-n, or a quarter of what -c has room for): {n_cut_off_parts}, in {} ({} first)",
+            count(cut_off.len(), "document"),
+            printable(first)
+        ));
+    }
+}
+
+/// Says what failed.
+pub fn tell_failed(shown: &RunProgress, lines: &[Line]) {
+    for line in lines {
+        if let Line::Failed(FailedLine { id, error }) = line {
+            shown.note(format_args!("{}: {}", printable(id), printable(error)));
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Paths to files with documents.
+
+use super::decode::has_extension;
+use super::error::{DocumentsError, Fault};
+use super::filter::{Filter, JSONL_EXTENSIONS, LeftOut, Verdict, Wanted};
+use gatefold::files::copy_of_stdin;
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, File, FileType};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use walkdir::{DirEntry, WalkDir};
+
+/// A file with documents.
+pub(super) struct Source {
+    pub path: PathBuf,
+    pub kind: Kind,
+}
+
+pub(super) enum Kind {
+    /// It is a document.
+    Text,
+    /// It has one on each line.
+    Jsonl,
+    /// It came from stdin.
+    Stdin { copy: File, is_jsonl: bool },
+    /// It is none.
+    Fault(Fault),
+}
+
+impl Source {
+    /// What is at a path that does not lead to a folder.
+    fn at(path: PathBuf, there: io::Result<FileType>, wanted: &Wanted) -> Source {
+        let kind = match there {
+            Err(error) => Kind::Fault(Fault::unreadable(error)),
+            Ok(there) if !there.is_file() => Kind::Fault(Fault::NotAFile),
+            Ok(_) if wanted.is_jsonl || has_extension(&path, &JSONL_EXTENSIONS) => Kind::Jsonl,
+            Ok(_) => Kind::Text,
+        };
+        Source { path, kind }
+    }
+
+    /// How it is called in ids and messages.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Its path without links, if it is there. That of stdin is the name of no file.
+    pub fn true_path(&self) -> PathBuf {
+        let path = match self.kind {
+            Kind::Stdin { .. } => None,
+            _ => self.path.canonicalize().ok(),
+        };
+        path.unwrap_or_else(|| self.path.clone())
+    }
+}
+
+/// The files that `paths` lead to, in their order, those of a folder in the order of their names.
+///
+/// A file with several names is taken once, and has a name through a link in a folder only if it has
+/// no other: else a new link would rename what is done already, and it would be done again.
+pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>, DocumentsError> {
+    let filter = Filter::new(wanted)?;
+    let (mut found, mut left_out) = (Vec::new(), Vec::new());
+    for (path_idx, path) in paths.iter().enumerate() {
+        let mut add = |is_linked, source| found.push((path_idx, is_linked, source));
+        if path == Path::new("-") {
+            let copy = copy_of_stdin().map_err(DocumentsError::Stdin)?;
+            let kind = Kind::Stdin { copy, is_jsonl: wanted.is_jsonl };
+            add(false, Source { path: path.clone(), kind });
+            continue;
+        }
+        match fs::metadata(path).map(|there| there.file_type()) {
+            Ok(there) if there.is_dir() => {
+                left_out.extend(Walk::new(path, &filter, wanted, &mut add).run());
+            }
+            there => add(false, Source::at(path.clone(), there, wanted)),
+        }
+    }
+    let mut seen = HashSet::new();
+    found.sort_by_key(|&(_, is_linked, _)| is_linked);
+    found.retain(|(.., source)| seen.insert(source.true_path()));
+    found.sort_by(|(a_idx, _, a), (b_idx, _, b)| (a_idx, &a.path).cmp(&(b_idx, &b.path)));
+    match found.is_empty() {
+        true => Err(DocumentsError::nothing_found(wanted, left_out)),
+        false => Ok(found.into_iter().map(|(.., source)| source).collect()),
+    }
+}
+
+/// The search for the documents of a folder and its folders.
+///
+/// Links are followed when everything has been seen that lies there itself. No folder is seen twice:
+/// with links to each other, a few would have millions of paths.
+struct Walk<'a> {
+    root: &'a Path,
+    filter: &'a Filter,
+    wanted: &'a Wanted,
+    /// Takes what is found, and whether that was through a link.
+    add: &'a mut dyn FnMut(bool, Source),
+    /// Folders that were seen, by their true paths.
+    seen: HashSet<PathBuf>,
+    /// Links that are to be followed.
+    links: VecDeque<PathBuf>,
+    /// Files that are left out though they are wanted.
+    left_out: Vec<(PathBuf, LeftOut)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        root: &'a Path,
+        filter: &'a Filter,
+        wanted: &'a Wanted,
+        add: &'a mut dyn FnMut(bool, Source),
+    ) -> Walk<'a> {
+        let (seen, links, left_out) = Default::default();
+        Walk { root, filter, wanted, add, seen, links, left_out }
+    }
+
+    /// Hands out what is found, and returns what is left out.
+    fn run(mut self) -> Vec<(PathBuf, LeftOut)> {
+        self.enter(self.root, false);
+        while let Some(link) = self.links.pop_front() {
+            match fs::metadata(&link).map(|there| there.file_type()) {
+                Ok(there) if there.is_dir() => self.enter(&link, true),
+                there => self.take(link, there, true),
+            }
+        }
+        self.left_out
+    }
+
+    /// Goes through a folder and its folders, and takes note of the links in them.
+    fn enter(&mut self, folder: &Path, is_linked: bool) {
+        if !self.is_new(folder) {
+            return;
+        }
+        let is_shown = |entry: &DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
+        let entries = WalkDir::new(folder).min_depth(1).sort_by_file_name();
+        let mut entries = entries.into_iter().filter_entry(is_shown);
+        while let Some(entry) = entries.next() {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {
+                    if !self.is_new(entry.path()) {
+                        entries.skip_current_dir();
+                    }
+                }
+                Ok(entry) if entry.file_type().is_symlink() => {
+                    self.links.push_back(entry.into_path());
+                }
+                Ok(entry) => {
+                    let there = entry.file_type();
+                    self.take(entry.into_path(), Ok(there), is_linked);
+                }
+                Err(error) => {
+                    let path = error.path().unwrap_or(folder).to_path_buf();
+                    // There are no circles where no links are followed: all else has an error.
+                    let error = error.into_io_error().unwrap_or(ErrorKind::Other.into());
+                    self.take(path, Err(error), is_linked);
+                }
+            }
+        }
+    }
+
+    fn is_new(&mut self, folder: &Path) -> bool {
+        folder.canonicalize().map_or(true, |path| self.seen.insert(path))
+    }
+
+    /// What is no document need not be readable, but a folder must be.
+    fn take(&mut self, path: PathBuf, there: io::Result<FileType>, is_linked: bool) {
+        let is_closed_folder = there.is_err() && path.is_dir();
+        match self.filter.judge(&path, self.root) {
+            Verdict::Unwanted if !is_closed_folder => {}
+            Verdict::LeftOut(why) if !is_closed_folder => self.left_out.push((path, why)),
+            _ => (self.add)(is_linked, Source::at(path, there, self.wanted)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path, wanted: &Wanted) -> Vec<String> {
+        let sources = sources(&[folder.to_path_buf()], wanted).unwrap();
+        let name = |source: &Source| {
+            let path = source.path.strip_prefix(folder).unwrap().display().to_string();
+            if matches!(source.kind, Kind::Fault(_)) { format!("{path}!") } else { path }
+        };
+        sources.iter().map(name).collect()
+    }
+
+    fn folder_with(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "text").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn folders_give_their_texts_in_order() {
+        let files = [
+            "b.txt",
+            "a/z.MD",
+            "a/b/c.html",
+            "a.rs",
+            ".git/x.txt",
+            "b.txt.summary.txt",
+            "c.summary.txt",
+            "gone.htm.summary.md",
+            "o.txt",
+        ];
+        let folder = folder_with(&files);
+        let except = vec![folder.path().join("o.txt")];
+        let wanted = Wanted { except, ..Wanted::default() };
+        let expected = ["a/b/c.html", "a/z.MD", "b.txt", "c.summary.txt"];
+        assert_eq!(names(folder.path(), &wanted), expected);
+        let globs = |globs: &[&str]| {
+            let globs = globs.iter().map(|glob| glob.to_string()).collect();
+            names(folder.path(), &Wanted { globs, ..Wanted::default() })
+        };
+        assert_eq!(globs(&["*.rs", "b.*"]), ["a.rs", "b.txt"]);
+        assert_eq!(globs(&["a/**"]), ["a/b/c.html", "a/z.MD"]);
+        fs::write(folder.path().join("a/d.jsonl"), "").unwrap();
+        assert_eq!(
+            names(folder.path(), &Wanted { is_jsonl: true, ..Wanted::default() }),
+            ["a/d.jsonl"]
+        );
+        let wrong = Wanted { globs: vec!["[".into()], ..Wanted::default() };
+        assert!(matches!(sources(&[], &wrong), Err(DocumentsError::Glob { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_lead_on_but_to_no_folder_twice() {
+        use std::os::unix::fs::symlink;
+        let folder = folder_with(&["a/b.txt", "e/0.txt"]);
+        let path = |name: &str| folder.path().join(name);
+        symlink(path("."), path("a/up")).unwrap();
+        symlink(path("a"), path("c")).unwrap();
+        symlink(path("nowhere"), path("d.txt")).unwrap();
+        symlink(path("nowhere"), path("d.bin")).unwrap();
+        symlink(path("f.txt"), path("f.txt")).unwrap();
+        // Each of these lies in all others: there are 12! paths that pass through all.
+        for idx in 1..12 {
+            fs::create_dir(path(&format!("e/{idx}"))).unwrap();
+        }
+        for (from, to) in (1..12).flat_map(|from| (1..12).map(move |to| (from, to))) {
+            symlink(path(&format!("e/{to}")), path(&format!("e/{from}/to{to}"))).unwrap();
+        }
+        let found = names(folder.path(), &Wanted::default());
+        assert_eq!(found, ["a/b.txt", "d.txt!", "e/0.txt", "f.txt!"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_rename_nothing() {
+        use std::os::unix::fs::symlink;
+        let folder = folder_with(&["docs/v3/x.txt", "docs/w.txt", "other/v2/y.txt", ".z"]);
+        let path = |name: &str| folder.path().join(name);
+        let docs = path("docs");
+        let found = |globs: &[&str]| {
+            let globs = globs.iter().map(|glob| glob.to_string()).collect();
+            names(&docs, &Wanted { globs, ..Wanted::default() })
+        };
+        assert_eq!(found(&[]), ["v3/x.txt", "w.txt"]);
+        symlink("v3", path("docs/current")).unwrap();
+        symlink("w.txt", path("docs/a.txt")).unwrap();
+        assert_eq!(found(&[]), ["v3/x.txt", "w.txt"]);
+        assert_eq!(found(&["v3/*.txt"]), ["v3/x.txt"]);
+        // What is not taken by its own name may be taken by a link's.
+        assert_eq!(found(&["a.*"]), ["a.txt"]);
+        // What lies elsewhere has the names of links alone, and of several the first.
+        symlink(path("other"), path("docs/b")).unwrap();
+        symlink(path("other/v2"), path("other/latest")).unwrap();
+        symlink(path("other/v2"), path("docs/c")).unwrap();
+        symlink(path(".z"), path("docs/z.txt")).unwrap();
+        assert_eq!(found(&[]), ["b/v2/y.txt", "v3/x.txt", "w.txt", "z.txt"]);
+        // Nor does the order of paths matter where a link leads from one to the other.
+        let both = [docs.clone(), path("other")];
+        let both = sources(&both, &Wanted::default()).unwrap();
+        assert!(both.iter().any(|source| source.path == path("other/v2/y.txt")));
+    }
+
+    #[test]
+    fn stdin_is_no_file() {
+        let source = |kind| Source { path: "-".into(), kind };
+        let file = tempfile::tempfile().unwrap();
+        let stdin = source(Kind::Stdin { copy: file, is_jsonl: false });
+        assert_eq!(stdin.true_path(), Path::new("-"));
+    }
+
+    #[test]
+    fn where_nothing_is_found_it_is_said_what_was_sought() {
+        let folder = folder_with(&["a.rs"]);
+        let error = |wanted: Wanted| {
+            let Err(error) = sources(&[folder.path().into()], &wanted) else { panic!() };
+            error.to_string()
+        };
+        assert!(error(Wanted::default()).contains("--glob '*.EXT' takes others"));
+        let is_jsonl = true;
+        assert!(error(Wanted { is_jsonl, ..Wanted::default() }).contains("or .ndjson"));
+        let globs = vec!["*.c".into(), "b/*".into()];
+        let error = error(Wanted { globs, ..Wanted::default() });
+        assert!(error.contains("\"*.c\" \"b/*\"") && !error.contains("*.EXT"), "{error}");
+    }
+
+    #[test]
+    fn where_all_is_left_out_it_is_said_why() {
+        let folder = folder_with(&["a.rs", "a.txt.summary.txt", "b.md.summary.txt", "o.jsonl"]);
+        let except = vec![folder.path().join("o.jsonl")];
+        let error = |globs: &[&str]| {
+            let globs = globs.iter().map(|glob| glob.to_string()).collect();
+            let wanted = Wanted { globs, except: except.clone(), ..Wanted::default() };
+            let Err(error) = sources(&[folder.path().into()], &wanted) else { panic!() };
+            error.to_string()
+        };
+        for globs in [&[][..], &["*.summary.txt"]] {
+            let error = error(globs);
+            assert!(
+                error.contains("all are left out (2; ") && error.contains("--beside"),
+                "{error}"
+            );
+            assert!(error.contains("a.txt.summary.txt first"), "{error}");
+        }
+        assert!(error(&["*.jsonl"]).contains("o.jsonl first, which this run writes"));
+        assert!(error(&["*.c"]).contains("matches --glob"));
+    }
+
+    #[test]
+    fn a_file_named_twice_is_one_document() {
+        let folder = folder_with(&["a.txt", "b/c.txt"]);
+        let path = |name: &str| folder.path().join(name);
+        let paths = [path("."), path("a.txt"), path("b/../a.txt"), path("b"), path("./b/c.txt")];
+        assert_eq!(sources(&paths, &Wanted::default()).unwrap().len(), 2);
+    }
+}

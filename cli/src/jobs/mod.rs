@@ -1,0 +1,23 @@
+//! Work that outlives the process: results are appended line by line to a file, and a run that is
+//! started again skips what is in it.
+//!
+//! A [`Key`] names a piece of work by everything that its result depends on. [`Results`] is the
+//! file, locked for one run; [`Lines`] reads files of lines, of any size and from anyone. [`drive`]
+//! keeps an engine busy with [`Work`] until there is none, and a [`Tally`] counts its tokens.
+
+mod drive;
+mod error;
+mod key;
+mod lines;
+mod results;
+mod sink;
+mod tally;
+
+pub use drive::{Outcome, Work, drive};
+pub use error::JobsError;
+pub use key::Key;
+pub(crate) use lines::one_line;
+pub use lines::{Line, Lines};
+pub use results::Results;
+pub use sink::Sink;
+pub use tally::{Tally, Tokens};

@@ -1,0 +1,256 @@
+//! The file of results.
+
+use super::error::JobsError;
+use super::key::Key;
+use super::lines::Lines;
+use gatefold::files::{Replacement, folder_of, open_locked, sync_folder};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a line: an answer of 100,000 tokens with 20 log probabilities each has fewer.
+const MOST_LINE_BYTES: usize = 256 << 20;
+
+/// A file of results, a JSON object per line, which only ever grows by whole lines that have
+/// reached the disk, until [`Self::retain`] drops what is out of date. It is locked until it is
+/// dropped.
+#[derive(Debug)]
+pub struct Results {
+    path: PathBuf,
+    beginning: &'static str,
+    file: File,
+    n_bytes: u64,
+    found: HashSet<Key>,
+}
+
+/// The whole lines of a file.
+struct Contents {
+    /// Where the results are.
+    ranges: Vec<Range<u64>>,
+    /// Whether there are lines that a power failure made useless.
+    has_holes: bool,
+    /// Where the last line ends.
+    end: u64,
+}
+
+impl Results {
+    /// Finds out whether a file can be written that is to be opened later, after work that may take
+    /// long. Nothing is changed.
+    ///
+    /// # Errors
+    /// If it cannot, as far as that can be seen without having it.
+    pub fn check(path: &Path) -> Result<(), JobsError> {
+        if path.exists() {
+            check_kind(path)?;
+            let opened = OpenOptions::new().read(true).write(true).open(path);
+            return opened.map(drop).map_err(JobsError::file(path, "opened for writing"));
+        }
+        // A link to nothing: the file is made where it points.
+        let target = fs::read_link(path).map(|target| folder_of(path).join(target));
+        Results::check_place(&target.unwrap_or_else(|_| path.into()))
+    }
+
+    /// The same for a file that is to be written beside its place and then put there.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check_place(path: &Path) -> Result<(), JobsError> {
+        check_kind(path)?;
+        let begun = Replacement::of(path);
+        begun.map(drop).map_err(JobsError::file(path, "opened for writing"))
+    }
+
+    /// Opens the file or makes it, for this process alone.
+    ///
+    /// All results begin with `beginning` (`{"id":"batch_req_`) and read as a `T`; a file with a
+    /// line that does not is left alone: it is not ours, or was damaged by somebody. Blank lines are
+    /// passed over, and a last line that was torn by a crash is cut off. `holds` is asked of each
+    /// line, in order, what it is the result of, if it still holds. Those that do not stay: a run
+    /// with other settings may be a mistake.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, has lines that are not results, or another run has it.
+    pub fn open<T: DeserializeOwned>(
+        path: &Path,
+        beginning: &'static str,
+        mut holds: impl FnMut(T) -> Option<Key>,
+    ) -> Result<Results, JobsError> {
+        check_kind(path)?;
+        let file = open_locked(path).map_err(JobsError::file(path, "opened for writing"))?;
+        let file = file.ok_or_else(|| JobsError::Locked { path: path.into() })?;
+        // A link to the file stays one when the file is replaced.
+        let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
+        let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
+        let mut found = HashSet::new();
+        let contents = results.scan(|result, _| found.extend(holds(result)))?;
+        (results.found, results.n_bytes) = (found, contents.end);
+        let failed = JobsError::file(&results.path, "written");
+        if results.file.metadata().map_err(&failed)?.len() > contents.end {
+            results.file.set_len(contents.end).map_err(&failed)?;
+        }
+        if contents.has_holes {
+            results.rewrite(&contents.ranges)?;
+        }
+        // The name of a new file has to reach the disk too.
+        sync_folder(&results.path).map_err(failed)?;
+        Ok(results)
+    }
+
+    /// Drops the lines without a name, and of several with one name all but the last; returns how
+    /// many are left. If any are dropped, the file is written anew: beside, and renamed.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn retain<T: DeserializeOwned>(
+        &mut self,
+        mut name: impl FnMut(T) -> Option<Key>,
+    ) -> Result<usize, JobsError> {
+        let mut kept = HashMap::new();
+        let contents =
+            self.scan(|result, range| kept.extend(name(result).map(|name| (name, range))))?;
+        let n_kept = kept.len();
+        if n_kept < contents.ranges.len() {
+            let mut ranges: Vec<Range<u64>> = kept.into_values().collect();
+            ranges.sort_unstable_by_key(|range| range.start);
+            self.rewrite(&ranges)?;
+            sync_folder(&self.path).map_err(JobsError::file(&self.path, "written"))?;
+        }
+        Ok(n_kept)
+    }
+
+    /// Puts a file in the place of this one that has these parts of it alone.
+    fn rewrite(&mut self, ranges: &[Range<u64>]) -> Result<(), JobsError> {
+        let beginning = self.beginning.as_bytes();
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let in_the_way = || JobsError::InTheWay { path: beside.clone() };
+        let failed = JobsError::file(&beside, "written");
+        check_kind(&beside).map_err(|_| in_the_way())?;
+        let mut file = open_locked(&beside).map_err(&failed)?.ok_or_else(in_the_way)?;
+        let mut start = Vec::new();
+        (&file).take(beginning.len() as u64).read_to_end(&mut start).map_err(&failed)?;
+        // What a run leaves that is killed here.
+        if !beginning.starts_with(&start) {
+            return Err(in_the_way());
+        }
+        self.n_bytes = copy_ranges(&self.file, ranges, &mut file).map_err(&failed)?;
+        let permissions =
+            self.file.metadata().and_then(|there| file.set_permissions(there.permissions()));
+        permissions.and_then(|()| fs::rename(&beside, &self.path)).map_err(&failed)?;
+        self.file = file;
+        Ok(())
+    }
+
+    /// Reads the file, and shows `see` each result and where it is.
+    fn scan<T: DeserializeOwned>(
+        &self,
+        mut see: impl FnMut(T, Range<u64>),
+    ) -> Result<Contents, JobsError> {
+        let failed = JobsError::file(&self.path, "read");
+        let beginning = self.beginning.as_bytes();
+        let mut contents = Contents { ranges: Vec::new(), has_holes: false, end: 0 };
+        (&self.file).rewind().map_err(&failed)?;
+        for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
+            let line = line.map_err(&failed)?;
+            let foreign = || JobsError::Foreign { path: self.path.clone(), line: line.number };
+            let text = line.text.ok_or_else(foreign)?;
+            let is_blank = text.trim_ascii().is_empty();
+            let is_ours = text.starts_with(beginning);
+            // Where power failed in the middle of a write, parts of it may be zeros on the disk.
+            let is_begun = contents.has_holes || !contents.ranges.is_empty();
+            let is_hole = (is_ours || is_begun) && text.contains(&0);
+            let result = serde_json::from_slice(&text);
+            // What is JSON without being a result was not torn: it is somebody's.
+            let is_others = result.is_err() && serde_json::from_slice::<IgnoredAny>(&text).is_ok();
+            let may_be_torn = is_ours || is_hole || is_blank || beginning.starts_with(&text);
+            if !line.is_ended && may_be_torn && !is_others {
+                break;
+            }
+            match result {
+                Ok(result) if is_ours => {
+                    see(result, line.range.clone());
+                    contents.ranges.push(line.range.clone());
+                }
+                _ if is_hole => contents.has_holes = true,
+                // Editors leave such.
+                _ if is_blank => {}
+                _ => return Err(foreign()),
+            }
+            contents.end = line.range.end;
+        }
+        Ok(contents)
+    }
+
+    /// Whether the result of this was there when the file was opened.
+    pub fn has(&self, key: &Key) -> bool {
+        self.found.contains(key)
+    }
+
+    /// Appends a result and waits until the disk has it. After an error the file is as it was.
+    ///
+    /// # Errors
+    /// If the disk is full, say.
+    pub fn append(&mut self, result: &impl Serialize) -> Result<(), JobsError> {
+        self.append_all(std::slice::from_ref(result))
+    }
+
+    /// Appends results and waits until the disk has them all, for which it is waited once. After an
+    /// error the file is as it was.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_all(&mut self, results: &[impl Serialize]) -> Result<(), JobsError> {
+        let text = lines(results);
+        let write = || {
+            (&self.file).seek(SeekFrom::Start(self.n_bytes))?;
+            (&self.file).write_all(&text)?;
+            self.file.sync_data()
+        };
+        if let Err(error) = write() {
+            // If not even this is possible, the next run cuts off what was begun.
+            let _ = self.file.set_len(self.n_bytes);
+            return Err(JobsError::Append { path: self.path.clone(), error });
+        }
+        self.n_bytes += text.len() as u64;
+        Ok(())
+    }
+}
+
+/// The results as JSON, a line each.
+pub(super) fn lines(results: &[impl Serialize]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for result in results {
+        // What is serialized are our own structures, whose keys are strings.
+        serde_json::to_writer(&mut text, result).expect("results are JSON");
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Checks that what is at `path`, if anything is, is a file.
+fn check_kind(path: &Path) -> Result<(), JobsError> {
+    let what = match fs::metadata(path) {
+        Ok(there) if there.is_dir() => "a folder",
+        Ok(there) if !there.is_file() => "a device or a pipe",
+        _ => return Ok(()),
+    };
+    Err(JobsError::NotAFile { path: path.into(), what })
+}
+
+/// Makes `to` the given parts of `from`, on the disk, and returns its size.
+fn copy_ranges(mut from: &File, ranges: &[Range<u64>], to: &mut File) -> io::Result<u64> {
+    to.set_len(0)?;
+    to.rewind()?;
+    let mut n_bytes = 0;
+    for range in ranges {
+        from.seek(SeekFrom::Start(range.start))?;
+        n_bytes += io::copy(&mut from.take(range.end - range.start), to)?;
+    }
+    to.sync_all()?;
+    Ok(n_bytes)
+}

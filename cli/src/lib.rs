@@ -1,0 +1,26 @@
+//! The program `gatefold`: the library behind a command line.
+//!
+//! This crate is a library for its own tests alone, and promises nothing to others; what programs
+//! embed is the crate [`gatefold`]. The modules, in the order in which data flows:
+//!
+//! 1. [`flags`]: settings of the library become flags in messages;
+//! 2. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
+//! 3. [`documents`]: files, folders and lines become texts;
+//! 4. [`summarize`]: texts become summaries;
+//! 5. [`batch`]: requests in OpenAI's batch format become answers;
+//! 6. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
+//! 7. [`terminal`]: notes, progress and interrupts;
+//! 8. [`demo`]: the model in the program;
+//! 9. [`args`]: the arguments that commands share, and what they resolve to;
+//! 10. [`commands`]: one file per subcommand.
+
+pub mod args;
+pub mod batch;
+pub mod bench;
+pub mod commands;
+pub mod demo;
+pub mod documents;
+pub mod flags;
+pub mod jobs;
+pub mod summarize;
+pub mod terminal;

@@ -1,0 +1,37 @@
+//! How summaries are made, and what they depend on.
+
+use super::cut::Cutter;
+use crate::jobs::Key;
+use gatefold::sampler::Sampling;
+
+/// How summaries are made.
+pub struct Setup<'m> {
+    /// Makes prompts.
+    pub cutter: Cutter<'m>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What the model is called in the results.
+    pub model_name: String,
+    /// Stands for everything that answers depend on besides prompts and what is set here: the
+    /// model, the context, the format of the cache.
+    pub model_key: Key,
+    /// Requests that are worked on together, at most.
+    pub max_running: usize,
+}
+
+impl Setup<'_> {
+    /// Stands for everything that an answer depends on besides its prompt.
+    pub fn basis(&self) -> Key {
+        Key::of(&[
+            ("model", self.model_key.as_str().as_bytes()),
+            ("prompts", self.cutter.identity().as_bytes()),
+            ("sampling", format!("{:?}", self.sampling).as_bytes()),
+        ])
+    }
+
+    /// What tells whether the summary of a document is there already.
+    pub fn key(&self, basis: &Key, id: &str, text: &str) -> Key {
+        let basis = basis.as_str().as_bytes();
+        Key::of(&[("basis", basis), ("id", id.as_bytes()), ("text", text.as_bytes())])
+    }
+}

@@ -1,0 +1,31 @@
+//! The program from outside, in one binary: linking takes longer than most of its tests.
+
+mod batch;
+mod batch_kill;
+mod batch_lines;
+mod batch_logprobs;
+mod batch_templates;
+mod batches;
+mod bench;
+mod changed_inputs;
+mod cli;
+mod cli_bad_input;
+mod demo;
+mod divergence;
+mod inspect;
+mod jobs;
+mod kills;
+mod layers;
+mod program;
+mod progress;
+mod prompt_cache;
+mod quantize_cli;
+mod quantize_kill;
+mod revision;
+mod summaries;
+mod summarize;
+mod summarize_beside;
+mod summarize_hostile;
+mod summarize_kill;
+mod summarize_resume;
+mod tokenizer_cli;

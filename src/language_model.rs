@@ -1,0 +1,83 @@
+//! A model that is ready to run: a file's weights with its tokenizer.
+
+use crate::gguf::{Gguf, GgufError};
+use crate::model::{Model, ModelError};
+use crate::tokenizer::{ChatError, ChatTemplate, Tokenizer, TokenizerError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// A model that is ready to run: what a GGUF holds, checked. Clones share it.
+#[derive(Clone)]
+pub struct LanguageModel {
+    /// The file.
+    pub gguf: Arc<Gguf>,
+    /// Its weights.
+    pub model: Arc<Model>,
+    /// Its vocabulary.
+    pub tokenizer: Arc<Tokenizer>,
+}
+
+/// Why a model cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file is at fault.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// It is no model that can be run.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Its vocabulary is damaged.
+    #[error("{}: {error}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: TokenizerError,
+    },
+}
+
+impl LanguageModel {
+    /// Opens a GGUF; of a split one, any part.
+    ///
+    /// # Errors
+    /// If the file is no GGUF, no model that can be run, or has no usable vocabulary.
+    pub fn open(path: impl AsRef<Path>) -> Result<LanguageModel, OpenError> {
+        LanguageModel::from_gguf(Gguf::open(path.as_ref())?)
+    }
+
+    /// The model in a file that is open already.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_gguf(gguf: Gguf) -> Result<LanguageModel, OpenError> {
+        let model = Model::load(&gguf)?;
+        let tokenizer = Tokenizer::from_metadata(gguf.metadata())
+            .map_err(|error| OpenError::Tokenizer { path: gguf.path().into(), error })?;
+        Ok(LanguageModel {
+            gguf: Arc::new(gguf),
+            model: Arc::new(model),
+            tokenizer: Arc::new(tokenizer),
+        })
+    }
+
+    /// The chat template that the file carries, else Mistral's.
+    ///
+    /// # Errors
+    /// If the file's template is damaged.
+    pub fn chat_template(&self) -> Result<ChatTemplate, ChatError> {
+        let template = ChatTemplate::from_metadata(self.gguf.metadata())?;
+        Ok(template.unwrap_or_else(ChatTemplate::mistral))
+    }
+
+    /// What the model calls itself, else what its file is called.
+    ///
+    /// # Errors
+    /// If the key of the name is no text.
+    pub fn name(&self) -> Result<String, GgufError> {
+        let file_name = || self.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
+        let name = self.gguf.metadata().str("general.name")?;
+        Ok(name.map_or_else(|| file_name().into(), str::to_owned))
+    }
+}

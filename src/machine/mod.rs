@@ -1,0 +1,90 @@
+//! The memory of this machine, and what of it models may have.
+
+mod cgroup;
+
+use serde::Serialize;
+use std::fs;
+
+/// Memory, as the operating system tells it, within the limits of the container, if there are any.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Machine {
+    /// All of it, in bytes.
+    pub memory_bytes: u64,
+    /// What programs can have without swapping, in bytes: free memory and what caches would yield.
+    pub available_bytes: u64,
+}
+
+impl Machine {
+    /// This machine; `None` where the operating system has no `/proc/meminfo`.
+    pub fn this() -> Option<Machine> {
+        let machine = Machine::from_meminfo(&fs::read_to_string("/proc/meminfo").ok()?)?;
+        Some(cgroup::limits().into_iter().fold(machine, Machine::within))
+    }
+
+    /// What both this machine and a limit allow.
+    fn within(self, limit: Machine) -> Machine {
+        Machine {
+            memory_bytes: self.memory_bytes.min(limit.memory_bytes),
+            available_bytes: self.available_bytes.min(limit.available_bytes),
+        }
+    }
+
+    fn from_meminfo(meminfo: &str) -> Option<Machine> {
+        let bytes = |key: &str| {
+            let line =
+                meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            kib.checked_mul(1024)
+        };
+        Some(Machine { memory_bytes: bytes("MemTotal")?, available_bytes: bytes("MemAvailable")? })
+    }
+}
+
+/// What keys and values may take where the operating system does not tell the memory.
+const MODEST_CACHE_BYTES: u64 = 2_000_000_000;
+
+/// Bytes that the keys and values of many sequences may take, where the user does not say: what is
+/// available, less the weights, less a tenth for the activations of a step and for other programs.
+///
+/// The weights count whole, whether they are in the page cache already or not. What is there is
+/// available to the operating system, which would drop it for the asking, but it has to stay. Where
+/// the weights leave less than an eighth of what is available, it is an eighth: a model that is larger
+/// than the memory reads weights from disk in any case.
+pub fn cache_bytes(weights_bytes: u64) -> u64 {
+    let machine = Machine::this();
+    machine.map_or(MODEST_CACHE_BYTES, |machine| cache_bytes_in(machine, weights_bytes))
+}
+
+fn cache_bytes_in(machine: Machine, weights_bytes: u64) -> u64 {
+    let left = machine.available_bytes.saturating_sub(weights_bytes);
+    (left - left / 10).max(machine.available_bytes / 8)
+}
+
+/// Bytes of a model's files that may be read ahead of their use: what is available, less a tenth for
+/// keys, values and activations. What the page cache has already counts as available.
+pub fn read_ahead_bytes() -> u64 {
+    let machine = Machine::this();
+    machine.map_or(u64::MAX, |machine| machine.available_bytes - machine.available_bytes / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_gets_what_the_weights_leave() {
+        let machine = Machine { memory_bytes: 24_000, available_bytes: 20_000 };
+        assert_eq!(cache_bytes_in(machine, 8_000), 10_800);
+        assert_eq!(cache_bytes_in(machine, 19_000), 2_500);
+        assert_eq!(cache_bytes_in(machine, 26_000), 2_500);
+    }
+
+    #[test]
+    fn meminfo_is_in_kib() {
+        let meminfo = "MemTotal:       24689764 kB\nMemFree:  1 kB\nMemAvailable:   24017896 kB\n";
+        let machine = Machine::from_meminfo(meminfo).unwrap();
+        assert_eq!(machine.memory_bytes, 24689764 * 1024);
+        assert_eq!(machine.available_bytes, 24017896 * 1024);
+        assert!(Machine::from_meminfo("MemTotal: 5 kB\n").is_none());
+    }
+}

@@ -1,0 +1,26 @@
+//! The library from outside, in one binary: linking takes longer than most of its tests.
+
+mod checkpoint;
+mod checkpoint_hostile;
+mod engine;
+mod gguf_fingerprint;
+mod gguf_hostile;
+mod gguf_roundtrip;
+mod gguf_split;
+mod handle;
+mod layers;
+mod logits;
+mod prefixes;
+mod prompt_logprobs;
+mod quantize_pipeline;
+mod quantize_resume;
+mod same_bits;
+mod small_checkpoint;
+mod tokenizer;
+mod tokenizer_chat;
+mod tokenizer_folder;
+mod tokenizer_hostile;
+mod torch;
+mod torch_hostile;
+mod vocabulary_files;
+mod vocabulary_files_hostile;
