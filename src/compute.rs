@@ -47,14 +47,14 @@ impl Compute {
     }
 
     /// As [`Self::run`], for hundreds of short parallel loops in a row: from one to the next the
-    /// threads stay awake, since waking one takes longer than many a loop.
-    pub fn run_awake<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
+    /// threads spin before they park, since waking one takes longer than many a loop.
+    pub fn run_spinning<R: Send>(&self, op: impl FnOnce() -> R + Send) -> R {
         self.pool.install(|| {
             let (own_idx, end) = (rayon::current_thread_index(), End::default());
             let reached = Arc::clone(&end.0);
             rayon::spawn_broadcast(move |thread| {
                 if Some(thread.index()) != own_idx {
-                    help_until(&reached);
+                    spin_until(&reached);
                 }
             });
             op()
@@ -72,21 +72,21 @@ impl Drop for End {
     }
 }
 
-/// Looks for work, in vain, before a thread goes to sleep after all: more than the pauses between a
-/// step's loops take. Offering the core to others between looks loses more than it gives: what runs
-/// then stays for milliseconds.
-const MOST_LOOKS: usize = 2000;
+/// How often a thread spins without finding work before it parks: longer than the pauses between a
+/// step's loops. Offering the core to others between spins loses more than it gives: what runs then
+/// stays for milliseconds.
+const SPIN_LIMIT: usize = 2000;
 
-/// Takes part in the pool's loops, and waits for them without sleeping. Nobody waits for it, so
+/// Takes part in the pool's loops, and spins between them without parking. Nobody waits for it, so
 /// that it does no harm where the system runs other threads in its place, and it waits for nothing
 /// for good.
-fn help_until(reached: &AtomicBool) {
-    let mut n_in_vain = 0;
-    while n_in_vain < MOST_LOOKS && !reached.load(Ordering::Relaxed) {
+fn spin_until(reached: &AtomicBool) {
+    let mut n_spins = 0;
+    while n_spins < SPIN_LIMIT && !reached.load(Ordering::Relaxed) {
         if rayon::yield_now() == Some(Yield::Executed) {
-            n_in_vain = 0;
+            n_spins = 0;
         } else {
-            n_in_vain += 1;
+            n_spins += 1;
             hint::spin_loop();
         }
     }

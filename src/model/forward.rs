@@ -146,7 +146,7 @@ impl Model {
             cache.reserve(tokens.len())?;
         }
         let step = self.embed(compute, chunks);
-        Ok(compute.run_awake(|| self.through_layers(compute, step)))
+        Ok(compute.run_spinning(|| self.through_layers(compute, step)))
     }
 
     fn through_layers(&self, compute: &Compute, mut step: Step<'_, '_>) -> Logits {

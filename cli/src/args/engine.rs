@@ -20,7 +20,7 @@ pub struct EngineArgs {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=4096))]
     parallel: u16,
 
-    /// Format of the remembered keys and values: f32, f16 or q8_0 [default: q8_0, or f16 where the
+    /// Type of the KV cache: f32, f16 or q8_0 [default: q8_0, or f16 where the
     /// model's heads are no whole blocks]
     #[arg(long, value_name = "TYPE", value_parser = cache_format)]
     cache_type: Option<&'static DynFormat>,

@@ -10,19 +10,19 @@ use gatefold::gguf::printable;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// Whether the beginning of prompts is kept for the next run.
+/// Whether the common prefix of prompts is kept for the next run.
 #[derive(Args)]
 pub struct PromptCacheArgs {
-    /// Keep in this file what the model remembers of the beginning that the first prompts have in
-    /// common, and go on from it the next time. It changes no answer. The file stays as it is where it
-    /// saves all but fewer than 64 tokens or an eighth of the reading, or --memory has no room for it; else it is
-    /// extended by a beginning that goes on from it, and replaced by another of 64 tokens or more
+    /// Keep the KV cache of the prefix that the first prompts have in common in this file, and go on
+    /// from it the next time. It changes no answer. The file stays as it is where it saves all but
+    /// fewer than 64 tokens or an eighth of the prefill, or --memory has no room for it; else it is
+    /// extended by a prefix that goes on from it, and replaced by another of 64 tokens or more
     #[arg(long, value_name = "FILE")]
     pub prompt_cache: Option<PathBuf>,
 }
 
 impl PromptCacheArgs {
-    /// Takes up what the file has; what else all prompts begin with is read before anything else, and
+    /// Takes up what the file has; the rest of the common prefix is prefilled before anything else, and
     /// put into the file. The answers are worth more: that it cannot be written is no reason to stop.
     pub fn prepare(
         &self,

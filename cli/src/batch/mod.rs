@@ -2,13 +2,13 @@
 //!
 //! `line` reads a request (with `fields`, which knows how to ask an object for its values) and says
 //! in a [`Fault`] what is wrong with it; `input` plans what is to be done, as [`Key`]s of lines;
-//! `answer` and `logprobs` have the shape of what is written; [`Batch`] is the [`Work`] in between.
+//! `answer` and `logprobs` have the shape of what is written; [`Batch`] is the [`JobSource`] in between.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference/batch>, and of the bodies
 //! `/v1/chat/completions` and `/v1/completions`.
 //!
 //! [`Key`]: crate::jobs::Key
-//! [`Work`]: crate::jobs::Work
+//! [`JobSource`]: crate::jobs::JobSource
 
 mod answer;
 mod error;

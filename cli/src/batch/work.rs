@@ -7,7 +7,7 @@ use super::input::{Input, Item, Plan};
 use super::line::{Line, Request};
 use super::prompts::Prompts;
 use super::results::drop_replaced;
-use crate::jobs::{Key, Sink, Tally, Tokens, Work};
+use crate::jobs::{JobSource, Key, Sink, Tally, Tokens};
 use gatefold::engine::{self, Engine, Event, Generated, Refusal, RequestId, common_prefix};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -53,7 +53,7 @@ pub struct Batch<'a> {
     prepared: Vec<Prepared>,
     submitted: HashMap<RequestId, Submitted>,
     /// Lines that are being answered, by number.
-    live: HashMap<usize, LiveLine>,
+    open: HashMap<usize, OpenLine>,
     finished: Vec<Answer>,
     tally: Tally,
     progress: Progress,
@@ -70,7 +70,7 @@ struct Submitted {
 }
 
 /// A line that is being answered.
-struct LiveLine {
+struct OpenLine {
     key: Key,
     custom_id: Option<String>,
     request: Request,
@@ -81,7 +81,7 @@ struct LiveLine {
 /// A line that is understood, and tokens of its prompts.
 struct Prepared {
     number: usize,
-    line: LiveLine,
+    line: OpenLine,
     prompts: Vec<Vec<u32>>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Batch<'a> {
             sink,
             prepared: Vec::new(),
             submitted: HashMap::new(),
-            live: HashMap::new(),
+            open: HashMap::new(),
             finished: Vec::new(),
             tally: Tally::default(),
             progress: Progress::default(),
@@ -172,7 +172,7 @@ impl<'a> Batch<'a> {
                 let choices = (0..prompts.len() * request.params.n).map(|_| None).collect();
                 let prompt_tokens = prompts.iter().map(Vec::len).sum();
                 let usage = Usage { prompt_tokens, ..Usage::default() };
-                let line = LiveLine { key: item.key.clone(), custom_id, request, choices, usage };
+                let line = OpenLine { key: item.key.clone(), custom_id, request, choices, usage };
                 Ok(Some(Prepared { number: item.number, line, prompts }))
             }
             Err(fault) => {
@@ -210,26 +210,26 @@ impl<'a> Batch<'a> {
         }
         let submitted = |(idx, id)| (id, Submitted { number, idx });
         self.submitted.extend(ids.into_iter().enumerate().map(submitted));
-        self.live.insert(number, line);
+        self.open.insert(number, line);
     }
 
     /// Takes one of the answers to a line, and finishes the line with its last.
     fn answered(&mut self, number: usize, idx: usize, generated: Generated) {
         // A line with a fault is finished before its last answer.
-        let Some(line) = self.live.get_mut(&number) else { return };
+        let Some(line) = self.open.get_mut(&number) else { return };
         line.usage.completion_tokens += generated.tokens.len();
         let Request { prompt, params } = &line.request;
         let tokenizer = self.setup.prompts.tokenizer;
         line.choices[idx] = Some(Choice::new(tokenizer, prompt, params, idx, generated));
         if line.choices.iter().all(Option::is_some)
-            && let Some(line) = self.live.remove(&number)
+            && let Some(line) = self.open.remove(&number)
         {
             self.finish(line);
         }
     }
 
-    fn finish(&mut self, line: LiveLine) {
-        let LiveLine { key, custom_id, request, choices, mut usage } = line;
+    fn finish(&mut self, line: OpenLine) {
+        let OpenLine { key, custom_id, request, choices, mut usage } = line;
         usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
         let (id, object) = completion_id(&key, &request.prompt);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -246,7 +246,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-impl LiveLine {
+impl OpenLine {
     /// The seed where the request names none: with it, too, a request has the same answers again.
     fn default_seed(&self) -> u64 {
         u64::from_str_radix(&self.key.as_str()[..16], 16).expect("keys are hexadecimal")
@@ -264,7 +264,7 @@ fn refused(request: &Request, refusal: &Refusal) -> Fault {
     }
 }
 
-impl Work for Batch<'_> {
+impl JobSource for Batch<'_> {
     type Error = BatchError;
 
     /// Submits requests a window at a time, several times as many as are worked on together, the
@@ -282,8 +282,8 @@ impl Work for Batch<'_> {
         Ok(())
     }
 
-    fn hear(&mut self, id: RequestId, event: Event) {
-        self.tally.hear(id, &event);
+    fn on_event(&mut self, id: RequestId, event: Event) {
+        self.tally.on_event(id, &event);
         self.progress.tokens = self.tally.tokens();
         // Those of a line that was refused are not known any more.
         let Some(&Submitted { number, idx }) = self.submitted.get(&id) else { return };
@@ -294,7 +294,7 @@ impl Work for Batch<'_> {
             }
             Event::Failed(error) => {
                 self.submitted.remove(&id);
-                if let Some(line) = self.live.remove(&number) {
+                if let Some(line) = self.open.remove(&number) {
                     let fault = Fault::ours("model_failed", error.to_string());
                     self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
                 }
@@ -303,7 +303,7 @@ impl Work for Batch<'_> {
         }
     }
 
-    fn keep(&mut self) -> Result<(), BatchError> {
+    fn flush(&mut self) -> Result<(), BatchError> {
         if !self.finished.is_empty() {
             self.sink.append_all(&self.finished)?;
             self.progress.n_done += self.finished.len();

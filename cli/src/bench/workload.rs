@@ -22,12 +22,12 @@ pub enum Test {
         n_steps: usize,
         /// Sequences that go through the model together.
         n_sequences: usize,
-        /// Tokens that each remembers at the beginning.
+        /// Tokens in each KV cache at the beginning.
         depth: usize,
     },
 }
 
-/// Tokens that each of several sequences remembers at the beginning.
+/// Tokens in the KV cache of each of several sequences at the beginning.
 const SHORT_PROMPT: usize = 64;
 
 impl Test {
@@ -108,7 +108,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// The sequences as the test begins. What they remember is random: a long prompt would take
+    /// The sequences as the test begins. Their keys and values are random: a long prompt would take
     /// minutes, and the speed of reading keys and values does not depend on them.
     ///
     /// # Errors
@@ -164,13 +164,13 @@ impl Workload {
             let logits = model.forward(compute, &mut chunks)?;
             let n_wanted = logits.values.len() / model.n_vocab();
             n_multiply_adds += model.multiply_adds(ids.len(), n_wanted);
-            n_bytes += logits.weight_bytes + self.remembered_bytes();
+            n_bytes += logits.weight_bytes + self.kv_cache_bytes();
         }
         Ok(Effort { duration: start.elapsed(), n_bytes, n_multiply_adds })
     }
 
     /// Bytes of the keys and values that the sequences hold.
-    fn remembered_bytes(&self) -> u64 {
+    fn kv_cache_bytes(&self) -> u64 {
         let bytes = |cache: &KvCache| (cache.len() * cache.layout().position_bytes()) as u64;
         self.caches.iter().map(bytes).sum()
     }

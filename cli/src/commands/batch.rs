@@ -4,10 +4,10 @@ use crate::args::engine::EngineArgs;
 use crate::args::model::ModelArgs;
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
-use crate::jobs::{Key, Outcome, Results, Sink, Work, drive};
+use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, Headway, RunProgress, count, describe_all};
+use crate::terminal::progress::{self, RunProgress, RunState, count, describe_all};
 use anyhow::Result;
 use clap::{Args, value_parser};
 use gatefold::engine::Engine;
@@ -99,12 +99,12 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let mut on_progress = |Progress { n_done, tokens, .. }: Progress| {
         let part = n_done as f64 / n_todo as f64;
         let shown = shown.get_or_insert_with(|| RunProgress::new(n_requests, "requests"));
-        shown.update(&Headway { n_done: found.n_done + n_done, tokens, part });
+        shown.update(&RunState { n_done: found.n_done + n_done, tokens, part });
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     if !batch.is_submitted() {
-        let beginning = || Ok(batch.common_prefix()?);
-        args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+        let prefix = || Ok(batch.common_prefix()?);
+        args.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
     let start = Instant::now();
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;

@@ -58,7 +58,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE.npy", conflicts_with_all = ["base", "save_base"])]
     logits: Option<PathBuf>,
 
-    /// Format of the remembered keys and values: f32, f16 or q8_0
+    /// Type of the KV cache: f32, f16 or q8_0
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = cache_format)]
     cache_type: &'static DynFormat,
 

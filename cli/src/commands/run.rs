@@ -58,7 +58,7 @@ pub struct RunArgs {
     #[command(flatten)]
     sampling: SamplingArgs,
 
-    /// Format of the remembered keys and values: f32, f16 or q8_0
+    /// Type of the KV cache: f32, f16 or q8_0
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_format)]
     cache_type: &'static DynFormat,
 
@@ -109,8 +109,8 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     let prompt = prompt(&loaded, own_template, args.system, args.text.read()?)?;
     // From here on an interrupt ends the answer; until then, it ends the program.
     session.interrupted = interrupts.heed();
-    let beginning = || Ok(prompt.clone());
-    args.prompt_cache.prepare(&mut session.engine, &loaded, beginning, &session.interrupted)?;
+    let prefix = || Ok(prompt.clone());
+    args.prompt_cache.prepare(&mut session.engine, &loaded, prefix, &session.interrupted)?;
     if session.is_interrupted() {
         return Ok(Outcome::Interrupted);
     }

@@ -8,11 +8,12 @@ use crate::args::sampling::SamplingArgs;
 use crate::documents::{Documents, Fields, Wanted};
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
-    Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, Setup, Summarizer, Wishes, files,
+    Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, PromptOptions, Setup, Summarizer,
+    files,
 };
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, Headway, RunProgress, count, counter, describe_all};
+use crate::terminal::progress::{self, RunProgress, RunState, count, counter, describe_all};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -169,8 +170,8 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
     if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
-        let beginning = || Ok(setup.cutter.common_prefix()?);
-        args.prompt_cache.prepare(&mut engine, &loaded, beginning, &interrupted)?;
+        let prefix = || Ok(setup.cutter.common_prefix()?);
+        args.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
     work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)
 }
@@ -193,7 +194,7 @@ fn work(
     let mut shown = RunProgress::new(n_documents, "documents");
     let mut on_progress = |progress: Progress, lines: &[Line]| {
         notes::tell_failed(&shown, lines);
-        shown.update(&Headway {
+        shown.update(&RunState {
             n_done: n_before + progress.n_done,
             tokens: progress.tokens,
             part: progress.part(n_bytes),
@@ -202,12 +203,12 @@ fn work(
     let mut work = Summarizer::new(setup, documents, plan, (output, earlier), &mut on_progress);
     let is_done = drive(&mut work, engine, interrupted)?;
     let progress = work.progress();
-    let gaps = work.gaps().clone();
+    let truncations = work.truncations().clone();
     let unwritten = work.into_output().finish(is_done)?;
     progress::hide();
 
     unwritten.iter().for_each(print_note);
-    notes::tell_gaps(&gaps, max_part_tokens);
+    notes::tell_truncations(&truncations, max_part_tokens);
     if !is_done {
         let n_done = n_before + progress.n_done;
         let hint =
@@ -262,7 +263,7 @@ fn setup<'a>(
     options: &Options,
 ) -> Result<Setup<'a>> {
     let template = args.template.as_deref().map(read_template).transpose()?;
-    let wishes = Wishes {
+    let wishes = PromptOptions {
         instruction: args.instruction.clone(),
         language: args.language.clone(),
         length: args.length,

@@ -1,7 +1,7 @@
 //! What `gatefold summarize` says of its run, on stderr.
 
 use crate::documents::Documents;
-use crate::summarize::{Earlier, FailedLine, Gaps, Line, Plan};
+use crate::summarize::{Earlier, FailedLine, Line, Plan, Truncations};
 use crate::terminal::print_note;
 use crate::terminal::progress::{RunProgress, count};
 use gatefold::gguf::printable;
@@ -48,8 +48,8 @@ pub fn tell_cut_off(n_cut_off: usize, n_summaries: usize, max_tokens: usize) {
 }
 
 /// Says which documents are not summarized as a whole.
-pub fn tell_gaps(gaps: &Gaps, max_part_tokens: usize) {
-    let Gaps { silent, cut_off, n_cut_off_parts } = gaps;
+pub fn tell_truncations(truncations: &Truncations, max_part_tokens: usize) {
+    let Truncations { silent, cut_off, n_cut_off_parts } = truncations;
     if let Some(first) = silent.first() {
         print_note(format_args!(
             "summaries that leave out parts of which the model said nothing: {} ({} first)",

@@ -68,7 +68,7 @@ impl ForwardingEmitter for Listening<'_> {
     }
 }
 
-/// What parts two words; of several gaps in a row the widest does.
+/// What parts two words; of several truncations in a row the widest does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
     #[default]

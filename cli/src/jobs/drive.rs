@@ -1,10 +1,10 @@
-//! Keeps an engine busy until all work is done.
+//! The event loop of jobs: keeps an engine busy until its source has no more.
 
 use gatefold::engine::{Engine, Event, RequestId};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Work for an engine, which comes bit by bit and gives results the same way.
-pub trait Work {
+/// Where an engine's requests come from and its results go to, bit by bit.
+pub trait JobSource {
     /// Why it cannot go on.
     type Error;
 
@@ -15,14 +15,14 @@ pub trait Work {
     /// If there is no going on.
     fn submit(&mut self, engine: &mut Engine) -> Result<(), Self::Error>;
 
-    /// Hears what became of a request.
-    fn hear(&mut self, id: RequestId, event: Event);
+    /// Takes note of what became of a request.
+    fn on_event(&mut self, id: RequestId, event: Event);
 
-    /// Puts what is finished in safety. It is called after every step.
+    /// Flushes finished results to disk. It is called after every step.
     ///
     /// # Errors
     /// If the disk is full, say.
-    fn keep(&mut self) -> Result<(), Self::Error>;
+    fn flush(&mut self) -> Result<(), Self::Error>;
 
     /// Whether there is nothing more to submit.
     fn is_submitted(&self) -> bool;
@@ -42,17 +42,17 @@ pub enum Outcome {
 /// Works until all is done, or `interrupted`; returns whether it is done.
 ///
 /// # Errors
-/// Those of the work.
-pub fn drive<W: Work>(
-    work: &mut W,
+/// Those of the source.
+pub fn drive<S: JobSource>(
+    source: &mut S,
     engine: &mut Engine,
     interrupted: &AtomicBool,
-) -> Result<bool, W::Error> {
+) -> Result<bool, S::Error> {
     while !interrupted.load(Ordering::Relaxed) {
-        work.submit(engine)?;
-        engine.step(&mut |id, event| work.hear(id, event));
-        work.keep()?;
-        if work.is_submitted() && engine.is_idle() {
+        source.submit(engine)?;
+        engine.step(&mut |id, event| source.on_event(id, event));
+        source.flush()?;
+        if source.is_submitted() && engine.is_idle() {
             return Ok(true);
         }
     }

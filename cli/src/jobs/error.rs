@@ -35,7 +35,7 @@ pub enum JobsError {
         /// The file.
         path: PathBuf,
     },
-    /// The file holds something else, which might be dear to someone.
+    /// The file holds something else, which is not to be lost.
     #[error(
         "{} has other things in it than such results (line {line}), and is left as it is; name another file, or delete that line if it is a damaged result, which is then done again",
         printable(path.display())

@@ -3,7 +3,7 @@
 //!
 //! A [`Key`] names a piece of work by everything that its result depends on. [`Results`] is the
 //! file, locked for one run; [`Lines`] reads files of lines, of any size and from anyone. [`drive`]
-//! keeps an engine busy with [`Work`] until there is none, and a [`Tally`] counts its tokens.
+//! keeps an engine busy with requests from a [`JobSource`] until there is none, and a [`Tally`] counts its tokens.
 
 mod drive;
 mod error;
@@ -13,7 +13,7 @@ mod results;
 mod sink;
 mod tally;
 
-pub use drive::{Outcome, Work, drive};
+pub use drive::{JobSource, Outcome, drive};
 pub use error::JobsError;
 pub use key::Key;
 pub(crate) use lines::one_line;

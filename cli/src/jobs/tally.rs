@@ -31,7 +31,7 @@ impl Tally {
     }
 
     /// Takes note of what became of a request, and returns how many more tokens that are.
-    pub fn hear(&mut self, id: RequestId, event: &Event) -> usize {
+    pub fn on_event(&mut self, id: RequestId, event: &Event) -> usize {
         let before = self.open.remove(&id).unwrap_or_default();
         let mut now = before;
         match *event {

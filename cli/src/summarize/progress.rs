@@ -41,9 +41,10 @@ impl Progress {
     }
 }
 
-/// What the summaries of long documents leave out, by no wish of their readers.
+/// Chunks of long documents whose partial summary is empty or hit the limit of tokens: what they say
+/// there is in no summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gaps {
+pub struct Truncations {
     /// Documents with parts of which the model said nothing.
     pub silent: Vec<String>,
     /// Documents with parts whose own summaries were cut off.
@@ -52,7 +53,7 @@ pub struct Gaps {
     pub n_cut_off_parts: usize,
 }
 
-impl Gaps {
+impl Truncations {
     /// Takes note of a document that now has a summary.
     pub(super) fn note(&mut self, reduction: &Reduction<'_>) {
         let Reduction { entry, is_partly_silent, n_cut_off_parts, .. } = reduction;

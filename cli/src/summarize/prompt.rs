@@ -42,7 +42,7 @@ impl Length {
 
 /// What is asked of a model.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct PromptOptions {
     /// What to do with a text, in place of "Summarize this text".
     pub instruction: Option<String>,
     /// In which language.
@@ -58,7 +58,7 @@ const TEMPLATE: &str = "{instruction}\n\n{text}";
 
 const INSTRUCTION: &str = "Summarize this text";
 
-impl Wishes {
+impl PromptOptions {
     /// The instruction in full: `Summarize this text in one sentence, in German.`
     fn instruction(&self) -> String {
         let language = self.language.as_ref().map(|language| format!("in {language}"));
@@ -136,7 +136,7 @@ impl Prompts {
 mod tests {
     use super::*;
 
-    fn message(wishes: &Wishes) -> String {
+    fn message(wishes: &PromptOptions) -> String {
         wishes.prompts(ChatTemplate::mistral()).unwrap().around.join("TEXT {instruction}")
     }
 
@@ -144,7 +144,7 @@ mod tests {
     fn wishes_become_an_instruction() {
         let wishes = |length, language: Option<&str>, instruction: Option<&str>| {
             let (language, instruction) = (language.map(Into::into), instruction.map(Into::into));
-            message(&Wishes { length, language, instruction, template: None })
+            message(&PromptOptions { length, language, instruction, template: None })
         };
         let text = "\n\nTEXT {instruction}";
         assert_eq!(wishes(None, None, None), format!("Summarize this text.{text}"));
@@ -161,10 +161,10 @@ mod tests {
 
     #[test]
     fn templates_have_places_for_values() {
-        let with = |template: &str| Wishes {
+        let with = |template: &str| PromptOptions {
             template: Some(template.into()),
             language: Some("{text}".into()),
-            ..Wishes::default()
+            ..PromptOptions::default()
         };
         let wishes = with("{ {language} {x} {{length}}\n{text}|{text}{");
         assert_eq!(message(&wishes), "{ {text} {x} {}\nTEXT {instruction}|TEXT {instruction}{");

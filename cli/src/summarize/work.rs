@@ -4,12 +4,12 @@ use super::error::{Failure, SummarizeError};
 use super::line::{FailedLine, Line, PartLine, Summary};
 use super::output::{Earlier, Output};
 use super::plan::{Entry, Plan};
-use super::progress::{Gaps, Progress};
+use super::progress::{Progress, Truncations};
 use super::reduction::{Answer, Next, Reduction};
 use super::setup::Setup;
 use crate::documents::Documents;
 use crate::flags::name_flags;
-use crate::jobs::{Key, Tally, Work, one_line};
+use crate::jobs::{JobSource, Key, Tally, one_line};
 use gatefold::engine::{Engine, Event, Generated, Request, RequestId};
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -43,7 +43,7 @@ pub struct Summarizer<'a> {
     needless: Vec<RequestId>,
     finished: Vec<Line>,
     finished_parts: Vec<PartLine>,
-    gaps: Gaps,
+    truncations: Truncations,
     tally: Tally,
     progress: Progress,
     on_progress: &'a mut dyn FnMut(Progress, &[Line]),
@@ -74,7 +74,7 @@ impl<'a> Summarizer<'a> {
             needless: Vec::new(),
             finished: faults.collect(),
             finished_parts: Vec::new(),
-            gaps: Gaps::default(),
+            truncations: Truncations::default(),
             tally: Tally::default(),
             progress: Progress::default(),
             on_progress,
@@ -87,8 +87,8 @@ impl<'a> Summarizer<'a> {
     }
 
     /// What the summaries leave out that there are now and were not before.
-    pub fn gaps(&self) -> &Gaps {
-        &self.gaps
+    pub fn truncations(&self) -> &Truncations {
+        &self.truncations
     }
 
     /// How far it is.
@@ -153,7 +153,7 @@ impl<'a> Summarizer<'a> {
 
     fn finish(&mut self, number: usize, answer: Answer) {
         let Some(reduction) = self.open.remove(&number) else { return };
-        self.gaps.note(&reduction);
+        self.truncations.note(&reduction);
         let Reduction { entry, key, started, n_parts, prompt_tokens, n_bytes_done, .. } = reduction;
         self.progress.n_bytes += entry.n_bytes - n_bytes_done;
         self.finished.push(Line::Done(Summary {
@@ -217,7 +217,7 @@ fn failed(id: &str, error: impl ToString) -> Line {
     Line::Failed(FailedLine { id: id.into(), error: one_line(name_flags(error)) })
 }
 
-impl Work for Summarizer<'_> {
+impl JobSource for Summarizer<'_> {
     type Error = SummarizeError;
 
     /// Keeps twice as many requests with the engine as it works on. Parts come before new
@@ -236,8 +236,8 @@ impl Work for Summarizer<'_> {
         Ok(())
     }
 
-    fn hear(&mut self, id: RequestId, event: Event) {
-        let n_new = self.tally.hear(id, &event);
+    fn on_event(&mut self, id: RequestId, event: Event) {
+        let n_new = self.tally.on_event(id, &event);
         self.progress.tokens = self.tally.tokens();
         // Those of a document that has failed are needless.
         let Some(&asked) = self.asked.get(&id) else { return };
@@ -257,7 +257,7 @@ impl Work for Summarizer<'_> {
         }
     }
 
-    fn keep(&mut self) -> Result<(), SummarizeError> {
+    fn flush(&mut self) -> Result<(), SummarizeError> {
         if !self.finished_parts.is_empty() {
             self.output.append_parts(&self.finished_parts)?;
             self.finished_parts.clear();
@@ -281,14 +281,14 @@ mod tests {
     use super::*;
     use crate::demo;
     use crate::documents::{Fields, Wanted};
-    use crate::summarize::{Cutter, Form, Wishes};
+    use crate::summarize::{Cutter, Form, PromptOptions};
     use gatefold::engine::FinishReason;
     use gatefold::sampler::Sampling;
     use gatefold::tokenizer::{ChatTemplate, Tokenizer};
     use std::fs;
 
     fn setup(tokenizer: &Tokenizer) -> Setup<'_> {
-        let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
+        let prompts = PromptOptions::default().prompts(ChatTemplate::mistral()).unwrap();
         Setup {
             cutter: Cutter::new(tokenizer, prompts, 256, 32).unwrap(),
             sampling: Sampling::default(),
@@ -346,6 +346,9 @@ mod tests {
         assert!(matches!(work.finished[..], [Line::Done(_)]), "{:?}", work.finished);
         assert_eq!(work.progress().part(n_bytes), 1.0);
         let own = || vec![entry.id.clone()];
-        assert_eq!(*work.gaps(), Gaps { silent: own(), cut_off: own(), n_cut_off_parts: 1 });
+        assert_eq!(
+            *work.truncations(),
+            Truncations { silent: own(), cut_off: own(), n_cut_off_parts: 1 }
+        );
     }
 }

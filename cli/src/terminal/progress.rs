@@ -79,7 +79,7 @@ pub fn counter(unit: &'static str) -> ProgressBar {
 
 /// How far a run over many documents or requests is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Headway {
+pub struct RunState {
     /// Documents or requests that are finished.
     pub n_done: usize,
     /// Tokens that were read and written.
@@ -108,7 +108,7 @@ impl RunProgress {
     }
 
     /// Shows where the run stands now.
-    pub fn update(&mut self, headway: &Headway) {
+    pub fn update(&mut self, headway: &RunState) {
         let line = || describe(headway, self.n_all, self.unit, self.start.elapsed());
         match &mut self.log {
             Some(log) => {
@@ -146,8 +146,8 @@ impl Log {
 }
 
 /// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
-fn describe(headway: &Headway, n_all: usize, unit: &str, elapsed: Duration) -> String {
-    let Headway { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *headway;
+fn describe(headway: &RunState, n_all: usize, unit: &str, elapsed: Duration) -> String {
+    let RunState { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *headway;
     let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
     let mut line = format!(
         "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
@@ -197,7 +197,7 @@ mod tests {
     fn a_run_is_described_with_what_is_left_of_it() {
         let minute = Duration::from_secs(60);
         let tokens = Tokens { n_read: 5_000, n_known: 70, n_written: 1_000 };
-        let mut headway = Headway { n_done: 3, tokens, part: 0.25 };
+        let mut headway = RunState { n_done: 3, tokens, part: 0.25 };
         let line = describe(&headway, 12, "documents", minute);
         let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
         assert_eq!(line, format!("{done}, 3 minutes left"));
@@ -205,7 +205,7 @@ mod tests {
             headway.part = part;
             assert_eq!(describe(&headway, 12, "documents", minute), done, "{part}");
         }
-        let start = describe(&Headway::default(), 1, "documents", Duration::ZERO);
+        let start = describe(&RunState::default(), 1, "documents", Duration::ZERO);
         assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
         let all = describe_all(tokens, 2 * minute);
         assert_eq!(all, "5000 tokens read, 70 known already and 1000 written in 2 minutes");

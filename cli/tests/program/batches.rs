@@ -9,7 +9,7 @@ use gatefold::tokenizer::ChatTemplate;
 use gatefold::{DynFormat, Isa, LanguageModel};
 use gatefold_cli::batch::{self, Prompts};
 use gatefold_cli::jobs::Key;
-use gatefold_cli::summarize::{Cutter, Setup, Wishes};
+use gatefold_cli::summarize::{Cutter, PromptOptions, Setup};
 use gatefold_fixtures::random_mixtral::{self, ExpertLayout};
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -141,7 +141,7 @@ impl Loaded {
 
     /// For short summaries of short texts, `max_running` at a time.
     pub fn summaries(&self, max_running: usize) -> Setup<'_> {
-        let prompts = Wishes::default().prompts(ChatTemplate::mistral()).unwrap();
+        let prompts = PromptOptions::default().prompts(ChatTemplate::mistral()).unwrap();
         Setup {
             cutter: Cutter::new(&self.language.tokenizer, prompts, 256, 8).unwrap(),
             sampling: Sampling::default(),

@@ -6,7 +6,7 @@ use gatefold::engine::{Engine, Event, RequestId};
 use gatefold::tokenizer::ChatTemplate;
 use gatefold_cli::batch::{Batch, Input};
 use gatefold_cli::documents::{Documents, Fields, Wanted};
-use gatefold_cli::jobs::{Key, Sink, Work};
+use gatefold_cli::jobs::{JobSource, Key, Sink};
 use gatefold_cli::summarize::{self, Form, Line, Output, Summarizer};
 use regex::Regex;
 use serde_json::Value as Json;
@@ -14,15 +14,15 @@ use std::fs;
 
 /// Submits the only request of some work, and tells it of a prompt that is read to the fifth token,
 /// given up, and read again, where another by now begins like it.
-fn read_again<W: Work>(work: &mut W, engine: &mut Engine)
+fn read_again<S: JobSource>(source: &mut S, engine: &mut Engine)
 where
-    W::Error: std::fmt::Debug,
+    S::Error: std::fmt::Debug,
 {
-    work.submit(engine).unwrap();
+    source.submit(engine).unwrap();
     let mut id: Option<RequestId> = None;
     engine.step(&mut |found, _| id = Some(found));
-    for (n_read, n_reused) in [(5, 0), (2, 0), (5, 3), (6, 3)] {
-        work.hear(id.unwrap(), Event::Prefill { n_computed: n_read, n_reused });
+    for (n_computed, n_reused) in [(5, 0), (2, 0), (5, 3), (6, 3)] {
+        source.on_event(id.unwrap(), Event::Prefill { n_computed, n_reused });
     }
 }
 

@@ -4,7 +4,7 @@ use gatefold::FORMATS;
 use gatefold::engine::{NUMERICS_REVISION, Options, Request};
 use gatefold::sampler::Sampling;
 use gatefold::tokenizer::{ChatTemplate, Message, Tokenizer};
-use gatefold_cli::summarize::{Cutter, Length, Wishes};
+use gatefold_cli::summarize::{Cutter, Length, PromptOptions};
 use gatefold_fixtures::small_engine::{Small, run, tokens};
 use gatefold_fixtures::vocabulary;
 
@@ -84,10 +84,10 @@ fn hash(prompts: &[Vec<u32>]) -> u64 {
 
 /// What a model is asked about a text that takes several prompts.
 fn summary_prompts(tokenizer: &Tokenizer) -> Vec<Vec<u32>> {
-    let wishes = Wishes {
+    let wishes = PromptOptions {
         language: Some("German".into()),
         length: Some(Length::Bullets),
-        ..Wishes::default()
+        ..PromptOptions::default()
     };
     let prompts = wishes.prompts(ChatTemplate::mistral()).unwrap();
     let cutter = Cutter::new(tokenizer, prompts, 128, 24).unwrap();
