@@ -9,7 +9,6 @@
 //! memory ([`Tokens`]). A single token's blocks simply follow each other.
 
 use crate::format::{FLAT_LEN, SUPER_LEN};
-use crate::isa::Isa;
 
 /// Tokens of a group; the last of several groups may have fewer.
 pub const GROUP_LEN: usize = 16;
@@ -85,12 +84,17 @@ impl Activations {
         activations
     }
 
-    /// Quantizes `x`, `[n_tokens, cols]`.
-    pub fn new(isa: Isa, kind: ActivationKind, cols: usize, x: &[f32]) -> Activations {
+    /// Quantizes `x`, `[n_tokens, cols]`; see [`GroupMut::fill_with`].
+    pub(crate) fn new_with(
+        kind: ActivationKind,
+        cols: usize,
+        x: &[f32],
+        quantize_block: impl Fn(&[f32], &mut [i8]) -> f32,
+    ) -> Activations {
         let mut activations = Activations::zeros(kind, x.len() / cols, cols);
         for (mut group, rows) in activations.groups_mut().zip(x.chunks(GROUP_LEN * cols)) {
             for (t, x) in rows.chunks_exact(cols).enumerate() {
-                group.fill(isa, t, x);
+                group.fill_with(t, x, &quantize_block);
             }
         }
         activations
@@ -321,11 +325,17 @@ impl GroupMut<'_> {
         self.n_tokens
     }
 
-    /// Stores `x`, `[cols]`, as row `t` of the group.
+    /// Stores `x`, `[cols]`, as row `t` of the group. `quantize_block` writes the codes of a block and
+    /// returns its scale.
     ///
     /// # Panics
     /// If there is no such row or `x` has another length.
-    pub fn fill(&mut self, isa: Isa, t: usize, x: &[f32]) {
+    pub(crate) fn fill_with(
+        &mut self,
+        t: usize,
+        x: &[f32],
+        quantize_block: impl Fn(&[f32], &mut [i8]) -> f32,
+    ) {
         assert!(t < self.n_tokens && x.len() == self.cols);
         if self.kind == ActivationKind::F32 {
             self.floats[t * self.cols..][..self.cols].copy_from_slice(x);
@@ -335,7 +345,7 @@ impl GroupMut<'_> {
         for (block, x) in x.chunks_exact(len).enumerate() {
             let place = block * self.n_tokens + t;
             let codes = &mut self.codes[place * len..][..len];
-            self.scales[place] = isa.quantize_block(x, codes);
+            self.scales[place] = quantize_block(x, codes);
             let sums = &mut self.sums[place * n_sums..][..n_sums];
             for (sum, codes) in sums.iter_mut().zip(codes.chunks_exact(self.kind.sum_len())) {
                 *sum = codes.iter().map(|&code| i16::from(code)).sum();

@@ -12,13 +12,8 @@
 //! A family's trait exposes the block's integers (codes, scales); the kernels under [`crate::isa`]
 //! are written once per family and instruction set.
 
-use crate::activations::ActivationKind;
-use crate::fit::{SubScales, Tries};
-use crate::header::Header;
-use crate::isa::Isa;
+use crate::header::{Header, SuperScales};
 use crate::layout::Layout;
-use crate::registry::Product;
-use half::f16;
 
 /// A block format of GGUF weights.
 pub trait Format: Sized + 'static {
@@ -30,37 +25,10 @@ pub trait Format: Sized + 'static {
     const BLOCK_LEN: usize;
     /// The block as it lies in a file. All fields are bytes, so that a block may lie anywhere.
     type Block: bytemuck::Pod + Send + Sync;
-    /// How it multiplies.
-    type Family: Family<Self>;
 
     /// The weights of a block: the definition of the format.
     /// `weights` holds [`Self::BLOCK_LEN`] values.
     fn dequantize(block: &Self::Block, weights: &mut [f32]);
-}
-
-/// The arithmetic that a format shares with others; implemented by [`FloatFamily`],
-/// [`FlatFamily`] and [`SuperFamily`].
-pub trait Family<F: Format> {
-    /// What the weights are multiplied with.
-    const ACTIVATIONS: ActivationKind;
-
-    /// The encoding of formats that are plain floats.
-    const FLOAT_KIND: Option<FloatKind> = None;
-
-    /// Fails to compile where the format's constants contradict each other: the kernels read the
-    /// bytes that these name, and check nothing.
-    const CHECK: ();
-
-    /// Runs the family's kernel; see [`Product`].
-    fn multiply(isa: Isa, product: Product<'_, F>);
-
-    /// Blocks that stand for finite weights with little error.
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]);
-
-    /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
-    fn dequantize(_isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
-        dequantize::<F>(blocks, weights);
-    }
 }
 
 /// The weights of several blocks.
@@ -110,8 +78,8 @@ pub trait Flat: Format {
     ///
     /// In every flat format the block begins with the scale, two bytes of f16.
     const HAS_MINIMUM: bool;
-    /// What quantizing tries.
-    const TRIES: Tries;
+    /// Where the scale search puts the outermost weights.
+    const CANDIDATES: Candidates;
 }
 
 /// Formats with blocks of 256 weights in sub-blocks that have integer scales:
@@ -131,78 +99,37 @@ pub trait Super: Format {
     const HAS_MINIMUM: bool;
     /// The range of its sub-scales and sub-minimums.
     const SUB_SCALES: SubScales;
-    /// What quantizing tries.
-    const TRIES: Tries;
+    /// Where the scale search puts the outermost weights.
+    const CANDIDATES: Candidates;
+
+    /// The scales of a block.
+    #[inline(always)]
+    fn scales(block: &Self::Block) -> SuperScales {
+        const { Self::HEADER }.unpack(bytemuck::bytes_of(block))
+    }
 }
 
-/// The scales of a super-block, as its header has them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SuperScales {
-    /// Scale of the sub-scales, as stored: kernels widen those of several rows at once.
-    pub scale: f16,
-    /// Scale of the sub-minimums; 0 without minimums.
-    pub minimum: f16,
-    /// A scale per 16 weights; formats with sub-blocks of 32 repeat each.
-    pub sub_scales: [i8; 16],
-    /// A minimum per 16 weights, likewise; 0 without minimums.
-    pub sub_minimums: [u8; 16],
+/// The integers that a super-block format can store as sub-scales and sub-minimums.
+#[derive(Clone, Copy)]
+pub struct SubScales {
+    /// The least sub-scale.
+    pub lowest: i8,
+    /// The greatest sub-scale.
+    pub highest: i8,
+    /// The greatest sub-minimum; 0 for formats without.
+    pub highest_minimum: u8,
 }
+
+/// The candidates of a format's scale search: where each puts the outermost weights of a block, or
+/// of a sub-block, on the grid, in units of its numbers.
+///
+/// - Without minimums: the largest weight at each of these numbers. Beyond the ends of the grid it
+///   is clipped.
+/// - With minimums: for each pair of these, the least weight that far above the lowest number and
+///   the greatest that far below the highest. Negative ones are clipped.
+pub type Candidates = &'static [f32];
 
 /// Weights per super-block.
 pub const SUPER_LEN: usize = 256;
 /// Weights per flat block.
 pub const FLAT_LEN: usize = 32;
-
-/// The family of [`Float`] formats.
-pub struct FloatFamily;
-/// The family of [`Flat`] formats.
-pub struct FlatFamily;
-/// The family of [`Super`] formats.
-pub struct SuperFamily;
-
-impl<F: Float> Family<F> for FloatFamily {
-    const ACTIVATIONS: ActivationKind = ActivationKind::F32;
-    const FLOAT_KIND: Option<FloatKind> = Some(F::KIND);
-    const CHECK: () = assert!(F::BLOCK_LEN == 1 && size_of::<F::Block>() == F::KIND.bytes());
-    fn multiply(isa: Isa, product: Product<'_, F>) {
-        isa.multiply_float(product);
-    }
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
-        isa.narrow(F::KIND, weights, bytemuck::cast_slice_mut(blocks));
-    }
-    fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
-        isa.widen(F::KIND, bytemuck::cast_slice(blocks), weights);
-    }
-}
-
-impl<F: Flat> Family<F> for FlatFamily {
-    const ACTIVATIONS: ActivationKind = ActivationKind::Int8Per32;
-    const CHECK: () = {
-        assert!(F::BLOCK_LEN == FLAT_LEN);
-        F::LAYOUT.check(if F::HAS_MINIMUM { 4 } else { 2 }, size_of::<F::Block>(), FLAT_LEN);
-    };
-    fn multiply(isa: Isa, product: Product<'_, F>) {
-        isa.multiply_flat(product);
-    }
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
-        isa.quantize_flat::<F>(weights, blocks);
-    }
-    fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
-        isa.dequantize_flat::<F>(blocks, weights);
-    }
-}
-
-impl<F: Super> Family<F> for SuperFamily {
-    const ACTIVATIONS: ActivationKind = ActivationKind::Int8Per256;
-    const CHECK: () = {
-        assert!(F::BLOCK_LEN == SUPER_LEN && matches!(F::SUB_LEN, 16 | 32));
-        F::LAYOUT.check(0, size_of::<F::Block>(), SUPER_LEN);
-        F::HEADER.check(size_of::<F::Block>(), SUPER_LEN / F::SUB_LEN, F::HAS_MINIMUM);
-    };
-    fn multiply(isa: Isa, product: Product<'_, F>) {
-        isa.multiply_super(product);
-    }
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
-        isa.quantize_super::<F>(weights, blocks);
-    }
-}

@@ -30,13 +30,15 @@
 
 pub mod activations;
 pub mod attention;
-mod fit;
+mod family;
 mod format;
 mod formats;
 mod header;
 pub mod isa;
 mod layout;
+mod product;
 pub mod registry;
+mod scale_search;
 pub mod vector;
 
 pub use activations::{ActivationKind, Activations};

@@ -192,7 +192,7 @@ pub(crate) fn quantize_block<L: Lanes>(x: &[f32], codes: &mut [i8]) -> f32 {
 
 /// The f32 values of floats given as little-endian bytes.
 #[inline(always)]
-pub(crate) fn widen<L: Lanes>(kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
+pub(crate) fn decode_floats<L: Lanes>(kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
     let group_bytes = N_LANES * kind.bytes();
     let (groups, rest) = out.as_chunks_mut::<N_LANES>();
     let (whole, tail) = bytes.split_at(groups.len() * group_bytes);
@@ -207,7 +207,7 @@ pub(crate) fn widen<L: Lanes>(kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
 
 /// The floats nearest to the values among those of a kind that are finite, as little-endian bytes.
 #[inline(always)]
-pub(crate) fn narrow<L: Lanes>(kind: FloatKind, values: &[f32], out: &mut [u8]) {
+pub(crate) fn encode_floats<L: Lanes>(kind: FloatKind, values: &[f32], out: &mut [u8]) {
     let limit = match kind {
         FloatKind::F32 => f32::MAX,
         FloatKind::F16 => f16::MAX.to_f32(),
@@ -303,7 +303,7 @@ mod tests {
     use crate::isa::Isa;
 
     fn scalar() -> Isa {
-        Isa::named("scalar").unwrap()
+        Isa::SCALAR
     }
 
     fn exp(x: f32) -> f32 {

@@ -313,8 +313,8 @@ fn reading_at_the_best_speed_skips_nothing() {
         let expected =
             words.as_chunks().0.iter().fold(0, |sum, &word| sum ^ u64::from_le_bytes(word));
         for isa in Isa::available() {
-            assert_eq!(isa.xor_words::<1>(bytes), expected, "{len} bytes, {}", isa.name());
-            assert_eq!(isa.xor_words::<4>(bytes), expected, "{len} bytes, {}", isa.name());
+            assert_eq!(isa.read_bandwidth::<1>(bytes), expected, "{len} bytes, {}", isa.name());
+            assert_eq!(isa.read_bandwidth::<4>(bytes), expected, "{len} bytes, {}", isa.name());
         }
     }
 }
@@ -328,6 +328,6 @@ fn a_burst_has_as_many_products_as_its_registers_hold() {
             "avx2" => (4096, 10 * 32),
             _ => (256, 256),
         };
-        assert_eq!(isa.sum_of_ones(), n_rounds * per_round, "{}", isa.name());
+        assert_eq!(isa.int8_peak(), n_rounds * per_round, "{}", isa.name());
     }
 }

@@ -1,6 +1,6 @@
 //! The steps of attention to a tile: scores, weights, the values' weighted sum.
 
-use super::{Factors, RunningSoftmax, Scores, Tile, join};
+use super::{Rescale, RunningSoftmax, Scores, Tile, merge_softmax};
 use crate::format::FloatKind;
 use crate::vector::{Lanes, N_LANES, dot_floats, exp, load_zero_filled, zero_filled};
 use std::ops::Range;
@@ -122,26 +122,26 @@ fn score_panel<L: Lanes, const N: usize, const K: usize>(
 /// Makes weights of scores, those beyond the last position being minus infinity, and takes them
 /// into the states and each query's factors.
 #[inline(always)]
-pub(crate) fn weigh<L: Lanes>(
+pub(crate) fn softmax_update<L: Lanes>(
     n_positions: usize,
     scores: &mut Scores,
     states: &mut [RunningSoftmax],
-    factors: &mut [Factors],
+    factors: &mut [Rescale],
 ) {
     let n_lane_groups = n_positions.div_ceil(N_LANES);
     each_group!(L, scores.len(), |first, LEN| {
         let (scores, states) = (&mut scores[first..][..LEN], &mut states[first..][..LEN]);
-        let group_factors = weigh_group::<L, LEN>(n_lane_groups, scores, states);
+        let group_factors = softmax_update_group::<L, LEN>(n_lane_groups, scores, states);
         factors[first..][..LEN].copy_from_slice(&group_factors);
     });
 }
 
 #[inline(always)]
-fn weigh_group<L: Lanes, const N: usize>(
+fn softmax_update_group<L: Lanes, const N: usize>(
     n_lane_groups: usize,
     scores: &mut Scores,
     states: &mut [RunningSoftmax],
-) -> [Factors; N] {
+) -> [Rescale; N] {
     let mut tiles = [RunningSoftmax::default(); N];
     for (scores, tile) in scores.iter_mut().zip(&mut tiles) {
         let groups = &mut scores.as_chunks_mut::<N_LANES>().0[..n_lane_groups];
@@ -160,26 +160,26 @@ fn weigh_group<L: Lanes, const N: usize>(
         }
         tile.sum = sum.sum();
     }
-    join::<L, N>(states, &tiles)
+    merge_softmax::<L, N>(states, &tiles)
 }
 
 /// `out = out * before + now * sum over i of weights[i] * values[i]` for all queries.
 #[inline(always)]
-pub(crate) fn add_values<L: Lanes>(
+pub(crate) fn accumulate_pv<L: Lanes>(
     tile: Tile<'_>,
     weights: &Scores,
-    factors: &[Factors],
+    factors: &[Rescale],
     out: &mut [f32],
 ) {
-    with_kind!(tile.kind, |kind| add_values_kind::<L>(kind, tile, weights, factors, out));
+    with_kind!(tile.kind, |kind| accumulate_pv_kind::<L>(kind, tile, weights, factors, out));
 }
 
 #[inline(always)]
-fn add_values_kind<L: Lanes>(
+fn accumulate_pv_kind<L: Lanes>(
     kind: FloatKind,
     tile: Tile<'_>,
     weights: &Scores,
-    factors: &[Factors],
+    factors: &[Rescale],
     out: &mut [f32],
 ) {
     let (n_queries, head_dim) = (weights.len(), out.len() / weights.len());
@@ -200,13 +200,13 @@ fn add_values_kind<L: Lanes>(
     }
 }
 
-/// [`add_values`] for `N` queries and the columns of a panel, `C * 16` at a time.
+/// [`accumulate_pv`] for `N` queries and the columns of a panel, `C * 16` at a time.
 #[inline(always)]
 fn add_panel<L: Lanes, const N: usize, const C: usize>(
     kind: FloatKind,
     tile: Tile<'_>,
     columns: Range<usize>,
-    weights: (&Scores, &[Factors]),
+    weights: (&Scores, &[Rescale]),
     out: &mut [f32],
 ) {
     let mut column = columns.start;
@@ -229,7 +229,7 @@ fn add_columns<L: Lanes, const N: usize, const C: usize>(
     kind: FloatKind,
     tile: Tile<'_>,
     column: usize,
-    (weights, factors): (&Scores, &[Factors]),
+    (weights, factors): (&Scores, &[Rescale]),
     out: &mut [f32],
 ) {
     let head_dim = out.len() / N;
@@ -261,7 +261,7 @@ fn add_last_columns<L: Lanes, const N: usize>(
     kind: FloatKind,
     tile: Tile<'_>,
     column: usize,
-    (weights, factors): (&Scores, &[Factors]),
+    (weights, factors): (&Scores, &[Rescale]),
     out: &mut [f32],
 ) {
     let head_dim = out.len() / N;

@@ -2,9 +2,8 @@
 //! and the table of IQ4_NL.
 
 use super::dequantize_super;
-use super::iq4_nl::{TRIES, VALUES};
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use super::iq4_nl::{CANDIDATES, VALUES};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -27,7 +26,6 @@ impl Format for Iq4Xs {
     const GGUF_TYPE: u32 = 23;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -70,5 +68,5 @@ impl Super for Iq4Xs {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
-    const TRIES: Tries = TRIES;
+    const CANDIDATES: Candidates = CANDIDATES;
 }

@@ -2,8 +2,7 @@
 //! 4-bit minimum.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -26,7 +25,6 @@ impl Format for Q2K {
     const GGUF_TYPE: u32 = 10;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -58,5 +56,5 @@ impl Super for Q2K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 15, highest_minimum: 15 };
-    const TRIES: Tries = &[-0.6, -0.2, 0.2];
+    const CANDIDATES: Candidates = &[-0.6, -0.2, 0.2];
 }

@@ -1,8 +1,7 @@
 //! Q3_K: 256 weights in 110 bytes, 3.4375 bits each: 16 sub-blocks of 16 with a signed 6-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -25,7 +24,6 @@ impl Format for Q3K {
     const GGUF_TYPE: u32 = 11;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -54,5 +52,5 @@ impl Super for Q3K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
-    const TRIES: Tries = &[-5.0, -4.5, -4.0, -3.5, -3.0, 3.0, 3.5, 4.0];
+    const CANDIDATES: Candidates = &[-5.0, -4.5, -4.0, -3.5, -3.0, 3.0, 3.5, 4.0];
 }

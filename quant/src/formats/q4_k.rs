@@ -2,8 +2,7 @@
 //! 6-bit minimum.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -26,7 +25,6 @@ impl Format for Q4K {
     const GGUF_TYPE: u32 = 12;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -40,7 +38,7 @@ impl Super for Q4K {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
-    const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
+    const CANDIDATES: Candidates = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
 }
 
 /// Q4_K's header, which Q5_K has, too: after scale and minimum twelve bytes. The first four

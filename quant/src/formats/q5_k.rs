@@ -2,8 +2,7 @@
 
 use super::dequantize_super;
 use super::q4_k::HEADER;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::Header;
 use crate::layout::{Codes, Layout, Plane};
 
@@ -27,7 +26,6 @@ impl Format for Q5K {
     const GGUF_TYPE: u32 = 13;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -43,5 +41,5 @@ impl Super for Q5K {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
-    const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
+    const CANDIDATES: Candidates = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
 }

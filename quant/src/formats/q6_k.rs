@@ -1,8 +1,7 @@
 //! Q6_K: 256 weights in 210 bytes, 6.5625 bits each: 16 sub-blocks of 16 with a signed 8-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
 
@@ -25,7 +24,6 @@ impl Format for Q6K {
     const GGUF_TYPE: u32 = 14;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -49,6 +47,6 @@ impl Super for Q6K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -128, highest: 127, highest_minimum: 0 };
-    const TRIES: Tries =
+    const CANDIDATES: Candidates =
         &[-32.0, -31.0, -30.5, -29.5, -28.5, -27.0, -26.0, 27.0, 28.0, 29.0, 30.0, 31.0];
 }

@@ -2,7 +2,7 @@
 
 use crate::activations::Activations;
 use crate::format::Float;
-use crate::registry::Product;
+use crate::product::Product;
 use crate::vector::{Lanes, dot_floats};
 use std::ops::Range;
 

@@ -8,7 +8,7 @@ const LINE_BYTES: usize = 64;
 /// The XOR of all words, little-endian, the last one filled up with zeros. The bytes are read as
 /// `STREAMS` stretches side by side.
 #[inline(always)]
-pub fn xor_words<const STREAMS: usize>(bytes: &[u8]) -> u64 {
+pub fn read_bandwidth<const STREAMS: usize>(bytes: &[u8]) -> u64 {
     let stretch_bytes = bytes.len() / STREAMS / LINE_BYTES * LINE_BYTES;
     let (stretches, rest) = bytes.split_at(STREAMS * stretch_bytes);
     let streams: [&[u8]; STREAMS] =
@@ -34,7 +34,7 @@ pub fn xor_words<const STREAMS: usize>(bytes: &[u8]) -> u64 {
 pub const BURST_ROUNDS: u32 = 4096;
 
 /// Adds up products of int8 ones in plain code.
-pub fn burst_of_ones() -> u64 {
+pub fn int8_peak() -> u64 {
     let (unsigned, signed) = ([1u8; 256], [1i8; 256]);
     let products = |_| {
         let factors = black_box(&unsigned).iter().zip(black_box(&signed));

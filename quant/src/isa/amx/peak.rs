@@ -8,7 +8,7 @@ const ROUNDS: usize = crate::isa::peak::BURST_ROUNDS as usize / 16;
 
 /// Adds up products of ones, as kernels do at best: with factors from the first-level cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-pub fn burst_of_ones() -> u64 {
+pub fn int8_peak() -> u64 {
     let ones: Sums = [_mm512_set1_epi8(1); 16];
     let mut sums = [[_mm512_setzero_si512(); 16]; 4];
     let mut registers = TileRegisters::new();

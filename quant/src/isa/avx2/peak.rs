@@ -18,7 +18,7 @@ const N_SUMS: usize = 10;
 /// # Safety
 /// The CPU must have this module's features, and what `D` needs.
 #[inline(always)]
-pub unsafe fn burst_of_ones<D: IntegerDot>() -> u64 {
+pub unsafe fn int8_peak<D: IntegerDot>() -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
         let ones = [_mm256_set1_epi8(1); N_SUMS];

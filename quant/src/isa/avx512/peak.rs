@@ -13,7 +13,7 @@ use std::hint::black_box;
 /// # Safety
 /// The CPU must have this module's features, and what `D` needs.
 #[inline(always)]
-pub unsafe fn burst_of_ones<D: IntegerDot>() -> u64 {
+pub unsafe fn int8_peak<D: IntegerDot>() -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
         let ones = [_mm512_set1_epi8(1); 4];

@@ -2,6 +2,7 @@
 
 use super::dot::{Dot, FourByFour, Plain};
 use crate::isa::peak::BURST_ROUNDS;
+use crate::isa::stamp::each;
 use std::arch::aarch64::*;
 use std::hint::black_box;
 
@@ -32,12 +33,12 @@ fn burst(
 }
 
 /// With the instruction of a [`FourByFour`].
-pub fn burst_of_ones<G: FourByFour>(grid: G) -> u64 {
+pub fn int8_peak<G: FourByFour>(grid: G) -> u64 {
     burst(|sums, rows, tokens| grid.add_products(sums, rows, tokens))
 }
 
 /// With multiplications into 16 bits.
-pub fn plain_burst_of_ones() -> u64 {
+pub fn plain_int8_peak() -> u64 {
     burst(|sums, rows, tokens| {
         each!(t in [0 1 2 3] => {
             let products = Plain.dot(rows, [tokens[t]; 4], i32::from(i8::MAX));

@@ -1,6 +1,7 @@
 //! From bytes to registers: scales, and the codes of a block, from bit planes to signed weights.
 
 use super::lanes::widen;
+use crate::isa::stamp::each;
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::aarch64::*;
 

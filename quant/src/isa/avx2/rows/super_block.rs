@@ -1,15 +1,16 @@
 //! Rows of formats with blocks of 256.
 
 use super::*;
-use crate::format::{SUPER_LEN, Super, SuperScales};
-use crate::header;
+use crate::format::{SUPER_LEN, Super};
+use crate::header::SuperScales;
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
-use crate::registry::Product;
+use crate::isa::stamp::each;
+use crate::product::Product;
 use half::f16;
 
 /// The product of a super-block format's matrix with `N` tokens; see [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
+pub fn multiply<F: Super, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
     let x = product.x.groups().next().expect("some tokens");
     let codes: &[[[i8; SUPER_LEN]; N]] = x.codes().as_chunks().0.as_chunks().0;
@@ -23,7 +24,7 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
         {
             let blocks = [a, b, c, d];
             prefetch(blocks);
-            let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
+            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let mut x_sums = [_mm256_setzero_si256(); N];
             for t in 0..N {
                 x_sums[t] = even_odd_words(&words[t]);

@@ -1,8 +1,8 @@
 //! Tiles of formats with blocks of 256.
 
 use super::*;
-use crate::format::{SUPER_LEN, Super, SuperScales};
-use crate::header;
+use crate::format::{SUPER_LEN, Super};
+use crate::header::SuperScales;
 use crate::isa::avx2::dot::run_len;
 use crate::isa::avx2::unpack::is_wide;
 use std::marker::PhantomData;
@@ -64,7 +64,7 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
         let header = &mut self.headers[strip][block];
         each!(half in [0 1] => {
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => rows[half * N_LANES + r]);
-            let headers = each!(r in [0 1 2 3 4 5 6 7] => header::unpack::<F>(blocks[r]));
+            let headers = each!(r in [0 1 2 3 4 5 6 7] => F::scales(blocks[r]));
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
             // SAFETY: the caller's promise.
             unsafe {

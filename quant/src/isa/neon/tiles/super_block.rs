@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::format::{SUPER_LEN, Super};
-use crate::header;
 use std::marker::PhantomData;
 
 const N_BLOCKS: usize = TILE_COLS / SUPER_LEN;
@@ -55,7 +54,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         blocks: [&F::Block; FOUR],
         grid: G,
     ) {
-        let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
+        let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
         let blocks = each!(r in [0 1 2 3] => bytemuck::bytes_of(blocks[r]));
         let codes = &mut self.codes[four_idx].as_chunks_mut::<PER_BLOCK>().0[block_idx];
         *codes = each!(i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => {

@@ -7,12 +7,15 @@
 //! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
 //! next, so that the activations there stay in the second-level cache.
 
-use super::ahead::{Ahead, Share};
-use super::columns::{N_ROWS, SixteenBlocks};
+pub mod flat;
+pub mod super_block;
+
 use super::dot::IntegerDot;
+use super::prefetch::{Costs, PrefetchBudget, Prefetcher};
+use super::transpose::{N_ROWS, SixteenBlocks};
 use crate::activations::{Activations, Group, Tokens};
 use crate::format::Format;
-use crate::registry::Product;
+use crate::product::Product;
 use std::arch::x86_64::*;
 
 /// Tokens whose sums are in registers at once.
@@ -22,10 +25,8 @@ const MAX_TOKENS: usize = 6;
 pub trait Tile<F: Format> {
     /// Most blocks of each row.
     const MAX_BLOCKS: usize;
-    /// Roughly the cycles for unpacking 32 columns of a half, and
-    const UNPACKING: usize = 20;
-    /// for multiplying 32 columns of both halves with a token. Only the ratio matters.
-    const MULTIPLYING: usize = 11;
+    /// How long its two phases take, for the prefetches in between.
+    const COSTS: Costs = Costs { unpacking: 20, multiplying: 11 };
 
     /// Room for a tile.
     ///
@@ -40,11 +41,17 @@ pub trait Tile<F: Format> {
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>);
 
     /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and asks for
-    /// what lies ahead.
+    /// what lies prefetcher.
     ///
     /// # Safety
     /// See [`Self::zeroed`].
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]);
+    unsafe fn multiply(
+        &mut self,
+        at: Place,
+        x: &Activations,
+        prefetcher: &mut Prefetcher,
+        out: &mut [f32],
+    );
 }
 
 /// What a tile is of.
@@ -141,7 +148,7 @@ const CACHED_BYTES: usize = 1 << 20;
 /// # Safety
 /// The CPU must have what `T` needs.
 #[inline(always)]
-pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
+pub unsafe fn multiply<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let height = 2 * half_height(n_rows);
     let n_tiles = (CACHED_BYTES / product.n_tokens() / (T::MAX_BLOCKS * F::BLOCK_LEN)).max(1);
@@ -151,7 +158,8 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
         let mut tile = T::zeroed();
         for stripe in (0..blocks_per_row).step_by(stripe_len) {
             let stripe_end = blocks_per_row.min(stripe + stripe_len);
-            let share = Share::new::<F, T>(stripe_end - stripe, product.n_tokens());
+            let budget =
+                PrefetchBudget::new::<F>(stripe_end - stripe, product.n_tokens(), T::COSTS);
             for first_row in (0..n_rows).step_by(height) {
                 let halves = [first_row, first_row + height / 2].map(|row| Half::new(n_rows, row));
                 let next = if first_row + height < n_rows {
@@ -161,12 +169,12 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
                 } else {
                     n_rows * blocks_per_row
                 };
-                let mut ahead = Ahead::new(&product, next, share);
+                let mut prefetcher = Prefetcher::new(&product, next, budget);
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
                     let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
                     let at = Place { n_rows, halves, first_block, n_blocks };
-                    unpack(&mut tile, &product, at, &mut ahead);
-                    tile.multiply(at, product.x, &mut ahead, product.out);
+                    unpack(&mut tile, &product, at, &mut prefetcher);
+                    tile.multiply(at, product.x, &mut prefetcher, product.out);
                 }
             }
         }
@@ -179,7 +187,7 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
     tile: &mut T,
     product: &Product<'_, F>,
     at: Place,
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
 ) {
     let blocks_per_row = product.blocks_per_row();
     let height = half_height(at.n_rows);
@@ -190,7 +198,7 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
         let weights = &product.weights[first..][..(height - 1) * blocks_per_row + at.n_blocks];
         let mut rows = SixteenBlocks::new(weights.as_ptr(), distance);
         for block in 0..at.n_blocks {
-            ahead.unpacking();
+            prefetcher.unpacking();
             // SAFETY: the caller's promise; the slice has `n_blocks` of each row.
             unsafe { tile.unpack(half, block, &rows) };
             rows.advance();
@@ -218,7 +226,7 @@ pub trait PartTile<D: IntegerDot> {
         at: Place,
         x: Tokens<'_, N>,
         of_group: (&Self::Sums, usize),
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
         sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2];
 }
@@ -232,7 +240,7 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
     tile: &T,
     at: Place,
     x: &Activations,
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
     mut out: &mut [f32],
 ) {
     for x in x.groups() {
@@ -248,12 +256,12 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
             // SAFETY: likewise.
             unsafe {
                 match n {
-                    1 => add_part::<D, T, 1>(tile, at, x, of_group, ahead, part),
-                    2 => add_part::<D, T, 2>(tile, at, x, of_group, ahead, part),
-                    3 => add_part::<D, T, 3>(tile, at, x, of_group, ahead, part),
-                    4 => add_part::<D, T, 4>(tile, at, x, of_group, ahead, part),
-                    5 => add_part::<D, T, 5>(tile, at, x, of_group, ahead, part),
-                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, ahead, part),
+                    1 => add_part::<D, T, 1>(tile, at, x, of_group, prefetcher, part),
+                    2 => add_part::<D, T, 2>(tile, at, x, of_group, prefetcher, part),
+                    3 => add_part::<D, T, 3>(tile, at, x, of_group, prefetcher, part),
+                    4 => add_part::<D, T, 4>(tile, at, x, of_group, prefetcher, part),
+                    5 => add_part::<D, T, 5>(tile, at, x, of_group, prefetcher, part),
+                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, prefetcher, part),
                 }
             }
             out = others;
@@ -268,13 +276,13 @@ unsafe fn add_part<D: IntegerDot, T: PartTile<D>, const N: usize>(
     at: Place,
     x: Group<'_>,
     of_group: (&T::Sums, usize),
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
     out: &mut [f32],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let sums = [at.load::<N>(0, N, out), at.load::<N>(1, N, out)];
-        let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, ahead, sums);
+        let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, prefetcher, sums);
         at.store(0, N, &low, out);
         at.store(1, N, &high, out);
     }

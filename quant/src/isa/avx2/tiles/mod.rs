@@ -6,18 +6,16 @@
 //! follow each other, so that the activations there, of some hundred tokens, stay in the
 //! second-level cache.
 
-mod flat;
-mod super_block;
-
-pub use flat::FlatTile;
-pub use super_block::SuperTile;
+pub mod flat;
+pub mod super_block;
 
 use super::dot::{IntegerDot, X_BYTES};
 use super::unpack::{Sixteen, unpack};
 use crate::activations::{GROUP_LEN, Group};
 use crate::format::Format;
+use crate::isa::stamp::each;
 use crate::layout::Layout;
-use crate::registry::Product;
+use crate::product::Product;
 use std::arch::x86_64::*;
 
 /// Rows of a register.

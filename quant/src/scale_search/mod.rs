@@ -34,26 +34,17 @@
 //! Larger errors are larger by a few percent, all together by 0.01% of the sum at most.
 //!
 //! Sixteen blocks, or sub-blocks of super-blocks, are searched at once, each in one of the
-//! [`Lanes`] (`tile`). Like those of the kernels these are never slices of one sum, so every CPU
+//! [`Lanes`] (`batch`). Like those of the kernels these are never slices of one sum, so every CPU
 //! makes the same bytes; and there is no fused multiply-add, which a CPU without it would have to
 //! emulate. On AVX-512, AVX2 and scalar code one core quantizes 790, 570 and 240 million weights a
 //! second to Q4_0, 690, 500 and 210 to Q8_0, 96, 73 and 36 to Q4_K (Sapphire Rapids, 2.6 GHz).
 //!
 //! [`Lanes`]: crate::vector::Lanes
 
+mod batch;
 mod flat;
 mod grid;
 mod super_block;
-mod tile;
 
 pub use flat::flat;
-pub use super_block::{SubScales, super_block};
-
-/// The tries of a format's search: where it puts the outermost weights of a block, or of a
-/// sub-block, on the grid, in units of its numbers.
-///
-/// - Without minimums: the largest weight at each of these numbers. Beyond the ends of the grid it
-///   is clipped.
-/// - With minimums: for each pair of these, the least weight that far above the lowest number and
-///   the greatest that far below the highest. Negative ones are clipped.
-pub type Tries = &'static [f32];
+pub use super_block::super_block;

@@ -5,11 +5,8 @@
 //! apart, which makes four long streams: memory answers them faster than one stream, or four that
 //! jump from row to row.
 
-mod flat;
-mod super_block;
-
-pub use flat::multiply_flat;
-pub use super_block::multiply_super;
+pub mod flat;
+pub mod super_block;
 
 use std::arch::x86_64::*;
 

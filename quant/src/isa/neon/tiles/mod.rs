@@ -6,19 +6,17 @@
 //! four tokens together, whose sums are in registers for the width of a tile and in the output
 //! between tiles.
 
-mod flat;
-mod super_block;
+pub mod flat;
+pub mod super_block;
 
 use super::dot::FourByFour;
-use super::four_rows::FourRows;
+use super::rows::Rows;
 use super::unpack::{f16_at, load, unpack, widen_bits};
 use crate::activations::{Activations, Tokens};
 use crate::format::Format;
-use crate::registry::Product;
+use crate::isa::stamp::each;
+use crate::product::Product;
 use std::arch::aarch64::*;
-
-pub use flat::FlatTile;
-pub use super_block::SuperTile;
 
 /// Rows, and tokens, of a [`FourByFour`].
 const FOUR: usize = 4;
@@ -124,7 +122,7 @@ pub fn multiply<F: Format, T: Tile<F>, G: FourByFour>(product: Product<'_, F>, g
             let n_blocks = (blocks_per_row - first_block).min(max_blocks);
             for four_idx in 0..n_fours {
                 let row_idx = first_row + four_idx * FOUR;
-                let rows = FourRows::new(product.weights, row_idx, n_rows, blocks_per_row);
+                let rows = Rows::new(product.weights, row_idx, n_rows, blocks_per_row);
                 for block_idx in 0..n_blocks {
                     let blocks = rows.blocks(first_block + block_idx);
                     tile.unpack(four_idx, block_idx, blocks, grid);
