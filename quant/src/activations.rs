@@ -18,14 +18,15 @@ pub const GROUP_LEN: usize = 16;
 pub enum ActivationKind {
     /// As f32.
     F32,
-    /// As int8 with a scale per 32, for the flat formats.
+    /// As int8 with a scale per 32, for the legacy formats.
     Int8Per32,
-    /// As int8 with a scale per 256, for the super-block formats.
+    /// As int8 with a scale per 256, for the K-quants.
     Int8Per256,
 }
 
 impl ActivationKind {
     /// Activations that share a scale; 1 for [`Self::F32`].
+    #[must_use]
     pub const fn block_len(self) -> usize {
         match self {
             ActivationKind::F32 => 1,
@@ -35,6 +36,7 @@ impl ActivationKind {
     }
 
     /// Activations per sum: what offsets and minimums need.
+    #[must_use]
     pub const fn sum_len(self) -> usize {
         match self {
             ActivationKind::F32 | ActivationKind::Int8Per32 => FLAT_LEN,
@@ -70,6 +72,7 @@ struct CacheLine([i8; 64]);
 
 impl Activations {
     /// Rows of zeros. `cols` must be whole blocks of `kind`.
+    #[must_use]
     pub fn zeros(kind: ActivationKind, n_tokens: usize, cols: usize) -> Activations {
         let mut activations = Activations {
             kind,
@@ -141,37 +144,43 @@ impl Activations {
     }
 
     /// How the rows are stored.
+    #[must_use]
     pub fn kind(&self) -> ActivationKind {
         self.kind
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens
     }
 
     /// Values per row.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
 
     /// A token's values, `[cols]`, where the kind is [`ActivationKind::F32`].
+    #[must_use]
     pub fn floats(&self, token: usize) -> &[f32] {
         &self.floats[token * self.cols..][..self.cols]
     }
 
     /// A token's codes of one block, in -127..=127.
+    #[must_use]
     pub fn codes(&self, token: usize, block: usize) -> &[i8] {
         let len = self.kind.block_len();
         &bytemuck::cast_slice(&self.codes)[self.place(token, block) * len..][..len]
     }
 
-    /// The scale of these.
+    /// The scale of a token's block.
+    #[must_use]
     pub fn scale(&self, token: usize, block: usize) -> f32 {
         self.scales[self.place(token, block)]
     }
 
-    /// Their sums, over each [`ActivationKind::sum_len`] of them.
+    /// The sums of the codes of a token's block, over each [`ActivationKind::sum_len`] of them.
+    #[must_use]
     pub fn sums(&self, token: usize, block: usize) -> &[i16] {
         let n = self.kind.n_sums();
         &self.sums[self.place(token, block) * n..][..n]
@@ -180,14 +189,14 @@ impl Activations {
     /// Tokens `first..first + N`, which are in one group.
     ///
     /// # Panics
-    /// If they are not.
+    /// If the tokens are in different groups.
     #[inline(always)]
-    pub fn tokens<const N: usize>(&self, first: usize) -> Tokens<'_, N> {
+    pub(crate) fn tokens<const N: usize>(&self, first: usize) -> Tokens<'_, N> {
         self.group(first / GROUP_LEN).tokens(first % GROUP_LEN)
     }
 
     /// The groups, in order.
-    pub fn groups(&self) -> impl Iterator<Item = Group<'_>> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
         (0..self.n_tokens.div_ceil(GROUP_LEN)).map(|group_idx| self.group(group_idx))
     }
 
@@ -226,7 +235,7 @@ impl Activations {
 
 /// Up to [`GROUP_LEN`] neighbouring tokens, of an int8 kind.
 #[derive(Clone, Copy)]
-pub struct Group<'a> {
+pub(crate) struct Group<'a> {
     n_tokens: usize,
     codes: &'a [i8],
     scales: &'a [f32],
@@ -234,7 +243,7 @@ pub struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Tokens.
+    /// Number of tokens.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens
     }
@@ -244,12 +253,12 @@ impl<'a> Group<'a> {
         self.codes
     }
 
-    /// Their scales, `[n_blocks, n_tokens]`.
+    /// The scales of all tokens, `[n_blocks, n_tokens]`.
     pub fn scales(&self) -> &'a [f32] {
         self.scales
     }
 
-    /// Their sums, `[n_blocks, n_tokens, n_sums]`.
+    /// The sums of codes of all tokens, `[n_blocks, n_tokens, n_sums]`.
     pub fn sums(&self) -> &'a [i16] {
         self.sums
     }
@@ -267,7 +276,7 @@ impl<'a> Group<'a> {
 
 /// The activations of `N` neighbouring tokens of a group: those of a block are next to each other.
 #[derive(Clone, Copy)]
-pub struct Tokens<'a, const N: usize> {
+pub(crate) struct Tokens<'a, const N: usize> {
     first: usize,
     group: Group<'a>,
 }
@@ -356,7 +365,7 @@ impl GroupMut<'_> {
     /// Stores a row of `from`, which is of this kind and length, as row `t` of the group.
     ///
     /// # Panics
-    /// If there is no such row or `from` is not.
+    /// If there is no such row, or `from` is of another kind or length.
     pub fn copy(&mut self, t: usize, from: &Activations, token: usize) {
         assert!(t < self.n_tokens && from.kind == self.kind && from.cols == self.cols);
         if self.kind == ActivationKind::F32 {

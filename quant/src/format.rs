@@ -3,11 +3,11 @@
 //! A [`Format`] says how many weights a block holds and how they are read back. How it multiplies,
 //! and how blocks are made, follows from its family, of which there are three:
 //!
-//! | family | formats | activations | one block adds |
-//! | --- | --- | --- | --- |
-//! | [`Float`] | F32, F16, BF16 | f32 | sixteen lanes, see [`crate::vector`] |
-//! | [`Flat`] | Q4_0 .. Q8_0, IQ4_NL | int8, a scale per 32 | one multiply-add, and one for the minimum |
-//! | [`Super`] | Q2_K .. Q6_K, IQ4_XS | int8, a scale per 256 | the same |
+//! | family | in the field | formats | activations | one block adds |
+//! | --- | --- | --- | --- | --- |
+//! | [`Float`] | float types | F32, F16, BF16 | f32 | sixteen lanes, see [`crate::vector`] |
+//! | [`Flat`] | legacy formats: blocks of 32 with a scale | Q4_0 .. Q8_0, IQ4_NL | int8, a scale per 32 | one multiply-add, and one for the minimum |
+//! | [`Super`] | K-quants: super-blocks of 256 with sub-scales | Q2_K .. Q6_K, IQ4_XS | int8, a scale per 256 | the same |
 //!
 //! A family's trait exposes the block's integers (codes, scales); the kernels under [`crate::isa`]
 //! are written once per family and instruction set.
@@ -58,6 +58,7 @@ pub enum FloatKind {
 
 impl FloatKind {
     /// Bytes per value.
+    #[must_use]
     pub const fn bytes(self) -> usize {
         match self {
             FloatKind::F32 => 4,
@@ -66,32 +67,32 @@ impl FloatKind {
     }
 }
 
-/// Formats with blocks of 32 weights: `weight = scale * (code - offset) + minimum`.
+/// Legacy formats, with blocks of 32 weights that share one scale: `weight = scale * (code - offset) + minimum`.
 ///
 /// Across a row, for block `b` with activation codes `q` and scale `s`:
 /// `acc = fma(scale * s, float(sum((code - offset) * q)), acc)` and, with minimums,
 /// `acc = fma(minimum, s * float(sum(q)), acc)`.
 pub trait Flat: Format {
-    /// Where the codes are.
+    /// Where the codes lie in a block.
     const LAYOUT: Layout;
     /// Whether blocks carry a minimum, as two bytes of f16 after the scale.
     ///
-    /// In every flat format the block begins with the scale, two bytes of f16.
+    /// In every legacy format the block begins with the scale, two bytes of f16.
     const HAS_MINIMUM: bool;
     /// Where the scale search puts the outermost weights.
     const CANDIDATES: Candidates;
 }
 
-/// Formats with blocks of 256 weights in sub-blocks that have integer scales:
+/// K-quants, with super-blocks of 256 weights in sub-blocks that have integer scales:
 /// `weight = scale * sub_scale * (code - offset) - minimum * sub_minimum`.
 ///
 /// Across a row, for block `b` with activation codes `q` and scale `s`:
 /// `acc = fma(scale * s, float(sum(sub_scale * (code - offset) * q)), acc)` and, with minimums,
 /// `acc = fma(-(minimum * s), float(sum(sub_minimum * q)), acc)`.
 pub trait Super: Format {
-    /// Where the codes are.
+    /// Where the codes lie in a block.
     const LAYOUT: Layout;
-    /// Where the scales are.
+    /// Where the scales lie in a block.
     const HEADER: Header;
     /// Weights per sub-block: 16 or 32.
     const SUB_LEN: usize;
@@ -131,5 +132,5 @@ pub type Candidates = &'static [f32];
 
 /// Weights per super-block.
 pub const SUPER_LEN: usize = 256;
-/// Weights per flat block.
+/// Weights per block of a legacy format.
 pub const FLAT_LEN: usize = 32;

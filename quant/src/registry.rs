@@ -1,4 +1,4 @@
-//! The formats, and the handle through which the rest of the program sees them.
+//! The formats, and the handle through which other crates see them.
 //!
 //! The handle is the only way to the kernels from outside, and it checks what they rely on.
 
@@ -38,7 +38,7 @@ pub struct DynFormat {
     pub block_len: usize,
     /// Bytes per block.
     pub block_bytes: usize,
-    /// What its dot product multiplies the weights with.
+    /// The kind of activations that it is multiplied with.
     pub activations: ActivationKind,
     /// Its encoding, if it is plain floats.
     pub float_kind: Option<FloatKind>,
@@ -77,16 +77,19 @@ impl DynFormat {
     }
 
     /// The format with this name, in any case.
+    #[must_use]
     pub fn by_name(name: &str) -> Option<&'static DynFormat> {
         FORMATS.iter().find(|format| format.name.eq_ignore_ascii_case(name))
     }
 
     /// The format with this number in a GGUF tensor table.
+    #[must_use]
     pub fn by_gguf_type(gguf_type: u32) -> Option<&'static DynFormat> {
         FORMATS.iter().find(|format| format.gguf_type == gguf_type)
     }
 
     /// Bytes of a row of `cols` weights; `None` where `cols` is not whole blocks or too large.
+    #[must_use]
     pub fn row_bytes(&self, cols: usize) -> Option<usize> {
         let blocks = cols.is_multiple_of(self.block_len).then_some(cols / self.block_len)?;
         blocks.checked_mul(self.block_bytes)

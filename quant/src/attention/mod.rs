@@ -1,8 +1,9 @@
-//! Attention to one tile of keys and values, over the lanes of [`crate::vector`].
+//! Attention to one tile of the KV cache, over the lanes of [`crate::vector`].
 //!
-//! For each query: scores against the tile's keys, their exponentials relative to the tile's own
-//! maximum, and the values' sum weighted by these, in the order of positions. The result joins what
-//! the query has seen before, both rescaled to the larger maximum (arXiv 1805.02867, 2205.14135).
+//! For each query: scores against the tile's keys (QK^T), their exponentials relative to the tile's
+//! own maximum, and the values' sum weighted by these, in the order of positions (PV). With the
+//! online softmax (arXiv 1805.02867, 2205.14135) the result is merged with what the query has seen
+//! before, both rescaled to the larger maximum.
 //!
 //! Keys and values are read where they lie. Queries go in blocks, which share the tile: a panel of
 //! some keys, or of some columns of the values, stays in the first-level cache while all groups of
@@ -25,26 +26,27 @@ pub struct Tile<'a> {
     pub kind: FloatKind,
     /// `[n_positions, head_dim]`, as little-endian bytes.
     pub keys: &'a [u8],
-    /// Likewise.
+    /// `[n_positions, head_dim]`, as little-endian bytes.
     pub values: &'a [u8],
-    /// What is read after this tile, as far as a head start is worth having.
+    /// What is read after this tile and therefore prefetched; may be empty.
     pub next: &'a [u8],
 }
 
 impl<'a> Tile<'a> {
-    /// The first `n_positions` of it.
+    /// The tile of the first `n_positions` positions.
     pub fn first(self, n_positions: usize, head_dim: usize) -> Tile<'a> {
         let n_bytes = n_positions * head_dim * self.kind.bytes();
         Tile { keys: &self.keys[..n_bytes], values: &self.values[..n_bytes], ..self }
     }
 }
 
-/// The scores that a query has met: their maximum, and the sum of their exponentials relative to it.
+/// The state of a query's online softmax: the maximum of its scores so far, and the sum of their
+/// exponentials relative to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunningSoftmax {
-    /// The maximum.
+    /// The largest score so far.
     pub max: f32,
-    /// The sum.
+    /// The sum of the exponentials of the scores, relative to `max`.
     pub sum: f32,
 }
 
@@ -61,7 +63,7 @@ impl RunningSoftmax {
     }
 }
 
-/// The scores of some queries, which become their weights.
+/// The scores of some queries, a row each, which become their softmax weights in place.
 pub(crate) type Scores = [[f32; TILE_LEN]];
 
 /// Rescale factors of the online softmax, to the larger of two maximums: for what was accumulated

@@ -1,4 +1,4 @@
-//! The steps of attention to a tile: scores, weights, the values' weighted sum.
+//! The steps of attention to a tile: scores (QK^T), the online-softmax update, PV accumulation.
 
 use super::{Rescale, RunningSoftmax, Scores, Tile, merge_softmax};
 use crate::format::FloatKind;
@@ -119,8 +119,8 @@ fn score_panel<L: Lanes, const N: usize, const K: usize>(
     }
 }
 
-/// Makes weights of scores, those beyond the last position being minus infinity, and takes them
-/// into the states and each query's factors.
+/// Online-softmax update: makes weights (exponentials) of scores, those beyond the last position
+/// being minus infinity, merges them into the states, and writes each query's rescale factors.
 #[inline(always)]
 pub(crate) fn softmax_update<L: Lanes>(
     n_positions: usize,
@@ -163,7 +163,8 @@ fn softmax_update_group<L: Lanes, const N: usize>(
     merge_softmax::<L, N>(states, &tiles)
 }
 
-/// `out = out * before + now * sum over i of weights[i] * values[i]` for all queries.
+/// PV accumulation: `out = out * before + now * sum over i of weights[i] * values[i]` for all queries,
+/// `before` and `now` being the rescale factors.
 #[inline(always)]
 pub(crate) fn accumulate_pv<L: Lanes>(
     tile: Tile<'_>,
@@ -280,7 +281,7 @@ fn add_last_columns<L: Lanes, const N: usize>(
     }
 }
 
-/// Asks for some bytes of what is needed soon, as far as they are there.
+/// Prefetches some bytes, as far as they are there.
 #[inline(always)]
 fn prefetch<L: Lanes>(bytes: &[u8], start: usize, n_bytes: usize) {
     const LINE: usize = 64;

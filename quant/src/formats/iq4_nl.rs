@@ -6,6 +6,7 @@
 use super::dequantize_flat;
 use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// What the codes stand for, in IQ4_NL and IQ4_XS.
 pub(super) const VALUES: [i8; 16] =
@@ -40,8 +41,10 @@ impl Format for Iq4Nl {
 }
 
 impl Flat for Iq4Nl {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Table(&VALUES),
+    };
     const HAS_MINIMUM: bool = false;
     const CANDIDATES: Candidates = CANDIDATES;
 }

@@ -6,6 +6,7 @@ use super::iq4_nl::{CANDIDATES, VALUES};
 use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * VALUES[code]`.
 pub struct Iq4Xs;
@@ -33,12 +34,15 @@ impl Format for Iq4Xs {
 }
 
 impl Super for Iq4Xs {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 8, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Table(&VALUES),
+    };
     const HEADER: Header = Header {
-        scale: 0,
+        scale: offset_of!(Block, scale),
         minimum: None,
-        packed: 0,
+        // The first word has the scale and, above it, the high bits; the second the low bits.
+        packed: offset_of!(Block, scale),
         n_words: 2,
         sub_scales: &[
             &[

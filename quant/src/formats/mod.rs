@@ -73,7 +73,7 @@ macro_rules! for_each_format {
 }
 pub(crate) use for_each_format;
 
-/// The weights of a block of 32.
+/// The weights of a legacy format's block of 32.
 #[inline(always)]
 fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
     let block = bytemuck::bytes_of(block);
@@ -89,7 +89,7 @@ fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
     }
 }
 
-/// The weights of a block of 256.
+/// The weights of a K-quant's super-block of 256.
 fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
     let scales = F::scales(block);
     let (scale, minimum) = (scales.scale.to_f32(), scales.minimum.to_f32());

@@ -5,6 +5,7 @@ use super::dequantize_super;
 use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q2K;
@@ -32,12 +33,14 @@ impl Format for Q2K {
 }
 
 impl Super for Q2K {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 16, bits: 2, run: 32 }], codes: Codes::Offset(0) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 2, run: 32 }],
+        codes: Codes::Offset(0),
+    };
     const HEADER: Header = Header {
-        scale: 80,
-        minimum: Some(82),
-        packed: 0,
+        scale: offset_of!(Block, scale),
+        minimum: Some(offset_of!(Block, minimum)),
+        packed: offset_of!(Block, sub_scales),
         n_words: 4,
         sub_scales: &[
             &[part(0, 0, 0x0f0f_0f0f)],

@@ -4,6 +4,7 @@ use super::dequantize_super;
 use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * (code - 4)`.
 pub struct Q3K;
@@ -32,13 +33,16 @@ impl Format for Q3K {
 
 impl Super for Q3K {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 32, bits: 2, run: 32 }, Plane { offset: 0, bits: 1, run: 32 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 2, run: 32 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 32 },
+        ],
         codes: Codes::Offset(4),
     };
     const HEADER: Header = Header {
-        scale: 108,
+        scale: offset_of!(Block, scale),
         minimum: None,
-        packed: 96,
+        packed: offset_of!(Block, sub_scales),
         n_words: 3,
         sub_scales: &[
             &[part(0, 0, 0x0f0f_0f0f), part(2, 28, 0x3030_3030)],

@@ -3,6 +3,7 @@
 use super::dequantize_flat;
 use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * (code - 8)`.
 pub struct Q4_0;
@@ -27,8 +28,10 @@ impl Format for Q4_0 {
 }
 
 impl Flat for Q4_0 {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Offset(8) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Offset(8),
+    };
     const HAS_MINIMUM: bool = false;
     const CANDIDATES: Candidates = &[-8.7, -8.3, -7.8, 7.0, 8.0];
 }

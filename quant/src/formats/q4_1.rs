@@ -3,6 +3,7 @@
 use super::dequantize_flat;
 use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * code + minimum`.
 pub struct Q4_1;
@@ -28,8 +29,10 @@ impl Format for Q4_1 {
 }
 
 impl Flat for Q4_1 {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 4, bits: 4, run: 16 }], codes: Codes::Offset(0) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Offset(0),
+    };
     const HAS_MINIMUM: bool = true;
     const CANDIDATES: Candidates = &[-0.4, 0.1];
 }

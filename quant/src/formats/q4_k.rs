@@ -5,6 +5,7 @@ use super::dequantize_super;
 use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q4K;
@@ -32,8 +33,10 @@ impl Format for Q4K {
 }
 
 impl Super for Q4K {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 16, bits: 4, run: 32 }], codes: Codes::Offset(0) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 32 }],
+        codes: Codes::Offset(0),
+    };
     const HEADER: Header = HEADER;
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
@@ -46,9 +49,9 @@ impl Super for Q4K {
 /// Of the last four, bytes 8..12 hold the low four bits (sub-scale in the low half, sub-minimum in
 /// the high half), and the top two bits of bytes 0..8 their high two.
 pub const HEADER: Header = Header {
-    scale: 0,
-    minimum: Some(2),
-    packed: 4,
+    scale: offset_of!(Block, scale),
+    minimum: Some(offset_of!(Block, minimum)),
+    packed: offset_of!(Block, sub_scales),
     n_words: 3,
     sub_scales: &[&[part(0, 0, 0x3f3f_3f3f)], &[part(2, 0, 0x0f0f_0f0f), part(0, 2, 0x3030_3030)]],
     sub_minimums: &[

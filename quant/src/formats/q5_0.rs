@@ -3,6 +3,7 @@
 use super::dequantize_flat;
 use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * (code - 16)`.
 pub struct Q5_0;
@@ -29,7 +30,10 @@ impl Format for Q5_0 {
 
 impl Flat for Q5_0 {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 6, bits: 4, run: 16 }, Plane { offset: 2, bits: 1, run: 1 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 1 },
+        ],
         codes: Codes::Offset(16),
     };
     const HAS_MINIMUM: bool = false;

@@ -5,6 +5,7 @@ use super::q4_k::HEADER;
 use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::Header;
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q5K;
@@ -34,7 +35,10 @@ impl Format for Q5K {
 
 impl Super for Q5K {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 48, bits: 4, run: 32 }, Plane { offset: 16, bits: 1, run: 32 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 4, run: 32 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 32 },
+        ],
         codes: Codes::Offset(0),
     };
     const HEADER: Header = HEADER;
@@ -43,3 +47,8 @@ impl Super for Q5K {
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
     const CANDIDATES: Candidates = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
 }
+
+const _: () = assert!(
+    offset_of!(Block, sub_scales) == HEADER.packed && offset_of!(Block, scale) == HEADER.scale,
+    "the header is not Q4_K's"
+);

@@ -4,6 +4,7 @@ use super::dequantize_super;
 use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * (code - 32)`.
 pub struct Q6K;
@@ -32,13 +33,16 @@ impl Format for Q6K {
 
 impl Super for Q6K {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 0, bits: 4, run: 64 }, Plane { offset: 128, bits: 2, run: 32 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 4, run: 64 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 2, run: 32 },
+        ],
         codes: Codes::Offset(32),
     };
     const HEADER: Header = Header {
-        scale: 208,
+        scale: offset_of!(Block, scale),
         minimum: None,
-        packed: 192,
+        packed: offset_of!(Block, sub_scales),
         n_words: 4,
         sub_scales: &[&[part(0, 0, !0)], &[part(1, 0, !0)], &[part(2, 0, !0)], &[part(3, 0, !0)]],
         sub_minimums: &[],

@@ -3,6 +3,7 @@
 use super::dequantize_flat;
 use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * code`.
 pub struct Q8_0;
@@ -28,8 +29,10 @@ impl Format for Q8_0 {
 }
 
 impl Flat for Q8_0 {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 2, bits: 8, run: 32 }], codes: Codes::Signed };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 8, run: 32 }],
+        codes: Codes::Signed,
+    };
     const HAS_MINIMUM: bool = false;
     const CANDIDATES: Candidates = &[127.4, 126.9, 126.0, 124.9, 124.1, 123.3, 122.8, 122.0];
 }

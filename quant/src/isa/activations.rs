@@ -8,6 +8,7 @@ impl Activations {
     ///
     /// # Panics
     /// If `cols` is not whole blocks of `kind`.
+    #[must_use]
     pub fn new(isa: Isa, kind: ActivationKind, cols: usize, x: &[f32]) -> Activations {
         Activations::new_with(kind, cols, x, |x, codes| isa.quantize_block(x, codes))
     }

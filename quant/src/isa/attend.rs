@@ -11,8 +11,8 @@ const BLOCK: usize = 64;
 const FEW: usize = 4;
 
 impl Isa {
-    /// Takes a tile into what some queries have seen, which see all of it: scores are
-    /// `scale * dot(query, key)`. `queries` and `out` are `[states.len(), head_dim]`; `out` has the
+    /// Attends to a tile of the KV cache, all of it, with some queries, and merges the result into
+    /// what they have seen before (online softmax). Scores are `scale * dot(query, key)`. `queries` and `out` are `[states.len(), head_dim]`; `out` has the
     /// values seen so far, weighted by the exponentials of their scores relative to the state's
     /// maximum, and becomes the attention when it is divided by the state's sum.
     pub fn attend(

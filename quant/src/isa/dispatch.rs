@@ -70,12 +70,13 @@ impl Isa {
         dispatch!(self, quantize_block(x, codes))
     }
 
-    /// The f32 values of floats given as little-endian bytes.
+    /// The f32 values of floats of a kind, given as little-endian bytes.
     pub(crate) fn decode_floats(self, kind: FloatKind, bytes: &[u8], out: &mut [f32]) {
         dispatch!(self, decode_floats(kind, bytes, out))
     }
 
     /// The sum of products of two vectors of one length.
+    #[must_use]
     pub fn dot(self, a: &[f32], b: &[f32]) -> f32 {
         assert_eq!(a.len(), b.len());
         dispatch!(self, dot(a, b))
@@ -111,8 +112,8 @@ impl Isa {
         dispatch!(self, accumulate_pv(tile, weights, factors, out))
     }
 
-    /// Takes what the same queries have seen at later positions into `states` and `out`; see
-    /// [`Self::attend`].
+    /// Merges what the same queries have seen at later positions into `states` and `out`, both
+    /// rescaled to the larger maximum; see [`Self::attend`].
     pub fn merge_attention(
         self,
         states: &mut [RunningSoftmax],

@@ -1,4 +1,5 @@
-//! Products with float weights: one function over virtual lanes for every instruction set.
+//! GEMM and GEMV with float weights: one function over virtual lanes for every instruction set. Its
+//! micro-kernels are `MR x NR` of 4 rows by 4 tokens, or 4 by 1.
 
 use crate::activations::Activations;
 use crate::format::Float;

@@ -5,6 +5,13 @@ use super::scalar;
 use crate::activations::{ActivationKind, Activations};
 use crate::format::{FLAT_LEN, Format};
 use crate::product::Product;
+use std::io::Write;
+
+/// Says that kernels were not checked because the CPU lacks them. It goes to standard error by itself,
+/// which the test harness does not capture: a run shows what it left out.
+pub fn skip(kernels: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED, not on this CPU: {kernels}");
+}
 
 pub type Kernel<F> = fn(Product<'_, F>);
 

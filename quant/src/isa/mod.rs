@@ -63,6 +63,7 @@ enum Kind {
 
 /// Why [`Isa::named`] refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum IsaError {
     /// No instruction set has this name.
     Unknown(String),
@@ -106,6 +107,7 @@ impl Isa {
     ];
 
     /// The fastest that this CPU has.
+    #[must_use]
     pub fn detect() -> Isa {
         Isa::available().last().expect("scalar is always there")
     }
@@ -126,6 +128,7 @@ impl Isa {
     }
 
     /// Its name, as [`Isa::named`] takes it.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Scalar => "scalar",

@@ -8,7 +8,7 @@ use half::f16;
 /// The most weights that a block, or a sub-block of a super-block, has.
 pub const MAX_LEN: usize = 32;
 
-/// Sixteen blocks, transposed: `x[i]` holds weight `i` of every block.
+/// A batch of sixteen blocks, transposed: `x[i]` holds weight `i` of every block.
 pub struct Batch<L> {
     x: [L; MAX_LEN],
     len: usize,
@@ -180,7 +180,8 @@ impl<L: Lanes> Batch<L> {
         [xq, qq]
     }
 
-    /// Likewise the sums of `q`, `x * q` and `q * q`.
+    /// For the numbers `q` of the grid that are nearest to `(x + minimum) * inverse`: the sums of `q`,
+    /// `x * q` and `q * q`.
     #[inline(always)]
     pub fn moments(&self, grid: Grid, minimum: L, inverse: L) -> [L; 3] {
         let (mut sq, mut xq, mut qq) = (L::splat(0.0), L::splat(0.0), L::splat(0.0));

@@ -1,11 +1,11 @@
-//! Blocks of 32: one scale, and perhaps a minimum.
+//! Quantizing to legacy formats, blocks of 32: one scale, and perhaps a minimum.
 
 use super::batch::{Batch, Minimums, Scales, inverse, nearest_f16, stored_scale};
 use super::grid::Grid;
 use crate::format::{FLAT_LEN, Flat, FloatKind};
 use crate::vector::{Lanes, N_LANES};
 
-/// Makes blocks of 32.
+/// Makes blocks of a legacy format.
 #[inline(always)]
 pub fn flat<L: Lanes, F: Flat>(weights: &[f32], blocks: &mut [F::Block]) {
     let grid = const { Grid::of(&F::LAYOUT) };

@@ -1,4 +1,5 @@
-//! Blocks of 256: a scale of integer sub-scales, and perhaps a minimum of integer sub-minimums.
+//! Quantizing to K-quants, super-blocks of 256: a scale of integer sub-scales, and perhaps a minimum
+//! of integer sub-minimums.
 
 use super::batch::{Batch, Minimums, Scales, inverse, stored_scale};
 use super::grid::Grid;
@@ -39,7 +40,7 @@ impl<L: Lanes> SuperFit<L> {
     }
 }
 
-/// Makes blocks of 256.
+/// Makes super-blocks of a K-quant.
 #[inline(always)]
 pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block]) {
     let grid = const { Grid::of(&F::LAYOUT) };

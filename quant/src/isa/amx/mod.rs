@@ -24,9 +24,9 @@ use std::arch::is_x86_feature_detected as has;
 use tiles::flat::FlatTile;
 use tiles::super_block::SuperTile;
 
-/// Tokens from which on this is faster than AVX-512, for flat formats.
+/// Tokens from which on this is faster than AVX-512, for legacy formats.
 const MIN_TOKENS_FLAT: usize = 16;
-/// Likewise for super-blocks, which cost more to unpack.
+/// Tokens from which on this is faster than AVX-512, for K-quants, which cost more to unpack.
 const MIN_TOKENS_SUPER: usize = 32;
 
 /// Whether this CPU can run this module's functions, and the operating system lets it.

@@ -3,8 +3,8 @@
 use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
 use std::arch::x86_64::*;
 
-/// Rounds of a burst, a sixteenth of the others': each has sixty-four times as many products.
-const ROUNDS: usize = crate::isa::peak::BURST_ROUNDS as usize / 16;
+/// Rounds of the probe, a sixteenth of the others': each has sixty-four times as many products.
+const ROUNDS: usize = crate::isa::peak::PROBE_ROUNDS as usize / 16;
 
 /// Adds up products of ones, as kernels do at best: with factors from the first-level cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]

@@ -1,4 +1,4 @@
-//! Tiles of blocks of 32: one product of tile registers per block.
+//! GEMM with legacy formats, blocks of 32: one product of tile registers per block.
 
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 /// Tokens for which a smaller kernel does.
 const HALF_GROUP: usize = GROUP_LEN / 2;
 
-/// Indexed by block, then half.
+/// A tile of a legacy format. Its arrays are indexed by block, then half.
 pub struct FlatTile<F> {
     registers: TileRegisters,
     /// For each four consecutive weights of the block, these, signed.

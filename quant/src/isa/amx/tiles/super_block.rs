@@ -1,4 +1,4 @@
-//! Tiles of blocks of 256: weights and sub-scales are multiplied when they are unpacked, so that
+//! GEMM with K-quants, super-blocks of 256: weights and sub-scales are multiplied when they are unpacked, so that
 //! the integer sum of a block takes one product, as deep as the block.
 //!
 //! The product of a code and its sub-scale needs up to 14 bits. It is `128 * high + low`, and so is
@@ -19,15 +19,15 @@ use std::marker::PhantomData;
 /// Columns that one product of tile registers takes.
 const DEPTH: usize = 64;
 
-/// One block of each row, indexed by half.
+/// A tile of a K-quant: one block of each row. Its arrays are indexed by half.
 pub struct SuperTile<F> {
     registers: TileRegisters,
     /// Of each half, the high and the low parts of weights times sub-scales, four columns to a
     /// register.
     weights: [[__m512i; SUPER_LEN / 4]; 4],
-    /// Those of the rows that are unpacked.
+    /// The headers of the half that is being unpacked.
     headers: PackedHeaders,
-    /// Of each two sub-blocks, as 16-bit integers.
+    /// The sub-minimums of each two sub-blocks, as 16-bit integers.
     sub_minimums: [[__m512i; N_SIXTEENS / 2]; 2],
     scales: [__m512; 2],
     minimums: [__m512; 2],

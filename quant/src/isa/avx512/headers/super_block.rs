@@ -165,7 +165,7 @@ const fn of_sixteens<F: Super>(first: usize) -> [u8; 16] {
     bytes
 }
 
-/// These bytes of each lane.
+/// The named bytes of each lane, in the named order.
 #[inline(always)]
 unsafe fn spread(lanes: __m512i, bytes: [u8; 16]) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.

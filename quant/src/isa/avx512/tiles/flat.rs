@@ -1,4 +1,4 @@
-//! Tiles of blocks of 32.
+//! GEMM with legacy formats, blocks of 32.
 
 use super::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
@@ -11,7 +11,7 @@ use crate::isa::avx512::unpack::max_unsigned;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-/// Indexed by block, then half.
+/// A tile of a legacy format. Its arrays are indexed by block, then half.
 pub struct FlatTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; FLAT_LEN / 4]; 2]; N_BLOCKS],
@@ -57,7 +57,7 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
     type Sums = FlatSums;
 
     #[inline(always)]
-    unsafe fn sums(at: Place, x: Group<'_>) -> FlatSums {
+    unsafe fn prepare_sums(at: Place, x: Group<'_>) -> FlatSums {
         let n = x.n_tokens();
         let places = at.first_block * n..(at.first_block + at.n_blocks) * n;
         let mut of_sums = FlatSums { offset: [[0; GROUP_LEN]; N_BLOCKS], scaled: [[0.0; _]; _] };
@@ -131,7 +131,7 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
     }
 }
 
-/// What a group's sums become, by block and token.
+/// The prepared sums of a group's activations, by block and token.
 pub struct FlatSums {
     /// What the codes' offset takes from the integer sums.
     offset: [[i32; GROUP_LEN]; N_BLOCKS],

@@ -1,4 +1,5 @@
-//! Several tokens: a tile of rows is unpacked once, then multiplied with every token.
+//! GEMM micro-kernels, for more than a few tokens: a tile of rows is unpacked once, then multiplied
+//! with every token. Registers hold the sums of `MR x NR` results: 32 rows by up to 6 tokens.
 //!
 //! A tile is 32 rows high and some hundred columns wide, so that it stays in the first-level cache;
 //! of matrices with fewer than 16 rows it has two.
@@ -18,17 +19,17 @@ use crate::format::Format;
 use crate::product::Product;
 use std::arch::x86_64::*;
 
-/// Tokens whose sums are in registers at once.
+/// Tokens whose sums are in registers at once: the largest `NR` of the micro-kernels.
 const MAX_TOKENS: usize = 6;
 
-/// Unpacked blocks of two halves of sixteen rows.
+/// A tile: unpacked blocks of two halves of sixteen rows.
 pub trait Tile<F: Format> {
-    /// Most blocks of each row.
+    /// Most blocks of each row that fit.
     const MAX_BLOCKS: usize;
     /// How long its two phases take, for the prefetches in between.
     const COSTS: Costs = Costs { unpacking: 20, multiplying: 11 };
 
-    /// Room for a tile.
+    /// A tile of zeros, to be overwritten.
     ///
     /// # Safety
     /// The CPU must have what the kernel needs; so for all functions here.
@@ -40,8 +41,8 @@ pub trait Tile<F: Format> {
     /// `rows` must be blocks.
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>);
 
-    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and asks for
-    /// what lies prefetcher.
+    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and prefetches
+    /// the next rows meanwhile.
     ///
     /// # Safety
     /// See [`Self::zeroed`].
@@ -54,30 +55,30 @@ pub trait Tile<F: Format> {
     );
 }
 
-/// What a tile is of.
+/// The part of a matrix that a tile holds.
 #[derive(Clone, Copy)]
 pub struct Place {
     /// Rows of the matrix.
     pub n_rows: usize,
-    /// Which of them each half has.
+    /// The rows of each half.
     pub halves: [Half; 2],
-    /// First of its blocks in each row.
+    /// The tile's first block of each row.
     pub first_block: usize,
-    /// How many blocks.
+    /// The tile's blocks of each row.
     pub n_blocks: usize,
 }
 
-/// Rows that a register has.
+/// The rows of a half of a tile, one per element of a register.
 #[derive(Clone, Copy)]
 pub struct Half {
-    /// The first.
+    /// The first row.
     row: usize,
-    /// Those of them that no half before it has.
+    /// The elements whose rows no half before it has.
     mask: u16,
 }
 
 impl Half {
-    /// Begins at `row`, or earlier where the matrix would end before the half.
+    /// The half that begins at `row`, or earlier where the matrix would end before the half.
     fn new(n_rows: usize, row: usize) -> Half {
         let height = half_height(n_rows);
         let first = row.min(n_rows - height);
@@ -86,7 +87,8 @@ impl Half {
     }
 }
 
-/// Rows of a half: a register's, but for matrices of fewer rows a single one, in all elements.
+/// Rows of a half of a tile: a register's 16 or, where the matrix has fewer, a single row that is
+/// broadcast to all elements.
 fn half_height(n_rows: usize) -> usize {
     if n_rows < N_ROWS { 1 } else { N_ROWS }
 }
@@ -118,10 +120,10 @@ impl Place {
         }
     }
 
-    /// The inverse of [`Self::load`].
+    /// Stores the sums of a half's rows with `n_tokens`: the inverse of [`Self::load`].
     ///
     /// # Safety
-    /// Likewise.
+    /// The CPU must have this module's features.
     #[inline(always)]
     pub unsafe fn store<const N: usize>(
         &self,
@@ -143,7 +145,7 @@ impl Place {
 /// Bytes of activations that should stay in a second-level cache while rows pass.
 const CACHED_BYTES: usize = 1 << 20;
 
-/// Multiplies with any number of tokens.
+/// GEMM with any number of tokens.
 ///
 /// # Safety
 /// The CPU must have what `T` needs.
@@ -181,7 +183,7 @@ pub unsafe fn multiply<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     }
 }
 
-/// Fills a tile.
+/// Unpacks the rows of a tile.
 #[inline(always)]
 unsafe fn unpack<F: Format, T: Tile<F>>(
     tile: &mut T,
@@ -206,16 +208,16 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
     }
 }
 
-/// A tile that multiplies up to [`MAX_TOKENS`] tokens at a time.
+/// A tile whose micro-kernel multiplies up to [`MAX_TOKENS`] tokens at a time.
 pub trait PartTile<D: IntegerDot> {
-    /// What it needs of the sums of a group's activations.
+    /// What the micro-kernel needs of the sums of a group's activations.
     type Sums;
 
-    /// Looks at these.
+    /// Prepares the sums of a group's activations.
     ///
     /// # Safety
     /// The CPU must have this module's features.
-    unsafe fn sums(at: Place, x: Group<'_>) -> Self::Sums;
+    unsafe fn prepare_sums(at: Place, x: Group<'_>) -> Self::Sums;
 
     /// Adds the products with `N` tokens, `first` and on of their group, to their sums.
     ///
@@ -245,7 +247,7 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
 ) {
     for x in x.groups() {
         // SAFETY: the caller's promise.
-        let sums = unsafe { T::sums(at, x) };
+        let sums = unsafe { T::prepare_sums(at, x) };
         let mut first = 0;
         while first < x.n_tokens() {
             // Parts of nearly equal size, none larger than fits.

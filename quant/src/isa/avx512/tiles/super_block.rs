@@ -1,4 +1,4 @@
-//! Tiles of blocks of 256.
+//! GEMM with K-quants, super-blocks of 256.
 
 use super::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
@@ -16,15 +16,15 @@ use std::marker::PhantomData;
 /// Blocks of each row: 16 KB of codes.
 const N_BLOCKS: usize = 2;
 
-/// Indexed by block, then half.
+/// A tile of a K-quant. Its arrays are indexed by block, then half.
 pub struct SuperTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
-    /// Unpacked into what follows when the tile is complete.
+    /// The packed headers, unpacked into the fields below when the tile is complete.
     headers: [[PackedHeaders; 2]; N_BLOCKS],
-    /// Of each sub-block, as [`add_scaled`] wants it.
+    /// The sub-scale of each sub-block, as [`add_scaled`] wants it.
     sub_scales: [[[__m512i; N_SIXTEENS]; 2]; N_BLOCKS],
-    /// Of each two sub-blocks, as 16-bit integers.
+    /// The sub-minimums of each two sub-blocks, as 16-bit integers.
     sub_minimums: [[[__m512i; N_SIXTEENS / 2]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
@@ -90,7 +90,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
     type Sums = SuperSums;
 
     #[inline(always)]
-    unsafe fn sums(at: Place, x: Group<'_>) -> SuperSums {
+    unsafe fn prepare_sums(at: Place, x: Group<'_>) -> SuperSums {
         let n = x.n_tokens();
         let sums = &x.sums().as_chunks().0[at.first_block * n..(at.first_block + at.n_blocks) * n];
         let mut of_sums = SuperSums {
@@ -179,7 +179,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
     }
 }
 
-/// What a group's sums become, by block and token.
+/// The prepared sums of a group's activations, by block and token.
 pub struct SuperSums {
     /// Of each sub-block, times minus the offset of the format's codes: where its dot product
     /// starts.

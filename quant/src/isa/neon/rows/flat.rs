@@ -1,10 +1,10 @@
-//! Rows of formats with blocks of 32.
+//! GEMV with legacy formats, blocks of 32.
 
 use super::*;
 use crate::format::FLAT_LEN;
 use crate::isa::stamp::each;
 
-/// The product of a flat format's matrix with `N` tokens; see [`Flat`] for the sum.
+/// GEMV of a legacy format's matrix with `N` tokens; see [`Flat`] for the sum.
 #[target_feature(enable = "neon")]
 pub fn multiply<F: Flat, D: Dot, const N: usize>(
     product: &mut Product<'_, F>,

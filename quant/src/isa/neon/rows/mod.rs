@@ -1,4 +1,5 @@
-//! Products with a few tokens: four rows of weights at a time, each read once from where it lies.
+//! GEMV micro-kernels, for a few tokens: four rows of weights at a time, each read once from where
+//! it lies.
 //!
 //! The lanes of a token's accumulator are the four rows, so that their sums advance together, one
 //! fused multiply-add per block. A dot product leaves four sums in a register; three pairwise
@@ -8,7 +9,7 @@ pub mod flat;
 pub mod super_block;
 
 use super::dot::Dot;
-use super::unpack::{f16_at, largest, load, unpack, widen_bits};
+use super::unpack::{f16_at, f16_bits_to_f32, largest, load, unpack};
 use crate::format::{Flat, Super};
 use crate::product::Product;
 use std::arch::aarch64::*;
@@ -84,7 +85,7 @@ fn to_arrays<const N: usize>(sums: [float32x4_t; N]) -> [[f32; N_ROWS]; N] {
     arrays
 }
 
-/// Fetches a line that will be read once.
+/// Prefetches a line that will be read once.
 #[inline(always)]
 pub fn prefetch(line: *const i8) {
     // SAFETY: a prefetch may name any address.
