@@ -8,47 +8,10 @@
 //! through a group reads it from start to end, and a block of several tokens is one stretch of
 //! memory ([`Tokens`]). A single token's blocks simply follow each other.
 
-use crate::format::{FLAT_LEN, SUPER_LEN};
+use crate::format::ActivationKind;
 
 /// Tokens of a group; the last of several groups may have fewer.
 pub const GROUP_LEN: usize = 16;
-
-/// How a row of activations is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ActivationKind {
-    /// As f32.
-    F32,
-    /// As int8 with a scale per 32, for the legacy formats.
-    Int8Per32,
-    /// As int8 with a scale per 256, for the K-quants.
-    Int8Per256,
-}
-
-impl ActivationKind {
-    /// Activations that share a scale; 1 for [`Self::F32`].
-    #[must_use]
-    pub const fn block_len(self) -> usize {
-        match self {
-            ActivationKind::F32 => 1,
-            ActivationKind::Int8Per32 => FLAT_LEN,
-            ActivationKind::Int8Per256 => SUPER_LEN,
-        }
-    }
-
-    /// Activations per sum: what offsets and minimums need.
-    #[must_use]
-    pub const fn sum_len(self) -> usize {
-        match self {
-            ActivationKind::F32 | ActivationKind::Int8Per32 => FLAT_LEN,
-            ActivationKind::Int8Per256 => 16,
-        }
-    }
-
-    /// Sums per block.
-    const fn n_sums(self) -> usize {
-        self.block_len() / self.sum_len()
-    }
-}
 
 /// Rows of activations, one per token, in the form that a format's dot product wants.
 ///

@@ -1,8 +1,9 @@
 //! The three families of formats: how each is multiplied, quantized and dequantized on an
 //! instruction set.
 
-use crate::activations::ActivationKind;
-use crate::format::{self, FLAT_LEN, Flat, Float, FloatKind, Format, SUPER_LEN, Super};
+use crate::format::{
+    self, ActivationKind, FLAT_LEN, Flat, Float, FloatKind, Format, SUPER_LEN, Super,
+};
 use crate::isa::Isa;
 use crate::product::Product;
 

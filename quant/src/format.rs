@@ -134,3 +134,40 @@ pub type Candidates = &'static [f32];
 pub const SUPER_LEN: usize = 256;
 /// Weights per block of a legacy format.
 pub const FLAT_LEN: usize = 32;
+
+/// How a row of activations is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActivationKind {
+    /// As f32.
+    F32,
+    /// As int8 with a scale per 32, for the legacy formats.
+    Int8Per32,
+    /// As int8 with a scale per 256, for the K-quants.
+    Int8Per256,
+}
+
+impl ActivationKind {
+    /// Activations that share a scale; 1 for [`Self::F32`].
+    #[must_use]
+    pub const fn block_len(self) -> usize {
+        match self {
+            ActivationKind::F32 => 1,
+            ActivationKind::Int8Per32 => FLAT_LEN,
+            ActivationKind::Int8Per256 => SUPER_LEN,
+        }
+    }
+
+    /// Activations per sum: what offsets and minimums need.
+    #[must_use]
+    pub const fn sum_len(self) -> usize {
+        match self {
+            ActivationKind::F32 | ActivationKind::Int8Per32 => FLAT_LEN,
+            ActivationKind::Int8Per256 => 16,
+        }
+    }
+
+    /// Sums per block.
+    pub(crate) const fn n_sums(self) -> usize {
+        self.block_len() / self.sum_len()
+    }
+}

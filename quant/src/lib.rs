@@ -56,7 +56,7 @@ mod registry;
 mod scale_search;
 mod vector;
 
-pub use activations::{ActivationKind, Activations, GROUP_LEN, GroupMut};
-pub use format::FloatKind;
+pub use activations::{Activations, GROUP_LEN, GroupMut};
+pub use format::{ActivationKind, FloatKind};
 pub use isa::{Isa, IsaError};
 pub use registry::{DynFormat, FORMATS, QUANTIZERS_REVISION};

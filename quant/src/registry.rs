@@ -2,9 +2,9 @@
 //!
 //! The handle is the only way to the kernels from outside, and it checks what they rely on.
 
-use crate::activations::{ActivationKind, Activations};
+use crate::activations::Activations;
 use crate::family::{Family, FlatFamily, FloatFamily, SuperFamily};
-use crate::format::{Flat, Float, FloatKind, Format, Super};
+use crate::format::{ActivationKind, Flat, Float, FloatKind, Format, Super};
 use crate::formats::for_each_format;
 use crate::isa::Isa;
 use crate::product::Product;

@@ -195,7 +195,7 @@ fn accumulate_pv_kind<L: Lanes>(
             } else {
                 add_panel::<L, LEN, 2>(kind, tile, columns.clone(), weights, out);
             }
-            // The first group has asked for it.
+            // The first group has prefetched it.
             tile.next = &[];
         });
     }

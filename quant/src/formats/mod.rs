@@ -221,7 +221,12 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            // Miri is some thousand times slower.
+            cases: if cfg!(miri) { 2 } else { ProptestConfig::default().cases },
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn unpacking_codes_inverts_packing(bytes in prop::collection::vec(any::<u8>(), 256)) {

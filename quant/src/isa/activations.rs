@@ -1,7 +1,8 @@
 //! Quantizing activations, with an instruction set's function for a block.
 
 use super::Isa;
-use crate::activations::{ActivationKind, Activations, GroupMut};
+use crate::activations::{Activations, GroupMut};
+use crate::format::ActivationKind;
 
 impl Activations {
     /// Quantizes `x`, `[n_tokens, cols]`.

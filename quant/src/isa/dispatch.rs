@@ -19,10 +19,10 @@ macro_rules! dispatch {
             // SAFETY: an Isa of this kind exists only where `is_available` said so.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2::$function$(::<$format>)?($($argument),*) },
-            // SAFETY: likewise.
+            // SAFETY: an Isa of this kind exists only where `is_available` said so.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => unsafe { avx512::$function$(::<$format>)?($($argument),*) },
-            // SAFETY: likewise.
+            // SAFETY: an Isa of this kind exists only where `is_available` said so.
             #[cfg(target_arch = "x86_64")]
             Kind::Amx => unsafe { amx::$function$(::<$format>)?($($argument),*) },
         }

@@ -2,8 +2,8 @@
 //! would get.
 
 use super::scalar;
-use crate::activations::{ActivationKind, Activations};
-use crate::format::{FLAT_LEN, Format};
+use crate::activations::Activations;
+use crate::format::{ActivationKind, FLAT_LEN, Format};
 use crate::product::Product;
 use std::io::Write;
 

@@ -20,8 +20,23 @@
 //! from [`Isa::detect`], [`Isa::available`] or [`Isa::named`], which ask the CPU. Every kernel is a
 //! method of it, and calling one is therefore safe.
 //!
+//! # Target features
+//!
+//! Helper functions follow one of two conventions:
+//!
+//! - Safe, with `#[target_feature]` and `#[inline]`: for one set of features and arguments that are
+//!   values, not constants in disguise (`avx2::rows`, the helpers of `lanes`, transposes and sums in
+//!   AVX-512). The compiler checks who calls them.
+//! - `unsafe` with `#[inline(always)]`: what is generic over a way to multiply, with and without
+//!   VNNI, for a function cannot take over its caller's features; and what takes a layout or an index
+//!   that must be a constant in the kernel, where mere hints to inline would not do (`tiles`, and
+//!   AVX-512's `unpack`, `headers` and `rows`). Each is reached from a stamped function alone, which
+//!   enables the features.
+//!
+//! NEON is part of its target, so that neither is needed there.
+//!
 //! Adding an instruction set is a folder with the functions of `scalar`, and here a [`Kind`], its
-//! name (also in [`Isa::NAMES`]), its detection, its line in `Isa::ALL` and the one in `dispatch!`.
+//! name (also in [`Isa::NAMES`]), its detection and its line in `Isa::ALL`; then a line of `dispatch!`.
 
 #![allow(unsafe_code)]
 

@@ -50,6 +50,6 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     if product.n_tokens() < MIN_TOKENS_SUPER {
         return avx512::multiply_super(product);
     }
-    // SAFETY: likewise.
+    // SAFETY: an `Isa` of this kind exists only where `is_available` said so.
     unsafe { avx512::tiles::multiply::<F, SuperTile<F>>(product) }
 }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn check_super<F: Super>() {
-        // SAFETY: likewise.
+        // SAFETY: the test has asked for the features.
         check::<F>(|product| unsafe { multiply_super_plain(product) }, scalar::multiply_super);
     }
 

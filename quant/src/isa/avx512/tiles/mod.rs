@@ -255,7 +255,7 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
             let n = rest.div_ceil(rest.div_ceil(MAX_TOKENS));
             let of_group = (&sums, first);
             let (part, others) = out.split_at_mut(n * at.n_rows);
-            // SAFETY: likewise.
+            // SAFETY: the caller's promise.
             unsafe {
                 match n {
                     1 => add_part::<D, T, 1>(tile, at, x, of_group, prefetcher, part),
