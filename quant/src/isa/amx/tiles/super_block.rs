@@ -1,5 +1,5 @@
-//! GEMM with K-quants, super-blocks of 256: weights and sub-scales are multiplied when they are unpacked, so that
-//! the integer sum of a block takes one product, as deep as the block.
+//! GEMM with K-quants, super-blocks of 256: weights and sub-scales are multiplied when they are
+//! unpacked, so that the integer sum of a block takes one product, as deep as the block.
 //!
 //! The product of a code and its sub-scale needs up to 14 bits. It is `128 * high + low`, and so is
 //! the sum.
