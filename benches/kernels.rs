@@ -39,11 +39,11 @@ fn ceilings(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("ceiling");
         group.throughput(Throughput::BytesDecimal(STREAM_BYTES as u64));
         group.bench_function(BenchmarkId::new("read", isa.name()), |bencher| {
-            bencher.iter(|| isa.xor_words::<4>(&bytes));
+            bencher.iter(|| isa.read_bandwidth::<4>(&bytes));
         });
-        group.throughput(Throughput::Elements(isa.sum_of_ones()));
+        group.throughput(Throughput::Elements(isa.int8_peak()));
         group.bench_function(BenchmarkId::new("int8", isa.name()), |bencher| {
-            bencher.iter(|| isa.sum_of_ones());
+            bencher.iter(|| isa.int8_peak());
         });
         group.finish();
     }

@@ -8,46 +8,10 @@
 //! through a group reads it from start to end, and a block of several tokens is one stretch of
 //! memory ([`Tokens`]). A single token's blocks simply follow each other.
 
-use crate::format::{FLAT_LEN, SUPER_LEN};
-use crate::isa::Isa;
+use crate::format::ActivationKind;
 
 /// Tokens of a group; the last of several groups may have fewer.
 pub const GROUP_LEN: usize = 16;
-
-/// How a row of activations is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ActivationKind {
-    /// As f32.
-    F32,
-    /// As int8 with a scale per 32, for the flat formats.
-    Int8Per32,
-    /// As int8 with a scale per 256, for the super-block formats.
-    Int8Per256,
-}
-
-impl ActivationKind {
-    /// Activations that share a scale; 1 for [`Self::F32`].
-    pub const fn block_len(self) -> usize {
-        match self {
-            ActivationKind::F32 => 1,
-            ActivationKind::Int8Per32 => FLAT_LEN,
-            ActivationKind::Int8Per256 => SUPER_LEN,
-        }
-    }
-
-    /// Activations per sum: what offsets and minimums need.
-    pub const fn sum_len(self) -> usize {
-        match self {
-            ActivationKind::F32 | ActivationKind::Int8Per32 => FLAT_LEN,
-            ActivationKind::Int8Per256 => 16,
-        }
-    }
-
-    /// Sums per block.
-    const fn n_sums(self) -> usize {
-        self.block_len() / self.sum_len()
-    }
-}
 
 /// Rows of activations, one per token, in the form that a format's dot product wants.
 ///
@@ -71,6 +35,7 @@ struct CacheLine([i8; 64]);
 
 impl Activations {
     /// Rows of zeros. `cols` must be whole blocks of `kind`.
+    #[must_use]
     pub fn zeros(kind: ActivationKind, n_tokens: usize, cols: usize) -> Activations {
         let mut activations = Activations {
             kind,
@@ -85,12 +50,17 @@ impl Activations {
         activations
     }
 
-    /// Quantizes `x`, `[n_tokens, cols]`.
-    pub fn new(isa: Isa, kind: ActivationKind, cols: usize, x: &[f32]) -> Activations {
+    /// Quantizes `x`, `[n_tokens, cols]`; see [`GroupMut::fill_with`].
+    pub(crate) fn new_with(
+        kind: ActivationKind,
+        cols: usize,
+        x: &[f32],
+        quantize_block: impl Fn(&[f32], &mut [i8]) -> f32,
+    ) -> Activations {
         let mut activations = Activations::zeros(kind, x.len() / cols, cols);
         for (mut group, rows) in activations.groups_mut().zip(x.chunks(GROUP_LEN * cols)) {
             for (t, x) in rows.chunks_exact(cols).enumerate() {
-                group.fill(isa, t, x);
+                group.fill_with(t, x, &quantize_block);
             }
         }
         activations
@@ -137,37 +107,43 @@ impl Activations {
     }
 
     /// How the rows are stored.
+    #[must_use]
     pub fn kind(&self) -> ActivationKind {
         self.kind
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens
     }
 
     /// Values per row.
+    #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
     }
 
     /// A token's values, `[cols]`, where the kind is [`ActivationKind::F32`].
+    #[must_use]
     pub fn floats(&self, token: usize) -> &[f32] {
         &self.floats[token * self.cols..][..self.cols]
     }
 
     /// A token's codes of one block, in -127..=127.
+    #[must_use]
     pub fn codes(&self, token: usize, block: usize) -> &[i8] {
         let len = self.kind.block_len();
         &bytemuck::cast_slice(&self.codes)[self.place(token, block) * len..][..len]
     }
 
-    /// The scale of these.
+    /// The scale of a token's block.
+    #[must_use]
     pub fn scale(&self, token: usize, block: usize) -> f32 {
         self.scales[self.place(token, block)]
     }
 
-    /// Their sums, over each [`ActivationKind::sum_len`] of them.
+    /// The sums of the codes of a token's block, over each [`ActivationKind::sum_len`] of them.
+    #[must_use]
     pub fn sums(&self, token: usize, block: usize) -> &[i16] {
         let n = self.kind.n_sums();
         &self.sums[self.place(token, block) * n..][..n]
@@ -176,14 +152,14 @@ impl Activations {
     /// Tokens `first..first + N`, which are in one group.
     ///
     /// # Panics
-    /// If they are not.
+    /// If the tokens are in different groups.
     #[inline(always)]
-    pub fn tokens<const N: usize>(&self, first: usize) -> Tokens<'_, N> {
+    pub(crate) fn tokens<const N: usize>(&self, first: usize) -> Tokens<'_, N> {
         self.group(first / GROUP_LEN).tokens(first % GROUP_LEN)
     }
 
     /// The groups, in order.
-    pub fn groups(&self) -> impl Iterator<Item = Group<'_>> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
         (0..self.n_tokens.div_ceil(GROUP_LEN)).map(|group_idx| self.group(group_idx))
     }
 
@@ -222,7 +198,7 @@ impl Activations {
 
 /// Up to [`GROUP_LEN`] neighbouring tokens, of an int8 kind.
 #[derive(Clone, Copy)]
-pub struct Group<'a> {
+pub(crate) struct Group<'a> {
     n_tokens: usize,
     codes: &'a [i8],
     scales: &'a [f32],
@@ -230,7 +206,7 @@ pub struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Tokens.
+    /// Number of tokens.
     pub fn n_tokens(&self) -> usize {
         self.n_tokens
     }
@@ -240,12 +216,12 @@ impl<'a> Group<'a> {
         self.codes
     }
 
-    /// Their scales, `[n_blocks, n_tokens]`.
+    /// The scales of all tokens, `[n_blocks, n_tokens]`.
     pub fn scales(&self) -> &'a [f32] {
         self.scales
     }
 
-    /// Their sums, `[n_blocks, n_tokens, n_sums]`.
+    /// The sums of codes of all tokens, `[n_blocks, n_tokens, n_sums]`.
     pub fn sums(&self) -> &'a [i16] {
         self.sums
     }
@@ -263,7 +239,7 @@ impl<'a> Group<'a> {
 
 /// The activations of `N` neighbouring tokens of a group: those of a block are next to each other.
 #[derive(Clone, Copy)]
-pub struct Tokens<'a, const N: usize> {
+pub(crate) struct Tokens<'a, const N: usize> {
     first: usize,
     group: Group<'a>,
 }
@@ -321,11 +297,17 @@ impl GroupMut<'_> {
         self.n_tokens
     }
 
-    /// Stores `x`, `[cols]`, as row `t` of the group.
+    /// Stores `x`, `[cols]`, as row `t` of the group. `quantize_block` writes the codes of a block and
+    /// returns its scale.
     ///
     /// # Panics
     /// If there is no such row or `x` has another length.
-    pub fn fill(&mut self, isa: Isa, t: usize, x: &[f32]) {
+    pub(crate) fn fill_with(
+        &mut self,
+        t: usize,
+        x: &[f32],
+        quantize_block: impl Fn(&[f32], &mut [i8]) -> f32,
+    ) {
         assert!(t < self.n_tokens && x.len() == self.cols);
         if self.kind == ActivationKind::F32 {
             self.floats[t * self.cols..][..self.cols].copy_from_slice(x);
@@ -335,7 +317,7 @@ impl GroupMut<'_> {
         for (block, x) in x.chunks_exact(len).enumerate() {
             let place = block * self.n_tokens + t;
             let codes = &mut self.codes[place * len..][..len];
-            self.scales[place] = isa.quantize_block(x, codes);
+            self.scales[place] = quantize_block(x, codes);
             let sums = &mut self.sums[place * n_sums..][..n_sums];
             for (sum, codes) in sums.iter_mut().zip(codes.chunks_exact(self.kind.sum_len())) {
                 *sum = codes.iter().map(|&code| i16::from(code)).sum();
@@ -346,7 +328,7 @@ impl GroupMut<'_> {
     /// Stores a row of `from`, which is of this kind and length, as row `t` of the group.
     ///
     /// # Panics
-    /// If there is no such row or `from` is not.
+    /// If there is no such row, or `from` is of another kind or length.
     pub fn copy(&mut self, t: usize, from: &Activations, token: usize) {
         assert!(t < self.n_tokens && from.kind == self.kind && from.cols == self.cols);
         if self.kind == ActivationKind::F32 {

@@ -1,52 +1,63 @@
-//! Where the scales of a super-block lie, as data.
+//! Where the scales of a K-quant's super-block lie, as data.
 //!
 //! Every format packs the scales of its sub-blocks in its own way, but all of them work in words of
 //! four bytes: the scales of four neighbouring sub-blocks, a byte each, are the union of a few
 //! [`Part`]s, and each of these is some bits of one packed word, rotated. The same few operations
 //! unpack a word of one block, or those of many at once.
 
-use crate::format::{Super, SuperScales};
-use bytemuck::Zeroable;
 use half::f16;
 
 /// Bits of the scales, or of the minimums, of four neighbouring sub-blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
-    /// The packed word that has them.
+    /// The packed word that has the bits.
     pub word: usize,
-    /// By how many bits that is rotated to the right, so that they are where they belong;
+    /// By how many bits that word is rotated to the right, so that its bits are in place.
     pub rotation: u32,
-    /// which of the word's bits they are then.
+    /// Which of the rotated word's bits are meant.
     pub mask: u32,
 }
 
-/// A [`Part`].
+/// Makes a [`Part`] from its fields.
 pub const fn part(word: usize, rotation: u32, mask: u32) -> Part {
     Part { word, rotation, mask }
 }
 
-/// Most packed words.
+/// The scales of a super-block, as its header has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SuperScales {
+    /// Scale of the sub-scales, as stored: kernels convert those of several rows at once.
+    pub scale: f16,
+    /// Scale of the sub-minimums; 0 without minimums.
+    pub minimum: f16,
+    /// A scale per 16 weights; formats with sub-blocks of 32 repeat each.
+    pub sub_scales: [i8; 16],
+    /// A minimum per 16 weights, repeated in the same way; 0 without minimums.
+    pub sub_minimums: [u8; 16],
+}
+
+/// Most packed words of a header.
 pub const MAX_WORDS: usize = 4;
 
-/// Most parts of a word.
+/// Most parts that make up a word of four sub-scales or sub-minimums.
 pub const MAX_PARTS: usize = 8;
 
-/// Where the scales of a super-block lie.
+/// The header of a super-block: where its scales lie.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     /// First byte of the block's scale, an f16.
     pub scale: usize,
-    /// Likewise of the scale of its minimums, where it has some.
+    /// First byte of the scale of the block's minimums, an f16, where it has minimums.
     pub minimum: Option<usize>,
     /// First byte of the packed words.
     pub packed: usize,
-    /// How many words.
+    /// Number of packed words.
     pub n_words: usize,
     /// What the sub-scales of each four sub-blocks are made of.
     pub sub_scales: &'static [&'static [Part]],
-    /// Likewise their minimums.
+    /// What the sub-minimums of each four sub-blocks are made of.
     pub sub_minimums: &'static [&'static [Part]],
-    /// What is to be subtracted from each sub-scale.
+    /// Offset that is subtracted from each sub-scale.
     pub offset: u8,
 }
 
@@ -83,58 +94,63 @@ impl Header {
             word += 1;
         }
     }
-}
-
-/// The scales of a block.
-#[inline(always)]
-pub fn unpack<F: Super>(block: &F::Block) -> SuperScales {
-    let block = bytemuck::bytes_of(block);
-    let header = const { F::HEADER };
-    let at = |offset: usize| f16::from_le_bytes([block[offset], block[offset + 1]]);
-    let mut packed = [0; MAX_WORDS];
-    for (word, bytes) in
-        packed.iter_mut().zip(block[header.packed..].as_chunks().0).take(header.n_words)
-    {
-        *word = u32::from_le_bytes(*bytes);
-    }
-    let sub_scales = per_sixteen::<F>(bytes(header.sub_scales, &packed));
-    SuperScales {
-        scale: at(header.scale),
-        minimum: header.minimum.map_or(f16::ZERO, at),
-        sub_scales: sub_scales.map(|sub_scale| sub_scale.wrapping_sub(header.offset) as i8),
-        sub_minimums: per_sixteen::<F>(bytes(header.sub_minimums, &packed)),
-    }
-}
-
-/// A block with these scales, and zeros in place of the bits of the codes: the inverse of
-/// [`unpack`].
-pub fn pack<F: Super>(scales: &SuperScales) -> F::Block {
-    let mut block = F::Block::zeroed();
-    let bytes = bytemuck::bytes_of_mut(&mut block);
-    let header = F::HEADER;
-    let sub_scales = scales.sub_scales.map(|scale| (scale as u8).wrapping_add(header.offset));
-    let mut packed = [0; MAX_WORDS];
-    for (parts, values) in
-        [(header.sub_scales, &sub_scales), (header.sub_minimums, &scales.sub_minimums)]
-    {
-        for (four, parts) in parts.iter().enumerate() {
-            let value = |i: usize| values[(4 * four + i) * F::SUB_LEN / 16];
-            let word = u32::from_le_bytes([value(0), value(1), value(2), value(3)]);
-            for part in *parts {
-                packed[part.word] |= (word & part.mask).rotate_left(part.rotation);
-            }
+    /// The scales of a block, given as its bytes.
+    #[inline(always)]
+    pub fn unpack(&self, block: &[u8]) -> SuperScales {
+        let at = |offset: usize| f16::from_le_bytes([block[offset], block[offset + 1]]);
+        let mut packed = [0; MAX_WORDS];
+        for (word, bytes) in
+            packed.iter_mut().zip(block[self.packed..].as_chunks().0).take(self.n_words)
+        {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        let sub_scales = self.per_sixteen(bytes(self.sub_scales, &packed));
+        SuperScales {
+            scale: at(self.scale),
+            minimum: self.minimum.map_or(f16::ZERO, at),
+            sub_scales: sub_scales.map(|sub_scale| sub_scale.wrapping_sub(self.offset) as i8),
+            sub_minimums: self.per_sixteen(bytes(self.sub_minimums, &packed)),
         }
     }
-    for (bytes, word) in
-        bytes[header.packed..].as_chunks_mut().0.iter_mut().zip(packed).take(header.n_words)
-    {
-        *bytes = word.to_le_bytes();
+
+    /// The inverse of [`Self::unpack`]: writes the scales into the bytes of a block, whose packed
+    /// words must be zero where codes have no bits.
+    pub fn pack(&self, scales: &SuperScales, block: &mut [u8]) {
+        let sub_scales = scales.sub_scales.map(|scale| (scale as u8).wrapping_add(self.offset));
+        let mut packed = [0; MAX_WORDS];
+        for (parts, values) in
+            [(self.sub_scales, &sub_scales), (self.sub_minimums, &scales.sub_minimums)]
+        {
+            for (four, parts) in parts.iter().enumerate() {
+                let value = |i: usize| values[(4 * four + i) * 16 / self.n_subs()];
+                let word = u32::from_le_bytes([value(0), value(1), value(2), value(3)]);
+                for part in *parts {
+                    packed[part.word] |= (word & part.mask).rotate_left(part.rotation);
+                }
+            }
+        }
+        for (bytes, word) in
+            block[self.packed..].as_chunks_mut().0.iter_mut().zip(packed).take(self.n_words)
+        {
+            *bytes = word.to_le_bytes();
+        }
+        block[self.scale..][..2].copy_from_slice(&scales.scale.to_le_bytes());
+        if let Some(minimum) = self.minimum {
+            block[minimum..][..2].copy_from_slice(&scales.minimum.to_le_bytes());
+        }
     }
-    bytes[header.scale..][..2].copy_from_slice(&scales.scale.to_le_bytes());
-    if let Some(minimum) = header.minimum {
-        bytes[minimum..][..2].copy_from_slice(&scales.minimum.to_le_bytes());
+
+    /// Sub-blocks of a block.
+    #[inline(always)]
+    const fn n_subs(&self) -> usize {
+        4 * self.sub_scales.len()
     }
-    block
+
+    /// A byte per sub-block as one per 16 weights.
+    #[inline(always)]
+    fn per_sixteen(&self, bytes: [u8; 16]) -> [u8; 16] {
+        std::array::from_fn(|i| bytes[i * self.n_subs() / 16])
+    }
 }
 
 /// Sixteen bytes, or as many as there are, from packed words.
@@ -147,71 +163,4 @@ fn bytes(parts: &[&[Part]], packed: &[u32; MAX_WORDS]) -> [u8; 16] {
         }
     }
     bytemuck::cast(words.map(u32::to_le))
-}
-
-/// A byte per sub-block as one per 16 weights.
-#[inline(always)]
-fn per_sixteen<F: Super>(bytes: [u8; 16]) -> [u8; 16] {
-    std::array::from_fn(|i| bytes[i * 16 / F::SUB_LEN])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::formats::*;
-    use proptest::prelude::*;
-
-    /// Scales and codes of ones leave no bit of a block at zero, and are as many bits as it has:
-    /// none lies over another.
-    fn check_cover<F: Super>() {
-        let header = F::HEADER;
-        let mut block = pack::<F>(&SuperScales {
-            scale: f16::from_bits(!0),
-            minimum: f16::from_bits(!0),
-            sub_scales: [0xffu8.wrapping_sub(header.offset) as i8; 16],
-            sub_minimums: [0xff; 16],
-        });
-        let bytes = bytemuck::bytes_of_mut(&mut block);
-        F::LAYOUT.pack(&vec![F::LAYOUT.max_code() as u8; F::BLOCK_LEN], bytes);
-        assert!(bytes.iter().all(|&byte| byte == 0xff), "{}: {bytes:02x?}", F::NAME);
-        let parts = header.sub_scales.iter().chain(header.sub_minimums).copied().flatten();
-        let n_bits: u32 = parts.map(|part| part.mask.count_ones()).sum();
-        let n_scales = if F::HAS_MINIMUM { 2 } else { 1 };
-        let n_code_bits = (F::LAYOUT.max_code() + 1).ilog2() as usize * F::BLOCK_LEN;
-        assert_eq!(n_bits as usize + 16 * n_scales + n_code_bits, 8 * bytes.len(), "{}", F::NAME);
-    }
-
-    #[test]
-    fn every_bit_of_a_block_has_one_meaning() {
-        check_cover::<Q2K>();
-        check_cover::<Q3K>();
-        check_cover::<Q4K>();
-        check_cover::<Q5K>();
-        check_cover::<Q6K>();
-        check_cover::<Iq4Xs>();
-    }
-
-    fn check_inverse<F: Super>(bytes: &[u8]) {
-        let block = bytemuck::from_bytes(&bytes[..size_of::<F::Block>()]);
-        let once = unpack::<F>(block);
-        let twice = unpack::<F>(&pack::<F>(&once));
-        assert_eq!(once.scale.to_bits(), twice.scale.to_bits(), "{}", F::NAME);
-        assert_eq!(once.minimum.to_bits(), twice.minimum.to_bits(), "{}", F::NAME);
-        assert_eq!(once.sub_scales, twice.sub_scales, "{}", F::NAME);
-        assert_eq!(once.sub_minimums, twice.sub_minimums, "{}", F::NAME);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn unpacking_inverts_packing(bytes in prop::collection::vec(any::<u8>(), 210)) {
-            check_inverse::<Q2K>(&bytes);
-            check_inverse::<Q3K>(&bytes);
-            check_inverse::<Q4K>(&bytes);
-            check_inverse::<Q5K>(&bytes);
-            check_inverse::<Q6K>(&bytes);
-            check_inverse::<Iq4Xs>(&bytes);
-        }
-    }
 }

@@ -7,6 +7,9 @@
 //! plane therefore say everything, and each instruction set needs one unpacking routine, not one
 //! per format.
 
+/// Most bit planes of a layout: as many as the kernels combine.
+pub const MAX_PLANES: usize = 2;
+
 /// Some bits of every code of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct Plane {
@@ -69,6 +72,7 @@ impl Layout {
     /// `header_bytes` and inside it, and hold `n_codes` codes in runs that every instruction set can
     /// load: sixteen bytes at a time, or for single bits in order all at once.
     pub const fn check(&self, header_bytes: usize, n_bytes: usize, n_codes: usize) {
+        assert!(matches!(self.planes.len(), 1..=MAX_PLANES), "kernels unpack one plane or two");
         let mut plane_idx = 0;
         while plane_idx < self.planes.len() {
             let Plane { offset, bits, run } = self.planes[plane_idx];
@@ -181,7 +185,16 @@ mod tests {
         assert!(!check(2, 3, 16), "three bits");
         assert!(!check(3, 1, 1), "sixteen bytes are loaded");
     }
-}
 
-#[cfg(test)]
-mod packing_tests;
+    #[test]
+    fn kernels_unpack_one_plane_or_two() {
+        let check = |bits: &[usize]| {
+            let planes: Vec<Plane> =
+                bits.iter().map(|&bits| Plane { offset: 2, bits, run: 16 }).collect();
+            let layout = Layout { planes: planes.leak(), codes: Codes::Offset(0) };
+            std::panic::catch_unwind(|| layout.check(2, 66, 128)).is_ok()
+        };
+        assert!(check(&[4]) && check(&[2, 1]));
+        assert!(!check(&[]) && !check(&[2, 1, 1]));
+    }
+}

@@ -1,34 +1,32 @@
-//! The formats, and the handle through which the rest of the program sees them.
+//! The formats, and the handle through which other crates see them.
 //!
 //! The handle is the only way to the kernels from outside, and it checks what they rely on.
 
-use crate::activations::{ActivationKind, Activations};
-use crate::format::{Family, FloatKind, Format};
-use crate::formats;
+use crate::activations::Activations;
+use crate::family::{Family, FlatFamily, FloatFamily, SuperFamily};
+use crate::format::{ActivationKind, Flat, Float, FloatKind, Format, Super};
+use crate::formats::for_each_format;
 use crate::isa::Isa;
+use crate::product::Product;
 
 /// Counts the changes of what quantizing makes of the same weights: work that one revision left
 /// half done is not for another to finish.
 pub const QUANTIZERS_REVISION: u32 = 1;
 
-/// Every format there is, one line each.
-pub static FORMATS: &[DynFormat] = &[
-    DynFormat::of::<formats::F32>(),
-    DynFormat::of::<formats::F16>(),
-    DynFormat::of::<formats::Bf16>(),
-    DynFormat::of::<formats::Q4_0>(),
-    DynFormat::of::<formats::Q4_1>(),
-    DynFormat::of::<formats::Q5_0>(),
-    DynFormat::of::<formats::Q5_1>(),
-    DynFormat::of::<formats::Q8_0>(),
-    DynFormat::of::<formats::Q2K>(),
-    DynFormat::of::<formats::Q3K>(),
-    DynFormat::of::<formats::Q4K>(),
-    DynFormat::of::<formats::Q5K>(),
-    DynFormat::of::<formats::Q6K>(),
-    DynFormat::of::<formats::Iq4Nl>(),
-    DynFormat::of::<formats::Iq4Xs>(),
-];
+/// Every format there is.
+pub static FORMATS: &[DynFormat] = &for_each_format!(float, flat, super_block);
+
+const fn float<F: Float>() -> DynFormat {
+    DynFormat::of::<F, FloatFamily>()
+}
+
+const fn flat<F: Flat>() -> DynFormat {
+    DynFormat::of::<F, FlatFamily>()
+}
+
+const fn super_block<F: Super>() -> DynFormat {
+    DynFormat::of::<F, SuperFamily>()
+}
 
 /// A format with its type erased: what a tensor carries.
 pub struct DynFormat {
@@ -40,41 +38,13 @@ pub struct DynFormat {
     pub block_len: usize,
     /// Bytes per block.
     pub block_bytes: usize,
-    /// What its dot product multiplies the weights with.
+    /// The kind of activations that it is multiplied with.
     pub activations: ActivationKind,
     /// Its encoding, if it is plain floats.
     pub float_kind: Option<FloatKind>,
     dequantize: fn(Isa, &[u8], &mut [f32]),
     quantize: fn(Isa, &[f32], &mut [u8]),
     multiply: fn(Isa, DynProduct<'_>),
-}
-
-/// A matrix product: some rows of weights times some rows of activations. Its parts fit together,
-/// as [`DynFormat::multiply`] has checked.
-pub(crate) struct Product<'a, F: Format> {
-    /// `[n_rows, cols / BLOCK_LEN]` blocks, row after row.
-    pub weights: &'a [F::Block],
-    /// The activations.
-    pub x: &'a Activations,
-    /// `[n_tokens, n_rows]`, overwritten.
-    pub out: &'a mut [f32],
-}
-
-impl<F: Format> Product<'_, F> {
-    /// Blocks per row of weights.
-    pub fn blocks_per_row(&self) -> usize {
-        self.x.cols() / F::BLOCK_LEN
-    }
-
-    /// Rows of activations.
-    pub fn n_tokens(&self) -> usize {
-        self.x.n_tokens()
-    }
-
-    /// Rows of weights.
-    pub fn n_rows(&self) -> usize {
-        self.weights.len() / self.blocks_per_row()
-    }
 }
 
 struct DynProduct<'a> {
@@ -84,39 +54,42 @@ struct DynProduct<'a> {
 }
 
 impl DynFormat {
-    const fn of<F: Format>() -> DynFormat {
-        let () = F::Family::CHECK;
+    const fn of<F: Format, A: Family<F>>() -> DynFormat {
+        let () = A::CHECK;
         DynFormat {
             name: F::NAME,
             gguf_type: F::GGUF_TYPE,
             block_len: F::BLOCK_LEN,
             block_bytes: size_of::<F::Block>(),
-            activations: F::Family::ACTIVATIONS,
-            float_kind: F::Family::FLOAT_KIND,
+            activations: A::ACTIVATIONS,
+            float_kind: A::FLOAT_KIND,
             dequantize: |isa, bytes, weights| {
-                F::Family::dequantize(isa, bytemuck::cast_slice(bytes), weights);
+                A::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
             quantize: |isa, weights, bytes| {
-                F::Family::quantize(isa, weights, bytemuck::cast_slice_mut(bytes));
+                A::quantize(isa, weights, bytemuck::cast_slice_mut(bytes));
             },
             multiply: |isa, DynProduct { weights, x, out }| {
                 let weights = bytemuck::cast_slice(weights);
-                F::Family::multiply(isa, Product::<F> { weights, x, out });
+                A::multiply(isa, Product::<F> { weights, x, out });
             },
         }
     }
 
     /// The format with this name, in any case.
+    #[must_use]
     pub fn by_name(name: &str) -> Option<&'static DynFormat> {
         FORMATS.iter().find(|format| format.name.eq_ignore_ascii_case(name))
     }
 
     /// The format with this number in a GGUF tensor table.
+    #[must_use]
     pub fn by_gguf_type(gguf_type: u32) -> Option<&'static DynFormat> {
         FORMATS.iter().find(|format| format.gguf_type == gguf_type)
     }
 
     /// Bytes of a row of `cols` weights; `None` where `cols` is not whole blocks or too large.
+    #[must_use]
     pub fn row_bytes(&self, cols: usize) -> Option<usize> {
         let blocks = cols.is_multiple_of(self.block_len).then_some(cols / self.block_len)?;
         blocks.checked_mul(self.block_bytes)

@@ -73,7 +73,7 @@ impl<'a> Ceilings<'a> {
     /// is faster.
     pub fn measure(&self) -> Rates {
         let bytes = [self.read::<1>(), self.read::<4>(), self.read::<8>()];
-        let multiply_adds = self.rate(|| self.compute.isa.sum_of_ones());
+        let multiply_adds = self.rate(|| self.compute.isa.int8_peak());
         Rates { bytes: bytes.into_iter().fold(0.0, f64::max), multiply_adds }
     }
 
@@ -87,7 +87,7 @@ impl<'a> Ceilings<'a> {
     }
 
     fn read_once<const STREAMS: usize>(&self, piece: &[u8]) {
-        black_box(self.compute.isa.xor_words::<STREAMS>(piece));
+        black_box(self.compute.isa.read_bandwidth::<STREAMS>(piece));
     }
 
     /// How much of what `work` counts all threads together do per second.

@@ -1,6 +1,6 @@
-//! The steps of attention to a tile: scores, weights, the values' weighted sum.
+//! The steps of attention to a tile: scores (QK^T), the online-softmax update, PV accumulation.
 
-use super::{Factors, RunningSoftmax, Scores, Tile, join};
+use super::{Rescale, RunningSoftmax, Scores, Tile, merge_softmax};
 use crate::format::FloatKind;
 use crate::vector::{Lanes, N_LANES, dot_floats, exp, load_zero_filled, zero_filled};
 use std::ops::Range;
@@ -119,29 +119,29 @@ fn score_panel<L: Lanes, const N: usize, const K: usize>(
     }
 }
 
-/// Makes weights of scores, those beyond the last position being minus infinity, and takes them
-/// into the states and each query's factors.
+/// Online-softmax update: makes weights (exponentials) of scores, those beyond the last position
+/// being minus infinity, merges them into the states, and writes each query's rescale factors.
 #[inline(always)]
-pub(crate) fn weigh<L: Lanes>(
+pub(crate) fn softmax_update<L: Lanes>(
     n_positions: usize,
     scores: &mut Scores,
     states: &mut [RunningSoftmax],
-    factors: &mut [Factors],
+    factors: &mut [Rescale],
 ) {
     let n_lane_groups = n_positions.div_ceil(N_LANES);
     each_group!(L, scores.len(), |first, LEN| {
         let (scores, states) = (&mut scores[first..][..LEN], &mut states[first..][..LEN]);
-        let group_factors = weigh_group::<L, LEN>(n_lane_groups, scores, states);
+        let group_factors = softmax_update_group::<L, LEN>(n_lane_groups, scores, states);
         factors[first..][..LEN].copy_from_slice(&group_factors);
     });
 }
 
 #[inline(always)]
-fn weigh_group<L: Lanes, const N: usize>(
+fn softmax_update_group<L: Lanes, const N: usize>(
     n_lane_groups: usize,
     scores: &mut Scores,
     states: &mut [RunningSoftmax],
-) -> [Factors; N] {
+) -> [Rescale; N] {
     let mut tiles = [RunningSoftmax::default(); N];
     for (scores, tile) in scores.iter_mut().zip(&mut tiles) {
         let groups = &mut scores.as_chunks_mut::<N_LANES>().0[..n_lane_groups];
@@ -160,26 +160,27 @@ fn weigh_group<L: Lanes, const N: usize>(
         }
         tile.sum = sum.sum();
     }
-    join::<L, N>(states, &tiles)
+    merge_softmax::<L, N>(states, &tiles)
 }
 
-/// `out = out * before + now * sum over i of weights[i] * values[i]` for all queries.
+/// PV accumulation: `out = out * before + now * sum over i of weights[i] * values[i]` for all queries,
+/// `before` and `now` being the rescale factors.
 #[inline(always)]
-pub(crate) fn add_values<L: Lanes>(
+pub(crate) fn accumulate_pv<L: Lanes>(
     tile: Tile<'_>,
     weights: &Scores,
-    factors: &[Factors],
+    factors: &[Rescale],
     out: &mut [f32],
 ) {
-    with_kind!(tile.kind, |kind| add_values_kind::<L>(kind, tile, weights, factors, out));
+    with_kind!(tile.kind, |kind| accumulate_pv_kind::<L>(kind, tile, weights, factors, out));
 }
 
 #[inline(always)]
-fn add_values_kind<L: Lanes>(
+fn accumulate_pv_kind<L: Lanes>(
     kind: FloatKind,
     tile: Tile<'_>,
     weights: &Scores,
-    factors: &[Factors],
+    factors: &[Rescale],
     out: &mut [f32],
 ) {
     let (n_queries, head_dim) = (weights.len(), out.len() / weights.len());
@@ -194,19 +195,19 @@ fn add_values_kind<L: Lanes>(
             } else {
                 add_panel::<L, LEN, 2>(kind, tile, columns.clone(), weights, out);
             }
-            // The first group has asked for it.
+            // The first group has prefetched it.
             tile.next = &[];
         });
     }
 }
 
-/// [`add_values`] for `N` queries and the columns of a panel, `C * 16` at a time.
+/// [`accumulate_pv`] for `N` queries and the columns of a panel, `C * 16` at a time.
 #[inline(always)]
 fn add_panel<L: Lanes, const N: usize, const C: usize>(
     kind: FloatKind,
     tile: Tile<'_>,
     columns: Range<usize>,
-    weights: (&Scores, &[Factors]),
+    weights: (&Scores, &[Rescale]),
     out: &mut [f32],
 ) {
     let mut column = columns.start;
@@ -229,7 +230,7 @@ fn add_columns<L: Lanes, const N: usize, const C: usize>(
     kind: FloatKind,
     tile: Tile<'_>,
     column: usize,
-    (weights, factors): (&Scores, &[Factors]),
+    (weights, factors): (&Scores, &[Rescale]),
     out: &mut [f32],
 ) {
     let head_dim = out.len() / N;
@@ -261,7 +262,7 @@ fn add_last_columns<L: Lanes, const N: usize>(
     kind: FloatKind,
     tile: Tile<'_>,
     column: usize,
-    (weights, factors): (&Scores, &[Factors]),
+    (weights, factors): (&Scores, &[Rescale]),
     out: &mut [f32],
 ) {
     let head_dim = out.len() / N;
@@ -280,7 +281,7 @@ fn add_last_columns<L: Lanes, const N: usize>(
     }
 }
 
-/// Asks for some bytes of what is needed soon, as far as they are there.
+/// Prefetches some bytes, as far as they are there.
 #[inline(always)]
 fn prefetch<L: Lanes>(bytes: &[u8], start: usize, n_bytes: usize) {
     const LINE: usize = 64;

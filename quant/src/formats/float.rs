@@ -1,6 +1,6 @@
 //! F32, F16 and BF16: a block is one weight.
 
-use crate::format::{Float, FloatFamily, FloatKind, Format};
+use crate::format::{Float, FloatKind, Format};
 use half::{bf16, f16};
 
 macro_rules! float_format {
@@ -13,7 +13,6 @@ macro_rules! float_format {
             const GGUF_TYPE: u32 = $gguf_type;
             const BLOCK_LEN: usize = 1;
             type Block = [u8; $bytes];
-            type Family = FloatFamily;
 
             fn dequantize(block: &Self::Block, weights: &mut [f32]) {
                 weights[0] = <$float>::from_le_bytes(*block).into();

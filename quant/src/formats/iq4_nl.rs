@@ -4,16 +4,16 @@
 //! widely in the tails.
 
 use super::dequantize_flat;
-use crate::fit::Tries;
-use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// What the codes stand for, in IQ4_NL and IQ4_XS.
 pub(super) const VALUES: [i8; 16] =
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// Where the fit of IQ4_NL and IQ4_XS puts the largest weight: around both ends of the table.
-pub(super) const TRIES: Tries = &[
+pub(super) const CANDIDATES: Candidates = &[
     -147.0, -142.0, -138.0, -134.0, -130.0, -127.0, -124.0, -121.0, -117.0, -113.0, -109.0, -105.0,
     -100.0, 98.0, 103.0, 107.0, 110.0, 113.0, 116.0, 119.0, 122.0, 126.0, 130.0,
 ];
@@ -34,7 +34,6 @@ impl Format for Iq4Nl {
     const GGUF_TYPE: u32 = 20;
     const BLOCK_LEN: usize = FLAT_LEN;
     type Block = Block;
-    type Family = FlatFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
@@ -42,8 +41,10 @@ impl Format for Iq4Nl {
 }
 
 impl Flat for Iq4Nl {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Table(&VALUES),
+    };
     const HAS_MINIMUM: bool = false;
-    const TRIES: Tries = TRIES;
+    const CANDIDATES: Candidates = CANDIDATES;
 }

@@ -2,11 +2,11 @@
 //! and the table of IQ4_NL.
 
 use super::dequantize_super;
-use super::iq4_nl::{TRIES, VALUES};
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use super::iq4_nl::{CANDIDATES, VALUES};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * VALUES[code]`.
 pub struct Iq4Xs;
@@ -27,7 +27,6 @@ impl Format for Iq4Xs {
     const GGUF_TYPE: u32 = 23;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -35,12 +34,15 @@ impl Format for Iq4Xs {
 }
 
 impl Super for Iq4Xs {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 8, bits: 4, run: 16 }], codes: Codes::Table(&VALUES) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Table(&VALUES),
+    };
     const HEADER: Header = Header {
-        scale: 0,
+        scale: offset_of!(Block, scale),
         minimum: None,
-        packed: 0,
+        // The first word has the scale and, above it, the high bits; the second the low bits.
+        packed: offset_of!(Block, scale),
         n_words: 2,
         sub_scales: &[
             &[
@@ -70,5 +72,5 @@ impl Super for Iq4Xs {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
-    const TRIES: Tries = TRIES;
+    const CANDIDATES: Candidates = CANDIDATES;
 }

@@ -14,25 +14,66 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 
-pub use float::{Bf16, F16, F32};
-pub use iq4_nl::Iq4Nl;
-pub use iq4_xs::Iq4Xs;
-pub use q2_k::Q2K;
-pub use q3_k::Q3K;
-pub use q4_0::Q4_0;
-pub use q4_1::Q4_1;
-pub use q4_k::Q4K;
-pub use q5_0::Q5_0;
-pub use q5_1::Q5_1;
-pub use q5_k::Q5K;
-pub use q6_k::Q6K;
-pub use q8_0::Q8_0;
+pub(crate) use float::{Bf16, F16, F32};
+pub(crate) use iq4_nl::Iq4Nl;
+pub(crate) use iq4_xs::Iq4Xs;
+pub(crate) use q2_k::Q2K;
+pub(crate) use q3_k::Q3K;
+pub(crate) use q4_0::Q4_0;
+pub(crate) use q4_1::Q4_1;
+pub(crate) use q4_k::Q4K;
+pub(crate) use q5_0::Q5_0;
+pub(crate) use q5_1::Q5_1;
+pub(crate) use q5_k::Q5K;
+pub(crate) use q6_k::Q6K;
+pub(crate) use q8_0::Q8_0;
 
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super};
-use crate::header;
 use half::f16;
 
-/// The weights of a block of 32.
+/// The list of formats, each with its family: an array of what a function for the formats of a family
+/// gives for each of them, `[$float::<F32>(), .., $flat::<Q4_0>(), .., $super_block::<Q2K>(), ..]`.
+/// With `_` in place of a function the family's elements are `()`. Arguments, the same for all, may
+/// follow in parentheses.
+///
+/// [`crate::FORMATS`] and all tests take the formats from here, in this order. A format that is not
+/// in the list is an unused import above, which the compiler warns of and CI refuses.
+macro_rules! for_each_format {
+    ($float:tt, $flat:tt, $super_block:tt) => {
+        for_each_format!($float, $flat, $super_block, ())
+    };
+    ($float:tt, $flat:tt, $super_block:tt, $arguments:tt) => {
+        for_each_format!(@array $arguments
+            $float F32,
+            $float F16,
+            $float Bf16,
+            $flat Q4_0,
+            $flat Q4_1,
+            $flat Q5_0,
+            $flat Q5_1,
+            $flat Q8_0,
+            $super_block Q2K,
+            $super_block Q3K,
+            $super_block Q4K,
+            $super_block Q5K,
+            $super_block Q6K,
+            $flat Iq4Nl,
+            $super_block Iq4Xs,
+        )
+    };
+    (@array $arguments:tt $($function:tt $format:ident,)*) => {
+        [$(for_each_format!(@call $function $format $arguments)),*]
+    };
+    (@call _ $format:ident $arguments:tt) => {
+        ()
+    };
+    (@call $function:ident $format:ident ($($argument:expr),*)) => {
+        $function::<$crate::formats::$format>($($argument),*)
+    };
+}
+pub(crate) use for_each_format;
+
+/// The weights of a legacy format's block of 32.
 #[inline(always)]
 fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
     let block = bytemuck::bytes_of(block);
@@ -48,9 +89,9 @@ fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
     }
 }
 
-/// The weights of a block of 256.
+/// The weights of a K-quant's super-block of 256.
 fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
-    let scales = header::unpack::<F>(block);
+    let scales = F::scales(block);
     let (scale, minimum) = (scales.scale.to_f32(), scales.minimum.to_f32());
     let mut unsigned = [0; SUPER_LEN];
     F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
@@ -58,5 +99,150 @@ fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
         let scale = scale * f32::from(scales.sub_scales[i / 16]);
         let minimum = minimum * f32::from(scales.sub_minimums[i / 16]);
         *weight = scale * (i32::from(u) - F::LAYOUT.offset()) as f32 - minimum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Float;
+    use crate::header::SuperScales;
+    use crate::layout::{Codes, Layout};
+    use proptest::prelude::*;
+
+    /// A layout and its block. For failures, the format's name.
+    struct Case {
+        name: &'static str,
+        layout: Layout,
+        block_len: usize,
+        block_bytes: usize,
+    }
+
+    fn flat<F: Flat>() -> Option<Case> {
+        let (name, block_bytes) = (F::NAME, size_of::<F::Block>());
+        Some(Case { name, layout: F::LAYOUT, block_len: F::BLOCK_LEN, block_bytes })
+    }
+
+    fn super_block<F: Super>() -> Option<Case> {
+        let (name, block_bytes) = (F::NAME, size_of::<F::Block>());
+        Some(Case { name, layout: F::LAYOUT, block_len: F::BLOCK_LEN, block_bytes })
+    }
+
+    /// Plain floats have no layout.
+    fn float<F: Float>() -> Option<Case> {
+        None
+    }
+
+    fn cases() -> impl Iterator<Item = Case> {
+        for_each_format!(float, flat, super_block).into_iter().flatten()
+    }
+
+    impl Case {
+        fn bits(&self) -> usize {
+            self.layout.planes.iter().map(|plane| plane.bits).sum()
+        }
+
+        /// What [`Layout::unpack`] makes of a code.
+        fn unsigned(&self, code: u8) -> u8 {
+            match self.layout.codes {
+                Codes::Offset(_) => code,
+                Codes::Signed => code.wrapping_add(128),
+                Codes::Table(table) => (i16::from(table[usize::from(code)]) + 128) as u8,
+            }
+        }
+
+        fn pack(&self, codes: &[u8]) -> Vec<u8> {
+            let mut block = vec![0; self.block_bytes];
+            self.layout.pack(codes, &mut block);
+            block
+        }
+    }
+
+    #[test]
+    fn every_bit_of_the_planes_belongs_to_one_code() {
+        for case in cases() {
+            let most = (0xffu16 >> (8 - case.bits())) as u8;
+            let full = case.pack(&vec![most; case.block_len]);
+            let n_ones: usize = full.iter().map(|byte| byte.count_ones() as usize).sum();
+            assert_eq!(n_ones, case.block_len * case.bits(), "{}", case.name);
+            assert!(full.iter().all(|byte| [0, 0xff].contains(byte)), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn tables_are_in_increasing_order() {
+        for case in cases() {
+            if let Codes::Table(table) = case.layout.codes {
+                assert!(table.is_sorted_by(|a, b| a < b), "{}", case.name);
+            }
+        }
+    }
+
+    /// Makes a block of these scales and of codes of zero bits.
+    fn packed<F: Super>(scales: &SuperScales) -> F::Block {
+        let mut block: F::Block = bytemuck::Zeroable::zeroed();
+        F::HEADER.pack(scales, bytemuck::bytes_of_mut(&mut block));
+        block
+    }
+
+    /// Scales and codes of ones leave no bit of a block at zero, and are as many bits as it has:
+    /// none lies over another.
+    fn check_cover<F: Super>() {
+        let header = F::HEADER;
+        let mut block = packed::<F>(&SuperScales {
+            scale: f16::from_bits(!0),
+            minimum: f16::from_bits(!0),
+            sub_scales: [0xffu8.wrapping_sub(header.offset) as i8; 16],
+            sub_minimums: [0xff; 16],
+        });
+        let bytes = bytemuck::bytes_of_mut(&mut block);
+        F::LAYOUT.pack(&vec![F::LAYOUT.max_code() as u8; F::BLOCK_LEN], bytes);
+        assert!(bytes.iter().all(|&byte| byte == 0xff), "{}: {bytes:02x?}", F::NAME);
+        let parts = header.sub_scales.iter().chain(header.sub_minimums).copied().flatten();
+        let n_bits: u32 = parts.map(|part| part.mask.count_ones()).sum();
+        let n_scales = if F::HAS_MINIMUM { 2 } else { 1 };
+        let n_code_bits = (F::LAYOUT.max_code() + 1).ilog2() as usize * F::BLOCK_LEN;
+        assert_eq!(n_bits as usize + 16 * n_scales + n_code_bits, 8 * bytes.len(), "{}", F::NAME);
+    }
+
+    #[test]
+    fn every_bit_of_a_super_block_has_one_meaning() {
+        for_each_format!(_, _, check_cover);
+    }
+
+    fn check_inverse<F: Super>(bytes: &[u8]) {
+        let block = bytemuck::from_bytes(&bytes[..size_of::<F::Block>()]);
+        let once = F::scales(block);
+        let twice = F::scales(&packed::<F>(&once));
+        assert_eq!(once.scale.to_bits(), twice.scale.to_bits(), "{}", F::NAME);
+        assert_eq!(once.minimum.to_bits(), twice.minimum.to_bits(), "{}", F::NAME);
+        assert_eq!(once.sub_scales, twice.sub_scales, "{}", F::NAME);
+        assert_eq!(once.sub_minimums, twice.sub_minimums, "{}", F::NAME);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            // Miri is some thousand times slower.
+            cases: if cfg!(miri) { 2 } else { ProptestConfig::default().cases },
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn unpacking_codes_inverts_packing(bytes in prop::collection::vec(any::<u8>(), 256)) {
+            for case in cases() {
+                let codes: Vec<u8> =
+                    bytes[..case.block_len].iter().map(|byte| byte >> (8 - case.bits())).collect();
+                let mut unsigned = vec![0; case.block_len];
+                case.layout.unpack(&case.pack(&codes), &mut unsigned);
+                let expected: Vec<u8> = codes.iter().map(|&code| case.unsigned(code)).collect();
+                prop_assert_eq!(unsigned, expected, "{}", case.name);
+            }
+        }
+
+        #[test]
+        fn unpacking_scales_inverts_packing(bytes in prop::collection::vec(any::<u8>(), 256)) {
+            for_each_format!(_, _, check_inverse, (&bytes));
+        }
     }
 }

@@ -2,10 +2,10 @@
 //! 4-bit minimum.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q2K;
@@ -26,7 +26,6 @@ impl Format for Q2K {
     const GGUF_TYPE: u32 = 10;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -34,12 +33,14 @@ impl Format for Q2K {
 }
 
 impl Super for Q2K {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 16, bits: 2, run: 32 }], codes: Codes::Offset(0) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 2, run: 32 }],
+        codes: Codes::Offset(0),
+    };
     const HEADER: Header = Header {
-        scale: 80,
-        minimum: Some(82),
-        packed: 0,
+        scale: offset_of!(Block, scale),
+        minimum: Some(offset_of!(Block, minimum)),
+        packed: offset_of!(Block, sub_scales),
         n_words: 4,
         sub_scales: &[
             &[part(0, 0, 0x0f0f_0f0f)],
@@ -58,5 +59,5 @@ impl Super for Q2K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 15, highest_minimum: 15 };
-    const TRIES: Tries = &[-0.6, -0.2, 0.2];
+    const CANDIDATES: Candidates = &[-0.6, -0.2, 0.2];
 }

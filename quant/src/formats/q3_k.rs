@@ -1,10 +1,10 @@
 //! Q3_K: 256 weights in 110 bytes, 3.4375 bits each: 16 sub-blocks of 16 with a signed 6-bit scale.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * (code - 4)`.
 pub struct Q3K;
@@ -25,7 +25,6 @@ impl Format for Q3K {
     const GGUF_TYPE: u32 = 11;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -34,13 +33,16 @@ impl Format for Q3K {
 
 impl Super for Q3K {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 32, bits: 2, run: 32 }, Plane { offset: 0, bits: 1, run: 32 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 2, run: 32 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 32 },
+        ],
         codes: Codes::Offset(4),
     };
     const HEADER: Header = Header {
-        scale: 108,
+        scale: offset_of!(Block, scale),
         minimum: None,
-        packed: 96,
+        packed: offset_of!(Block, sub_scales),
         n_words: 3,
         sub_scales: &[
             &[part(0, 0, 0x0f0f_0f0f), part(2, 28, 0x3030_3030)],
@@ -54,5 +56,5 @@ impl Super for Q3K {
     const SUB_LEN: usize = 16;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: -32, highest: 31, highest_minimum: 0 };
-    const TRIES: Tries = &[-5.0, -4.5, -4.0, -3.5, -3.0, 3.0, 3.5, 4.0];
+    const CANDIDATES: Candidates = &[-5.0, -4.5, -4.0, -3.5, -3.0, 3.0, 3.5, 4.0];
 }

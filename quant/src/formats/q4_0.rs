@@ -1,9 +1,9 @@
 //! Q4_0: 32 weights in 18 bytes, 4.5 bits each: a scale and symmetric 4-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::Tries;
-use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * (code - 8)`.
 pub struct Q4_0;
@@ -21,7 +21,6 @@ impl Format for Q4_0 {
     const GGUF_TYPE: u32 = 2;
     const BLOCK_LEN: usize = FLAT_LEN;
     type Block = Block;
-    type Family = FlatFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
@@ -29,8 +28,10 @@ impl Format for Q4_0 {
 }
 
 impl Flat for Q4_0 {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 2, bits: 4, run: 16 }], codes: Codes::Offset(8) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Offset(8),
+    };
     const HAS_MINIMUM: bool = false;
-    const TRIES: Tries = &[-8.7, -8.3, -7.8, 7.0, 8.0];
+    const CANDIDATES: Candidates = &[-8.7, -8.3, -7.8, 7.0, 8.0];
 }

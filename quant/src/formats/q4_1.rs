@@ -1,9 +1,9 @@
 //! Q4_1: 32 weights in 20 bytes, 5 bits each: a scale, a minimum and 4-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::Tries;
-use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * code + minimum`.
 pub struct Q4_1;
@@ -22,7 +22,6 @@ impl Format for Q4_1 {
     const GGUF_TYPE: u32 = 3;
     const BLOCK_LEN: usize = FLAT_LEN;
     type Block = Block;
-    type Family = FlatFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
@@ -30,8 +29,10 @@ impl Format for Q4_1 {
 }
 
 impl Flat for Q4_1 {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 4, bits: 4, run: 16 }], codes: Codes::Offset(0) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 }],
+        codes: Codes::Offset(0),
+    };
     const HAS_MINIMUM: bool = true;
-    const TRIES: Tries = &[-0.4, 0.1];
+    const CANDIDATES: Candidates = &[-0.4, 0.1];
 }

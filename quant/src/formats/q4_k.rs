@@ -2,10 +2,10 @@
 //! 6-bit minimum.
 
 use super::dequantize_super;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::{Header, part};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q4K;
@@ -26,7 +26,6 @@ impl Format for Q4K {
     const GGUF_TYPE: u32 = 12;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -34,13 +33,15 @@ impl Format for Q4K {
 }
 
 impl Super for Q4K {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 16, bits: 4, run: 32 }], codes: Codes::Offset(0) };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 4, run: 32 }],
+        codes: Codes::Offset(0),
+    };
     const HEADER: Header = HEADER;
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
-    const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
+    const CANDIDATES: Candidates = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
 }
 
 /// Q4_K's header, which Q5_K has, too: after scale and minimum twelve bytes. The first four
@@ -48,9 +49,9 @@ impl Super for Q4K {
 /// Of the last four, bytes 8..12 hold the low four bits (sub-scale in the low half, sub-minimum in
 /// the high half), and the top two bits of bytes 0..8 their high two.
 pub const HEADER: Header = Header {
-    scale: 0,
-    minimum: Some(2),
-    packed: 4,
+    scale: offset_of!(Block, scale),
+    minimum: Some(offset_of!(Block, minimum)),
+    packed: offset_of!(Block, sub_scales),
     n_words: 3,
     sub_scales: &[&[part(0, 0, 0x3f3f_3f3f)], &[part(2, 0, 0x0f0f_0f0f), part(0, 2, 0x3030_3030)]],
     sub_minimums: &[

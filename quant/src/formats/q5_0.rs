@@ -1,9 +1,9 @@
 //! Q5_0: 32 weights in 22 bytes, 5.5 bits each: a scale and symmetric 5-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::Tries;
-use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * (code - 16)`.
 pub struct Q5_0;
@@ -22,7 +22,6 @@ impl Format for Q5_0 {
     const GGUF_TYPE: u32 = 6;
     const BLOCK_LEN: usize = FLAT_LEN;
     type Block = Block;
-    type Family = FlatFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
@@ -31,9 +30,12 @@ impl Format for Q5_0 {
 
 impl Flat for Q5_0 {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 6, bits: 4, run: 16 }, Plane { offset: 2, bits: 1, run: 1 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 1 },
+        ],
         codes: Codes::Offset(16),
     };
     const HAS_MINIMUM: bool = false;
-    const TRIES: Tries = &[-16.4, -16.0, -15.6, -14.9, 14.0, 15.3, 16.0, 16.7];
+    const CANDIDATES: Candidates = &[-16.4, -16.0, -15.6, -14.9, 14.0, 15.3, 16.0, 16.7];
 }

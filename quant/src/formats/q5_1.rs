@@ -1,9 +1,9 @@
 //! Q5_1: 32 weights in 24 bytes, 6 bits each: a scale, a minimum and 5-bit codes.
 
 use super::dequantize_flat;
-use crate::fit::Tries;
-use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * code + minimum`.
 pub struct Q5_1;
@@ -24,7 +24,6 @@ impl Format for Q5_1 {
     const GGUF_TYPE: u32 = 7;
     const BLOCK_LEN: usize = FLAT_LEN;
     type Block = Block;
-    type Family = FlatFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_flat::<Self>(block, weights);
@@ -33,9 +32,12 @@ impl Format for Q5_1 {
 
 impl Flat for Q5_1 {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 8, bits: 4, run: 16 }, Plane { offset: 4, bits: 1, run: 1 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 4, run: 16 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 1 },
+        ],
         codes: Codes::Offset(0),
     };
     const HAS_MINIMUM: bool = true;
-    const TRIES: Tries = &[-0.4, 0.1, 0.9];
+    const CANDIDATES: Candidates = &[-0.4, 0.1, 0.9];
 }

@@ -2,10 +2,10 @@
 
 use super::dequantize_super;
 use super::q4_k::HEADER;
-use crate::fit::{SubScales, Tries};
-use crate::format::{Format, SUPER_LEN, Super, SuperFamily};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
 use crate::header::Header;
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * sub_scale * code - minimum * sub_minimum`.
 pub struct Q5K;
@@ -27,7 +27,6 @@ impl Format for Q5K {
     const GGUF_TYPE: u32 = 13;
     const BLOCK_LEN: usize = SUPER_LEN;
     type Block = Block;
-    type Family = SuperFamily;
 
     fn dequantize(block: &Block, weights: &mut [f32]) {
         dequantize_super::<Self>(block, weights);
@@ -36,12 +35,20 @@ impl Format for Q5K {
 
 impl Super for Q5K {
     const LAYOUT: Layout = Layout {
-        planes: &[Plane { offset: 48, bits: 4, run: 32 }, Plane { offset: 16, bits: 1, run: 32 }],
+        planes: &[
+            Plane { offset: offset_of!(Block, codes), bits: 4, run: 32 },
+            Plane { offset: offset_of!(Block, high_bits), bits: 1, run: 32 },
+        ],
         codes: Codes::Offset(0),
     };
     const HEADER: Header = HEADER;
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = true;
     const SUB_SCALES: SubScales = SubScales { lowest: 0, highest: 63, highest_minimum: 63 };
-    const TRIES: Tries = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
+    const CANDIDATES: Candidates = &[-0.5, -0.2, 0.1, 0.4, 0.7, 1.1];
 }
+
+const _: () = assert!(
+    offset_of!(Block, sub_scales) == HEADER.packed && offset_of!(Block, scale) == HEADER.scale,
+    "the header is not Q4_K's"
+);

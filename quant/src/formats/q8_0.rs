@@ -1,9 +1,9 @@
 //! Q8_0: 32 weights in 34 bytes, 8.5 bits each: a scale and signed bytes.
 
 use super::dequantize_flat;
-use crate::fit::Tries;
-use crate::format::{FLAT_LEN, Flat, FlatFamily, Format};
+use crate::format::{Candidates, FLAT_LEN, Flat, Format};
 use crate::layout::{Codes, Layout, Plane};
+use std::mem::offset_of;
 
 /// `weight = scale * code`.
 pub struct Q8_0;
@@ -21,7 +21,6 @@ impl Format for Q8_0 {
     const GGUF_TYPE: u32 = 8;
     const BLOCK_LEN: usize = FLAT_LEN;
     type Block = Block;
-    type Family = FlatFamily;
 
     #[inline(always)]
     fn dequantize(block: &Block, weights: &mut [f32]) {
@@ -30,8 +29,10 @@ impl Format for Q8_0 {
 }
 
 impl Flat for Q8_0 {
-    const LAYOUT: Layout =
-        Layout { planes: &[Plane { offset: 2, bits: 8, run: 32 }], codes: Codes::Signed };
+    const LAYOUT: Layout = Layout {
+        planes: &[Plane { offset: offset_of!(Block, codes), bits: 8, run: 32 }],
+        codes: Codes::Signed,
+    };
     const HAS_MINIMUM: bool = false;
-    const TRIES: Tries = &[127.4, 126.9, 126.0, 124.9, 124.1, 123.3, 122.8, 122.0];
+    const CANDIDATES: Candidates = &[127.4, 126.9, 126.0, 124.9, 124.1, 123.3, 122.8, 122.0];
 }

@@ -1,8 +1,9 @@
-//! Products with float weights: one function over virtual lanes for every instruction set.
+//! GEMM and GEMV with float weights: one function over virtual lanes for every instruction set. Its
+//! micro-kernels are `MR x NR` of 4 rows by 4 tokens, or 4 by 1.
 
 use crate::activations::Activations;
 use crate::format::Float;
-use crate::registry::Product;
+use crate::product::Product;
 use crate::vector::{Lanes, dot_floats};
 use std::ops::Range;
 

@@ -9,26 +9,24 @@
 //! Intel's server processors since Sapphire Rapids have it. The operating system must be asked for
 //! it, once per process; that is done on Linux only.
 
-mod flat_tile;
 mod peak;
 mod registers;
-mod super_tile;
+mod tiles;
 
 // All that is not defined here.
 pub use super::avx512::*;
 
 use super::avx512;
-use super::avx512::tile::multiply_many;
 use crate::format::{Flat, Super};
-use crate::registry::Product;
-use flat_tile::FlatTile;
-pub use peak::burst_of_ones;
+use crate::product::Product;
+pub use peak::int8_peak;
 use std::arch::is_x86_feature_detected as has;
-use super_tile::SuperTile;
+use tiles::flat::FlatTile;
+use tiles::super_block::SuperTile;
 
-/// Tokens from which on this is faster than AVX-512, for flat formats.
+/// Tokens from which on this is faster than AVX-512, for legacy formats.
 const MIN_TOKENS_FLAT: usize = 16;
-/// Likewise for super-blocks, which cost more to unpack.
+/// Tokens from which on this is faster than AVX-512, for K-quants, which cost more to unpack.
 const MIN_TOKENS_SUPER: usize = 32;
 
 /// Whether this CPU can run this module's functions, and the operating system lets it.
@@ -43,7 +41,7 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
         return avx512::multiply_flat(product);
     }
     // SAFETY: an `Isa` of this kind exists only where `is_available` said so.
-    unsafe { multiply_many::<F, FlatTile<F>>(product) }
+    unsafe { avx512::tiles::multiply::<F, FlatTile<F>>(product) }
 }
 
 /// See [`Super`] for the sum.
@@ -52,6 +50,6 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     if product.n_tokens() < MIN_TOKENS_SUPER {
         return avx512::multiply_super(product);
     }
-    // SAFETY: likewise.
-    unsafe { multiply_many::<F, SuperTile<F>>(product) }
+    // SAFETY: an `Isa` of this kind exists only where `is_available` said so.
+    unsafe { avx512::tiles::multiply::<F, SuperTile<F>>(product) }
 }

@@ -3,12 +3,12 @@
 use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
 use std::arch::x86_64::*;
 
-/// Rounds of a burst, a sixteenth of the others': each has sixty-four times as many products.
-const ROUNDS: usize = crate::isa::peak::BURST_ROUNDS as usize / 16;
+/// Rounds of the probe, a sixteenth of the others': each has sixty-four times as many products.
+const ROUNDS: usize = crate::isa::peak::PROBE_ROUNDS as usize / 16;
 
 /// Adds up products of ones, as kernels do at best: with factors from the first-level cache.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-pub fn burst_of_ones() -> u64 {
+pub fn int8_peak() -> u64 {
     let ones: Sums = [_mm512_set1_epi8(1); 16];
     let mut sums = [[_mm512_setzero_si512(); 16]; 4];
     let mut registers = TileRegisters::new();

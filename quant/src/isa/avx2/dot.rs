@@ -1,8 +1,8 @@
 //! Sums of products of small integers, exact, in the three ways that CPUs with AVX2 have.
 //!
 //! A register holds some consecutive weights of each of eight rows, and meets as many activations
-//! of one token, broadcast. Sums are *open* while products are added to them, in whatever form
-//! suits the instructions, and 32-bit integers when closed.
+//! of one token, broadcast. Accumulation has a beginning and an end: in between an *accumulator* has
+//! whatever form suits the instructions (16 or 32 bits), outside sums are 32-bit integers.
 
 use super::unpack::is_wide;
 use crate::activations::GROUP_LEN;
@@ -14,7 +14,7 @@ pub const X_BYTES: usize = 4;
 /// Registers that 32 weights of eight rows are, a byte each.
 const PER_32: usize = 8;
 
-/// A way to sum products. What is not said otherwise holds where open sums are of 32 bits.
+/// A way to sum products. The provided methods are for accumulators of 32 bits.
 ///
 /// # Safety
 /// For all functions: the CPU must have AVX2, and what else the implementation names.
@@ -23,10 +23,10 @@ pub trait IntegerDot {
     const PER_32: usize;
     /// Columns of a tile, so that it stays in a first-level cache of 32 KB.
     const TILE_COLS: usize;
-    /// Whether open sums are of 16 bits, two per row, and start from zero.
+    /// Whether accumulators are of 16 bits, two per row, and start from zero.
     const IN_WORDS: bool;
-    /// Room for the activations of a group, at a tile's columns, in another form.
-    type Room;
+    /// Scratch memory for the activations of a group, at a tile's columns, rearranged.
+    type Scratch;
 
     /// What to take from the stored weights to get the true ones.
     fn offset(layout: &Layout) -> i32;
@@ -41,45 +41,46 @@ pub trait IntegerDot {
         half: usize,
     );
 
-    /// Such room, with anything in it.
-    unsafe fn room() -> Self::Room;
+    /// Scratch memory with anything in it.
+    unsafe fn scratch() -> Self::Scratch;
 
-    /// Codes of activations in the order of [`Self::store`]: [`X_BYTES`] for each register.
-    unsafe fn codes<'a>(codes: &'a [i8], room: &'a mut Self::Room) -> &'a [i8];
+    /// The codes of activations rearranged in the order of [`Self::store`]: [`X_BYTES`] for each
+    /// register.
+    unsafe fn rearrange<'a>(codes: &'a [i8], scratch: &'a mut Self::Scratch) -> &'a [i8];
 
-    /// An open sum that goes on from this one.
+    /// Begins accumulation: an accumulator that goes on from `sum`.
     #[inline(always)]
-    unsafe fn open(sum: __m256i) -> __m256i {
+    unsafe fn begin(sum: __m256i) -> __m256i {
         sum
     }
 
-    /// Adds products to an open sum.
-    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i;
+    /// Adds products to an accumulator.
+    unsafe fn add(acc: __m256i, weights: __m256i, x: __m256i) -> __m256i;
 
-    /// The sum, for an open one that went on from `sum`.
+    /// Ends accumulation: the sum, for an accumulator that went on from `sum`.
     #[inline(always)]
-    unsafe fn close(_sum: __m256i, open: __m256i) -> __m256i {
-        open
+    unsafe fn end(_sum: __m256i, acc: __m256i) -> __m256i {
+        acc
     }
 
     /// What [`Self::add_scaled`] takes for the scale in the low word of each element, the high word
-    /// being zero. A closed sum is short if it fits into 16 bits.
+    /// being zero. A sum is short if it fits into 16 bits.
     #[inline(always)]
     unsafe fn multiplier(scale: __m256i, is_short: bool) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { multiplier(scale, is_short) }
     }
 
-    /// Adds an open sum times a scale, which [`Self::multiplier`] has seen.
+    /// Adds an accumulator times a scale, which [`Self::multiplier`] has prepared.
     #[inline(always)]
     unsafe fn add_scaled(
         total: __m256i,
-        open: __m256i,
+        acc: __m256i,
         multiplier: __m256i,
         is_short: bool,
     ) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { Self::add_pairs(total, multiplicand(open, is_short), multiplier) }
+        unsafe { Self::add_pairs(total, multiplicand(acc, is_short), multiplier) }
     }
 
     /// Adds to each element of `sum` the two products of its 16-bit halves.
@@ -90,7 +91,8 @@ pub trait IntegerDot {
     }
 }
 
-/// Registers whose products add up before their sum is to be closed, if those of `n` may.
+/// Registers whose products add up between the beginning and the end of an accumulation, where
+/// those of `n` may.
 pub const fn run_len<D: IntegerDot>(layout: &Layout, n: usize) -> usize {
     // Two products of a weight with an activation, which is at most 127, meet in a word.
     let exact = i16::MAX as usize / (2 * 127 * layout.max_code() as usize);
@@ -102,7 +104,7 @@ pub const fn run_len<D: IntegerDot>(layout: &Layout, n: usize) -> usize {
 pub struct Bytes;
 
 /// `vpmaddwd`, for weights of eight bits, whose products do not add up in 16: weights and
-/// activations are widened before.
+/// activations are made words before.
 pub struct Words;
 
 /// `vpdpbusd` of AVX-VNNI.
@@ -112,7 +114,7 @@ impl IntegerDot for Bytes {
     const PER_32: usize = PER_32;
     const TILE_COLS: usize = 512;
     const IN_WORDS: bool = true;
-    type Room = ();
+    type Scratch = ();
 
     #[inline(always)]
     fn offset(layout: &Layout) -> i32 {
@@ -131,29 +133,29 @@ impl IntegerDot for Bytes {
     }
 
     #[inline(always)]
-    unsafe fn room() {}
+    unsafe fn scratch() {}
 
     #[inline(always)]
-    unsafe fn codes<'a>(codes: &'a [i8], (): &'a mut ()) -> &'a [i8] {
+    unsafe fn rearrange<'a>(codes: &'a [i8], (): &'a mut ()) -> &'a [i8] {
         codes
     }
 
     #[inline(always)]
-    unsafe fn open(_: __m256i) -> __m256i {
+    unsafe fn begin(_: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
         unsafe { _mm256_setzero_si256() }
     }
 
     #[inline(always)]
-    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+    unsafe fn add(acc: __m256i, weights: __m256i, x: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { _mm256_add_epi16(open, _mm256_maddubs_epi16(weights, x)) }
+        unsafe { _mm256_add_epi16(acc, _mm256_maddubs_epi16(weights, x)) }
     }
 
     #[inline(always)]
-    unsafe fn close(sum: __m256i, open: __m256i) -> __m256i {
+    unsafe fn end(sum: __m256i, acc: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { Self::add_pairs(sum, open, _mm256_set1_epi16(1)) }
+        unsafe { Self::add_pairs(sum, acc, _mm256_set1_epi16(1)) }
     }
 
     #[inline(always)]
@@ -163,9 +165,9 @@ impl IntegerDot for Bytes {
     }
 
     #[inline(always)]
-    unsafe fn add_scaled(total: __m256i, open: __m256i, multiplier: __m256i, _: bool) -> __m256i {
+    unsafe fn add_scaled(total: __m256i, acc: __m256i, multiplier: __m256i, _: bool) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { Self::add_pairs(total, open, multiplier) }
+        unsafe { Self::add_pairs(total, acc, multiplier) }
     }
 }
 
@@ -173,7 +175,7 @@ impl IntegerDot for Words {
     const PER_32: usize = 2 * PER_32;
     const TILE_COLS: usize = 256;
     const IN_WORDS: bool = false;
-    type Room = [__m256i; 2 * GROUP_LEN * Self::TILE_COLS / 32];
+    type Scratch = [__m256i; 2 * GROUP_LEN * Self::TILE_COLS / 32];
 
     #[inline(always)]
     fn offset(_: &Layout) -> i32 {
@@ -190,33 +192,33 @@ impl IntegerDot for Words {
         half: usize,
     ) {
         // SAFETY: the caller's promise.
-        let [even, odd] = unsafe { widened(codes) };
+        let [even, odd] = unsafe { even_odd_words(codes) };
         registers[place][half] = even;
         registers[PER_32 + place][half] = odd;
     }
 
     #[inline(always)]
-    unsafe fn room() -> Self::Room {
+    unsafe fn scratch() -> Self::Scratch {
         // SAFETY: the caller's promise.
         unsafe { [_mm256_setzero_si256(); 2 * GROUP_LEN * Self::TILE_COLS / 32] }
     }
 
     #[inline(always)]
-    unsafe fn codes<'a>(codes: &'a [i8], room: &'a mut Self::Room) -> &'a [i8] {
+    unsafe fn rearrange<'a>(codes: &'a [i8], scratch: &'a mut Self::Scratch) -> &'a [i8] {
         let codes = codes.as_chunks::<32>().0;
-        assert!(2 * codes.len() <= room.len());
-        for (codes, room) in codes.iter().zip(room.as_chunks_mut().0) {
+        assert!(2 * codes.len() <= scratch.len());
+        for (codes, words) in codes.iter().zip(scratch.as_chunks_mut().0) {
             // SAFETY: the caller's promise.
-            *room = unsafe { widened(_mm256_loadu_si256(codes.as_ptr().cast())) };
+            *words = unsafe { even_odd_words(_mm256_loadu_si256(codes.as_ptr().cast())) };
         }
-        // SAFETY: the bytes of the room, which has as many as the slice.
-        unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), size_of_val(room)) }
+        // SAFETY: the bytes of the scratch memory, which has as many as the slice.
+        unsafe { std::slice::from_raw_parts(scratch.as_ptr().cast(), size_of_val(scratch)) }
     }
 
     #[inline(always)]
-    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+    unsafe fn add(acc: __m256i, weights: __m256i, x: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { Self::add_pairs(open, weights, x) }
+        unsafe { Self::add_pairs(acc, weights, x) }
     }
 }
 
@@ -224,7 +226,7 @@ impl IntegerDot for Vnni {
     const PER_32: usize = PER_32;
     const TILE_COLS: usize = 512;
     const IN_WORDS: bool = false;
-    type Room = ();
+    type Scratch = ();
 
     #[inline(always)]
     fn offset(layout: &Layout) -> i32 {
@@ -246,17 +248,17 @@ impl IntegerDot for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn room() {}
+    unsafe fn scratch() {}
 
     #[inline(always)]
-    unsafe fn codes<'a>(codes: &'a [i8], (): &'a mut ()) -> &'a [i8] {
+    unsafe fn rearrange<'a>(codes: &'a [i8], (): &'a mut ()) -> &'a [i8] {
         codes
     }
 
     #[inline(always)]
-    unsafe fn add(open: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+    unsafe fn add(acc: __m256i, weights: __m256i, x: __m256i) -> __m256i {
         // SAFETY: the caller's promise.
-        unsafe { _mm256_dpbusd_avx_epi32(open, weights, x) }
+        unsafe { _mm256_dpbusd_avx_epi32(acc, weights, x) }
     }
 
     #[inline(always)]
@@ -268,7 +270,7 @@ impl IntegerDot for Vnni {
 
 /// Bytes as 16-bit integers, those at even places and those at odd.
 #[inline(always)]
-unsafe fn widened(bytes: __m256i) -> [__m256i; 2] {
+unsafe fn even_odd_words(bytes: __m256i) -> [__m256i; 2] {
     // SAFETY: the caller's promise.
     unsafe {
         [_mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(bytes)), _mm256_srai_epi16::<8>(bytes)]

@@ -1,6 +1,7 @@
 //! Sixteen lanes as two registers of eight.
 
 use crate::format::FloatKind;
+use crate::isa::stamp::each;
 use crate::vector::{Lanes, N_LANES};
 use std::arch::x86_64::*;
 

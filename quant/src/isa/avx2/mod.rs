@@ -5,12 +5,12 @@
 //! with saturation. Codes of up to six bits therefore go in as they are, their offset being taken
 //! off the integer sum afterwards; eight-bit weights first need a change of sign, or 16 bits.
 //!
+//! - `lanes`: everything that is not a dot product with weights;
 //! - `unpack`: the codes of a block, as bytes;
-//! - `rows`: a few tokens, four rows of weights at a time, straight from the file's bytes;
 //! - `dot`: the ways to sum products in a tile;
-//! - `tiles`: more tokens, 32 rows unpacked once and multiplied with all of them;
-//! - `peak`: what a tile could reach at most;
-//! - `lanes`: everything that is not a dot product with weights.
+//! - `rows`: GEMV, a few tokens, four rows of weights at a time, straight from the file's bytes;
+//! - `tiles`: GEMM, more tokens, 32 rows unpacked once and multiplied with all of them;
+//! - `peak`: what a tile could reach at most.
 
 mod dot;
 mod lanes;
@@ -20,25 +20,27 @@ mod tiles;
 mod unpack;
 
 use crate::format::{Flat, Super};
-use crate::registry::Product;
+use crate::product::Product;
 use dot::{Bytes, Vnni, Words};
 use lanes::Avx2Lanes;
 use std::arch::is_x86_feature_detected as has;
+use tiles::flat::FlatTile;
+use tiles::super_block::SuperTile;
 
-crate::isa::stamp_vector_functions!(Avx2Lanes, [#[target_feature(enable = "avx2,fma,f16c")]]);
+crate::isa::stamp::stamp_vector_functions!(Avx2Lanes, [#[target_feature(enable = "avx2,fma,f16c")]]);
 
 /// Whether this CPU has all that the module uses.
 pub fn is_available() -> bool {
     has!("avx2") && has!("fma") && has!("f16c")
 }
 
-/// Stamps a family's kernel for more than a few tokens, with and without AVX-VNNI.
+/// Stamps a family's GEMM kernel, for more than a few tokens, with and without AVX-VNNI.
 macro_rules! stamp_tiles {
     ($with_vnni:ident, $plain:ident, $family:ident, $tile:ident) => {
         #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
         fn $with_vnni<F: $family>(product: Product<'_, F>) {
             // SAFETY: this function enables what the kernel needs.
-            unsafe { tiles::multiply::<F, tiles::$tile<F, Vnni>, Vnni>(product) }
+            unsafe { tiles::multiply::<F, $tile<F, Vnni>, Vnni>(product) }
         }
 
         #[target_feature(enable = "avx2,fma,f16c")]
@@ -46,9 +48,9 @@ macro_rules! stamp_tiles {
             // SAFETY: this function enables what the kernels need.
             unsafe {
                 if const { unpack::is_wide(&F::LAYOUT) } {
-                    tiles::multiply::<F, tiles::$tile<F, Words>, Words>(product);
+                    tiles::multiply::<F, $tile<F, Words>, Words>(product);
                 } else {
-                    tiles::multiply::<F, tiles::$tile<F, Bytes>, Bytes>(product);
+                    tiles::multiply::<F, $tile<F, Bytes>, Bytes>(product);
                 }
             }
         }
@@ -64,10 +66,10 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     let has_vnni = has!("avxvnni");
     match product.n_tokens() {
         0 => {}
-        1 => rows::multiply_flat::<F, 1>(product),
-        2 => rows::multiply_flat::<F, 2>(product),
-        3 => rows::multiply_flat::<F, 3>(product),
-        4 if !has_vnni => rows::multiply_flat::<F, 4>(product),
+        1 => rows::flat::multiply::<F, 1>(product),
+        2 => rows::flat::multiply::<F, 2>(product),
+        3 => rows::flat::multiply::<F, 3>(product),
+        4 if !has_vnni => rows::flat::multiply::<F, 4>(product),
         // SAFETY: the CPU has VNNI, and the rest is this function's own.
         _ if has_vnni => unsafe { multiply_flat_vnni(product) },
         _ => multiply_flat_plain(product),
@@ -79,35 +81,36 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
     match product.n_tokens() {
         0 => {}
-        1 => rows::multiply_super::<F, 1>(product),
-        2 => rows::multiply_super::<F, 2>(product),
+        1 => rows::super_block::multiply::<F, 1>(product),
+        2 => rows::super_block::multiply::<F, 2>(product),
         // SAFETY: the CPU has VNNI, and the rest is this function's own.
         _ if has!("avxvnni") => unsafe { multiply_super_vnni(product) },
         _ => multiply_super_plain(product),
     }
 }
 
-/// Int8 products of ones; see [`crate::Isa::sum_of_ones`].
+/// Probe of the int8 peak; see [`crate::Isa::int8_peak`].
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn burst_of_ones() -> u64 {
+pub fn int8_peak() -> u64 {
     #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
     fn with_vnni() -> u64 {
         // SAFETY: this function enables what it needs.
-        unsafe { peak::burst_of_ones::<Vnni>() }
+        unsafe { peak::int8_peak::<Vnni>() }
     }
     if has!("avxvnni") {
         // SAFETY: the CPU has VNNI, and the rest is this function's own.
         unsafe { with_vnni() }
     } else {
         // SAFETY: this function enables what it needs.
-        unsafe { peak::burst_of_ones::<Bytes>() }
+        unsafe { peak::int8_peak::<Bytes>() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::kernel_check::{check, for_each_format};
+    use crate::formats::for_each_format;
+    use crate::isa::kernel_check::{check, skip};
     use crate::isa::scalar;
 
     fn check_flat<F: Flat>() {
@@ -116,14 +119,15 @@ mod tests {
     }
 
     fn check_super<F: Super>() {
-        // SAFETY: likewise.
+        // SAFETY: the test has asked for the features.
         check::<F>(|product| unsafe { multiply_super_plain(product) }, scalar::multiply_super);
     }
 
     #[test]
     fn without_vnni_the_bits_are_the_same() {
-        if is_available() {
-            for_each_format!(check_flat, check_super);
+        if !is_available() {
+            return skip("AVX2 kernels without AVX-VNNI");
         }
+        for_each_format!(_, check_flat, check_super);
     }
 }

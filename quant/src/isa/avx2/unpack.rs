@@ -1,5 +1,6 @@
 //! The codes of a block, from its bit planes to bytes.
 
+use crate::isa::stamp::each;
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::x86_64::*;
 

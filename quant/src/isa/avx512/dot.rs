@@ -14,7 +14,7 @@ pub trait IntegerDot {
     /// Adds to each 32-bit element of `acc` the two products of its 16-bit halves of `a` and `b`.
     ///
     /// # Safety
-    /// Likewise.
+    /// The CPU must have what the implementation's name says, on top of this module's features.
     unsafe fn dot2(acc: __m512i, a: __m512i, b: __m512i) -> __m512i;
 }
 

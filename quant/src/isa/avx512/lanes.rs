@@ -252,7 +252,8 @@ fn sums_4_apart(a: __m512, b: __m512) -> __m512 {
     _mm512_add_ps(_mm512_mask_blend_ps(0xf0f0, a, b), others)
 }
 
-/// Likewise, of each quarter, lanes 2 apart.
+/// Of each quarter, the lower half is `a`'s lanes 2 apart in that quarter, added; the upper half
+/// `b`'s.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn sums_2_apart(a: __m512, b: __m512) -> __m512 {
@@ -260,7 +261,7 @@ fn sums_2_apart(a: __m512, b: __m512) -> __m512 {
     _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, a, b), others)
 }
 
-/// Likewise, of each pair, both lanes.
+/// Of each pair, the first lane is the sum of both of `a`'s lanes; the second that of `b`'s.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn sums_1_apart(a: __m512, b: __m512) -> __m512 {

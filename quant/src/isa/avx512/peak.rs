@@ -1,7 +1,7 @@
-//! Int8 products of registers alone.
+//! Probe of the int8 peak: products of registers alone.
 
 use super::dot::IntegerDot;
-use crate::isa::peak::BURST_ROUNDS;
+use crate::isa::peak::PROBE_ROUNDS;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
@@ -13,12 +13,12 @@ use std::hint::black_box;
 /// # Safety
 /// The CPU must have this module's features, and what `D` needs.
 #[inline(always)]
-pub unsafe fn burst_of_ones<D: IntegerDot>() -> u64 {
+pub unsafe fn int8_peak<D: IntegerDot>() -> u64 {
     // SAFETY: the caller's promise.
     unsafe {
         let ones = [_mm512_set1_epi8(1); 4];
         let mut sums = [[_mm512_setzero_si512(); 4]; 4];
-        for _ in 0..BURST_ROUNDS {
+        for _ in 0..PROBE_ROUNDS {
             let (unsigned, signed) = (*black_box(&ones), *black_box(&ones));
             for (sums, unsigned) in sums.iter_mut().zip(unsigned) {
                 for (sum, signed) in sums.iter_mut().zip(signed) {

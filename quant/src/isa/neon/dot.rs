@@ -1,6 +1,7 @@
 //! Integer dot products, exact on every CPU.
 
 use super::lanes::transposed;
+use crate::isa::stamp::each;
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected as has};
 

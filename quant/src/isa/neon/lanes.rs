@@ -69,7 +69,7 @@ impl Lanes for NeonLanes {
             unsafe {
                 match kind {
                     FloatKind::F32 => vreinterpretq_f32_u8(vld1q_u8(values)),
-                    FloatKind::F16 => widen(vreinterpret_u16_u8(vld1_u8(values))),
+                    FloatKind::F16 => f16_to_f32(vreinterpret_u16_u8(vld1_u8(values))),
                     FloatKind::Bf16 => {
                         let halves = vreinterpret_u16_u8(vld1_u8(values));
                         vreinterpretq_f32_u32(vshll_n_u16::<16>(halves))
@@ -87,7 +87,7 @@ impl Lanes for NeonLanes {
             unsafe {
                 match kind {
                     FloatKind::F32 => vst1q_u8(at, vreinterpretq_u8_f32(lanes)),
-                    FloatKind::F16 => vst1_u8(at, vreinterpret_u8_u16(narrow(lanes))),
+                    FloatKind::F16 => vst1_u8(at, vreinterpret_u8_u16(f32_to_f16(lanes))),
                     FloatKind::Bf16 => vst1_u8(at, vreinterpret_u8_u16(bf16_bits(lanes))),
                 }
             }
@@ -167,7 +167,7 @@ fn if_less(
 
 /// Four f16, given by their bits, as f32. In assembly, since intrinsics with f16 are not stable.
 #[inline(always)]
-pub fn widen(halves: uint16x4_t) -> float32x4_t {
+pub fn f16_to_f32(halves: uint16x4_t) -> float32x4_t {
     let values;
     // SAFETY: NEON is part of the target; the instruction touches registers alone.
     unsafe {
@@ -183,9 +183,9 @@ pub fn widen(halves: uint16x4_t) -> float32x4_t {
 
 /// The bits of the nearest f16, ties to even.
 #[inline(always)]
-fn narrow(values: float32x4_t) -> uint16x4_t {
+fn f32_to_f16(values: float32x4_t) -> uint16x4_t {
     let halves;
-    // SAFETY: as in `widen`.
+    // SAFETY: as in `f16_to_f32`.
     unsafe {
         asm!(
             "fcvtn {halves:v}.4h, {values:v}.4s",

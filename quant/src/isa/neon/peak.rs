@@ -1,7 +1,8 @@
-//! Int8 products of registers alone.
+//! Probe of the int8 peak: products of registers alone.
 
 use super::dot::{Dot, FourByFour, Plain};
-use crate::isa::peak::BURST_ROUNDS;
+use crate::isa::peak::PROBE_ROUNDS;
+use crate::isa::stamp::each;
 use std::arch::aarch64::*;
 use std::hint::black_box;
 
@@ -18,7 +19,7 @@ fn burst(
     let (one, zero) = unsafe { (vdupq_n_s8(1), vdupq_n_s32(0)) };
     let ones = [[one; 4]; 2];
     let mut sums = [[[zero; 4]; 2]; 2];
-    for _ in 0..BURST_ROUNDS {
+    for _ in 0..PROBE_ROUNDS {
         let (rows, tokens) = (*black_box(&ones), *black_box(&ones));
         for (sums, rows) in sums.iter_mut().zip(rows) {
             for (sums, tokens) in sums.iter_mut().zip(tokens) {
@@ -32,12 +33,12 @@ fn burst(
 }
 
 /// With the instruction of a [`FourByFour`].
-pub fn burst_of_ones<G: FourByFour>(grid: G) -> u64 {
+pub fn int8_peak<G: FourByFour>(grid: G) -> u64 {
     burst(|sums, rows, tokens| grid.add_products(sums, rows, tokens))
 }
 
 /// With multiplications into 16 bits.
-pub fn plain_burst_of_ones() -> u64 {
+pub fn plain_int8_peak() -> u64 {
     burst(|sums, rows, tokens| {
         each!(t in [0 1 2 3] => {
             let products = Plain.dot(rows, [tokens[t]; 4], i32::from(i8::MAX));

@@ -1,6 +1,7 @@
 //! From bytes to registers: scales, and the codes of a block, from bit planes to signed weights.
 
-use super::lanes::widen;
+use super::lanes::f16_to_f32;
+use crate::isa::stamp::each;
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::aarch64::*;
 
@@ -87,14 +88,14 @@ pub fn load(bytes: &[i8; 16]) -> int8x16_t {
 /// The f16 at byte `at` of each block.
 #[inline(always)]
 pub fn f16_at(blocks: [&[u8]; 4], at: usize) -> float32x4_t {
-    widen_bits(each!(r in [0 1 2 3] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]])))
+    f16_bits_to_f32(each!(r in [0 1 2 3] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]])))
 }
 
 /// Four f16, given by their bits, as f32.
 #[inline(always)]
-pub fn widen_bits(bits: [u16; 4]) -> float32x4_t {
+pub fn f16_bits_to_f32(bits: [u16; 4]) -> float32x4_t {
     // SAFETY: NEON is part of the target.
-    widen(unsafe {
+    f16_to_f32(unsafe {
         let halves = vdup_n_u16(bits[0]);
         let halves = vset_lane_u16::<1>(bits[1], halves);
         let halves = vset_lane_u16::<2>(bits[2], halves);

@@ -2,14 +2,13 @@
 
 mod lanes;
 
-pub use super::peak::burst_of_ones;
+pub use super::peak::int8_peak;
 use crate::format::{FLAT_LEN, Flat, SUPER_LEN, Super};
-use crate::header;
-use crate::registry::Product;
+use crate::product::Product;
 use half::f16;
 use lanes::ScalarLanes;
 
-crate::isa::stamp_vector_functions!(ScalarLanes, []);
+crate::isa::stamp::stamp_vector_functions!(ScalarLanes, []);
 
 /// See [`Flat`] for the sum.
 pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
@@ -42,7 +41,7 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
         for t in 0..product.n_tokens() {
             let mut acc = 0.0f32;
             for (block_idx, block) in row.iter().enumerate() {
-                let scales = header::unpack::<F>(block);
+                let scales = F::scales(block);
                 let mut unsigned = [0; SUPER_LEN];
                 F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
                 let (codes, x_scale) =

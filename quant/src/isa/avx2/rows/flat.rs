@@ -1,13 +1,14 @@
-//! Rows of formats with blocks of 32.
+//! GEMV with legacy formats, blocks of 32.
 
 use super::*;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
-use crate::registry::Product;
+use crate::isa::stamp::each;
+use crate::product::Product;
 
-/// The product of a flat format's matrix with `N` tokens; see [`Flat`] for the sum.
+/// GEMV of a legacy format's matrix with `N` tokens; see [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_flat<F: Flat, const N: usize>(product: Product<'_, F>) {
+pub fn multiply<F: Flat, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
     let x = product.x.groups().next().expect("some tokens");
     let codes = x.codes().as_chunks::<FLAT_LEN>().0;

@@ -1,15 +1,16 @@
-//! Rows of formats with blocks of 256.
+//! GEMV with K-quants, super-blocks of 256.
 
 use super::*;
-use crate::format::{SUPER_LEN, Super, SuperScales};
-use crate::header;
+use crate::format::{SUPER_LEN, Super};
+use crate::header::SuperScales;
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
-use crate::registry::Product;
+use crate::isa::stamp::each;
+use crate::product::Product;
 use half::f16;
 
-/// The product of a super-block format's matrix with `N` tokens; see [`Super`] for the sum.
+/// GEMV of a K-quant's matrix with `N` tokens; see [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
+pub fn multiply<F: Super, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
     let x = product.x.groups().next().expect("some tokens");
     let codes: &[[[i8; SUPER_LEN]; N]] = x.codes().as_chunks().0.as_chunks().0;
@@ -23,7 +24,7 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
         {
             let blocks = [a, b, c, d];
             prefetch(blocks);
-            let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
+            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let mut x_sums = [_mm256_setzero_si256(); N];
             for t in 0..N {
                 x_sums[t] = even_odd_words(&words[t]);
@@ -31,8 +32,8 @@ pub fn multiply_super<F: Super, const N: usize>(product: Product<'_, F>) {
             let dots = each!(r in [0 1 2 3] => {
                 super_dots::<F, N>(blocks[r], &headers[r], x_codes, x_sums)
             });
-            let scale = widen(each!(r in [0 1 2 3] => headers[r].scale));
-            let minimum = widen(each!(r in [0 1 2 3] => headers[r].minimum));
+            let scale = f16_to_f32(each!(r in [0 1 2 3] => headers[r].scale));
+            let minimum = f16_to_f32(each!(r in [0 1 2 3] => headers[r].minimum));
             let minimums = each!(r in [0 1 2 3] => {
                 _mm256_cvtepu8_epi16(even_odd_bytes(&headers[r].sub_minimums))
             });
@@ -122,7 +123,7 @@ fn even_odd_bytes(bytes: &[u8; 16]) -> __m128i {
 
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn widen(values: [f16; N_ROWS]) -> __m128 {
+fn f16_to_f32(values: [f16; N_ROWS]) -> __m128 {
     let [a, b, c, d] = each!(r in [0 1 2 3] => values[r].to_bits() as i16);
     _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
 }

@@ -1,4 +1,4 @@
-//! Tiles of formats with blocks of 32.
+//! GEMM with legacy formats, blocks of 32.
 
 use super::*;
 use crate::format::{FLAT_LEN, Flat};
@@ -10,7 +10,7 @@ const N_BLOCKS: usize = 512 / FLAT_LEN;
 /// Registers per half of a strip.
 const N_REGISTERS: usize = N_BLOCKS * 8;
 
-/// Unpacked blocks. Indexed by strip, block or register, then half.
+/// A tile of a legacy format. Its arrays are indexed by strip, block or register, then half.
 pub struct FlatTile<F, D> {
     codes: [[[__m256i; 2]; N_REGISTERS]; N_STRIPS],
     scales: [[[__m256; 2]; N_BLOCKS]; N_STRIPS],
@@ -18,7 +18,7 @@ pub struct FlatTile<F, D> {
     marker: PhantomData<(F, D)>,
 }
 
-/// What a group's sums become, by block and token.
+/// The prepared sums of a group's activations, by block and token.
 pub struct FlatSums {
     /// What the codes' offset takes from the integer sums.
     offset: [i32; N_BLOCKS * GROUP_LEN],
@@ -54,7 +54,7 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn look(x: &Columns<'_>, FlatSums { offset, scaled }: &mut FlatSums) {
+    unsafe fn prepare_sums(x: &Columns<'_>, FlatSums { offset, scaled }: &mut FlatSums) {
         let factor = -D::offset(&F::LAYOUT);
         for (offset, &sum) in offset.iter_mut().zip(x.sums) {
             *offset = factor * i32::from(sum);
@@ -92,10 +92,10 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
                     pointers[t] = codes.as_ptr().add(t * token_bytes);
                 }
                 for registers in registers.chunks_exact(run_len) {
-                    let open = add_products::<D, N>(dots, registers, pointers);
+                    let acc = add_products::<D, N>(dots, registers, pointers);
                     for t in 0..N {
                         for half in 0..2 {
-                            dots[t][half] = D::close(dots[t][half], open[t][half]);
+                            dots[t][half] = D::end(dots[t][half], acc[t][half]);
                         }
                         pointers[t] = pointers[t].add(run_len * X_BYTES);
                     }
@@ -124,5 +124,5 @@ unsafe fn f16_at(blocks: [&[u8]; N_LANES], at: usize) -> __m256 {
     let bits =
         each!(r in [0 1 2 3 4 5 6 7] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]]));
     // SAFETY: the caller's promise.
-    unsafe { widen(bits) }
+    unsafe { f16_to_f32(bits) }
 }

@@ -1,8 +1,8 @@
-//! Tiles of formats with blocks of 256.
+//! GEMM with K-quants, super-blocks of 256.
 
 use super::*;
-use crate::format::{SUPER_LEN, Super, SuperScales};
-use crate::header;
+use crate::format::{SUPER_LEN, Super};
+use crate::header::SuperScales;
 use crate::isa::avx2::dot::run_len;
 use crate::isa::avx2::unpack::is_wide;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ const N_BLOCKS: usize = 512 / SUPER_LEN;
 /// Registers per half of a strip.
 const N_REGISTERS: usize = N_BLOCKS * 64;
 
-/// Unpacked blocks. Indexed by strip, block or register, then half.
+/// A tile of a K-quant. Its arrays are indexed by strip, block or register, then half.
 pub struct SuperTile<F, D> {
     codes: [[[__m256i; 2]; N_REGISTERS]; N_STRIPS],
     headers: [[Header; N_BLOCKS]; N_STRIPS],
@@ -23,15 +23,15 @@ pub struct SuperTile<F, D> {
 struct Header {
     scale: [__m256; 2],
     minimum: [__m256; 2],
-    /// Of each sub-block, as [`IntegerDot::add_scaled`] takes them.
+    /// The sub-scale of each sub-block, as [`IntegerDot::add_scaled`] takes it.
     multipliers: [[__m256i; 2]; 16],
-    /// Of each two sub-blocks, times the format's offset.
+    /// The sub-scales of each two sub-blocks, times the format's offset.
     offsets: [[__m256i; 2]; 8],
-    /// Of each two sub-blocks.
+    /// The sub-minimums of each two sub-blocks.
     sub_minimums: [[__m256i; 2]; 8],
 }
 
-/// What a group's sums become, by block and token.
+/// The prepared sums of a group's activations, by block and token.
 pub struct SuperSums {
     /// Of each sub-block, what the codes' offset takes from its dot product.
     offset: [[i32; 16]; N_BLOCKS * GROUP_LEN],
@@ -64,7 +64,7 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
         let header = &mut self.headers[strip][block];
         each!(half in [0 1] => {
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => rows[half * N_LANES + r]);
-            let headers = each!(r in [0 1 2 3 4 5 6 7] => header::unpack::<F>(blocks[r]));
+            let headers = each!(r in [0 1 2 3 4 5 6 7] => F::scales(blocks[r]));
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
             // SAFETY: the caller's promise.
             unsafe {
@@ -78,7 +78,7 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
     }
 
     #[inline(always)]
-    unsafe fn look(x: &Columns<'_>, SuperSums { offset, pairs }: &mut SuperSums) {
+    unsafe fn prepare_sums(x: &Columns<'_>, SuperSums { offset, pairs }: &mut SuperSums) {
         let factor = -D::offset(&F::LAYOUT);
         let all = offset.iter_mut().zip(pairs).zip(x.sums.as_chunks::<16>().0);
         for ((offset, pairs), sums) in all {
@@ -145,12 +145,12 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
                     }
                     let multipliers = &header.multipliers[sub];
                     for registers in registers.chunks_exact(run_len) {
-                        let open = add_products::<D, N>(starts, registers, pointers);
+                        let acc = add_products::<D, N>(starts, registers, pointers);
                         for t in 0..N {
                             for half in 0..2 {
                                 totals[t][half] = D::add_scaled(
                                     totals[t][half],
-                                    open[t][half],
+                                    acc[t][half],
                                     multipliers[half],
                                     const { is_short::<F>() },
                                 );
@@ -202,7 +202,8 @@ impl Header {
         let is_short = const { is_short::<F>() };
         // SAFETY: the caller's promise.
         unsafe {
-            self.scale[half] = widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
+            self.scale[half] =
+                f16_to_f32(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
             let scales = pairs(each!(r in [0 1 2 3 4 5 6 7] => {
                 _mm256_cvtepi8_epi16(load_bytes(&headers[r].sub_scales))
             }));
@@ -226,7 +227,7 @@ impl Header {
             }
             if F::HAS_MINIMUM {
                 self.minimum[half] =
-                    widen(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
+                    f16_to_f32(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
                 let minimums = of_subs::<F>(pairs(each!(r in [0 1 2 3 4 5 6 7] => {
                     _mm256_cvtepu8_epi16(load_bytes(&headers[r].sub_minimums))
                 })));

@@ -1,9 +1,10 @@
-//! Rows of formats with blocks of 32.
+//! GEMV with legacy formats, blocks of 32.
 
 use super::*;
 use crate::format::FLAT_LEN;
+use crate::isa::stamp::each;
 
-/// The product of a flat format's matrix with `N` tokens; see [`Flat`] for the sum.
+/// GEMV of a legacy format's matrix with `N` tokens; see [`Flat`] for the sum.
 #[target_feature(enable = "neon")]
 pub fn multiply<F: Flat, D: Dot, const N: usize>(
     product: &mut Product<'_, F>,
@@ -15,7 +16,7 @@ pub fn multiply<F: Flat, D: Dot, const N: usize>(
     let x = product.x.tokens::<N>(first_token);
     let out = &mut product.out[first_token * n_rows..][..N * n_rows];
     for first_row in (0..n_rows).step_by(N_ROWS) {
-        let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
+        let rows = Rows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [vdupq_n_f32(0.0); N];
         for block_idx in 0..n_blocks {
             rows.ahead(block_idx, 1).for_each(prefetch);

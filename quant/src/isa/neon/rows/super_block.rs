@@ -1,13 +1,14 @@
-//! Rows of formats with blocks of 256.
+//! GEMV with K-quants, super-blocks of 256.
 
 use super::*;
-use crate::format::{SUPER_LEN, SuperScales};
-use crate::header;
+use crate::format::SUPER_LEN;
+use crate::header::SuperScales;
+use crate::isa::stamp::each;
 
 /// Weights of which a token's activation sums are known.
 const SIXTEENS: usize = SUPER_LEN / 16;
 
-/// The product of a super-block format's matrix with `N` tokens; see [`Super`] for the sum.
+/// GEMV of a K-quant's matrix with `N` tokens; see [`Super`] for the sum.
 #[target_feature(enable = "neon")]
 pub fn multiply<F: Super, D: Dot, const N: usize>(
     product: &mut Product<'_, F>,
@@ -18,14 +19,14 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
     let x = product.x.tokens::<N>(first_token);
     let out = &mut product.out[first_token * n_rows..][..N * n_rows];
     for first_row in (0..n_rows).step_by(N_ROWS) {
-        let rows = FourRows::new(product.weights, first_row, n_rows, n_blocks);
+        let rows = Rows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [vdupq_n_f32(0.0); N];
         for block_idx in 0..n_blocks {
             rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
-            let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
-            let scales = widen_bits(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
-            let minimums = widen_bits(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));
+            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
+            let scales = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
+            let minimums = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));
             let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
             let x_sums = x.sums::<SIXTEENS>(block_idx);
             let mut dots = [[vdupq_n_s32(0); N]; N_ROWS];

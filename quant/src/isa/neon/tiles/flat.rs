@@ -1,4 +1,4 @@
-//! Tiles of blocks of 32.
+//! GEMM with legacy formats, blocks of 32.
 
 use super::*;
 use crate::format::{FLAT_LEN, Flat};
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 const N_BLOCKS: usize = TILE_COLS / FLAT_LEN;
 
-/// Indexed by four of rows, then block or sixteen columns.
+/// A tile of a legacy format. Its arrays are indexed by four of rows, then block or sixteen columns.
 pub struct FlatTile<F> {
     codes: [[[int8x16_t; FOUR]; SIXTEENS]; N_FOURS],
     scales: [[float32x4_t; N_BLOCKS]; N_FOURS],

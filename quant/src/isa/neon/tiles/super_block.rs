@@ -1,20 +1,19 @@
-//! Tiles of blocks of 256.
+//! GEMM with K-quants, super-blocks of 256.
 
 use super::*;
 use crate::format::{SUPER_LEN, Super};
-use crate::header;
 use std::marker::PhantomData;
 
 const N_BLOCKS: usize = TILE_COLS / SUPER_LEN;
 /// Sixteens of a block.
 const PER_BLOCK: usize = SUPER_LEN / 16;
 
-/// Indexed by four of rows, then block or sixteen columns.
+/// A tile of a K-quant. Its arrays are indexed by four of rows, then block or sixteen columns.
 pub struct SuperTile<F> {
     codes: [[[int8x16_t; FOUR]; SIXTEENS]; N_FOURS],
-    /// Of each sixteen weights.
+    /// The sub-scale of each sixteen weights.
     sub_scales: [[int32x4_t; SIXTEENS]; N_FOURS],
-    /// The sixteen of each block, in the order of codes.
+    /// The sixteen sub-minimums of each block, in the order of codes.
     sub_minimums: [[[int8x16_t; FOUR]; N_BLOCKS]; N_FOURS],
     scales: [[float32x4_t; N_BLOCKS]; N_FOURS],
     minimums: [[float32x4_t; N_BLOCKS]; N_FOURS],
@@ -55,7 +54,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         blocks: [&F::Block; FOUR],
         grid: G,
     ) {
-        let headers = each!(r in [0 1 2 3] => header::unpack::<F>(blocks[r]));
+        let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
         let blocks = each!(r in [0 1 2 3] => bytemuck::bytes_of(blocks[r]));
         let codes = &mut self.codes[four_idx].as_chunks_mut::<PER_BLOCK>().0[block_idx];
         *codes = each!(i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => {
@@ -68,14 +67,14 @@ impl<F: Super> Tile<F> for SuperTile<F> {
             *sub_scales = unsafe { vld1q_s32(of_rows.as_ptr()) };
         }
         self.scales[four_idx][block_idx] =
-            widen_bits(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
+            f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
         if F::HAS_MINIMUM {
             const { assert!(F::SUB_SCALES.highest_minimum <= i8::MAX as u8) }
             let sub_minimums =
                 each!(r in [0 1 2 3] => load(bytemuck::cast_ref(&headers[r].sub_minimums)));
             self.sub_minimums[four_idx][block_idx] = grid.rows(sub_minimums);
             let minimums = each!(r in [0 1 2 3] => headers[r].minimum.to_bits());
-            self.minimums[four_idx][block_idx] = widen_bits(minimums);
+            self.minimums[four_idx][block_idx] = f16_bits_to_f32(minimums);
         }
     }
 

@@ -1,38 +1,24 @@
-//! Products of formats with blocks of 32: few tokens here, more in [`FlatTile`].
+//! GEMV with legacy formats, blocks of 32.
 
-use super::codes::{
-    Blocks, STREAM_DISTANCE, high_f16, load_lanes, low_f16, max_unsigned, piece, prefetch, unroll,
-};
-use super::dot::IntegerDot;
-use super::flat_tile::FlatTile;
-use super::quarter_rows::QuarterRows;
-use super::tile;
+use super::Rows;
 use crate::activations::Tokens;
 use crate::format::{FLAT_LEN, Flat};
-use crate::registry::Product;
+use crate::isa::avx512::dot::IntegerDot;
+use crate::isa::avx512::prefetch::{STREAM_DISTANCE, prefetch};
+use crate::isa::avx512::unpack::{
+    Blocks, high_f16, load_lanes, low_f16, max_unsigned, unpack16, unroll,
+};
+use crate::product::Product;
 use std::arch::x86_64::*;
 
-/// The family's kernel; see [`Flat`] for the sum.
+/// GEMV for `N` tokens: four rows at a time, four blocks of each row in the lanes. See [`Flat`] for
+/// the sum.
 ///
 /// # Safety
-/// The CPU must have this module's features and those of `D`.
+/// The CPU must have the features of AVX-512's module and those of `D`.
 #[inline(always)]
-pub unsafe fn multiply<F: Flat, D: IntegerDot>(product: Product<'_, F>) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match product.n_tokens() {
-            0 => {}
-            1 => multiply_few::<F, D, 1>(product),
-            2 => multiply_few::<F, D, 2>(product),
-            _ => tile::multiply_many::<F, FlatTile<F, D>>(product),
-        }
-    }
-}
-
-/// Few tokens: four rows at a time, four blocks of each row in the lanes.
-#[inline(always)]
-unsafe fn multiply_few<F: Flat, D: IntegerDot, const N: usize>(product: Product<'_, F>) {
-    let rows = QuarterRows::new(&product);
+pub unsafe fn multiply<F: Flat, D: IntegerDot, const N: usize>(product: Product<'_, F>) {
+    let rows = Rows::new(&product);
     let x = product.x.tokens::<N>(0);
     let last = rows.blocks_per_row - 1;
     for i in 0..rows.n {
@@ -83,7 +69,8 @@ unsafe fn add_quad<F: Flat, D: IntegerDot, const N: usize, const WHOLE: bool>(
             let blocks: Blocks =
                 [address(row, 0), address(row, 1), address(row, 2), address(row, 3)];
             let max = const { max_unsigned(&F::LAYOUT) };
-            let (first, second) = (piece(&F::LAYOUT, blocks, 0), piece(&F::LAYOUT, blocks, 1));
+            let (first, second) =
+                (unpack16(&F::LAYOUT, blocks, 0), unpack16(&F::LAYOUT, blocks, 1));
             for t in 0..N {
                 let [x_first, x_second] = x_codes[t];
                 dots[t][row] = D::dot4(dots[t][row], first, x_first, max);
@@ -141,36 +128,32 @@ unsafe fn quad_codes<const N: usize, const WHOLE: bool>(
 }
 
 /// A register's four lanes.
-#[inline(always)]
-unsafe fn lanes(register: __m512) -> [__m128; 4] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        [
-            _mm512_castps512_ps128(register),
-            _mm512_extractf32x4_ps::<1>(register),
-            _mm512_extractf32x4_ps::<2>(register),
-            _mm512_extractf32x4_ps::<3>(register),
-        ]
-    }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn lanes(register: __m512) -> [__m128; 4] {
+    [
+        _mm512_castps512_ps128(register),
+        _mm512_extractf32x4_ps::<1>(register),
+        _mm512_extractf32x4_ps::<2>(register),
+        _mm512_extractf32x4_ps::<3>(register),
+    ]
 }
 
 /// Within each lane, element `i` of the result is the sum of register `i`'s four.
-#[inline(always)]
-unsafe fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let pairs01 = sum_pairs(rows[0], rows[1]);
-        let pairs23 = sum_pairs(rows[2], rows[3]);
-        let low = _mm512_unpacklo_epi64(pairs01, pairs23);
-        _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
-    }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
+    let pairs01 = sum_pairs(rows[0], rows[1]);
+    let pairs23 = sum_pairs(rows[2], rows[3]);
+    let low = _mm512_unpacklo_epi64(pairs01, pairs23);
+    _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
 }
 
 /// Within each lane, the sums of elements 0 and 2 of `a` and of `b`, then of elements 1 and 3.
-#[inline(always)]
-unsafe fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)) }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
+    _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
 }
 
 /// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.

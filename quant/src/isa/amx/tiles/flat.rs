@@ -1,19 +1,19 @@
-//! Tiles of blocks of 32: one product of tile registers per block.
+//! GEMM with legacy formats, blocks of 32: one product of tile registers per block.
 
-use super::registers::{Sums, TileRegisters, finish, start};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{FLAT_LEN, Flat};
-use crate::isa::avx512::ahead::Ahead;
-use crate::isa::avx512::columns::{SixteenBlocks, columns};
-use crate::isa::avx512::flat_headers::{FlatHeaders, N_BLOCKS};
-use crate::isa::avx512::tile::{Place, Tile};
+use crate::isa::amx::registers::{Sums, TileRegisters, finish, start};
+use crate::isa::avx512::headers::flat::{FlatHeaders, N_BLOCKS};
+use crate::isa::avx512::prefetch::{Costs, Prefetcher};
+use crate::isa::avx512::tiles::{Place, Tile};
+use crate::isa::avx512::transpose::{SixteenBlocks, transpose_unpack};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 /// Tokens for which a smaller kernel does.
 const HALF_GROUP: usize = GROUP_LEN / 2;
 
-/// Indexed by block, then half.
+/// A tile of a legacy format. Its arrays are indexed by block, then half.
 pub struct FlatTile<F> {
     registers: TileRegisters,
     /// For each four consecutive weights of the block, these, signed.
@@ -26,7 +26,7 @@ pub struct FlatTile<F> {
 
 impl<F: Flat> Tile<F> for FlatTile<F> {
     const MAX_BLOCKS: usize = N_BLOCKS;
-    const MULTIPLYING: usize = 8;
+    const COSTS: Costs = Costs { unpacking: 20, multiplying: 8 };
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -46,7 +46,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         // SAFETY: the caller's promise.
         unsafe {
             let weights = &mut self.weights[block][half];
-            columns(&F::LAYOUT, rows, weights);
+            transpose_unpack(&F::LAYOUT, rows, weights);
             let offset = _mm512_set1_epi8(F::LAYOUT.offset() as u8 as i8);
             for weights in weights {
                 *weights = _mm512_sub_epi8(*weights, offset);
@@ -60,11 +60,11 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
         &mut self,
         at: Place,
         x: &Activations,
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
         mut rest: &mut [f32],
     ) {
         // SAFETY: the caller's promise.
-        unsafe { self.headers.widen::<F>(at.n_blocks) };
+        unsafe { self.headers.convert::<F>(at.n_blocks) };
         for x in x.groups() {
             let n_tokens = x.n_tokens();
             let out = rest.split_off_mut(..n_tokens * at.n_rows).expect("a row per token");
@@ -73,7 +73,7 @@ impl<F: Flat> Tile<F> for FlatTile<F> {
                 self.registers.configure(n_tokens, FLAT_LEN);
                 let x = FlatActivations { codes: x.codes(), scales: FlatScales::new::<F>(at, x) };
                 for half in 0..2 {
-                    ahead.multiplying(at.n_blocks * n_tokens / 2);
+                    prefetcher.multiplying(at.n_blocks * n_tokens / 2);
                     match n_tokens {
                         // As a constant, which makes for fewer instructions.
                         GROUP_LEN => self.multiply_half::<GROUP_LEN>(half, GROUP_LEN, at, &x, out),

@@ -1,27 +1,25 @@
-//! Products with a few tokens: four rows of weights at a time, each read once from where it lies.
+//! GEMV micro-kernels, for a few tokens: four rows of weights at a time, each read once from where
+//! it lies.
 //!
 //! The lanes of a token's accumulator are the four rows, so that their sums advance together, one
 //! fused multiply-add per block. Memory sets the pace. The four rows are a quarter of the matrix
 //! apart, which makes four long streams: memory answers them faster than one stream, or four that
 //! jump from row to row.
 
-mod flat;
-mod super_block;
-
-pub use flat::multiply_flat;
-pub use super_block::multiply_super;
+pub mod flat;
+pub mod super_block;
 
 use std::arch::x86_64::*;
 
 /// Rows computed together.
 const N_ROWS: usize = 4;
-/// Bytes between what a stream of blocks reads and what it asks for.
+/// Bytes between what a stream of blocks reads and what it prefetches.
 const STREAM_DISTANCE: usize = 2048;
 
 /// Four rows of weights; at the matrix's end the last one repeats.
 struct Rows<'a, B> {
     rows: [&'a [B]; N_ROWS],
-    /// Between neighbours of the four.
+    /// Rows between neighbours of the four.
     distance: usize,
     first: usize,
 }
@@ -56,7 +54,7 @@ impl<'a, B> Rows<'a, B> {
     }
 }
 
-/// Fetches what lies [`STREAM_DISTANCE`] behind each, as much as they are.
+/// Prefetches as much as each stream's element, [`STREAM_DISTANCE`] bytes after its start.
 #[inline(always)]
 fn prefetch<T>(streams: [&T; N_ROWS]) {
     for start in streams {

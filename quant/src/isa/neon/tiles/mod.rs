@@ -1,30 +1,28 @@
-//! Products with more tokens: a tile of rows is unpacked once, then multiplied with four tokens at
-//! a time.
+//! GEMM micro-kernels, for more tokens: a tile of rows is unpacked once, then multiplied with four
+//! tokens at a time. Registers hold the sums of `MR x NR` results: 8 rows by 4 tokens.
 //!
 //! A tile is 32 rows high and 512 columns wide, so that it stays in the first-level cache. Codes
 //! and activations lie in it in the order in which [`FourByFour`] multiplies them: eight rows and
 //! four tokens together, whose sums are in registers for the width of a tile and in the output
 //! between tiles.
 
-mod flat;
-mod super_block;
+pub mod flat;
+pub mod super_block;
 
 use super::dot::FourByFour;
-use super::four_rows::FourRows;
-use super::unpack::{f16_at, load, unpack, widen_bits};
+use super::rows::Rows;
+use super::unpack::{f16_at, f16_bits_to_f32, load, unpack};
 use crate::activations::{Activations, Tokens};
 use crate::format::Format;
-use crate::registry::Product;
+use crate::isa::stamp::each;
+use crate::product::Product;
 use std::arch::aarch64::*;
 
-pub use flat::FlatTile;
-pub use super_block::SuperTile;
-
-/// Rows, and tokens, of a [`FourByFour`].
+/// Rows, and tokens, of a [`FourByFour`]; tokens are the `NR` of the micro-kernels.
 const FOUR: usize = 4;
 /// Fours of rows in a tile.
 const N_FOURS: usize = 8;
-/// Fours of rows whose sums are in registers at once.
+/// Fours of rows whose sums are in registers at once: `MR` is eight.
 const N_TOGETHER: usize = 2;
 /// Columns of a tile.
 const TILE_COLS: usize = 512;
@@ -34,12 +32,12 @@ const SIXTEENS: usize = TILE_COLS / 16;
 /// The sums of some fours of rows with four tokens.
 type Sums = [[float32x4_t; FOUR]; N_TOGETHER];
 
-/// Unpacked blocks of some fours of rows.
+/// A tile: unpacked blocks of some fours of rows.
 pub trait Tile<F: Format> {
     /// Activations of four tokens for the tile's columns.
     type Tokens;
 
-    /// Room for a tile.
+    /// A tile of zeros, to be overwritten.
     fn zeroed() -> Self;
 
     /// Unpacks one block of each of four rows, to be block `block_idx` of the tile.
@@ -113,7 +111,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Multiplies with any number of tokens.
+/// GEMM with any number of tokens.
 pub fn multiply<F: Format, T: Tile<F>, G: FourByFour>(product: Product<'_, F>, grid: G) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let max_blocks = TILE_COLS / F::BLOCK_LEN;
@@ -124,7 +122,7 @@ pub fn multiply<F: Format, T: Tile<F>, G: FourByFour>(product: Product<'_, F>, g
             let n_blocks = (blocks_per_row - first_block).min(max_blocks);
             for four_idx in 0..n_fours {
                 let row_idx = first_row + four_idx * FOUR;
-                let rows = FourRows::new(product.weights, row_idx, n_rows, blocks_per_row);
+                let rows = Rows::new(product.weights, row_idx, n_rows, blocks_per_row);
                 for block_idx in 0..n_blocks {
                     let blocks = rows.blocks(first_block + block_idx);
                     tile.unpack(four_idx, block_idx, blocks, grid);
@@ -167,7 +165,7 @@ impl Corner<'_> {
         self.out.chunks_exact_mut(self.n_rows).map(move |out| &mut out[start..end])
     }
 
-    /// What tiles further left have left there.
+    /// The sums that tiles further left have stored there.
     #[inline(always)]
     fn load<G: FourByFour>(&mut self, grid: G) -> Sums {
         let mut sums = zero_sums();

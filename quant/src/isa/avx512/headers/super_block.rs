@@ -1,31 +1,32 @@
 //! The headers of super-blocks: four at a time, a block to a lane, or sixteen, an element each.
 
-use super::codes::{Blocks, PIECE_LEN, high_f16, load_lanes, low_f16, unroll};
-use super::columns::{N_ROWS, SixteenBlocks};
 use crate::format::{SUPER_LEN, Super};
 use crate::header::{MAX_PARTS, MAX_WORDS, Part};
+use crate::isa::avx512::transpose::{N_ROWS, SixteenBlocks};
+use crate::isa::avx512::unpack::{Blocks, LANE_LEN, high_f16, load_lanes, low_f16, unroll};
+use crate::isa::stamp::each;
 use std::arch::x86_64::*;
 
 /// Words of four sub-blocks in a lane.
 const WORDS_PER_LANE: usize = 4;
 
 /// Sixteens of weights in a block.
-pub const N_PIECES: usize = SUPER_LEN / PIECE_LEN;
+pub const N_SIXTEENS: usize = SUPER_LEN / LANE_LEN;
 
 /// The headers of four blocks.
 pub struct FourHeaders {
-    /// Per lane, a byte for each sixteen weights of its block.
+    /// The sub-scales: per lane, a byte for each sixteen weights of its block.
     pub sub_scales: __m512i,
-    /// Likewise; zeros in formats without.
+    /// The sub-minimums, in the same order; zeros in formats without.
     pub sub_minimums: __m512i,
-    /// As f32.
+    /// The scales, as f32.
     pub scales: __m128,
-    /// As f32; zeros in formats without.
+    /// The scales of the minimums, as f32; zeros in formats without.
     pub minimums: __m128,
 }
 
 impl FourHeaders {
-    /// Unpacks them.
+    /// Unpacks the headers.
     ///
     /// # Safety
     /// The addresses must be those of blocks, and the CPU have this module's features.
@@ -37,16 +38,16 @@ impl FourHeaders {
             let packed = load_lanes(blocks, const { window::<F>() });
             let first = words_of_lanes::<F, 0>(packed);
             let sub_scales = _mm512_sub_epi8(
-                spread(first, const { of_pieces::<F>(0) }),
+                spread(first, const { of_sixteens::<F>(0) }),
                 _mm512_set1_epi8(header.offset as i8),
             );
             let n_scale_words = header.sub_scales.len();
             let sub_minimums = if header.sub_minimums.is_empty() {
                 _mm512_setzero_si512()
             } else if n_scale_words < WORDS_PER_LANE {
-                spread(first, const { of_pieces::<F>(SUPER_LEN / F::SUB_LEN) })
+                spread(first, const { of_sixteens::<F>(SUPER_LEN / F::SUB_LEN) })
             } else {
-                spread(words_of_lanes::<F, 1>(packed), const { of_pieces::<F>(0) })
+                spread(words_of_lanes::<F, 1>(packed), const { of_sixteens::<F>(0) })
             };
             let [a, b, c, d] = each!(i in [0 1 2 3] => scale_pair::<F>(blocks[i]));
             let pairs = _mm512_castsi128_si512(_mm_set_epi32(d, c, b, a));
@@ -78,7 +79,7 @@ unsafe fn scale_pair<F: Super>(block: *const u8) -> i32 {
     minimum.map_or(0, at) << 16 | at(const { F::HEADER.scale })
 }
 
-/// The parts with the same number, of four words in a lane.
+/// One part of each of four words in a lane.
 struct LaneParts {
     /// Which bytes of the lane have them.
     bytes: [u8; 16],
@@ -86,7 +87,8 @@ struct LaneParts {
     masks: [u32; WORDS_PER_LANE],
 }
 
-/// Those of sub-scales and then sub-minimums, those of `register`.
+/// The parts with this number of the words of a register: first the sub-scales' words, then the
+/// sub-minimums', four to a register.
 const fn lane_parts<F: Super>(register: usize, number: usize) -> LaneParts {
     let header = F::HEADER;
     let mut parts = LaneParts { bytes: [0; 16], rotations: [0; _], masks: [0; _] };
@@ -154,16 +156,16 @@ unsafe fn words_of_lanes<F: Super, const REGISTER: usize>(packed: __m512i) -> __
 }
 
 /// For each sixteen weights, the number of the byte of their sub-block, from `first` on.
-const fn of_pieces<F: Super>(first: usize) -> [u8; 16] {
-    let (mut bytes, mut piece) = ([0; 16], 0);
-    while piece < N_PIECES {
-        bytes[piece] = (first + piece * PIECE_LEN / F::SUB_LEN) as u8;
-        piece += 1;
+const fn of_sixteens<F: Super>(first: usize) -> [u8; 16] {
+    let (mut bytes, mut sixteen) = ([0; 16], 0);
+    while sixteen < N_SIXTEENS {
+        bytes[sixteen] = (first + sixteen * LANE_LEN / F::SUB_LEN) as u8;
+        sixteen += 1;
     }
     bytes
 }
 
-/// These bytes of each lane.
+/// The named bytes of each lane, in the named order.
 #[inline(always)]
 unsafe fn spread(lanes: __m512i, bytes: [u8; 16]) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
@@ -188,11 +190,11 @@ pub struct PackedHeaders {
 }
 
 impl PackedHeaders {
-    /// Room for them.
+    /// Headers of zeros, to be overwritten.
     pub const ZERO: PackedHeaders =
         PackedHeaders { words: [[0; N_ROWS]; MAX_WORDS], scales: [0; N_ROWS] };
 
-    /// Copies them.
+    /// Copies the headers of a block of sixteen rows.
     ///
     /// # Safety
     /// The blocks must be readable.
@@ -215,18 +217,18 @@ impl PackedHeaders {
 
 /// The headers of a block of sixteen rows: element `r` is row `r`'s.
 pub struct SixteenHeaders {
-    /// As f32.
+    /// The scales, as f32.
     pub scales: __m512,
-    /// As f32.
+    /// The scales of the minimums, as f32.
     pub minimums: __m512,
-    /// Of each sub-block, as 32-bit integers; as many as the format has.
-    pub sub_scales: [__m512i; N_PIECES],
-    /// Of each two sub-blocks, as halves of 32 bits.
-    pub sub_minimums: [__m512i; N_PIECES / 2],
+    /// The sub-scale of each sub-block, as 32-bit integers; as many as the format has.
+    pub sub_scales: [__m512i; N_SIXTEENS],
+    /// The sub-minimums of each two sub-blocks, as halves of 32 bits.
+    pub sub_minimums: [__m512i; N_SIXTEENS / 2],
 }
 
 impl SixteenHeaders {
-    /// Unpacks them.
+    /// Unpacks the headers.
     ///
     /// # Safety
     /// The CPU must have this module's features.
@@ -240,8 +242,8 @@ impl SixteenHeaders {
             let mut all = SixteenHeaders {
                 scales: low_f16(scales),
                 minimums: high_f16(scales),
-                sub_scales: [zero; N_PIECES],
-                sub_minimums: [zero; N_PIECES / 2],
+                sub_scales: [zero; N_SIXTEENS],
+                sub_minimums: [zero; N_SIXTEENS / 2],
             };
             let offset = _mm512_set1_epi8(header.offset as i8);
             for (parts, subs) in header.sub_scales.iter().zip(all.sub_scales.as_chunks_mut().0) {
@@ -272,23 +274,23 @@ unsafe fn words_of_elements(parts: &[Part], packed: &PackedHeaders) -> __m512i {
     }
 }
 
-/// The sums of each two sub-blocks, from those of their pieces, as halves of 32 bits.
+/// The sums of each two sub-blocks, from those of their sixteens, as halves of 32 bits.
 ///
 /// # Safety
 /// The CPU must have this module's features.
 #[inline(always)]
-pub unsafe fn of_pairs<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES / 2] {
-    let mut pairs = [0; N_PIECES / 2];
+pub unsafe fn of_pairs<F: Super>(sixteens: &[i16; N_SIXTEENS]) -> [i32; N_SIXTEENS / 2] {
+    let mut pairs = [0; N_SIXTEENS / 2];
     if !F::HAS_MINIMUM {
         return pairs;
     }
     // SAFETY: the features are the caller's promise; loads and stores are of the arrays' sizes.
     unsafe {
-        let pieces = _mm256_loadu_si256(pieces.as_ptr().cast());
-        if F::SUB_LEN == PIECE_LEN {
-            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), pieces);
+        let sixteens = _mm256_loadu_si256(sixteens.as_ptr().cast());
+        if F::SUB_LEN == LANE_LEN {
+            _mm256_storeu_si256(pairs.as_mut_ptr().cast(), sixteens);
         } else {
-            let subs = _mm256_madd_epi16(pieces, _mm256_set1_epi16(1));
+            let subs = _mm256_madd_epi16(sixteens, _mm256_set1_epi16(1));
             _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_cvtepi32_epi16(subs));
         }
     }
@@ -296,17 +298,15 @@ pub unsafe fn of_pairs<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES / 2
 }
 
 /// The four signed bytes of each element as 32-bit integers.
-#[inline(always)]
-unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        [
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(bytes)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(bytes)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(bytes)),
-            _mm512_srai_epi32::<24>(bytes),
-        ]
-    }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
+    [
+        _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(bytes)),
+        _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(bytes)),
+        _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(bytes)),
+        _mm512_srai_epi32::<24>(bytes),
+    ]
 }
 
 /// The first and the last two bytes of each element as pairs of 16-bit integers.

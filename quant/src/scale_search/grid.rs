@@ -16,15 +16,10 @@ impl Grid {
     /// The grid of a layout. Of signed bytes it leaves out -128, as everyone does: a kernel may
     /// then negate codes.
     pub const fn of(layout: &Layout) -> Grid {
-        let (mut bits, mut plane_idx) = (0, 0);
-        while plane_idx < layout.planes.len() {
-            bits += layout.planes[plane_idx].bits;
-            plane_idx += 1;
-        }
         match layout.codes {
             Codes::Offset(offset) => Grid::Integers {
                 lowest: -(offset as f32),
-                highest: ((1 << bits) - 1 - offset as i32) as f32,
+                highest: (layout.max_code() - offset as i32) as f32,
             },
             Codes::Signed => Grid::Integers { lowest: -127.0, highest: 127.0 },
             Codes::Table(table) => Grid::Table(table),

@@ -1,29 +1,31 @@
-//! Tiles of blocks of 256.
+//! GEMM with K-quants, super-blocks of 256.
 
-use super::ahead::Ahead;
-use super::codes::{PIECE_LEN, max_unsigned};
-use super::columns::{SixteenBlocks, columns};
-use super::dot::IntegerDot;
-use super::super_headers::{N_PIECES, PackedHeaders, SixteenHeaders, of_pairs};
-use super::tile::{PartTile, Place, Tile, multiply_parts};
+use super::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{SUPER_LEN, Super};
+use crate::isa::avx512::dot::IntegerDot;
+use crate::isa::avx512::headers::super_block::{
+    N_SIXTEENS, PackedHeaders, SixteenHeaders, of_pairs,
+};
+use crate::isa::avx512::prefetch::Prefetcher;
+use crate::isa::avx512::transpose::{SixteenBlocks, transpose_unpack};
+use crate::isa::avx512::unpack::{LANE_LEN, max_unsigned};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 /// Blocks of each row: 16 KB of codes.
 const N_BLOCKS: usize = 2;
 
-/// Indexed by block, then half.
+/// A tile of a K-quant. Its arrays are indexed by block, then half.
 pub struct SuperTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; SUPER_LEN / 4]; 2]; N_BLOCKS],
-    /// Unpacked into what follows when the tile is complete.
+    /// The packed headers, unpacked into the fields below when the tile is complete.
     headers: [[PackedHeaders; 2]; N_BLOCKS],
-    /// Of each sub-block, as [`add_scaled`] wants it.
-    sub_scales: [[[__m512i; N_PIECES]; 2]; N_BLOCKS],
-    /// Of each two sub-blocks, as 16-bit integers.
-    sub_minimums: [[[__m512i; N_PIECES / 2]; 2]; N_BLOCKS],
+    /// The sub-scale of each sub-block, as [`add_scaled`] wants it.
+    sub_scales: [[[__m512i; N_SIXTEENS]; 2]; N_BLOCKS],
+    /// The sub-minimums of each two sub-blocks, as 16-bit integers.
+    sub_minimums: [[[__m512i; N_SIXTEENS / 2]; 2]; N_BLOCKS],
     scales: [[__m512; 2]; N_BLOCKS],
     minimums: [[__m512; 2]; N_BLOCKS],
     kernel: PhantomData<(F, D)>,
@@ -43,12 +45,18 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
         // SAFETY: the caller's promise.
         unsafe {
             self.headers[block][half].copy::<F>(rows);
-            columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
+            transpose_unpack(&F::LAYOUT, rows, &mut self.codes[block][half]);
         }
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
+    unsafe fn multiply(
+        &mut self,
+        at: Place,
+        x: &Activations,
+        prefetcher: &mut Prefetcher,
+        out: &mut [f32],
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
             for block in 0..at.n_blocks {
@@ -56,7 +64,7 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
                     self.unpack_header(block, half);
                 }
             }
-            multiply_parts::<D, _>(self, at, x, ahead, out);
+            multiply_parts::<D, _>(self, at, x, prefetcher, out);
         }
     }
 }
@@ -82,12 +90,12 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
     type Sums = SuperSums;
 
     #[inline(always)]
-    unsafe fn sums(at: Place, x: Group<'_>) -> SuperSums {
+    unsafe fn prepare_sums(at: Place, x: Group<'_>) -> SuperSums {
         let n = x.n_tokens();
         let sums = &x.sums().as_chunks().0[at.first_block * n..(at.first_block + at.n_blocks) * n];
         let mut of_sums = SuperSums {
-            offset: [[[0; N_PIECES]; GROUP_LEN]; N_BLOCKS],
-            pairs: [[[0; N_PIECES / 2]; GROUP_LEN]; N_BLOCKS],
+            offset: [[[0; N_SIXTEENS]; GROUP_LEN]; N_BLOCKS],
+            pairs: [[[0; N_SIXTEENS / 2]; GROUP_LEN]; N_BLOCKS],
         };
         for (block, sums) in sums.chunks_exact(n).enumerate() {
             for (t, sums) in sums.iter().enumerate() {
@@ -107,7 +115,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
         at: Place,
         x: Tokens<'_, N>,
         (x_sums, first_token): (&SuperSums, usize),
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
         mut sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
@@ -116,7 +124,7 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
         unsafe {
             let zero = _mm512_setzero_si512();
             for block in 0..at.n_blocks {
-                ahead.multiplying(N);
+                prefetcher.multiplying(N);
                 let x_codes: &[[i8; SUPER_LEN]; N] = x.codes(at.first_block + block);
                 let x_scales = x.scales(at.first_block + block);
                 let offsets = &x_sums.offset[block][first_token..][..N];
@@ -171,32 +179,32 @@ impl<F: Super, D: IntegerDot> PartTile<D> for SuperTile<F, D> {
     }
 }
 
-/// What a group's sums become, by block and token.
+/// The prepared sums of a group's activations, by block and token.
 pub struct SuperSums {
     /// Of each sub-block, times minus the offset of the format's codes: where its dot product
     /// starts.
-    offset: [[[i32; N_PIECES]; GROUP_LEN]; N_BLOCKS],
+    offset: [[[i32; N_SIXTEENS]; GROUP_LEN]; N_BLOCKS],
     /// Of two sub-blocks each, as 16-bit integers.
-    pairs: [[[i32; N_PIECES / 2]; GROUP_LEN]; N_BLOCKS],
+    pairs: [[[i32; N_SIXTEENS / 2]; GROUP_LEN]; N_BLOCKS],
 }
 
-/// Minus the format's offset times the sum of each sub-block, from those of its pieces.
+/// Minus the format's offset times the sum of each sub-block, from those of its sixteens.
 #[inline(always)]
-unsafe fn of_offset<F: Super>(pieces: &[i16; N_PIECES]) -> [i32; N_PIECES] {
-    let mut subs = [0; N_PIECES];
+unsafe fn of_offset<F: Super>(sixteens: &[i16; N_SIXTEENS]) -> [i32; N_SIXTEENS] {
+    let mut subs = [0; N_SIXTEENS];
     if F::LAYOUT.offset() == 0 {
         return subs;
     }
     // SAFETY: the features are the caller's promise; loads and stores are of the arrays' sizes.
     unsafe {
-        let pieces = _mm256_loadu_si256(pieces.as_ptr().cast());
-        if F::SUB_LEN == PIECE_LEN {
+        let sixteens = _mm256_loadu_si256(sixteens.as_ptr().cast());
+        if F::SUB_LEN == LANE_LEN {
             let offset = _mm512_set1_epi32(-F::LAYOUT.offset());
-            let offsets = _mm512_mullo_epi32(_mm512_cvtepi16_epi32(pieces), offset);
+            let offsets = _mm512_mullo_epi32(_mm512_cvtepi16_epi32(sixteens), offset);
             _mm512_storeu_si512(subs.as_mut_ptr().cast(), offsets);
         } else {
             let offset = _mm256_set1_epi16(-F::LAYOUT.offset() as i16);
-            let offsets = _mm256_madd_epi16(pieces, offset);
+            let offsets = _mm256_madd_epi16(sixteens, offset);
             _mm256_storeu_si256(subs.as_mut_ptr().cast(), offsets);
         }
     }
@@ -232,15 +240,13 @@ unsafe fn add_scaled<F: Super, D: IntegerDot>(
 
 /// A 32-bit sub-scale as the 16-bit integers that meet its dot product: itself, and then nothing
 /// if the dot product is [narrow](is_narrow), 256 times itself otherwise.
-#[inline(always)]
-unsafe fn multiplier<F: Super>(scale: __m512i) -> __m512i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let low = _mm512_and_si512(scale, _mm512_set1_epi32(0xffff));
-        if const { is_narrow::<F>() } {
-            low
-        } else {
-            _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
-        }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn multiplier<F: Super>(scale: __m512i) -> __m512i {
+    let low = _mm512_and_si512(scale, _mm512_set1_epi32(0xffff));
+    if const { is_narrow::<F>() } {
+        low
+    } else {
+        _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
     }
 }

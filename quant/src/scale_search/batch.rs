@@ -1,16 +1,15 @@
 //! Sixteen blocks at a time, each in a lane of its own.
 
-use super::Tries;
 use super::grid::Grid;
-use crate::format::FloatKind;
+use crate::format::{Candidates, FloatKind};
 use crate::vector::{Lanes, N_LANES};
 use half::f16;
 
 /// The most weights that a block, or a sub-block of a super-block, has.
 pub const MAX_LEN: usize = 32;
 
-/// Sixteen blocks, transposed: `x[i]` holds weight `i` of every block.
-pub struct Tile<L> {
+/// A batch of sixteen blocks, transposed: `x[i]` holds weight `i` of every block.
+pub struct Batch<L> {
     x: [L; MAX_LEN],
     len: usize,
     largest: L,
@@ -86,7 +85,7 @@ fn largest<L: Lanes>(x: &[L]) -> L {
     largest
 }
 
-impl<L: Lanes> Tile<L> {
+impl<L: Lanes> Batch<L> {
     /// Up to sixteen blocks of `len` weights, 16 or 32; zeros in place of missing ones.
     #[inline(always)]
     pub fn new(weights: &[f32], len: usize) -> Self {
@@ -104,12 +103,12 @@ impl<L: Lanes> Tile<L> {
             }
             L::transpose(x);
         }
-        let mut tile = Tile { x, len, largest: largest(&x[..len]) };
-        let magnitudes = tile.largest.abs().to_array();
+        let mut batch = Batch { x, len, largest: largest(&x[..len]) };
+        let magnitudes = batch.largest.abs().to_array();
         if magnitudes.iter().any(|magnitude| !(LEAST..=MOST).contains(magnitude)) {
-            tile.limit();
+            batch.limit();
         }
-        tile
+        batch
     }
 
     /// Makes zero of blocks of weights below [`LEAST`], and of weights beyond [`MOST`] that.
@@ -181,7 +180,8 @@ impl<L: Lanes> Tile<L> {
         [xq, qq]
     }
 
-    /// Likewise the sums of `q`, `x * q` and `q * q`.
+    /// For the numbers `q` of the grid that are nearest to `(x + minimum) * inverse`: the sums of `q`,
+    /// `x * q` and `q * q`.
     #[inline(always)]
     pub fn moments(&self, grid: Grid, minimum: L, inverse: L) -> [L; 3] {
         let (mut sq, mut xq, mut qq) = (L::splat(0.0), L::splat(0.0), L::splat(0.0));
@@ -194,12 +194,12 @@ impl<L: Lanes> Tile<L> {
 
     /// The scale with the least error, without a minimum.
     #[inline(always)]
-    pub fn best_scale(&self, grid: Grid, tries: Tries) -> L {
+    pub fn best_scale(&self, grid: Grid, candidates: Candidates) -> L {
         let zero = L::splat(0.0);
         let per_landing = inverse(self.largest);
         let (mut best_scale, mut best_gain) = (zero, zero);
-        for step in 0..tries.len() + N_DESCENTS {
-            let inverse_scale = match tries.get(step) {
+        for step in 0..candidates.len() + N_DESCENTS {
+            let inverse_scale = match candidates.get(step) {
                 Some(&landing) => L::splat(landing).mul(per_landing),
                 None => inverse(best_scale),
             };
@@ -215,7 +215,7 @@ impl<L: Lanes> Tile<L> {
 
     /// The scale and minimum with the least error; the numbers of the grid begin with zero.
     #[inline(always)]
-    pub fn best_scales(&self, grid: Grid, allowed: Minimums, tries: Tries) -> Scales<L> {
+    pub fn best_scales(&self, grid: Grid, allowed: Minimums, candidates: Candidates) -> Scales<L> {
         let (zero, n) = (L::splat(0.0), L::splat(self.len as f32));
         let [mut least, mut greatest] = self.ends();
         if allowed == Minimums::NotNegative {
@@ -223,24 +223,25 @@ impl<L: Lanes> Tile<L> {
         }
         // From here on weights and minimums count from the least: sums of small numbers are more
         // precise.
-        let mut tile = Tile { x: self.x, len: self.len, largest: self.largest };
-        for x in &mut tile.x[..self.len] {
+        let mut batch = Batch { x: self.x, len: self.len, largest: self.largest };
+        for x in &mut batch.x[..self.len] {
             *x = x.sub(least);
         }
         let (range, own_sum) = (greatest.sub(least), self.sum());
-        let (per_width, sum) = (inverse(range), tile.sum());
+        let (per_width, sum) = (inverse(range), batch.sum());
         let mut best = Scales { scale: zero, minimum: zero };
         let mut best_gain = L::splat(f32::NEG_INFINITY);
-        let n_tries = tries.len() * tries.len();
-        for step in 0..n_tries + N_DESCENTS {
-            let (minimum, inverse_scale) = if step < n_tries {
-                let (low, high) = (tries[step / tries.len()], tries[step % tries.len()]);
+        let n_candidates = candidates.len() * candidates.len();
+        for step in 0..n_candidates + N_DESCENTS {
+            let (minimum, inverse_scale) = if step < n_candidates {
+                let (low, high) =
+                    (candidates[step / candidates.len()], candidates[step % candidates.len()]);
                 let width = grid.ends()[1] - low - high;
                 (range.mul(L::splat(low / width)), per_width.mul(L::splat(width)))
             } else {
                 (best.minimum, inverse(best.scale))
             };
-            let [sq, xq, qq] = tile.moments(grid, minimum, inverse_scale);
+            let [sq, xq, qq] = batch.moments(grid, minimum, inverse_scale);
             // The least-squares line through the codes. What it gains is the difference between
             // its error and that of a constant.
             let covariance = n.mul(xq).sub(sum.mul(sq));

@@ -1,5 +1,5 @@
-//! From packed blocks to registers: sixteen codes of each of four blocks at once, whatever the
-//! format.
+//! Unpacking packed blocks into registers: sixteen codes of each of four blocks at once, whatever
+//! the format.
 //!
 //! Every function here is inlined into a kernel, where the layout is a constant: its loops and
 //! branches are gone by then.
@@ -8,23 +8,10 @@ use crate::layout::{Codes, Layout, Plane};
 use std::arch::x86_64::*;
 
 /// Codes of one block in a lane.
-pub const PIECE_LEN: usize = 16;
+pub const LANE_LEN: usize = 16;
 
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
-
-/// Bytes between what a stream of blocks reads and what it asks for.
-pub const STREAM_DISTANCE: usize = 2048;
-
-/// Asks for as much as a block, `distance` bytes after its start. It need not exist.
-#[inline(always)]
-pub fn prefetch<T>(block: *const T, distance: usize) {
-    let start = block.cast::<i8>().wrapping_add(distance);
-    for line in (0..size_of::<T>()).step_by(64) {
-        // SAFETY: a prefetch has no effect that could be observed, wherever it points.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line)) };
-    }
-}
 
 /// Runs a block of code once per number, each time with the number as a constant.
 macro_rules! unroll {
@@ -37,7 +24,7 @@ macro_rules! unroll {
 }
 pub(super) use unroll;
 
-/// The largest unsigned byte that [`piece`] makes.
+/// The largest unsigned byte that [`unpack16`] makes.
 pub const fn max_unsigned(layout: &Layout) -> i32 {
     match layout.codes {
         Codes::Offset(_) => layout.max_code(),
@@ -61,22 +48,22 @@ pub unsafe fn load_lanes(blocks: Blocks, offset: usize) -> __m512i {
     }
 }
 
-/// The unsigned bytes ([`Layout::unpack`]) of weights `16 * piece..16 * (piece + 1)` of each block.
+/// The unsigned bytes ([`Layout::unpack`]) of weights `16 * sixteen..16 * (sixteen + 1)` of each block.
 ///
 /// # Safety
 /// The addresses must be those of blocks of this layout, with at least 16 bytes from each plane's
 /// offset on.
 #[inline(always)]
-pub unsafe fn piece(layout: &Layout, blocks: Blocks, piece: usize) -> __m512i {
+pub unsafe fn unpack16(layout: &Layout, blocks: Blocks, sixteen: usize) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe {
         let mut codes = _mm512_setzero_si512();
         let mut low_bits = 0;
         for plane in layout.planes {
-            let bits = if plane.run < PIECE_LEN {
-                single_bits(load_lanes(blocks, plane.offset), piece, low_bits)
+            let bits = if plane.run < LANE_LEN {
+                single_bits(load_lanes(blocks, plane.offset), sixteen, low_bits)
             } else {
-                let Source { offset, shift } = source(plane, piece);
+                let Source { offset, shift } = source(plane, sixteen);
                 group_of_bits(load_lanes(blocks, plane.offset + offset), plane, shift, low_bits)
             };
             codes = _mm512_or_si512(codes, bits);
@@ -86,7 +73,7 @@ pub unsafe fn piece(layout: &Layout, blocks: Blocks, piece: usize) -> __m512i {
     }
 }
 
-/// Where a plane has its bits of sixteen consecutive weights.
+/// A place in a plane: where it has its bits of sixteen consecutive weights.
 pub struct Source {
     /// First of sixteen bytes of the plane.
     pub offset: usize,
@@ -94,10 +81,10 @@ pub struct Source {
     pub shift: usize,
 }
 
-/// That of a [`PIECE_LEN`] of weights.
+/// Where a plane has its bits of weights `16 * sixteen..16 * (sixteen + 1)`.
 #[inline(always)]
-pub fn source(plane: &Plane, piece: usize) -> Source {
-    let first = piece * PIECE_LEN;
+pub fn source(plane: &Plane, sixteen: usize) -> Source {
+    let first = sixteen * LANE_LEN;
     let run_idx = first * plane.bits / (8 * plane.run);
     let in_run = first % (8 / plane.bits * plane.run);
     Source {
@@ -138,12 +125,12 @@ pub unsafe fn unsigned(layout: &Layout, codes: __m512i) -> __m512i {
     }
 }
 
-/// For planes of one bit per weight in order: spreads bits `16 * piece..` of each lane over bytes.
+/// For planes of one bit per weight in order: spreads bits `16 * sixteen..` of each lane over bytes.
 #[inline(always)]
-unsafe fn single_bits(lanes: __m512i, piece: usize, low_bits: usize) -> __m512i {
+unsafe fn single_bits(lanes: __m512i, sixteen: usize, low_bits: usize) -> __m512i {
     // SAFETY: no memory is touched; the features are the caller's promise.
     unsafe {
-        let (first, second) = (2 * piece as i64, 2 * piece as i64 + 1);
+        let (first, second) = (2 * sixteen as i64, 2 * sixteen as i64 + 1);
         let (first, second) = (first * 0x0101_0101_0101_0101, second * 0x0101_0101_0101_0101);
         let bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(second, first));
         let bits = _mm512_set1_epi64(0x8040_2010_0804_0201u64 as i64);
@@ -166,15 +153,15 @@ unsafe fn shift_right(lanes: __m512i, count: i32) -> __m512i {
 }
 
 /// The low half of each 32-bit element, an f16, as f32.
-#[inline(always)]
-pub unsafe fn low_f16(elements: __m512i) -> __m512 {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(elements)) }
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub fn low_f16(elements: __m512i) -> __m512 {
+    _mm512_cvtph_ps(_mm512_cvtepi32_epi16(elements))
 }
 
-/// The high half.
-#[inline(always)]
-pub unsafe fn high_f16(elements: __m512i) -> __m512 {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe { low_f16(_mm512_srli_epi32::<16>(elements)) }
+/// The high half of each 32-bit element, an f16, as f32.
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub fn high_f16(elements: __m512i) -> __m512 {
+    low_f16(_mm512_srli_epi32::<16>(elements))
 }

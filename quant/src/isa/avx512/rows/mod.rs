@@ -1,12 +1,16 @@
-//! Rows taken four at a time, for few tokens.
+//! GEMV micro-kernels, for a few tokens: four rows of weights at a time, straight from the packed
+//! blocks.
+
+pub mod flat;
+pub mod super_block;
 
 use crate::format::Format;
-use crate::registry::Product;
+use crate::product::Product;
 use std::arch::x86_64::*;
 
 /// The rows of a matrix, four at a time, a quarter of the matrix apart: that makes four long
 /// streams, which memory answers faster than one stream, or four that jump from row to row.
-pub struct QuarterRows<B> {
+pub struct Rows<B> {
     first: *const B,
     n_rows: usize,
     /// Blocks of each row.
@@ -15,11 +19,11 @@ pub struct QuarterRows<B> {
     pub n: usize,
 }
 
-impl<B> QuarterRows<B> {
-    /// Those of the weights.
-    pub fn new<F: Format<Block = B>>(product: &Product<'_, F>) -> QuarterRows<B> {
+impl<B> Rows<B> {
+    /// The rows of the weights.
+    pub fn new<F: Format<Block = B>>(product: &Product<'_, F>) -> Rows<B> {
         let n_rows = product.n_rows();
-        QuarterRows {
+        Rows {
             first: product.weights.as_ptr(),
             n_rows,
             blocks_per_row: product.blocks_per_row(),

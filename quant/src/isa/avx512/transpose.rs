@@ -1,8 +1,10 @@
-//! Sixteen rows at once: blocks become registers that hold the same four columns of each.
+//! Unpacking with a transpose, for GEMM: blocks of sixteen rows become registers that hold the same
+//! four columns of each.
 
-use super::codes::{
-    Blocks, PIECE_LEN, Source, group_of_bits, load_lanes, source, unroll, unsigned,
+use super::unpack::{
+    Blocks, LANE_LEN, Source, group_of_bits, load_lanes, source, unroll, unsigned,
 };
+use crate::isa::stamp::each;
 use crate::layout::{Layout, Plane};
 use std::arch::x86_64::*;
 
@@ -11,7 +13,7 @@ pub const N_ROWS: usize = 16;
 
 /// A block of each of sixteen rows that are equally far apart.
 pub struct SixteenBlocks<B> {
-    /// Those of rows 0, 4, 8 and 12. An instruction can name what is one or two distances further,
+    /// The blocks of rows 0, 4, 8 and 12. An instruction can name what is one or two distances further,
     /// and with a register for it three: six registers name all sixteen.
     every_fourth: [*const B; 4],
     /// Bytes from row to row.
@@ -19,14 +21,14 @@ pub struct SixteenBlocks<B> {
 }
 
 impl<B> SixteenBlocks<B> {
-    /// The first is that of row 0.
+    /// `first` is the block of row 0.
     #[inline(always)]
     pub fn new(first: *const B, distance: usize) -> Self {
         let every_fourth = each!(i in [0 1 2 3] => first.wrapping_byte_add(4 * i * distance));
         SixteenBlocks { every_fourth, distance }
     }
 
-    /// That of a row.
+    /// The block of a row.
     #[inline(always)]
     pub fn of_row(&self, row: usize) -> *const B {
         self.every_fourth[row / 4].wrapping_byte_add(row % 4 * self.distance)
@@ -48,9 +50,9 @@ impl<B> SixteenBlocks<B> {
 /// apart before.
 ///
 /// # Safety
-/// See [`super::codes::piece`].
+/// See [`super::unpack::unpack16`].
 #[inline(always)]
-pub unsafe fn columns<B, const N: usize>(
+pub unsafe fn transpose_unpack<B, const N: usize>(
     layout: &Layout,
     blocks: &SixteenBlocks<B>,
     codes: &mut [__m512i; N],
@@ -64,7 +66,8 @@ pub unsafe fn columns<B, const N: usize>(
                 add_plane(low, 0, blocks, codes);
                 add_plane(high, low.bits, blocks, codes);
             }
-            _ => unreachable!("no layout has more"),
+            // `Layout::check` allows no more.
+            _ => unreachable!("more than two planes"),
         }
         for codes in codes {
             *codes = unsigned(layout, *codes);
@@ -83,20 +86,20 @@ unsafe fn add_plane<B, const N: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         let n_bytes = 4 * N * plane.bits / 8;
-        let mut raw = [[_mm512_setzero_si512(); 4]; MAX_PLANE_BYTES / PIECE_LEN];
-        for (i, raw) in raw.iter_mut().take(n_bytes.div_ceil(PIECE_LEN)).enumerate() {
-            *raw = load_columns(blocks, plane.offset + i * PIECE_LEN);
+        let mut raw = [[_mm512_setzero_si512(); 4]; MAX_PLANE_BYTES / LANE_LEN];
+        for (i, raw) in raw.iter_mut().take(n_bytes.div_ceil(LANE_LEN)).enumerate() {
+            *raw = load_columns(blocks, plane.offset + i * LANE_LEN);
         }
-        unroll!(PIECE in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
-            if PIECE < N / 4 {
+        unroll!(SIXTEEN in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+            if SIXTEEN < N / 4 {
                 for k in 0..4 {
-                    let bits = if plane.run < PIECE_LEN {
-                        four_single_bits(raw[0][0], 4 * PIECE + k, low_bits)
+                    let bits = if plane.run < LANE_LEN {
+                        four_single_bits(raw[0][0], 4 * SIXTEEN + k, low_bits)
                     } else {
-                        let Source { offset, shift } = source(plane, PIECE);
-                        group_of_bits(raw[offset / PIECE_LEN][k], plane, shift, low_bits)
+                        let Source { offset, shift } = source(plane, SIXTEEN);
+                        group_of_bits(raw[offset / LANE_LEN][k], plane, shift, low_bits)
                     };
-                    let codes = &mut codes[4 * PIECE + k];
+                    let codes = &mut codes[4 * SIXTEEN + k];
                     *codes = if low_bits == 0 { bits } else { _mm512_or_si512(*codes, bits) };
                 }
             }
@@ -137,19 +140,17 @@ unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m5
 
 /// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
 /// of register `i`.
-#[inline(always)]
-unsafe fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
-        let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
-        let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
-        let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
-        [
-            _mm512_unpacklo_epi64(low01, low23),
-            _mm512_unpackhi_epi64(low01, low23),
-            _mm512_unpacklo_epi64(high01, high23),
-            _mm512_unpackhi_epi64(high01, high23),
-        ]
-    }
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
+    let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
+    let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
+    let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
+    let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
+    [
+        _mm512_unpacklo_epi64(low01, low23),
+        _mm512_unpackhi_epi64(low01, low23),
+        _mm512_unpacklo_epi64(high01, high23),
+        _mm512_unpackhi_epi64(high01, high23),
+    ]
 }

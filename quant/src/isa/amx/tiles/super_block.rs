@@ -1,33 +1,34 @@
-//! Tiles of blocks of 256: weights and sub-scales are multiplied when they are unpacked, so that
-//! the integer sum of a block takes one product, as deep as the block.
+//! GEMM with K-quants, super-blocks of 256: weights and sub-scales are multiplied when they are
+//! unpacked, so that the integer sum of a block takes one product, as deep as the block.
 //!
 //! The product of a code and its sub-scale needs up to 14 bits. It is `128 * high + low`, and so is
 //! the sum.
 
-use super::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
 use crate::activations::{Activations, GROUP_LEN, Group};
 use crate::format::{SUPER_LEN, Super};
-use crate::isa::avx512::ahead::Ahead;
-use crate::isa::avx512::codes::prefetch;
-use crate::isa::avx512::columns::{SixteenBlocks, columns};
-use crate::isa::avx512::super_headers::{N_PIECES, PackedHeaders, SixteenHeaders, of_pairs};
-use crate::isa::avx512::tile::{Place, Tile};
+use crate::isa::amx::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
+use crate::isa::avx512::headers::super_block::{
+    N_SIXTEENS, PackedHeaders, SixteenHeaders, of_pairs,
+};
+use crate::isa::avx512::prefetch::{Costs, Prefetcher, prefetch};
+use crate::isa::avx512::tiles::{Place, Tile};
+use crate::isa::avx512::transpose::{SixteenBlocks, transpose_unpack};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 /// Columns that one product of tile registers takes.
 const DEPTH: usize = 64;
 
-/// One block of each row, indexed by half.
+/// A tile of a K-quant: one block of each row. Its arrays are indexed by half.
 pub struct SuperTile<F> {
     registers: TileRegisters,
     /// Of each half, the high and the low parts of weights times sub-scales, four columns to a
     /// register.
     weights: [[__m512i; SUPER_LEN / 4]; 4],
-    /// Those of the rows that are unpacked.
+    /// The headers of the half that is being unpacked.
     headers: PackedHeaders,
-    /// Of each two sub-blocks, as 16-bit integers.
-    sub_minimums: [[__m512i; N_PIECES / 2]; 2],
+    /// The sub-minimums of each two sub-blocks, as 16-bit integers.
+    sub_minimums: [[__m512i; N_SIXTEENS / 2]; 2],
     scales: [__m512; 2],
     minimums: [__m512; 2],
     /// A product with one group: of each half, the sums of the high and of the low parts.
@@ -37,8 +38,7 @@ pub struct SuperTile<F> {
 
 impl<F: Super> Tile<F> for SuperTile<F> {
     const MAX_BLOCKS: usize = 1;
-    const UNPACKING: usize = 50;
-    const MULTIPLYING: usize = 3;
+    const COSTS: Costs = Costs { unpacking: 50, multiplying: 3 };
 
     #[inline(always)]
     unsafe fn zeroed() -> Self {
@@ -62,7 +62,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         unsafe {
             self.headers.copy::<F>(rows);
             let mut codes = [_mm512_setzero_si512(); SUPER_LEN / 4];
-            columns(&F::LAYOUT, rows, &mut codes);
+            transpose_unpack(&F::LAYOUT, rows, &mut codes);
             let headers = SixteenHeaders::unpack::<F>(&self.headers);
             let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
             for sub in 0..SUPER_LEN / F::SUB_LEN {
@@ -88,7 +88,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         &mut self,
         at: Place,
         x: &Activations,
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
         mut out: &mut [f32],
     ) {
         let to_next_group = GROUP_LEN * x.cols();
@@ -104,7 +104,7 @@ impl<F: Super> Tile<F> for SuperTile<F> {
                 }
                 for step in 0..N_STEPS {
                     if let Some(x) = x {
-                        ahead.multiplying(share_of(x, step).len());
+                        prefetcher.multiplying(share_of(x, step).len());
                         self.multiply_step(x, step);
                         for t in 0..x.n_tokens() {
                             let codes = x.codes[t].as_ptr().wrapping_add(step * DEPTH);
@@ -140,7 +140,7 @@ fn share_of(x: BlockActivations<'_>, step: usize) -> std::ops::Range<usize> {
 struct BlockActivations<'a> {
     codes: &'a [[i8; SUPER_LEN]],
     scales: &'a [f32],
-    sums: &'a [[i16; N_PIECES]],
+    sums: &'a [[i16; N_SIXTEENS]],
 }
 
 impl<'a> BlockActivations<'a> {
@@ -201,18 +201,15 @@ impl<F: Super> SuperTile<F> {
 }
 
 /// Bytes times 16-bit integers, plus others: their bits 7 and up, and their lowest seven.
-#[inline(always)]
-unsafe fn two_parts(codes: __m512i, scale: __m512i, addend: __m512i) -> [__m512i; 2] {
+#[target_feature(enable = "avx512bw")]
+#[inline]
+fn two_parts(codes: __m512i, scale: __m512i, addend: __m512i) -> [__m512i; 2] {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-    // SAFETY: no memory is touched; the features are the caller's promise.
-    unsafe {
-        let even = _mm512_and_si512(codes, _mm512_set1_epi16(0xff));
-        let odd = _mm512_srli_epi16::<8>(codes);
-        let even = _mm512_add_epi16(_mm512_mullo_epi16(even, scale), addend);
-        let odd = _mm512_add_epi16(_mm512_mullo_epi16(odd, scale), addend);
-        let high =
-            _mm512_mask_mov_epi8(_mm512_srli_epi16::<7>(even), ODD, _mm512_slli_epi16::<1>(odd));
-        let low = _mm512_mask_mov_epi8(even, ODD, _mm512_slli_epi16::<8>(odd));
-        [high, _mm512_and_si512(low, _mm512_set1_epi8(0x7f))]
-    }
+    let even = _mm512_and_si512(codes, _mm512_set1_epi16(0xff));
+    let odd = _mm512_srli_epi16::<8>(codes);
+    let even = _mm512_add_epi16(_mm512_mullo_epi16(even, scale), addend);
+    let odd = _mm512_add_epi16(_mm512_mullo_epi16(odd, scale), addend);
+    let high = _mm512_mask_mov_epi8(_mm512_srli_epi16::<7>(even), ODD, _mm512_slli_epi16::<1>(odd));
+    let low = _mm512_mask_mov_epi8(even, ODD, _mm512_slli_epi16::<8>(odd));
+    [high, _mm512_and_si512(low, _mm512_set1_epi8(0x7f))]
 }

@@ -1,4 +1,5 @@
-//! Several tokens: a tile of rows is unpacked once, then multiplied with every token.
+//! GEMM micro-kernels, for more than a few tokens: a tile of rows is unpacked once, then multiplied
+//! with every token. Registers hold the sums of `MR x NR` results: 32 rows by up to 6 tokens.
 //!
 //! A tile is 32 rows high and some hundred columns wide, so that it stays in the first-level cache;
 //! of matrices with fewer than 16 rows it has two.
@@ -7,27 +8,28 @@
 //! tiles. Where there are very many tokens, a stripe of columns is taken through all rows before the
 //! next, so that the activations there stay in the second-level cache.
 
-use super::ahead::{Ahead, Share};
-use super::columns::{N_ROWS, SixteenBlocks};
+pub mod flat;
+pub mod super_block;
+
 use super::dot::IntegerDot;
+use super::prefetch::{Costs, PrefetchBudget, Prefetcher};
+use super::transpose::{N_ROWS, SixteenBlocks};
 use crate::activations::{Activations, Group, Tokens};
 use crate::format::Format;
-use crate::registry::Product;
+use crate::product::Product;
 use std::arch::x86_64::*;
 
-/// Tokens whose sums are in registers at once.
+/// Tokens whose sums are in registers at once: the largest `NR` of the micro-kernels.
 const MAX_TOKENS: usize = 6;
 
-/// Unpacked blocks of two halves of sixteen rows.
+/// A tile: unpacked blocks of two halves of sixteen rows.
 pub trait Tile<F: Format> {
-    /// Most blocks of each row.
+    /// Most blocks of each row that fit.
     const MAX_BLOCKS: usize;
-    /// Roughly the cycles for unpacking 32 columns of a half, and
-    const UNPACKING: usize = 20;
-    /// for multiplying 32 columns of both halves with a token. Only the ratio matters.
-    const MULTIPLYING: usize = 11;
+    /// How long its two phases take, for the prefetches in between.
+    const COSTS: Costs = Costs { unpacking: 20, multiplying: 11 };
 
-    /// Room for a tile.
+    /// A tile of zeros, to be overwritten.
     ///
     /// # Safety
     /// The CPU must have what the kernel needs; so for all functions here.
@@ -39,38 +41,44 @@ pub trait Tile<F: Format> {
     /// `rows` must be blocks.
     unsafe fn unpack(&mut self, half: usize, block: usize, rows: &SixteenBlocks<F::Block>);
 
-    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and asks for
-    /// what lies ahead.
+    /// Adds the products of the tile with all tokens to `out`, `[n_tokens, n_rows]`, and prefetches
+    /// the next rows meanwhile.
     ///
     /// # Safety
     /// See [`Self::zeroed`].
-    unsafe fn multiply(&mut self, at: Place, x: &Activations, ahead: &mut Ahead, out: &mut [f32]);
+    unsafe fn multiply(
+        &mut self,
+        at: Place,
+        x: &Activations,
+        prefetcher: &mut Prefetcher,
+        out: &mut [f32],
+    );
 }
 
-/// What a tile is of.
+/// The part of a matrix that a tile holds.
 #[derive(Clone, Copy)]
 pub struct Place {
     /// Rows of the matrix.
     pub n_rows: usize,
-    /// Which of them each half has.
+    /// The rows of each half.
     pub halves: [Half; 2],
-    /// First of its blocks in each row.
+    /// The tile's first block of each row.
     pub first_block: usize,
-    /// How many blocks.
+    /// The tile's blocks of each row.
     pub n_blocks: usize,
 }
 
-/// Rows that a register has.
+/// The rows of a half of a tile, one per element of a register.
 #[derive(Clone, Copy)]
 pub struct Half {
-    /// The first.
+    /// The first row.
     row: usize,
-    /// Those of them that no half before it has.
+    /// The elements whose rows no half before it has.
     mask: u16,
 }
 
 impl Half {
-    /// Begins at `row`, or earlier where the matrix would end before the half.
+    /// The half that begins at `row`, or earlier where the matrix would end before the half.
     fn new(n_rows: usize, row: usize) -> Half {
         let height = half_height(n_rows);
         let first = row.min(n_rows - height);
@@ -79,7 +87,8 @@ impl Half {
     }
 }
 
-/// Rows of a half: a register's, but for matrices of fewer rows a single one, in all elements.
+/// Rows of a half of a tile: a register's 16 or, where the matrix has fewer, a single row that is
+/// broadcast to all elements.
 fn half_height(n_rows: usize) -> usize {
     if n_rows < N_ROWS { 1 } else { N_ROWS }
 }
@@ -111,10 +120,10 @@ impl Place {
         }
     }
 
-    /// The inverse of [`Self::load`].
+    /// Stores the sums of a half's rows with `n_tokens`: the inverse of [`Self::load`].
     ///
     /// # Safety
-    /// Likewise.
+    /// The CPU must have this module's features.
     #[inline(always)]
     pub unsafe fn store<const N: usize>(
         &self,
@@ -136,12 +145,12 @@ impl Place {
 /// Bytes of activations that should stay in a second-level cache while rows pass.
 const CACHED_BYTES: usize = 1 << 20;
 
-/// Multiplies with any number of tokens.
+/// GEMM with any number of tokens.
 ///
 /// # Safety
 /// The CPU must have what `T` needs.
 #[inline(always)]
-pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
+pub unsafe fn multiply<F: Format, T: Tile<F>>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let height = 2 * half_height(n_rows);
     let n_tiles = (CACHED_BYTES / product.n_tokens() / (T::MAX_BLOCKS * F::BLOCK_LEN)).max(1);
@@ -151,7 +160,8 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
         let mut tile = T::zeroed();
         for stripe in (0..blocks_per_row).step_by(stripe_len) {
             let stripe_end = blocks_per_row.min(stripe + stripe_len);
-            let share = Share::new::<F, T>(stripe_end - stripe, product.n_tokens());
+            let budget =
+                PrefetchBudget::new::<F>(stripe_end - stripe, product.n_tokens(), T::COSTS);
             for first_row in (0..n_rows).step_by(height) {
                 let halves = [first_row, first_row + height / 2].map(|row| Half::new(n_rows, row));
                 let next = if first_row + height < n_rows {
@@ -161,25 +171,25 @@ pub unsafe fn multiply_many<F: Format, T: Tile<F>>(product: Product<'_, F>) {
                 } else {
                     n_rows * blocks_per_row
                 };
-                let mut ahead = Ahead::new(&product, next, share);
+                let mut prefetcher = Prefetcher::new(&product, next, budget);
                 for first_block in (stripe..stripe_end).step_by(T::MAX_BLOCKS) {
                     let n_blocks = (stripe_end - first_block).min(T::MAX_BLOCKS);
                     let at = Place { n_rows, halves, first_block, n_blocks };
-                    unpack(&mut tile, &product, at, &mut ahead);
-                    tile.multiply(at, product.x, &mut ahead, product.out);
+                    unpack(&mut tile, &product, at, &mut prefetcher);
+                    tile.multiply(at, product.x, &mut prefetcher, product.out);
                 }
             }
         }
     }
 }
 
-/// Fills a tile.
+/// Unpacks the rows of a tile.
 #[inline(always)]
 unsafe fn unpack<F: Format, T: Tile<F>>(
     tile: &mut T,
     product: &Product<'_, F>,
     at: Place,
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
 ) {
     let blocks_per_row = product.blocks_per_row();
     let height = half_height(at.n_rows);
@@ -190,7 +200,7 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
         let weights = &product.weights[first..][..(height - 1) * blocks_per_row + at.n_blocks];
         let mut rows = SixteenBlocks::new(weights.as_ptr(), distance);
         for block in 0..at.n_blocks {
-            ahead.unpacking();
+            prefetcher.unpacking();
             // SAFETY: the caller's promise; the slice has `n_blocks` of each row.
             unsafe { tile.unpack(half, block, &rows) };
             rows.advance();
@@ -198,16 +208,16 @@ unsafe fn unpack<F: Format, T: Tile<F>>(
     }
 }
 
-/// A tile that multiplies up to [`MAX_TOKENS`] tokens at a time.
+/// A tile whose micro-kernel multiplies up to [`MAX_TOKENS`] tokens at a time.
 pub trait PartTile<D: IntegerDot> {
-    /// What it needs of the sums of a group's activations.
+    /// What the micro-kernel needs of the sums of a group's activations.
     type Sums;
 
-    /// Looks at these.
+    /// Prepares the sums of a group's activations.
     ///
     /// # Safety
     /// The CPU must have this module's features.
-    unsafe fn sums(at: Place, x: Group<'_>) -> Self::Sums;
+    unsafe fn prepare_sums(at: Place, x: Group<'_>) -> Self::Sums;
 
     /// Adds the products with `N` tokens, `first` and on of their group, to their sums.
     ///
@@ -218,7 +228,7 @@ pub trait PartTile<D: IntegerDot> {
         at: Place,
         x: Tokens<'_, N>,
         of_group: (&Self::Sums, usize),
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
         sums: [[__m512; N]; 2],
     ) -> [[__m512; N]; 2];
 }
@@ -232,12 +242,12 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
     tile: &T,
     at: Place,
     x: &Activations,
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
     mut out: &mut [f32],
 ) {
     for x in x.groups() {
         // SAFETY: the caller's promise.
-        let sums = unsafe { T::sums(at, x) };
+        let sums = unsafe { T::prepare_sums(at, x) };
         let mut first = 0;
         while first < x.n_tokens() {
             // Parts of nearly equal size, none larger than fits.
@@ -245,15 +255,15 @@ pub unsafe fn multiply_parts<D: IntegerDot, T: PartTile<D>>(
             let n = rest.div_ceil(rest.div_ceil(MAX_TOKENS));
             let of_group = (&sums, first);
             let (part, others) = out.split_at_mut(n * at.n_rows);
-            // SAFETY: likewise.
+            // SAFETY: the caller's promise.
             unsafe {
                 match n {
-                    1 => add_part::<D, T, 1>(tile, at, x, of_group, ahead, part),
-                    2 => add_part::<D, T, 2>(tile, at, x, of_group, ahead, part),
-                    3 => add_part::<D, T, 3>(tile, at, x, of_group, ahead, part),
-                    4 => add_part::<D, T, 4>(tile, at, x, of_group, ahead, part),
-                    5 => add_part::<D, T, 5>(tile, at, x, of_group, ahead, part),
-                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, ahead, part),
+                    1 => add_part::<D, T, 1>(tile, at, x, of_group, prefetcher, part),
+                    2 => add_part::<D, T, 2>(tile, at, x, of_group, prefetcher, part),
+                    3 => add_part::<D, T, 3>(tile, at, x, of_group, prefetcher, part),
+                    4 => add_part::<D, T, 4>(tile, at, x, of_group, prefetcher, part),
+                    5 => add_part::<D, T, 5>(tile, at, x, of_group, prefetcher, part),
+                    _ => add_part::<D, T, MAX_TOKENS>(tile, at, x, of_group, prefetcher, part),
                 }
             }
             out = others;
@@ -268,13 +278,13 @@ unsafe fn add_part<D: IntegerDot, T: PartTile<D>, const N: usize>(
     at: Place,
     x: Group<'_>,
     of_group: (&T::Sums, usize),
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
     out: &mut [f32],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let sums = [at.load::<N>(0, N, out), at.load::<N>(1, N, out)];
-        let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, ahead, sums);
+        let [low, high] = tile.multiply_part(at, x.tokens(of_group.1), of_group, prefetcher, sums);
         at.store(0, N, &low, out);
         at.store(1, N, &high, out);
     }

@@ -1,17 +1,17 @@
-//! Blocks of 32: one scale, and perhaps a minimum.
+//! Quantizing to legacy formats, blocks of 32: one scale, and perhaps a minimum.
 
+use super::batch::{Batch, Minimums, Scales, inverse, nearest_f16, stored_scale};
 use super::grid::Grid;
-use super::tile::{Minimums, Scales, Tile, inverse, nearest_f16, stored_scale};
 use crate::format::{FLAT_LEN, Flat, FloatKind};
 use crate::vector::{Lanes, N_LANES};
 
-/// Makes blocks of 32.
+/// Makes blocks of a legacy format.
 #[inline(always)]
 pub fn flat<L: Lanes, F: Flat>(weights: &[f32], blocks: &mut [F::Block]) {
     let grid = const { Grid::of(&F::LAYOUT) };
     let groups = weights.chunks(N_LANES * FLAT_LEN).zip(blocks.chunks_mut(N_LANES));
     for (weights, blocks) in groups {
-        let Scales { scale, minimum } = best_scales::<L, F>(&Tile::new(weights, FLAT_LEN));
+        let Scales { scale, minimum } = best_scales::<L, F>(&Batch::new(weights, FLAT_LEN));
         let inverses = inverse(scale).to_array();
         let minimums = minimum.to_array();
         let (mut scale_bytes, mut minimum_bytes) = ([0; 2 * N_LANES], [0; 2 * N_LANES]);
@@ -34,21 +34,21 @@ pub fn flat<L: Lanes, F: Flat>(weights: &[f32], blocks: &mut [F::Block]) {
 /// The scales and minimums with the least error among those that blocks can store: what the search
 /// finds, or what just covers the weights, as other programs have it.
 #[inline(always)]
-fn best_scales<L: Lanes, F: Flat>(tile: &Tile<L>) -> Scales<L> {
+fn best_scales<L: Lanes, F: Flat>(batch: &Batch<L>) -> Scales<L> {
     let grid = const { Grid::of(&F::LAYOUT) };
     let [lowest, highest] = grid.ends();
     let zero = L::splat(0.0);
     let (found, covering) = if F::HAS_MINIMUM {
-        let [least, greatest] = tile.ends();
+        let [least, greatest] = batch.ends();
         let scale = greatest.sub(least).div(L::splat(highest));
         let covering = Scales { scale, minimum: zero.sub(least) };
-        (tile.best_scales(grid, Minimums::Any, F::TRIES), covering)
+        (batch.best_scales(grid, Minimums::Any, F::CANDIDATES), covering)
     } else {
-        let covering = Scales { scale: tile.largest().div(L::splat(lowest)), minimum: zero };
-        (Scales { scale: tile.best_scale(grid, F::TRIES), minimum: zero }, covering)
+        let covering = Scales { scale: batch.largest().div(L::splat(lowest)), minimum: zero };
+        (Scales { scale: batch.best_scale(grid, F::CANDIDATES), minimum: zero }, covering)
     };
     let [found, covering] = [stored(found), stored(covering)];
-    let (errors, covering_errors) = (tile.errors(grid, found), tile.errors(grid, covering));
+    let (errors, covering_errors) = (batch.errors(grid, found), batch.errors(grid, covering));
     Scales {
         scale: covering_errors.if_less(errors, covering.scale, found.scale),
         minimum: covering_errors.if_less(errors, covering.minimum, found.minimum),
