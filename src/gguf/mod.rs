@@ -1,14 +1,14 @@
 //! GGUF files: metadata and tensors, validated once, then borrowed from the memory map.
 //!
 //! A file is read in four steps, each of which trusts the one before: `map` (the bytes), `header`
-//! (its structure, scanned without trusting anything), `directory` (its values, decoded), and
+//! (its structure, scanned without trusting anything), `decode` (the values of its keys), and
 //! `validate` (its tensors, against the file). `split` puts the parts of a model together;
 //! [`Writer`] is the way back. The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 //!
 //! Opening costs time and memory for the header alone: the data is mapped, and not looked at.
 //! [`ReadAhead`] brings it into memory while it is used already.
 
-mod directory;
+mod decode;
 mod error;
 mod fingerprint;
 mod formats;
@@ -179,12 +179,12 @@ impl File {
     fn parse(path: &Path, bytes: Bytes) -> Result<File, GgufError> {
         let parse = || {
             let header = header::scan(&bytes)?;
-            let directory = directory::decode(&bytes, &header)?;
-            let tensors = validate::tensors(&bytes, header.n_bytes, &directory)?;
-            Ok((directory.entries, tensors))
+            let values = decode::values(&header.entries)?;
+            let tensors = validate::tensors(&bytes, &header, &values)?;
+            Ok((values, tensors))
         };
-        let (entries, tensors) = parse().map_err(|problem: Problem| problem.at(path))?;
+        let (values, tensors) = parse().map_err(|problem: Problem| problem.at(path))?;
         let part = Part { path: path.to_path_buf(), n_bytes: bytes.len() };
-        Ok(File { part, metadata: Metadata::of_file(path, entries), tensors })
+        Ok(File { part, metadata: Metadata::of_file(path, values), tensors })
     }
 }
