@@ -2,11 +2,11 @@
 
 mod program;
 
+use gatefold::architecture::{Config, LLAMA, RopeConfig};
 use gatefold::bench::synthetic::{Shape, Synthetic};
 use gatefold::compute::Compute;
 use gatefold::gguf::Gguf;
-use gatefold::model::config::RopeConfig;
-use gatefold::model::{Chunk, Config, KvCache, Model, Wanted};
+use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::tokenizer::Tokenizer;
 use gatefold_quant::{DynFormat, FORMATS, Isa};
 use program::gatefold;
@@ -17,6 +17,7 @@ use std::path::Path;
 const SMALL: Shape = Shape {
     name: "small",
     config: Config {
+        architecture: &LLAMA,
         dim: 256,
         n_layers: 2,
         n_heads: 4,

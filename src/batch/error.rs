@@ -1,7 +1,7 @@
 //! Why a batch stopped.
 
-use crate::gguf::printable;
 use crate::jobs::JobsError;
+use crate::text::printable;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;

@@ -1,6 +1,6 @@
 //! What can go wrong.
 
-use crate::checkpoint::CheckpointError;
+use crate::architecture::ArchitectureError;
 use crate::gguf::WriteError;
 use crate::inspect::decimal;
 use crate::model::ModelError;
@@ -26,7 +26,7 @@ pub enum BenchError {
     },
     /// The shape of the synthetic model is none.
     #[error(transparent)]
-    Shape(#[from] CheckpointError),
+    Shape(#[from] ArchitectureError),
     /// The synthetic model cannot be written.
     #[error("{}: {error}; --synthetic-dir names another folder for it", path.display())]
     File {

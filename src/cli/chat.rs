@@ -3,7 +3,7 @@
 use super::session::Session;
 use super::text_args::TextArgs;
 use super::{interrupt, print_note, print_piece, progress};
-use crate::jobs::one_line;
+use crate::text::one_line;
 use crate::tokenizer::{ChatTemplate, Message};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;

@@ -26,7 +26,8 @@ pub mod tokenize;
 
 use crate::demo;
 use crate::gguf::Gguf;
-use crate::jobs::{Outcome, one_line};
+use crate::jobs::Outcome;
+use crate::text::one_line;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::fmt::Display;

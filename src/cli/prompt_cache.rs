@@ -4,7 +4,7 @@ use super::model_args::LoadedModel;
 use super::print_note;
 use super::progress::progress_bar;
 use crate::engine::{Change, Engine, PrefixFileError, PromptCache};
-use crate::gguf::printable;
+use crate::text::printable;
 use anyhow::Result;
 use clap::Args;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use super::print_note;
 use super::progress::{RunProgress, count};
 use crate::documents::Documents;
-use crate::gguf::printable;
 use crate::summarize::{Earlier, FailedLine, Gaps, Line, Plan};
+use crate::text::printable;
 
 /// Says what earlier runs left.
 pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {

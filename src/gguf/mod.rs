@@ -21,15 +21,15 @@ mod validate;
 mod value;
 mod write;
 
-pub(crate) use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
-pub use metadata::{Metadata, is_of_one_file};
+pub use metadata::{ARCHITECTURE_KEY, Metadata, is_of_one_file};
 pub use read_ahead::ReadAhead;
 pub use split::part_path;
 pub use value::{Array, Kind, Value};
 pub use write::{FileLayout, TensorPlan, WriteError, Writer};
 
+use crate::files::kind_of;
 use gatefold_quant::DynFormat;
 use std::collections::HashMap;
 use std::fs;
@@ -169,8 +169,7 @@ impl File {
     fn open(path: &Path) -> Result<File, GgufError> {
         let metadata = fs::metadata(path).map_err(|error| Problem::Read(error).at(path))?;
         if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
-            return Err(Problem::NotAFile(what).at(path));
+            return Err(Problem::NotAFile(kind_of(&metadata)).at(path));
         }
         let bytes = Bytes::map(path).map_err(|error| Problem::Read(error).at(path))?;
         File::parse(path, bytes)

@@ -2,6 +2,7 @@
 
 use crate::engine::{NUMERICS_REVISION, Options};
 use crate::gguf::Gguf;
+use crate::text::hex;
 use crate::tokenizer::ChatTemplate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,7 +21,7 @@ impl Key {
             digest.update((bytes.len() as u64).to_le_bytes());
             digest.update(bytes);
         }
-        Key(hex(digest))
+        Key(hex(digest.finalize()))
     }
 
     /// Stands for everything that an answer depends on besides what is asked: the model, how it
@@ -57,11 +58,6 @@ impl TryFrom<String> for Key {
             false => Err("a key has 64 hexadecimal digits"),
         }
     }
-}
-
-/// A digest in hexadecimal digits.
-pub(crate) fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

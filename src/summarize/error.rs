@@ -2,8 +2,8 @@
 
 use crate::documents::DocumentsError;
 use crate::engine::{GenerateError, Refusal};
-use crate::gguf::printable;
 use crate::jobs::JobsError;
+use crate::text::printable;
 use crate::tokenizer::{ChatError, TokenizerError};
 use std::io;
 use std::path::PathBuf;

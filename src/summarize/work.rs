@@ -9,7 +9,8 @@ use super::reduction::{Answer, Next, Reduction};
 use super::setup::Setup;
 use crate::documents::Documents;
 use crate::engine::{Engine, Event, Generated, Request, RequestId};
-use crate::jobs::{Key, Tally, Work, one_line};
+use crate::jobs::{Key, Tally, Work};
+use crate::text::one_line;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 
