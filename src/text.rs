@@ -1,10 +1,48 @@
-//! Text for messages and keys.
+//! Text for messages: whatever a file, a name or an error says stays on one line and cannot steer the
+//! terminal.
 
-use sha2::{Digest, Sha256};
+use std::fmt::Display;
 
-/// The hash of what was digested, in hexadecimal digits.
-pub fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+/// `text` with its control characters escaped, as Rust writes them: a line break becomes `\n`.
+///
+/// For what comes from outside (names of files and tensors, values of metadata): it can be anyone's,
+/// and must neither break a message's one line nor steer the terminal.
+///
+/// ```
+/// assert_eq!(gatefold::text::printable("a\n\u{1b}[2J"), r"a\n\u{1b}[2J");
+/// ```
+pub fn printable(text: impl Display) -> String {
+    let mut printable = String::new();
+    for c in text.to_string().chars() {
+        match c.is_control() {
+            true => printable.extend(c.escape_debug()),
+            false => printable.push(c),
+        }
+    }
+    printable
+}
+
+/// The lines of an error's message joined with `; ` into a single one, without blank lines.
+///
+/// For errors as a whole, such as those of chat templates, which have several lines. Control
+/// characters that the message quotes are replaced by U+FFFD.
+///
+/// ```
+/// assert_eq!(gatefold::text::one_line("two\n  lines\n"), "two; lines");
+/// ```
+pub fn one_line(error: impl ToString) -> String {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// `bytes` as lower-case hexadecimal digits, two per byte: how digests are written.
+///
+/// ```
+/// assert_eq!(gatefold::text::hex([0x0f, 0xa0]), "0fa0");
+/// ```
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An amount of bytes to read at a glance: `26.4 GB`, `960 B`.

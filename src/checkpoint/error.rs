@@ -2,8 +2,9 @@
 
 use super::torch::TorchError;
 use super::vocabulary::VocabularyProblem;
-use crate::gguf::{GgufError, printable};
-use crate::model::ModelError;
+use crate::architecture::ArchitectureError;
+use crate::gguf::GgufError;
+use crate::text::printable;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -19,7 +20,7 @@ pub enum CheckpointError {
     Gguf(#[from] GgufError),
     /// The sizes are none that a model can have.
     #[error(transparent)]
-    Sizes(#[from] ModelError),
+    Sizes(#[from] ArchitectureError),
     /// Any other file or folder.
     #[error("{}: {}", printable(path.display()), printable(problem))]
     File {

@@ -4,6 +4,7 @@ use super::Checkpoint;
 use super::error::{CheckpointError, Problem};
 use super::stored::SourceFile;
 use super::tensor::{Part, RowOrder, Tensor};
+use crate::architecture::{Architecture, ExpertTensor};
 use crate::gguf::{self, Gguf, is_of_one_file};
 use std::collections::HashSet;
 use std::iter;
@@ -41,28 +42,28 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
 
 /// The tensors, in file order; merged experts come where the first one was.
 fn tensors(gguf: &Gguf, files: &[Arc<SourceFile>]) -> Result<Vec<Tensor>, CheckpointError> {
-    let n_experts = match gguf.metadata().str("general.architecture")? {
-        Some("llama") => gguf.metadata().u64("llama.expert_count")?.unwrap_or(0),
-        _ => 0,
+    let architecture = Architecture::of(gguf.metadata())?;
+    let n_experts = match architecture {
+        Some(architecture) => architecture.n_experts(gguf.metadata())?,
+        None => 0,
     };
+    let n_experts = usize::try_from(n_experts).unwrap_or(usize::MAX);
+    let expert_of = |name: &str| architecture?.expert_tensor(name).filter(|_| n_experts > 0);
     let mut merged = HashSet::new();
     let mut tensors = Vec::new();
     for stored in gguf.tensors() {
-        let refuse = |problem: Problem| Err(problem.at(&files[stored.part_idx].path));
-        match Expert::named(&stored.name).filter(|_| n_experts > 0) {
-            None => tensors.push(Tensor::of_parts(
-                stored.name.clone(),
-                stored.shape.clone(),
-                vec![part(stored, files)],
-            )),
-            Some(expert) if expert.idx >= n_experts || gguf.tensor(&expert.merged).is_some() => {
-                return refuse(Problem::Unknown { tensor: stored.name.clone() });
-            }
-            Some(expert) => {
-                if merged.insert(expert.merged.clone()) {
-                    tensors.push(expert.merge(gguf, files, n_experts)?);
-                }
-            }
+        let Some(expert) = expert_of(&stored.name) else {
+            let parts = vec![part(stored, files)];
+            tensors.push(Tensor::of_parts(stored.name.clone(), stored.shape.clone(), parts));
+            continue;
+        };
+        let name = expert.spec.merged_name(expert.layer_idx);
+        if expert.expert_idx >= n_experts || gguf.tensor(&name).is_some() {
+            let problem = Problem::Unknown { tensor: stored.name.clone() };
+            return Err(problem.at(&files[stored.part_idx].path));
+        }
+        if merged.insert(name) {
+            tensors.push(merge(expert, gguf, files, n_experts)?);
         }
     }
     Ok(tensors)
@@ -81,53 +82,30 @@ fn part(stored: &gguf::Tensor, files: &[Arc<SourceFile>]) -> Part {
     }
 }
 
-/// A tensor of the old layout, `blk.3.ffn_gate.7.weight`.
-struct Expert<'a> {
-    /// `blk.3.ffn_gate`
-    stem: &'a str,
-    idx: u64,
-    /// The tensor that it becomes part of: `blk.3.ffn_gate_exps.weight`.
-    merged: String,
-}
-
-impl Expert<'_> {
-    /// What a name says, if it is one of an expert's tensors.
-    fn named(name: &str) -> Option<Expert<'_>> {
-        let (stem, idx) = name.strip_suffix(".weight")?.rsplit_once('.')?;
-        let idx: u64 = idx.parse().ok()?;
-        let is_matrix = ["ffn_gate", "ffn_up", "ffn_down"].iter().any(|end| stem.ends_with(end));
-        let expert = Expert { stem, idx, merged: format!("{stem}_exps.weight") };
-        (is_matrix && expert.name_of(idx) == name).then_some(expert)
-    }
-
-    fn name_of(&self, idx: u64) -> String {
-        format!("{}.{idx}.weight", self.stem)
-    }
-
-    /// The tensor of all experts of the layer.
-    fn merge(
-        self,
-        gguf: &Gguf,
-        files: &[Arc<SourceFile>],
-        n_experts: u64,
-    ) -> Result<Tensor, CheckpointError> {
-        let mut shape: Option<&Vec<usize>> = None;
-        let mut parts = Vec::new();
-        for idx in 0..n_experts {
-            let name = self.name_of(idx);
-            let Some(stored) = gguf.tensor(&name) else {
-                return Err(Problem::MissingTensor { tensor: name }.at(gguf.path()));
-            };
-            let expected = *shape.get_or_insert(&stored.shape);
-            if stored.shape != *expected {
-                let (found, expected) = (stored.shape.clone(), expected.clone());
-                let problem = Problem::Shape { tensor: name, found, expected };
-                return Err(problem.at(&files[stored.part_idx].path));
-            }
-            parts.push(part(stored, files));
+/// The tensor of all experts of a layer, of which `first` is one.
+fn merge(
+    first: ExpertTensor,
+    gguf: &Gguf,
+    files: &[Arc<SourceFile>],
+    n_experts: usize,
+) -> Result<Tensor, CheckpointError> {
+    let ExpertTensor { spec, layer_idx, .. } = first;
+    let mut shape: Option<&Vec<usize>> = None;
+    let mut parts = Vec::new();
+    for expert_idx in 0..n_experts {
+        let name = spec.expert_name(layer_idx, expert_idx);
+        let Some(stored) = gguf.tensor(&name) else {
+            return Err(Problem::MissingTensor { tensor: name }.at(gguf.path()));
+        };
+        let expected = *shape.get_or_insert(&stored.shape);
+        if stored.shape != *expected {
+            let (found, expected) = (stored.shape.clone(), expected.clone());
+            let problem = Problem::Shape { tensor: name, found, expected };
+            return Err(problem.at(&files[stored.part_idx].path));
         }
-        let of_one = shape.into_iter().flatten().copied();
-        let shape = iter::once(parts.len()).chain(of_one).collect();
-        Ok(Tensor::of_parts(self.merged, shape, parts))
+        parts.push(part(stored, files));
     }
+    let of_one = shape.into_iter().flatten().copied();
+    let shape = iter::once(parts.len()).chain(of_one).collect();
+    Ok(Tensor::of_parts(spec.merged_name(layer_idx), shape, parts))
 }

@@ -4,11 +4,10 @@ use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
 use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
 use super::layout::{Entry, Layout};
-use super::llama::{self, Model};
+use super::llama;
 use super::stored::{StoredTensors, files_of};
 use super::{Checkpoint, mistral, safetensors, vocabulary};
-use crate::model::Config;
-use crate::model::config::RopeConfig;
+use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
 use std::path::Path;
 
 /// The file that says what the model is.
@@ -17,37 +16,37 @@ pub const CONFIG: &str = "config.json";
 /// What all models have. In the transformers library rotary embeddings turn halves of a head, so
 /// the rows of q and k were permuted when these files were made.
 const COMMON: [Entry; 9] = [
-    ("token_embd", "model.embed_tokens.weight", Same),
-    ("attn_norm", "model.layers.N.input_layernorm.weight", Same),
-    ("attn_q", "model.layers.N.self_attn.q_proj.weight", Halves),
-    ("attn_k", "model.layers.N.self_attn.k_proj.weight", Halves),
-    ("attn_v", "model.layers.N.self_attn.v_proj.weight", Same),
-    ("attn_output", "model.layers.N.self_attn.o_proj.weight", Same),
-    ("ffn_norm", "model.layers.N.post_attention_layernorm.weight", Same),
-    ("output_norm", "model.norm.weight", Same),
-    ("output", "lm_head.weight", Same),
+    (Role::Embedding, "model.embed_tokens.weight", Same),
+    (Role::AttentionNorm, "model.layers.N.input_layernorm.weight", Same),
+    (Role::Query, "model.layers.N.self_attn.q_proj.weight", Halves),
+    (Role::Key, "model.layers.N.self_attn.k_proj.weight", Halves),
+    (Role::Value, "model.layers.N.self_attn.v_proj.weight", Same),
+    (Role::AttentionOutput, "model.layers.N.self_attn.o_proj.weight", Same),
+    (Role::FeedForwardNorm, "model.layers.N.post_attention_layernorm.weight", Same),
+    (Role::OutputNorm, "model.norm.weight", Same),
+    (Role::Output, "lm_head.weight", Same),
 ];
 
 const DENSE: [Entry; 3] = [
-    ("ffn_gate", "model.layers.N.mlp.gate_proj.weight", Same),
-    ("ffn_up", "model.layers.N.mlp.up_proj.weight", Same),
-    ("ffn_down", "model.layers.N.mlp.down_proj.weight", Same),
+    (Role::Gate, "model.layers.N.mlp.gate_proj.weight", Same),
+    (Role::Up, "model.layers.N.mlp.up_proj.weight", Same),
+    (Role::Down, "model.layers.N.mlp.down_proj.weight", Same),
 ];
 
 /// As the hub's files are.
 const EXPERTS: [Entry; 4] = [
-    ("ffn_gate_inp", "model.layers.N.block_sparse_moe.gate.weight", Same),
-    ("ffn_gate_exps", "model.layers.N.block_sparse_moe.experts.E.w1.weight", Separate),
-    ("ffn_up_exps", "model.layers.N.block_sparse_moe.experts.E.w3.weight", Separate),
-    ("ffn_down_exps", "model.layers.N.block_sparse_moe.experts.E.w2.weight", Separate),
+    (Role::Router, "model.layers.N.block_sparse_moe.gate.weight", Same),
+    (Role::Gate, "model.layers.N.block_sparse_moe.experts.E.w1.weight", Separate),
+    (Role::Up, "model.layers.N.block_sparse_moe.experts.E.w3.weight", Separate),
+    (Role::Down, "model.layers.N.block_sparse_moe.experts.E.w2.weight", Separate),
 ];
 
 /// As transformers 5 has them in memory, and some tools save them: the gate above up.
 const MERGED_EXPERTS: [Entry; 4] = [
-    ("ffn_gate_inp", "model.layers.N.mlp.gate.weight", Same),
-    ("ffn_gate_exps", "model.layers.N.mlp.experts.gate_up_proj", UpperHalves),
-    ("ffn_up_exps", "model.layers.N.mlp.experts.gate_up_proj", LowerHalves),
-    ("ffn_down_exps", "model.layers.N.mlp.experts.down_proj", Same),
+    (Role::Router, "model.layers.N.mlp.gate.weight", Same),
+    (Role::Gate, "model.layers.N.mlp.experts.gate_up_proj", UpperHalves),
+    (Role::Up, "model.layers.N.mlp.experts.gate_up_proj", LowerHalves),
+    (Role::Down, "model.layers.N.mlp.experts.down_proj", Same),
 ];
 
 /// Opens a folder.
@@ -80,7 +79,7 @@ fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
     safetensors::read_folder(folder, "model", is_weights)?.ok_or_else(none)
 }
 
-fn layout(stored: &StoredTensors, model: &Model) -> Layout {
+fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
     let has = |part: &str| stored.tensors.keys().any(|name| name.contains(part));
     let experts = match model.config.n_experts {
         0 => &DENSE[..],
@@ -95,7 +94,7 @@ fn layout(stored: &StoredTensors, model: &Model) -> Layout {
         }
     }
     // A tied head may be stored nevertheless.
-    let ignored: &[&str] = match model.tied {
+    let ignored: &[&str] = match model.is_tied() {
         true => &[".rotary_emb.inv_freq", "lm_head.weight"],
         false => &[".rotary_emb.inv_freq"],
     };
@@ -108,7 +107,7 @@ struct Defaults {
     n_experts: usize,
 }
 
-fn model(config: &JsonObject) -> Result<Model, CheckpointError> {
+fn model(config: &JsonObject) -> Result<ModelSpec, CheckpointError> {
     let kind = config.required("model_type", "the kind of model", config.str("model_type"))?;
     let defaults = match kind {
         "mixtral" => Defaults { rope_base: 1e6, n_experts: 8 },
@@ -147,6 +146,7 @@ fn model(config: &JsonObject) -> Result<Model, CheckpointError> {
     }
     let epsilon = config.positive("rms_norm_eps");
     let config_of_model = Config {
+        architecture: &LLAMA,
         dim,
         n_layers: size("num_hidden_layers", "how many layers there are")?,
         n_heads,
@@ -159,11 +159,10 @@ fn model(config: &JsonObject) -> Result<Model, CheckpointError> {
         norm_epsilon: config.required("rms_norm_eps", "the epsilon of norms", epsilon)?,
         rope: rope(config, head_dim, defaults.rope_base)?,
     };
-    Ok(Model {
-        config: config_of_model,
-        n_vocab: size("vocab_size", "how many tokens there are")?,
-        tied: config.bool("tie_word_embeddings")?.unwrap_or(false),
-    })
+    let n_vocab = size("vocab_size", "how many tokens there are")?;
+    let is_tied = config.bool("tie_word_embeddings")?.unwrap_or(false);
+    let optional = if is_tied { vec![] } else { vec![Role::Output] };
+    Ok(ModelSpec { config: config_of_model, n_vocab, optional })
 }
 
 /// Rotary embedding: `rope_theta` and `rope_scaling`, or both in `rope_parameters`, where

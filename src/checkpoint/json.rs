@@ -2,7 +2,7 @@
 
 use super::error::{CheckpointError, Problem, quoted};
 use super::stored::{SourceFile, is_there};
-use crate::model::config::MAX_SIZE;
+use crate::architecture::MAX_SIZE;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 

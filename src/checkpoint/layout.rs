@@ -2,9 +2,9 @@
 //! a GGUF.
 
 use super::error::{CheckpointError, Problem};
-use super::llama::{Model, Slot};
 use super::stored::{StoredTensor, StoredTensors};
 use super::tensor::{Part, RowOrder, Tensor};
+use crate::architecture::{ModelSpec, Role, TensorSlot};
 use std::collections::HashSet;
 use std::iter;
 use std::path::Path;
@@ -17,9 +17,9 @@ pub struct Layout {
     pub ignored: &'static [&'static str],
 }
 
-/// A line of a layout: the role of a tensor in a GGUF, its name in the checkpoint (in which `N`
-/// stands for the layer and `E` for the expert), and how its rows are arranged there.
-pub type Entry = (&'static str, &'static str, Arrangement);
+/// A line of a layout: a tensor's role, its name in the checkpoint (in which `N` stands for the layer
+/// and `E` for the expert), and how its rows are arranged there.
+pub type Entry = (Role, &'static str, Arrangement);
 
 /// How a checkpoint stores a tensor of a GGUF.
 #[derive(Clone, Copy, Debug)]
@@ -62,13 +62,13 @@ impl Layout {
     pub fn arrange(
         &self,
         folder: &Path,
-        model: &Model,
+        model: &ModelSpec,
         stored: &StoredTensors,
     ) -> Result<Vec<Tensor>, CheckpointError> {
         let mut used = HashSet::new();
         let mut tensors = Vec::new();
-        for slot in model.slots() {
-            let (_, stored_name, arrangement) = self.entry(slot.role);
+        for slot in model.tensors() {
+            let (_, stored_name, arrangement) = self.entry(slot.spec.role);
             let mut parts = Vec::new();
             for piece in arrangement.pieces(&slot, model.config.head_dim) {
                 let name = in_place(stored_name, slot.layer_idx, piece.expert_idx);
@@ -77,7 +77,7 @@ impl Layout {
                 parts.push(piece.part(&name, source)?);
                 used.insert(name);
             }
-            tensors.push(Tensor::of_parts(slot.name(), slot.shape, parts));
+            tensors.push(Tensor::of_parts(slot.name, slot.shape, parts));
         }
         let ignored = |name: &str| self.ignored.iter().any(|end| name.ends_with(end));
         let unknown = |name: &&String| !used.contains(*name) && !ignored(name);
@@ -90,7 +90,7 @@ impl Layout {
         }
     }
 
-    fn entry(&self, role: &str) -> Entry {
+    fn entry(&self, role: Role) -> Entry {
         let mut entries = self.tensors.iter();
         *entries.find(|entry| entry.0 == role).expect("a layout has a line per role")
     }
@@ -109,7 +109,7 @@ fn in_place(name: &str, layer_idx: Option<usize>, expert_idx: usize) -> String {
 impl Arrangement {
     /// What a tensor is put together from, top to bottom: made one by one, because the number of
     /// experts is only a claim until all have been found.
-    fn pieces(self, slot: &Slot, head_dim: usize) -> Box<dyn Iterator<Item = Piece>> {
+    fn pieces(self, slot: &TensorSlot, head_dim: usize) -> Box<dyn Iterator<Item = Piece>> {
         let whole = slot.shape.clone();
         let cols = whole[whole.len() - 1];
         let rows = if whole.len() > 1 { whole[whole.len() - 2] } else { 1 };

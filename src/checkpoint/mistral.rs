@@ -4,11 +4,10 @@ use super::error::{CheckpointError, Problem};
 use super::json::JsonObject;
 use super::layout::Arrangement::{Same, Separate, Stacked, StackedTransposed};
 use super::layout::{Entry, Layout};
-use super::llama::{self, Model};
+use super::llama;
 use super::stored::{StoredTensors, files_of};
 use super::{Checkpoint, safetensors, torch, vocabulary};
-use crate::model::Config;
-use crate::model::config::RopeConfig;
+use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -22,38 +21,38 @@ const EMBEDDING: &str = "tok_embeddings.weight";
 
 /// What all models have. Rotary embeddings turn neighbours, as in a GGUF.
 const COMMON: [Entry; 9] = [
-    ("token_embd", EMBEDDING, Same),
-    ("attn_norm", "layers.N.attention_norm.weight", Same),
-    ("attn_q", "layers.N.attention.wq.weight", Same),
-    ("attn_k", "layers.N.attention.wk.weight", Same),
-    ("attn_v", "layers.N.attention.wv.weight", Same),
-    ("attn_output", "layers.N.attention.wo.weight", Same),
-    ("ffn_norm", "layers.N.ffn_norm.weight", Same),
-    ("output_norm", "norm.weight", Same),
-    ("output", "output.weight", Same),
+    (Role::Embedding, EMBEDDING, Same),
+    (Role::AttentionNorm, "layers.N.attention_norm.weight", Same),
+    (Role::Query, "layers.N.attention.wq.weight", Same),
+    (Role::Key, "layers.N.attention.wk.weight", Same),
+    (Role::Value, "layers.N.attention.wv.weight", Same),
+    (Role::AttentionOutput, "layers.N.attention.wo.weight", Same),
+    (Role::FeedForwardNorm, "layers.N.ffn_norm.weight", Same),
+    (Role::OutputNorm, "norm.weight", Same),
+    (Role::Output, "output.weight", Same),
 ];
 
 const DENSE: [Entry; 3] = [
-    ("ffn_gate", "layers.N.feed_forward.w1.weight", Same),
-    ("ffn_up", "layers.N.feed_forward.w3.weight", Same),
-    ("ffn_down", "layers.N.feed_forward.w2.weight", Same),
+    (Role::Gate, "layers.N.feed_forward.w1.weight", Same),
+    (Role::Up, "layers.N.feed_forward.w3.weight", Same),
+    (Role::Down, "layers.N.feed_forward.w2.weight", Same),
 ];
 
 /// As in the first release.
 const EXPERTS: [Entry; 4] = [
-    ("ffn_gate_inp", "layers.N.feed_forward.gate.weight", Same),
-    ("ffn_gate_exps", "layers.N.feed_forward.experts.E.w1.weight", Separate),
-    ("ffn_up_exps", "layers.N.feed_forward.experts.E.w3.weight", Separate),
-    ("ffn_down_exps", "layers.N.feed_forward.experts.E.w2.weight", Separate),
+    (Role::Router, "layers.N.feed_forward.gate.weight", Same),
+    (Role::Gate, "layers.N.feed_forward.experts.E.w1.weight", Separate),
+    (Role::Up, "layers.N.feed_forward.experts.E.w3.weight", Separate),
+    (Role::Down, "layers.N.feed_forward.experts.E.w2.weight", Separate),
 ];
 
 /// As in the first upload to Hugging Face's hub: for kernels that multiply the rows of all experts
 /// in one go, w2 lies like w1 and w3.
 const STACKED_EXPERTS: [Entry; 4] = [
-    ("ffn_gate_inp", "layers.N.block_sparse_moe.gate.weight", Same),
-    ("ffn_gate_exps", "layers.N.block_sparse_moe.w1", Stacked),
-    ("ffn_up_exps", "layers.N.block_sparse_moe.w3", Stacked),
-    ("ffn_down_exps", "layers.N.block_sparse_moe.w2", StackedTransposed),
+    (Role::Router, "layers.N.block_sparse_moe.gate.weight", Same),
+    (Role::Gate, "layers.N.block_sparse_moe.w1", Stacked),
+    (Role::Up, "layers.N.block_sparse_moe.w3", Stacked),
+    (Role::Down, "layers.N.block_sparse_moe.w2", StackedTransposed),
 ];
 
 /// The context of Mistral 7B and Mixtral 8x7B. The files of the first releases do not say it.
@@ -98,7 +97,7 @@ fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
     }
 }
 
-fn layout(stored: &StoredTensors, model: &Model) -> Layout {
+fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
     let stacked = || stored.tensors.keys().any(|name| name.contains(".block_sparse_moe."));
     let experts = match model.config.n_experts {
         0 => &DENSE[..],
@@ -108,7 +107,7 @@ fn layout(stored: &StoredTensors, model: &Model) -> Layout {
     Layout { tensors: [&COMMON, experts].concat(), ignored: &["rope.freqs"] }
 }
 
-fn model(params: &JsonObject, stored: &StoredTensors) -> Result<Model, CheckpointError> {
+fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, CheckpointError> {
     let size = |key, what| params.required(key, what, params.size(key));
     let dim = size("dim", "how wide the model is")?;
     let n_heads = size("n_heads", "how many heads attention has")?;
@@ -133,6 +132,7 @@ fn model(params: &JsonObject, stored: &StoredTensors) -> Result<Model, Checkpoin
     let rope_base = if n_experts > 0 { 1e6 } else { 1e4 };
     let epsilon = params.positive("norm_eps");
     let config = Config {
+        architecture: &LLAMA,
         dim,
         n_layers: size("n_layers", "how many layers there are")?,
         n_heads,
@@ -150,8 +150,9 @@ fn model(params: &JsonObject, stored: &StoredTensors) -> Result<Model, Checkpoin
         },
     };
     let n_vocab = n_vocab(params, stored)?;
-    let tied = params.bool("tied_embeddings")?.unwrap_or(false);
-    Ok(Model { config, n_vocab, tied })
+    let is_tied = params.bool("tied_embeddings")?.unwrap_or(false);
+    let optional = if is_tied { vec![] } else { vec![Role::Output] };
+    Ok(ModelSpec { config, n_vocab, optional })
 }
 
 /// Tokens: as the file says, or where it does not (-1, or no such key), as many as have embeddings.

@@ -7,17 +7,17 @@
 //! 3. [`gguf_file`]: a GGUF, of any format and either expert layout.
 //!
 //! [`safetensors`] and [`torch`] find the tensors that files hold, under the names they have there
-//! ([`stored`]). `llama` says which tensors the model has, and the folders' layouts (`layout`)
-//! where each of them is stored and how its rows are arranged there ([`tensor`]). [`vocabulary`]
-//! turns the tokenizer's files into metadata. Opening reads headers alone; the weights are read row
-//! by row, when somebody asks.
+//! ([`stored`]). [`crate::architecture`] says which tensors the model has, and the folders' layouts
+//! (`layout`) where each of them is stored and how its rows are arranged there ([`tensor`]).
+//! [`vocabulary`] turns the tokenizer's files into metadata. Opening reads headers alone; the weights
+//! are read row by row, when somebody asks.
 
 pub mod error;
 pub mod gguf_file;
 pub mod hugging_face;
 mod json;
 mod layout;
-pub mod llama;
+mod llama;
 pub mod mistral;
 pub mod safetensors;
 pub mod stored;

@@ -1,7 +1,7 @@
 //! Why a model cannot be measured.
 
-use crate::gguf::printable;
 use crate::model::ModelError;
+use crate::text::printable;
 use std::io;
 use thiserror::Error;
 

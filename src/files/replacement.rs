@@ -1,8 +1,8 @@
 //! Files that are written beside their place.
 
-use super::{folder_of, open_locked, sync_folder};
+use super::{claim_part, folder_of, sync_folder};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Seek, Write};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -35,25 +35,7 @@ impl Replacement {
     /// # Errors
     /// If none can be made there, another run is writing it, or it is something else.
     pub fn part_of(path: &Path, magic: &[u8]) -> io::Result<Replacement> {
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let in_the_way = |why: &str| {
-            let message = format!("{} is in the way: {why}", part.display());
-            io::Error::new(ErrorKind::AlreadyExists, message)
-        };
-        // Opening a pipe would wait, and a link is somebody else's.
-        if fs::symlink_metadata(&part).is_ok_and(|there| !there.is_file()) {
-            return Err(in_the_way("it is no file; remove it"));
-        }
-        let file = open_locked(&part)?.ok_or_else(|| in_the_way("another run is writing it"))?;
-        let mut start = Vec::new();
-        (&file).take(magic.len() as u64).read_to_end(&mut start)?;
-        if !magic.starts_with(&start) {
-            return Err(in_the_way("it is of another kind; move it elsewhere"));
-        }
-        (&file).rewind()?;
-        file.set_len(0)?;
+        let (part, file) = claim_part(path, magic)?;
         let beside = NamedTempFile::from_parts(file, TempPath::try_from_path(part)?);
         Ok(Replacement { path: path.into(), beside })
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with a GGUF.
 
-use std::fmt::Display;
+use crate::text::printable;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -194,19 +194,6 @@ impl Problem {
     pub(super) fn at(self, path: &Path) -> GgufError {
         GgufError { path: path.to_path_buf(), problem: Box::new(self) }
     }
-}
-
-/// Text with its control characters escaped: what a file or a name says can be anyone's, and must
-/// neither break a message's one line nor steer the terminal.
-pub fn printable(text: impl Display) -> String {
-    let mut printable = String::new();
-    for c in text.to_string().chars() {
-        match c.is_control() {
-            true => printable.extend(c.escape_debug()),
-            false => printable.push(c),
-        }
-    }
-    printable
 }
 
 fn formats() -> String {

@@ -29,6 +29,8 @@ const MOST_DIMENSIONS: u64 = 4;
 pub(super) struct Header<'a> {
     /// The keys, in file order.
     pub entries: Vec<Entry<'a>>,
+    /// The tensors, in file order.
+    pub tensors: Vec<TensorEntry<'a>>,
     /// Bytes of the header, from the magic to the last tensor's offset.
     pub n_bytes: usize,
 }
@@ -41,6 +43,20 @@ pub(super) struct Entry<'a> {
     pub is_array: bool,
     /// The bytes of the value, or of its elements.
     pub bytes: &'a [u8],
+    /// The bytes of the entry, from the key's length to the end of the value.
+    pub whole: &'a [u8],
+}
+
+/// A tensor, as the header describes it.
+pub(super) struct TensorEntry<'a> {
+    pub name: &'a str,
+    pub format: &'static DynFormat,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Where it is said to begin in the data section.
+    pub offset: u64,
+    /// Its size by format and shape.
+    pub n_bytes: u64,
 }
 
 /// Checks the header at the beginning of `file`.
@@ -53,7 +69,7 @@ pub(super) fn scan(file: &[u8]) -> Result<Header<'_>, Problem> {
 
     let result = scan.body(n_keys, n_tensors);
     match result {
-        Ok(entries) => Ok(Header { entries, n_bytes: scan.at }),
+        Ok((entries, tensors)) => Ok(Header { entries, tensors, n_bytes: scan.at }),
         Err(Problem::Truncated { .. }) if file.len() > MOST_HEADER_BYTES => Err(Problem::TooMany {
             item: "bytes of header or more".into(),
             found: MOST_HEADER_BYTES as u64 + 1,
@@ -112,6 +128,9 @@ impl fmt::Display for Place<'_> {
     }
 }
 
+/// The keys and the tensors of a header.
+type Body<'a> = (Vec<Entry<'a>>, Vec<TensorEntry<'a>>);
+
 struct Scan<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -119,7 +138,7 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn body(&mut self, n_keys: u64, n_tensors: u64) -> Result<Vec<Entry<'a>>, Problem> {
+    fn body(&mut self, n_keys: u64, n_tensors: u64) -> Result<Body<'a>, Problem> {
         let mut entries = Vec::new();
         let mut keys = HashSet::new();
         for idx in 0..n_keys {
@@ -129,17 +148,20 @@ impl<'a> Scan<'a> {
             }
             entries.push(entry);
         }
+        let mut tensors = Vec::new();
         let mut names = HashSet::new();
         for idx in 0..n_tensors {
-            let name = self.tensor(idx)?;
-            if !names.insert(name) {
-                return Err(Problem::Duplicate { item: format!("tensors {name}") });
+            let tensor = self.tensor(idx)?;
+            if !names.insert(tensor.name) {
+                return Err(Problem::Duplicate { item: format!("tensors {}", tensor.name) });
             }
+            tensors.push(tensor);
         }
-        Ok(entries)
+        Ok((entries, tensors))
     }
 
     fn entry(&mut self, idx: u64) -> Result<Entry<'a>, Problem> {
+        let start = self.at;
         let key = self.name(Place::Key(idx), MOST_KEY_BYTES)?;
         let place = Place::Value(key);
         let unknown = |found: String| Problem::ValueType { key: key.into(), found };
@@ -148,7 +170,8 @@ impl<'a> Scan<'a> {
             let kind = Kind::by_number(number)
                 .ok_or_else(|| unknown(format!("a value of type {number}")))?;
             let bytes = self.values(key, kind, 1)?;
-            return Ok(Entry { key, kind, is_array: false, bytes });
+            let whole = &self.bytes[start..self.at];
+            return Ok(Entry { key, kind, is_array: false, bytes, whole });
         }
         let number = self.u32(place)?;
         let kind = Kind::by_number(number).ok_or_else(|| match number {
@@ -158,7 +181,8 @@ impl<'a> Scan<'a> {
         let n_elements = self.count(place, "array elements", MOST_ELEMENTS - self.n_elements)?;
         self.n_elements += n_elements;
         let bytes = self.values(key, kind, n_elements)?;
-        Ok(Entry { key, kind, is_array: true, bytes })
+        let whole = &self.bytes[start..self.at];
+        Ok(Entry { key, kind, is_array: true, bytes, whole })
     }
 
     /// Some values in a row.
@@ -185,7 +209,7 @@ impl<'a> Scan<'a> {
 
     /// The entry of a tensor: its name is unique among those before, its format known and its
     /// shape one that the format can have.
-    fn tensor(&mut self, idx: u64) -> Result<&'a str, Problem> {
+    fn tensor(&mut self, idx: u64) -> Result<TensorEntry<'a>, Problem> {
         let name = self.name(Place::TensorName(idx), MOST_NAME_BYTES)?;
         let place = Place::Tensor(name);
         let n_dimensions = self.u32(place)?.into();
@@ -200,9 +224,10 @@ impl<'a> Scan<'a> {
         let number = self.u32(place)?;
         let format = DynFormat::by_gguf_type(number)
             .ok_or_else(|| Problem::Format { tensor: name.into(), found: formats::name(number) })?;
-        self.u64(place)?;
-        check_shape(name, format, &shape)?;
-        Ok(name)
+        let offset = self.u64(place)?;
+        let n_bytes = check_shape(name, format, &shape)?;
+        let shape = shape.into_iter().map(|size| size as usize).collect();
+        Ok(TensorEntry { name, format, shape, offset, n_bytes })
     }
 
     /// A string that serves as a name: its length limited, without control characters.

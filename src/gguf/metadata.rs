@@ -4,6 +4,9 @@ use super::error::{GgufError, Problem};
 use super::value::{Array, Value};
 use std::path::{Path, PathBuf};
 
+/// The key with which a file says what kind of model it holds.
+pub const ARCHITECTURE_KEY: &str = "general.architecture";
+
 /// The key with which a file says at which multiples its tensors begin.
 pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
 

@@ -1,14 +1,14 @@
 //! GGUF files: metadata and tensors, validated once, then borrowed from the memory map.
 //!
 //! A file is read in four steps, each of which trusts the one before: `map` (the bytes), `header`
-//! (its structure, scanned without trusting anything), `directory` (its values, decoded), and
+//! (its structure, scanned without trusting anything), `decode` (the values of its keys), and
 //! `validate` (its tensors, against the file). `split` puts the parts of a model together;
 //! [`Writer`] is the way back. The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 //!
 //! Opening costs time and memory for the header alone: the data is mapped, and not looked at.
 //! [`ReadAhead`] brings it into memory while it is used already.
 
-mod directory;
+mod decode;
 mod error;
 mod fingerprint;
 mod formats;
@@ -21,15 +21,15 @@ mod validate;
 mod value;
 mod write;
 
-pub use error::printable;
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
-pub use metadata::{Metadata, is_of_one_file};
+pub use metadata::{ARCHITECTURE_KEY, Metadata, is_of_one_file};
 pub use read_ahead::ReadAhead;
 pub use split::part_path;
 pub use value::{Array, Kind, Value};
 pub use write::{FileLayout, TensorPlan, WriteError, Writer};
 
+use crate::files::kind_of;
 use gatefold_quant::DynFormat;
 use std::collections::HashMap;
 use std::fs;
@@ -174,8 +174,7 @@ impl File {
     fn open(path: &Path) -> Result<File, GgufError> {
         let metadata = fs::metadata(path).map_err(|error| Problem::Read(error).at(path))?;
         if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a folder" } else { "a device or a pipe" };
-            return Err(Problem::NotAFile(what).at(path));
+            return Err(Problem::NotAFile(kind_of(&metadata)).at(path));
         }
         let bytes = Bytes::map(path).map_err(|error| Problem::Read(error).at(path))?;
         File::parse(path, bytes)
@@ -184,12 +183,12 @@ impl File {
     fn parse(path: &Path, bytes: Bytes) -> Result<File, GgufError> {
         let parse = || {
             let header = header::scan(&bytes)?;
-            let directory = directory::decode(&bytes, &header)?;
-            let tensors = validate::tensors(&bytes, header.n_bytes, &directory)?;
-            Ok((directory.entries, tensors))
+            let values = decode::values(&header.entries)?;
+            let tensors = validate::tensors(&bytes, &header, &values)?;
+            Ok((values, tensors))
         };
-        let (entries, tensors) = parse().map_err(|problem: Problem| problem.at(path))?;
+        let (values, tensors) = parse().map_err(|problem: Problem| problem.at(path))?;
         let part = Part { path: path.to_path_buf(), n_bytes: bytes.len() };
-        Ok(File { part, metadata: Metadata::of_file(path, entries), tensors })
+        Ok(File { part, metadata: Metadata::of_file(path, values), tensors })
     }
 }

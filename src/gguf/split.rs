@@ -1,6 +1,7 @@
 //! Models split into several files, `NAME-00001-of-00003.gguf` and so on.
 
 use super::error::{GgufError, Problem};
+use super::metadata::ARCHITECTURE_KEY;
 use super::{File, Gguf};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,6 @@ use std::path::{Path, PathBuf};
 pub(super) const IDX_KEY: &str = "split.no";
 pub(super) const COUNT_KEY: &str = "split.count";
 pub(super) const TENSORS_KEY: &str = "split.tensors.count";
-const ARCHITECTURE_KEY: &str = "general.architecture";
 
 /// Parts of the most finely split model; five digits have no room for more.
 const MOST_PARTS: u64 = 99_999;

@@ -3,7 +3,8 @@
 use super::metadata::{Metadata, is_of_one_file};
 use super::validate::DEFAULT_ALIGNMENT;
 use super::value::{Value, encode_str};
-use super::{Problem, header, printable, split};
+use super::{Problem, header, split};
+use crate::text::printable;
 use gatefold_quant::DynFormat;
 use std::collections::HashSet;
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! What running a model takes, against what the machine has.
 
+use crate::architecture::Config;
 use crate::gguf::Gguf;
 use crate::machine::Machine;
-use crate::model::Config;
 use crate::model::weights::Weights;
 use gatefold_quant::DynFormat;
 use serde::Serialize;

@@ -9,10 +9,10 @@ mod text;
 pub use check::{Check, Fault, check};
 pub use memory::{KvBytes, Memory, Verdict};
 
-use crate::gguf::{Gguf, GgufError, Value};
+use crate::architecture::{Config, ExpertLayout};
+use crate::gguf::{ARCHITECTURE_KEY, Gguf, GgufError, Value};
 use crate::machine::Machine;
-use crate::model::Config;
-use crate::model::weights::{ExpertLayout, Weights};
+use crate::model::weights::Weights;
 use crate::tokenizer::{ChatTemplate, Tokenizer, keys};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
@@ -128,7 +128,7 @@ impl Report {
         Ok(Report {
             files: gguf.parts().iter().map(|part| part.path.clone()).collect(),
             file_bytes: gguf.parts().iter().map(|part| part.n_bytes as u64).sum(),
-            architecture: text("general.architecture")?,
+            architecture: text(ARCHITECTURE_KEY)?,
             name: text("general.name")?,
             n_parameters,
             n_active_parameters: n_idle.map(|n_idle| n_parameters - n_idle),

@@ -1,9 +1,8 @@
 //! The report as text.
 
 use super::{Check, KvBytes, Report, Sizes};
-use crate::gguf::printable;
-use crate::model::weights::ExpertLayout;
-use crate::text::{bytes, decimal};
+use crate::architecture::ExpertLayout;
+use crate::text::{bytes, decimal, printable};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Report {

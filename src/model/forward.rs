@@ -3,9 +3,10 @@
 use super::attention::{self, add_attention};
 use super::moe::{self, add_experts};
 use super::product::{Inputs, Panels, Product, fill, multiply};
-use super::rope::{Rope, Rotation};
+use super::rope::Rope;
+use super::step::{Chunk, Logits, Step, Wanted};
 use super::weights::{Matrix, Weights};
-use super::{Config, KvCache, ModelError};
+use super::{Config, ModelError};
 use crate::compute::Compute;
 use crate::gguf::Gguf;
 use rayon::prelude::*;
@@ -19,45 +20,6 @@ pub struct Model {
     rope: Rope,
     /// The last step's, for the next one: none has to be taken from the system again.
     workspace: Mutex<Workspace>,
-}
-
-/// Some consecutive tokens of one sequence: its part of a step.
-pub struct Chunk<'a> {
-    /// What the sequence remembers; the step appends these tokens.
-    pub cache: &'a mut KvCache,
-    /// The tokens that follow what is remembered.
-    pub tokens: &'a [u32],
-    /// For which of them the logits are wanted.
-    pub wanted: Wanted,
-}
-
-/// For which tokens of a chunk the logits are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// For none: more of the prompt follows.
-    None,
-    /// For the last token.
-    Last,
-    /// For every token.
-    All,
-}
-
-/// What a step computed.
-pub struct Logits {
-    /// `[n_wanted, n_vocab]`, chunk after chunk.
-    pub values: Vec<f32>,
-    /// Bytes of weights that the step read.
-    pub weight_bytes: u64,
-}
-
-/// A step on its way through the layers.
-pub(super) struct Step<'a, 'c> {
-    /// The sequences' parts.
-    pub chunks: &'a mut [Chunk<'c>],
-    /// The residual stream, `[n_rows, dim]`: a row per token, chunk after chunk.
-    pub x: Vec<f32>,
-    /// The rotation of each row's position.
-    pub rotations: Vec<Rotation>,
 }
 
 /// The memory that the layers of a step share.

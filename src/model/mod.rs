@@ -1,27 +1,28 @@
 //! The model: from tokens to logits.
 //!
-//! [`Config`] has the sizes, [`weights`] the tensors and their shapes, [`forward`] the layer loop,
-//! [`attention`] and [`moe`] its two halves, [`kv_cache`] what a sequence remembers, in [`pages`],
-//! [`product`] the matrix products that everything comes down to.
+//! [`Config`] has the sizes, [`weights`] the tensors, [`forward`] the layer loop over the chunks of a
+//! `step`, `attention` and `moe` its two halves, [`kv_cache`] the KV cache of a sequence, in
+//! [`pages`], [`product`] the matrix products (GEMM) that everything comes down to.
 
-pub mod attention;
-pub mod config;
+mod attention;
 pub mod forward;
 pub mod kv_cache;
 pub(crate) mod log_probs;
-pub mod moe;
+mod moe;
 pub mod pages;
 pub mod product;
 pub mod rope;
-mod running_softmax;
+mod step;
 pub mod weights;
 
-pub use config::Config;
-pub use forward::{Chunk, Logits, Model, Wanted};
+pub use crate::architecture::{Config, RopeConfig};
+pub use forward::Model;
 pub use kv_cache::KvCache;
 pub use pages::{PageLayout, PagePool};
+pub use step::{Chunk, Logits, Wanted};
 
-use crate::gguf::{GgufError, printable};
+use crate::architecture::ArchitectureError;
+use crate::gguf::GgufError;
 use thiserror::Error;
 
 /// Why a model cannot be loaded or run.
@@ -30,18 +31,9 @@ pub enum ModelError {
     /// The file itself is at fault.
     #[error(transparent)]
     Gguf(#[from] GgufError),
-    /// A metadata key has a value that cannot be run.
-    #[error("{file}: {key} is {}; expected {expected}", printable(found))]
-    Metadata {
-        /// The file.
-        file: String,
-        /// The key.
-        key: String,
-        /// Its value.
-        found: String,
-        /// What it may be.
-        expected: String,
-    },
+    /// The metadata describes no model that can be run.
+    #[error(transparent)]
+    Architecture(#[from] ArchitectureError),
     /// A tensor is missing, or there is one that this architecture does not have.
     #[error("{file}: tensor {tensor} {problem}")]
     Tensor {

@@ -1,7 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864) over interleaved pairs, as GGUF's `llama` files
 //! and Mistral's own have it.
 
-use super::config::RopeConfig;
+use super::RopeConfig;
 
 /// The wavelengths of a model.
 pub struct Rope {

@@ -1,11 +1,12 @@
-//! The tensors of a model: their names in a file, their shapes, and the views the layer loop uses.
+//! The tensors of a model, found by their roles, and the views of them that the layer loop uses.
 //!
-//! Everything stays where the file is mapped; only the norms, a few KB, are copied out.
+//! Names and shapes are the architecture's ([`crate::architecture`]). Everything stays where the file
+//! is mapped; only the norms, a few KB, are copied out.
 
-use super::{Config, ModelError};
+use super::ModelError;
+use crate::architecture::{Config, ExpertLayout, Presence, Role, TensorSpec};
 use crate::gguf::{Bytes, Gguf, Tensor};
 use gatefold_quant::{DynFormat, Isa};
-use serde::Serialize;
 use std::collections::HashSet;
 
 /// A matrix `[rows = out features, cols = in features]` of blocks, where the file is mapped.
@@ -22,6 +23,14 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// The last two axes of a tensor, which has at least two.
+    fn of(tensor: &Tensor) -> Matrix {
+        let [.., rows, cols] = tensor.shape[..] else {
+            unreachable!("{} has the shape of a matrix", tensor.name)
+        };
+        Matrix { format: tensor.format, rows, cols, bytes: tensor.bytes.clone() }
+    }
+
     /// Bytes per row.
     pub fn row_bytes(&self) -> usize {
         self.bytes.len() / self.rows
@@ -69,18 +78,6 @@ pub struct Layer {
     pub experts: Vec<Expert>,
 }
 
-/// How a file stores its experts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExpertLayout {
-    /// There are none: a dense model.
-    Dense,
-    /// Those of a layer in one tensor: `blk.0.ffn_gate_exps.weight`.
-    Merged,
-    /// Each in tensors of its own, as in files of December 2023: `blk.0.ffn_gate.3.weight`.
-    Separate,
-}
-
 /// All tensors.
 pub struct Weights {
     /// `[n_vocab, dim]`
@@ -104,26 +101,16 @@ impl Weights {
     /// If a tensor is missing, has another shape, or is one that the architecture does not have
     /// (running without it would give wrong results).
     pub fn from_gguf(gguf: &Gguf, config: &Config) -> Result<Weights, ModelError> {
-        let mut tensors =
-            Tensors { gguf, used: HashSet::new(), expert_layout: ExpertLayout::Dense };
-        let n_vocab = tensors.n_vocab()?;
-        let token_embedding = tensors.matrix("token_embd.weight", n_vocab, config.dim)?;
-        let output = match gguf.tensor("output.weight") {
-            Some(_) => tensors.matrix("output.weight", n_vocab, config.dim)?,
-            None => token_embedding.clone(),
-        };
-        let n_divisors = config.rope.n_dims / 2;
-        let rope_divisors = match gguf.tensor("rope_freqs.weight") {
-            Some(_) => Some(tensors.vector("rope_freqs.weight", n_divisors)?),
-            None => None,
-        };
+        let mut tensors = Tensors::new(gguf, config)?;
+        let token_embedding = tensors.matrix(Role::Embedding, 0)?;
+        let output = tensors.optional_matrix(Role::Output, 0)?;
+        let rope_divisors = tensors.optional_vector(Role::RotaryDivisors, 0)?;
+        let layers = (0..config.n_layers).map(|layer_idx| Layer::find(&mut tensors, layer_idx));
         let weights = Weights {
+            layers: layers.collect::<Result<_, _>>()?,
+            output: output.unwrap_or_else(|| token_embedding.clone()),
             token_embedding,
-            layers: (0..config.n_layers)
-                .map(|layer_idx| Layer::find(&mut tensors, layer_idx, config))
-                .collect::<Result<_, _>>()?,
-            output_norm: tensors.vector("output_norm.weight", config.dim)?,
-            output,
+            output_norm: tensors.vector(Role::OutputNorm, 0)?,
             rope_divisors,
             expert_layout: tensors.expert_layout,
         };
@@ -160,27 +147,16 @@ impl Weights {
 }
 
 impl Layer {
-    fn find(
-        tensors: &mut Tensors<'_>,
-        layer_idx: usize,
-        config: &Config,
-    ) -> Result<Layer, ModelError> {
-        let name = |part: &str| format!("blk.{layer_idx}.{part}.weight");
-        let (dim, q_dim) = (config.dim, config.n_heads * config.head_dim);
-        let kv_dim = config.n_kv_heads * config.head_dim;
-        let router = match config.n_experts {
-            0 => None,
-            n_experts => Some(tensors.matrix(&name("ffn_gate_inp"), n_experts, dim)?),
-        };
+    fn find(tensors: &mut Tensors<'_>, layer_idx: usize) -> Result<Layer, ModelError> {
         Ok(Layer {
-            attention_norm: tensors.vector(&name("attn_norm"), dim)?,
-            q: tensors.matrix(&name("attn_q"), q_dim, dim)?,
-            k: tensors.matrix(&name("attn_k"), kv_dim, dim)?,
-            v: tensors.matrix(&name("attn_v"), kv_dim, dim)?,
-            attention_output: tensors.matrix(&name("attn_output"), dim, q_dim)?,
-            ffn_norm: tensors.vector(&name("ffn_norm"), dim)?,
-            router,
-            experts: Expert::find_all(tensors, layer_idx, config)?,
+            router: tensors.optional_matrix(Role::Router, layer_idx)?,
+            attention_norm: tensors.vector(Role::AttentionNorm, layer_idx)?,
+            q: tensors.matrix(Role::Query, layer_idx)?,
+            k: tensors.matrix(Role::Key, layer_idx)?,
+            v: tensors.matrix(Role::Value, layer_idx)?,
+            attention_output: tensors.matrix(Role::AttentionOutput, layer_idx)?,
+            ffn_norm: tensors.vector(Role::FeedForwardNorm, layer_idx)?,
+            experts: Expert::find_all(tensors, layer_idx)?,
         })
     }
 }
@@ -190,34 +166,60 @@ impl Expert {
         [&self.gate, &self.up, &self.down]
     }
 
-    fn find_all(
-        tensors: &mut Tensors<'_>,
-        layer_idx: usize,
-        config: &Config,
-    ) -> Result<Vec<Expert>, ModelError> {
-        let (dim, hidden_dim) = (config.dim, config.hidden_dim);
-        let mut find =
-            |part, rows, cols| tensors.experts(layer_idx, part, config.n_experts, rows, cols);
-        let gates = find("ffn_gate", hidden_dim, dim)?;
-        let ups = find("ffn_up", hidden_dim, dim)?;
-        let downs = find("ffn_down", dim, hidden_dim)?;
+    fn find_all(tensors: &mut Tensors<'_>, layer_idx: usize) -> Result<Vec<Expert>, ModelError> {
+        let gates = tensors.experts(Role::Gate, layer_idx)?;
+        let ups = tensors.experts(Role::Up, layer_idx)?;
+        let downs = tensors.experts(Role::Down, layer_idx)?;
         let experts = gates.into_iter().zip(ups).zip(downs);
         Ok(experts.map(|((gate, up), down)| Expert { gate, up, down }).collect())
     }
 }
 
-/// A file's tensors, with a note of which were asked for.
+/// A file's tensors by their roles, with a note of which were asked for.
 struct Tensors<'a> {
     gguf: &'a Gguf,
+    config: &'a Config,
+    /// Rows of the token embedding.
+    n_vocab: usize,
     used: HashSet<String>,
     /// How the experts found last are stored.
     expert_layout: ExpertLayout,
 }
 
 impl<'a> Tensors<'a> {
+    fn new(gguf: &'a Gguf, config: &'a Config) -> Result<Tensors<'a>, ModelError> {
+        let (used, expert_layout) = (HashSet::new(), ExpertLayout::Dense);
+        let mut tensors = Tensors { gguf, config, n_vocab: 0, used, expert_layout };
+        tensors.n_vocab = tensors.n_vocab()?;
+        Ok(tensors)
+    }
+
+    /// Rows of the embedding: as many as the tokenizer has tokens, or ids would mean nothing.
+    fn n_vocab(&mut self) -> Result<usize, ModelError> {
+        const TOKENS: &str = "tokenizer.ggml.tokens";
+        let name = self.spec(Role::Embedding).name(0);
+        let n_rows = self.get(&name)?.shape[0];
+        match self.gguf.metadata().strings(TOKENS)? {
+            Some(tokens) if tokens.len() != n_rows => {
+                let n_tokens = tokens.len();
+                let problem = format!(
+                    "has {n_rows} rows, but {TOKENS} has {n_tokens} tokens; convert the model again"
+                );
+                Err(self.error(&name, problem))
+            }
+            _ => Ok(n_rows),
+        }
+    }
+
     fn error(&self, tensor: &str, problem: String) -> ModelError {
         let file = self.gguf.path().display().to_string();
         ModelError::Tensor { file, tensor: tensor.to_owned(), problem }
+    }
+
+    /// The line of the architecture's table for a role that no model can do without.
+    fn spec(&self, role: Role) -> &'static TensorSpec {
+        let spec = self.config.architecture.tensor(role);
+        spec.unwrap_or_else(|| panic!("{} has a tensor {role:?}", self.config.architecture.name))
     }
 
     fn get(&mut self, name: &str) -> Result<&'a Tensor, ModelError> {
@@ -226,23 +228,6 @@ impl<'a> Tensors<'a> {
             let advice = "is missing: the file is not a whole model, download or convert it again";
             self.error(name, advice.to_owned())
         })
-    }
-
-    /// Rows of the embedding: as many as the tokenizer has tokens, or ids would mean nothing.
-    fn n_vocab(&mut self) -> Result<usize, ModelError> {
-        const NAME: &str = "token_embd.weight";
-        const TOKENS: &str = "tokenizer.ggml.tokens";
-        let n_rows = self.get(NAME)?.shape[0];
-        match self.gguf.metadata().strings(TOKENS)? {
-            Some(tokens) if tokens.len() != n_rows => {
-                let n_tokens = tokens.len();
-                let problem = format!(
-                    "has {n_rows} rows, but {TOKENS} has {n_tokens} tokens; convert the model again"
-                );
-                Err(self.error(NAME, problem))
-            }
-            _ => Ok(n_rows),
-        }
     }
 
     fn with_shape(&mut self, name: &str, shape: &[usize]) -> Result<&'a Tensor, ModelError> {
@@ -257,57 +242,73 @@ impl<'a> Tensors<'a> {
         Ok(tensor)
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix, ModelError> {
-        let tensor = self.with_shape(name, &[rows, cols])?;
-        Ok(Matrix { format: tensor.format, rows, cols, bytes: tensor.bytes.clone() })
+    /// The tensor with this role in a layer (which does not count outside of the layers).
+    fn find(&mut self, role: Role, layer_idx: usize) -> Result<&'a Tensor, ModelError> {
+        let spec = self.spec(role);
+        self.with_shape(&spec.name(layer_idx), &spec.shape(self.config, self.n_vocab))
     }
 
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.with_shape(name, &[len])?;
-        let mut vector = vec![0.0; len];
-        tensor.format.dequantize(Isa::SCALAR, &tensor.bytes, &mut vector);
-        Ok(vector)
-    }
-
-    /// The matrices of one part of every expert, from either layout: merged
-    /// (`blk.0.ffn_gate_exps`, `[n_experts, rows, cols]`) or a tensor each (`blk.0.ffn_gate.3`).
-    /// A dense model has one: `blk.0.ffn_gate`.
-    fn experts(
+    /// The same, unless the model has no such tensor.
+    fn find_optional(
         &mut self,
+        role: Role,
         layer_idx: usize,
-        part: &str,
-        n_experts: usize,
-        rows: usize,
-        cols: usize,
-    ) -> Result<Vec<Matrix>, ModelError> {
-        if n_experts == 0 {
-            let dense = self.matrix(&format!("blk.{layer_idx}.{part}.weight"), rows, cols)?;
-            return Ok(vec![dense]);
+    ) -> Result<Option<&'a Tensor>, ModelError> {
+        let spec = self.config.architecture.tensor(role).filter(|spec| spec.is_in(self.config));
+        let Some(spec) = spec else { return Ok(None) };
+        let is_there = || self.gguf.tensor(&spec.name(layer_idx)).is_some();
+        match spec.presence == Presence::Required || is_there() {
+            true => self.find(role, layer_idx).map(Some),
+            false => Ok(None),
         }
-        let first = format!("blk.{layer_idx}.{part}.0.weight");
-        if self.gguf.tensor(&first).is_some() {
+    }
+
+    fn matrix(&mut self, role: Role, layer_idx: usize) -> Result<Matrix, ModelError> {
+        self.find(role, layer_idx).map(Matrix::of)
+    }
+
+    fn optional_matrix(
+        &mut self,
+        role: Role,
+        layer_idx: usize,
+    ) -> Result<Option<Matrix>, ModelError> {
+        Ok(self.find_optional(role, layer_idx)?.map(Matrix::of))
+    }
+
+    fn vector(&mut self, role: Role, layer_idx: usize) -> Result<Vec<f32>, ModelError> {
+        self.find(role, layer_idx).map(floats)
+    }
+
+    fn optional_vector(
+        &mut self,
+        role: Role,
+        layer_idx: usize,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        Ok(self.find_optional(role, layer_idx)?.map(floats))
+    }
+
+    /// The matrices of every expert of a layer, from either layout; a dense model has one.
+    fn experts(&mut self, role: Role, layer_idx: usize) -> Result<Vec<Matrix>, ModelError> {
+        let (spec, n_experts) = (self.spec(role), self.config.n_experts);
+        if n_experts == 0 {
+            return Ok(vec![self.matrix(role, layer_idx)?]);
+        }
+        let mut shape = spec.shape(self.config, self.n_vocab);
+        if self.gguf.tensor(&spec.expert_name(layer_idx, 0)).is_some() {
             self.expert_layout = ExpertLayout::Separate;
-            return (0..n_experts)
-                .map(|expert_idx| {
-                    self.matrix(&format!("blk.{layer_idx}.{part}.{expert_idx}.weight"), rows, cols)
-                })
-                .collect();
+            let names = (0..n_experts).map(|expert_idx| spec.expert_name(layer_idx, expert_idx));
+            return names.map(|name| self.with_shape(&name, &shape).map(Matrix::of)).collect();
         }
         self.expert_layout = ExpertLayout::Merged;
-        let merged = format!("blk.{layer_idx}.{part}_exps.weight");
-        let tensor = self.with_shape(&merged, &[n_experts, rows, cols])?;
+        shape.insert(0, n_experts);
+        let tensor = self.with_shape(&spec.merged_name(layer_idx), &shape)?;
         let expert_bytes = tensor.bytes.len() / n_experts;
-        let slice = |expert_idx| {
-            tensor.bytes.slice(expert_idx * expert_bytes..(expert_idx + 1) * expert_bytes)
-        };
-        Ok((0..n_experts)
-            .map(|expert_idx| Matrix {
-                format: tensor.format,
-                rows,
-                cols,
-                bytes: slice(expert_idx),
-            })
-            .collect())
+        let experts = (0..n_experts).map(|expert_idx| {
+            let bytes =
+                tensor.bytes.slice(expert_idx * expert_bytes..(expert_idx + 1) * expert_bytes);
+            Matrix { bytes, ..Matrix::of(tensor) }
+        });
+        Ok(experts.collect())
     }
 
     fn refuse_unused(&self) -> Result<(), ModelError> {
@@ -320,4 +321,11 @@ impl<'a> Tensors<'a> {
             }
         }
     }
+}
+
+/// The weights of a small tensor.
+fn floats(tensor: &Tensor) -> Vec<f32> {
+    let mut floats = vec![0.0; tensor.n_weights()];
+    tensor.format.dequantize(Isa::SCALAR, &tensor.bytes, &mut floats);
+    floats
 }

@@ -1,8 +1,9 @@
 //! Why a conversion stopped.
 
 use crate::checkpoint::CheckpointError;
-use crate::gguf::{WriteError, printable};
-use crate::text::bytes;
+use crate::files::ClaimError;
+use crate::gguf::WriteError;
+use crate::text::{bytes, printable};
 use gatefold_quant::DynFormat;
 use std::io;
 use std::path::PathBuf;
@@ -79,38 +80,15 @@ pub enum QuantizeError {
         /// Which file.
         path: PathBuf,
     },
-    /// The output is something that cannot be replaced by a file.
-    #[error("{} is {what}; name a file to write", printable(path.display()))]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What is there.
-        what: &'static str,
-    },
     /// The output's folder is missing.
     #[error("there is no folder {}; make it first, or name another file to write", printable(path.display()))]
     NoFolder {
         /// The folder.
         path: PathBuf,
     },
-    /// A file has the name of an unfinished one or of its journal, and is none.
-    #[error(
-        "{} is in the way: a file of this name would be there until the output is finished, and nothing tells that a conversion made this one; move it away or delete it",
-        printable(path.display())
-    )]
-    InTheWay {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// Another run has the output.
-    #[error(
-        "{} is being written by another run; let it finish, or name another file",
-        printable(path.display())
-    )]
-    Locked {
-        /// The output.
-        path: PathBuf,
-    },
+    /// The output, an unfinished file or the journal cannot be had for this run alone.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The disk is too small.
     #[error(
         "{} has {} free, and {} are still to be written; make room there, or name a file on another disk",

@@ -10,7 +10,7 @@
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::tensor::Part;
-use crate::files::open_locked;
+use crate::files::{ClaimError, open_locked};
 use crate::gguf::FileLayout;
 use crate::text::hex;
 use gatefold_quant::QUANTIZERS_REVISION;
@@ -66,7 +66,7 @@ impl Job {
         let mut plan = Sha256::new_with_prefix(format!("{QUANTIZERS_REVISION}\n"));
         let n_files = layouts.len() as u16;
         layouts.for_each(|layout| plan.update(layout.header()));
-        Job { input: hex(input), plan: hex(plan), n_files }
+        Job { input: hex(input.finalize()), plan: hex(plan.finalize()), n_files }
     }
 }
 
@@ -94,7 +94,7 @@ impl Journal {
     pub fn open(path: &Path, output: &Path) -> Result<Journal, QuantizeError> {
         match open_locked(path).map_err(QuantizeError::output(path))? {
             Some(file) => Ok(Journal { path: path.to_path_buf(), file }),
-            None => Err(QuantizeError::Locked { path: output.to_path_buf() }),
+            None => Err(ClaimError::Locked { path: output.to_path_buf() }.into()),
         }
     }
 
@@ -121,7 +121,7 @@ impl Journal {
         }
         let is_torn = bytes.starts_with(BEGINNING) && !bytes.contains(&b'\n');
         if past.job.is_none() && !is_torn && !BEGINNING.starts_with(&bytes) {
-            return Err(QuantizeError::InTheWay { path: self.path.clone() });
+            return Err(ClaimError::foreign(&self.path).into());
         }
         let cut = self.file.set_len(valid_bytes);
         let cut = cut.and_then(|()| self.file.seek(SeekFrom::Start(valid_bytes)));

@@ -1,6 +1,6 @@
 //! From a checkpoint to a GGUF: which format each tensor gets, and the work itself.
 //!
-//! 1. [`recipe`]: a table from a tensor's [`role`] to a format, per type;
+//! 1. [`recipe`]: a table from a tensor's [role](crate::architecture::Role) to a format, per type;
 //! 2. [`plan`]: what becomes of each tensor of a checkpoint, and in which file it goes;
 //! 3. [`output`]: the files being written, what of them is finished (`journal`), where they go
 //!    (`paths`), and how a run resumes;
@@ -13,7 +13,6 @@ mod paths;
 pub mod pipeline;
 pub mod plan;
 pub mod recipe;
-pub mod role;
 mod sink;
 mod slice;
 

@@ -20,7 +20,7 @@ use super::paths::{
 };
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
-use crate::files::folder_of;
+use crate::files::{ClaimError, folder_of};
 use crate::gguf::{FileLayout, TensorPlan};
 use std::fmt::{self, Display};
 use std::fs::{self, File};
@@ -157,7 +157,7 @@ impl Output {
             (0..past_files).map(|idx| partial_path(path, idx.into(), past_files.into())).collect();
         let is_foreign = |path: &&PathBuf| path.exists() && !past_partials.contains(path);
         if let Some(path) = unnamed.iter().map(|file| &file.partial).find(is_foreign) {
-            return Err(QuantizeError::InTheWay { path: path.clone() });
+            return Err(ClaimError::foreign(path).into());
         }
         let planned: u64 = unnamed.iter().map(|file| file.layout.n_bytes()).sum();
         let there = past_partials.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len()));

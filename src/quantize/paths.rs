@@ -2,7 +2,7 @@
 
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
-use crate::files::{self, folder_of, is_same_file};
+use crate::files::{self, ClaimError, folder_of, is_same_file, kind_of, part_of, with_suffix};
 use crate::gguf::part_path;
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +18,7 @@ pub fn file_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
 
 /// The same file until then.
 pub fn partial_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
-    with_suffix(&file_path(path, idx, n_files), ".part")
+    part_of(&file_path(path, idx, n_files))
 }
 
 /// The journal of all files.
@@ -26,16 +26,11 @@ pub fn journal_path(path: &Path) -> PathBuf {
     with_suffix(path, ".part.journal")
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
-}
-
 /// Checks that `path` can be a file in a folder that is there.
 pub fn check_folder(path: &Path) -> Result<(), QuantizeError> {
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
-        return Err(QuantizeError::NotAFile { path: path.into(), what: "the name of a folder" });
+        let what = "the name of a folder";
+        return Err(ClaimError::NotAFile { path: path.into(), what }.into());
     }
     match folder_of(path) {
         folder if folder.is_dir() => Ok(()),
@@ -47,12 +42,7 @@ pub fn check_folder(path: &Path) -> Result<(), QuantizeError> {
 pub fn check_replaceable(checkpoint: &Checkpoint, path: &Path) -> Result<(), QuantizeError> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !there.is_file() {
-        let what = match () {
-            () if there.is_dir() => "a folder",
-            () if there.is_symlink() => "a link",
-            () => "a device or a pipe",
-        };
-        return Err(QuantizeError::NotAFile { path: path.into(), what });
+        return Err(ClaimError::NotAFile { path: path.into(), what: kind_of(&there) }.into());
     }
     let weights = checkpoint.files.iter().map(|file| file.path.clone());
     let mut inputs =

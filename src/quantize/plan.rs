@@ -1,9 +1,10 @@
 //! What becomes of each tensor of a checkpoint, and in which file it goes.
 
 use super::recipe::{self, Place, Recipe};
-use super::role::Role;
+use crate::architecture::{LLAMA, Role, TensorSpec};
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::gguf::{Metadata, Value, printable};
+use crate::gguf::{Metadata, Value};
+use crate::text::printable;
 use gatefold_quant::DynFormat;
 use regex::Regex;
 use std::ops::Range;
@@ -124,18 +125,20 @@ impl Plan {
                 return Err(PlanError::NoMatch { pattern: pattern.to_string(), to: format });
             }
         }
-        let roles: Vec<_> = names().map(Role::of).collect();
-        let has = |role| roles.iter().any(|&(other, _)| other == role);
+        // Other architectures have the same names for tensors of these roles.
+        let roles: Vec<_> = names().map(|name| LLAMA.role_of(name)).collect();
+        let has = |role| roles.iter().any(|&(other, _)| other == Some(role));
         let (is_moe, is_tied) = (has(Role::Router), !has(Role::Output));
         let n_layers = roles.iter().filter_map(|(_, layer_idx)| *layer_idx).max();
         let n_layers = n_layers.map_or(0, |last: usize| last.saturating_add(1));
-        let place = |tensor: &Tensor, (role, layer_idx): (Role, Option<usize>)| {
+        let place = |tensor: &Tensor, (role, layer_idx): (Option<Role>, Option<usize>)| {
             let role = match role {
-                _ if tensor.shape.len() == 1 => Role::Vector,
-                Role::Embedding if is_tied => Role::Output,
+                Some(Role::Embedding) if is_tied => Some(Role::Output),
                 role => role,
             };
-            Place { role, layer_idx: layer_idx.unwrap_or(0), n_layers, is_moe }
+            let spec = role.and_then(|role| LLAMA.tensor(role));
+            let is_vector = tensor.shape.len() == 1 || spec.is_some_and(TensorSpec::is_vector);
+            Place { role, is_vector, layer_idx: layer_idx.unwrap_or(0), n_layers, is_moe }
         };
         let tensors = checkpoint.tensors.iter().zip(&roles);
         let tensors = tensors.map(|(tensor, &role)| wishes.planned(tensor, place(tensor, role)));
@@ -161,7 +164,7 @@ impl Wishes {
             None => (self.by_recipe(tensor, place), Reason::Recipe),
         };
         if let Some(Override { pattern, .. }) = overriding
-            && place.role == Role::Vector
+            && place.is_vector
             && wanted.block_len > 1
         {
             let (tensor, pattern) = (tensor.name.clone(), pattern.to_string());
@@ -188,7 +191,7 @@ impl Wishes {
         match self.recipe {
             Some(recipe) => recipe.format(place),
             None => {
-                let is_small = matches!(place.role, Role::Router | Role::Vector);
+                let is_small = place.is_vector || place.role == Some(Role::Router);
                 DynFormat::by_name("F32").filter(|_| is_small && tensor.format.block_len == 1)
             }
         }

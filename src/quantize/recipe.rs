@@ -1,7 +1,7 @@
 //! Recipes: which format a tensor gets, by its role. They are data, in `recipes.txt`, which says
 //! what its columns mean; here it is read.
 
-use super::role::Role;
+use crate::architecture::Role;
 use gatefold_quant::DynFormat;
 use std::sync::LazyLock;
 
@@ -47,8 +47,10 @@ enum Layers {
 /// Where a tensor stands, as far as recipes care.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// What it is for.
-    pub role: Role,
+    /// Its role, where that is known.
+    pub role: Option<Role>,
+    /// Whether it is a vector, such as a norm or a bias.
+    pub is_vector: bool,
     /// The layer it is in; 0 outside of the layers.
     pub layer_idx: usize,
     /// Layers of the model.
@@ -120,16 +122,20 @@ impl Recipe {
 
     /// The format for a tensor in this place; `None` where the tensor is to stay as it is.
     pub fn format(&self, place: Place) -> Option<&'static DynFormat> {
+        let f32 = Some(format("F32"));
+        if place.is_vector {
+            return f32;
+        }
         let attention = if place.is_moe { &self.moe } else { &self.dense };
-        let cell = match place.role {
+        let cell = match place.role? {
             Role::Embedding | Role::Query | Role::Gate | Role::Up => &self.weights,
             Role::Output => &self.output,
             Role::Down => &self.down,
             Role::Key => &attention.key,
             Role::Value => &attention.value,
             Role::AttentionOutput => &attention.output,
-            Role::Router | Role::Vector => return Some(format("F32")),
-            Role::Unknown => return None,
+            // The router, norms and biases: few weights that matter.
+            _ => return f32,
         };
         Some(cell.format(place))
     }
@@ -182,7 +188,7 @@ mod tests {
     use gatefold_quant::FORMATS;
 
     fn place(role: Role, layer_idx: usize) -> Place {
-        Place { role, layer_idx, n_layers: 32, is_moe: true }
+        Place { role: Some(role), is_vector: false, layer_idx, n_layers: 32, is_moe: true }
     }
 
     #[test]

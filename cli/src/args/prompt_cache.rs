@@ -6,7 +6,7 @@ use crate::terminal::progress::progress_bar;
 use anyhow::Result;
 use clap::Args;
 use gatefold::engine::{Change, Engine, Kept, PrefixFileError, PromptCache};
-use gatefold::gguf::printable;
+use gatefold::text::printable;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 

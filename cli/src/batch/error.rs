@@ -1,7 +1,7 @@
 //! Why a batch stopped.
 
 use crate::jobs::JobsError;
-use gatefold::gguf::printable;
+use gatefold::text::printable;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;

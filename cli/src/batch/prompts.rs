@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::line::{Prompt, Text};
-use crate::jobs::one_line;
+use gatefold::text::one_line;
 use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
 
 /// Makes tokens of prompts.

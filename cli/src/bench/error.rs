@@ -1,6 +1,6 @@
 //! What can go wrong.
 
-use gatefold::checkpoint::CheckpointError;
+use gatefold::architecture::ArchitectureError;
 use gatefold::gguf::WriteError;
 use gatefold::model::ModelError;
 use gatefold::text::decimal;
@@ -26,7 +26,7 @@ pub enum BenchError {
     },
     /// The shape of the synthetic model is none.
     #[error(transparent)]
-    Shape(#[from] CheckpointError),
+    Shape(#[from] ArchitectureError),
     /// The synthetic model cannot be written.
     #[error("{}: {error}; --synthetic-dir names another folder for it", path.display())]
     File {

@@ -7,12 +7,10 @@
 
 use super::{BenchError, Random};
 use gatefold::DynFormat;
-use gatefold::checkpoint::llama::{Model, Slot};
+use gatefold::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig, TensorSlot};
 use gatefold::compute::Compute;
-use gatefold::files::open_locked;
+use gatefold::files::{open_locked, part_of};
 use gatefold::gguf::{Array, FileLayout, Metadata, TensorPlan, Value, WriteError, Writer};
-use gatefold::model::Config;
-use gatefold::model::config::RopeConfig;
 use rayon::prelude::*;
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -32,6 +30,7 @@ pub struct Shape {
 pub static SHAPES: &[Shape] = &[Shape {
     name: "mixtral-8x7b",
     config: Config {
+        architecture: &LLAMA,
         dim: 4096,
         n_layers: 32,
         n_heads: 32,
@@ -74,15 +73,15 @@ impl Synthetic {
     ) -> Result<Synthetic, BenchError> {
         let name = format!("{}-{n_layers}-layers-{}", shape.name, format.name.to_lowercase());
         let config = Config { n_layers, ..shape.config.clone() };
-        let model = Model { config, n_vocab: shape.n_vocab, tied: false };
+        let optional = vec![Role::Output];
+        let model = ModelSpec { config, n_vocab: shape.n_vocab, optional };
         let mut metadata = model.metadata(Some(name.clone()), Path::new(&name))?;
         set_vocabulary(&mut metadata, shape.n_vocab);
-        let plan = |slot: Slot| {
-            let (name, deviation) = (slot.name(), deviation_of(&slot));
-            let format = format_of(&slot, format);
-            (TensorPlan { name, format, shape: slot.shape }, deviation)
+        let plan = |slot: TensorSlot| {
+            let (format, deviation) = (format_of(&slot, format), deviation_of(&slot));
+            (TensorPlan { name: slot.name, format, shape: slot.shape }, deviation)
         };
-        Ok(Synthetic { name, metadata, tensors: model.slots().map(plan).collect() })
+        Ok(Synthetic { name, metadata, tensors: model.tensors().map(plan).collect() })
     }
 
     /// Makes the file in `folder`, unless it is there already, and returns its path. `progress`
@@ -96,8 +95,7 @@ impl Synthetic {
         compute: &Compute,
         progress: impl FnMut(u64, u64),
     ) -> Result<PathBuf, BenchError> {
-        let file_name = format!("{}.v{REVISION}.gguf", self.name);
-        let path = folder.join(&file_name);
+        let path = folder.join(format!("{}.v{REVISION}.gguf", self.name));
         let tensors = self.tensors.iter().map(|(plan, _)| plan.clone()).collect();
         let layout = FileLayout::of_model(&self.metadata, tensors).map_err(failed(&path))?;
         let needed = layout.n_bytes();
@@ -105,7 +103,7 @@ impl Synthetic {
             return Ok(path);
         }
         fs::create_dir_all(folder).map_err(failed(folder))?;
-        let partial = folder.join(file_name + ".part");
+        let partial = part_of(&path);
         let file = open_locked(&partial).map_err(failed(&partial))?;
         let file = file.ok_or_else(|| BenchError::Busy(path.clone()))?;
         // A run that was stopped may have left some of it.
@@ -168,12 +166,12 @@ fn failed<E: Into<WriteError>>(path: &Path) -> impl FnOnce(E) -> BenchError {
 }
 
 /// The format of a tensor, where `format` is asked for.
-fn format_of(slot: &Slot, format: &'static DynFormat) -> &'static DynFormat {
+fn format_of(slot: &TensorSlot, format: &'static DynFormat) -> &'static DynFormat {
     let bits = |format: &DynFormat| format.block_bytes as f64 / format.block_len as f64;
-    match slot.role {
-        _ if slot.shape.len() == 1 => named("F32"),
-        "ffn_gate_inp" => named("F32"),
-        "output" if bits(format) < bits(named("Q6_K")) => named("Q6_K"),
+    match slot.spec.role {
+        _ if slot.spec.is_vector() => named("F32"),
+        Role::Router => named("F32"),
+        Role::Output if bits(format) < bits(named("Q6_K")) => named("Q6_K"),
         _ => format,
     }
 }
@@ -183,11 +181,11 @@ fn format_of(slot: &Slot, format: &'static DynFormat) -> &'static DynFormat {
 /// Products keep the size of their inputs, and embeddings are as large as what layers add to them:
 /// if they were small, what a token is would soon be lost in its residual stream. Attention adds a
 /// quarter as much, since it adds nearly the same to all tokens, the average of many values.
-fn deviation_of(slot: &Slot) -> f32 {
+fn deviation_of(slot: &TensorSlot) -> f32 {
     let n_inputs = slot.shape.last().map_or(1.0, |&cols| cols as f32);
-    match slot.role {
-        "token_embd" => 1.0,
-        "attn_output" => 0.25 / n_inputs.sqrt(),
+    match slot.spec.role {
+        Role::Embedding => 1.0,
+        Role::AttentionOutput => 0.25 / n_inputs.sqrt(),
         _ => 1.0 / n_inputs.sqrt(),
     }
 }

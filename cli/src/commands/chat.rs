@@ -2,9 +2,9 @@
 
 use super::session::Session;
 use crate::args::text::TextArgs;
-use crate::jobs::one_line;
 use crate::terminal::{interrupt, print_note, print_piece, progress};
 use anyhow::{Context, Result};
+use gatefold::text::one_line;
 use gatefold::tokenizer::{ChatTemplate, Message};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;

@@ -15,11 +15,11 @@ pub mod summarize;
 mod summarize_notes;
 pub mod tokenize;
 
-use crate::jobs::{Outcome, one_line};
-use crate::terminal::interrupt;
-use crate::terminal::print_note;
+use crate::jobs::Outcome;
+use crate::terminal::{interrupt, print_note};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use gatefold::text::one_line;
 use std::io;
 use std::process::{ExitCode, Termination};
 

@@ -4,7 +4,7 @@ use crate::documents::Documents;
 use crate::summarize::{Earlier, FailedLine, Line, Plan, Truncations};
 use crate::terminal::print_note;
 use crate::terminal::progress::{RunProgress, count};
-use gatefold::gguf::printable;
+use gatefold::text::printable;
 
 /// Says what earlier runs left.
 pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {

@@ -1,7 +1,7 @@
 //! What can be wrong with documents.
 
 use super::filter::{LeftOut, Wanted};
-use gatefold::gguf::printable;
+use gatefold::text::printable;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;

@@ -1,6 +1,7 @@
 //! Why results cannot be kept.
 
-use gatefold::gguf::printable;
+use gatefold::files::ClaimError;
+use gatefold::text::printable;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -8,14 +9,9 @@ use thiserror::Error;
 /// Why results cannot be kept.
 #[derive(Debug, Error)]
 pub enum JobsError {
-    /// A folder, a device, a pipe.
-    #[error("{} is {what}; name a file for the results", printable(path.display()))]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What is there.
-        what: &'static str,
-    },
+    /// The file cannot be had for this run alone.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     /// The system does not let the file be used.
     #[error("{} cannot be {action}: {error}; see to that, or name another file for the results", printable(path.display()))]
     File {
@@ -26,16 +22,7 @@ pub enum JobsError {
         /// What the system says.
         error: io::Error,
     },
-    /// Another run has the file.
-    #[error(
-        "{} is being written by another run; let it finish, or name another file",
-        printable(path.display())
-    )]
-    Locked {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file holds something else, which is not to be lost.
+    /// The file holds lines that are no results, and may be somebody's.
     #[error(
         "{} has other things in it than such results (line {line}), and is left as it is; name another file, or delete that line if it is a damaged result, which is then done again",
         printable(path.display())
@@ -45,15 +32,6 @@ pub enum JobsError {
         path: PathBuf,
         /// The first such line.
         line: usize,
-    },
-    /// A file has the name of one that is needed for a moment.
-    #[error(
-        "{} is in the way: a file of this name is needed while the results are put in order; move it away or delete it",
-        printable(path.display())
-    )]
-    InTheWay {
-        /// The file.
-        path: PathBuf,
     },
     /// A result could not be written.
     #[error(

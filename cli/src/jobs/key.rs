@@ -21,7 +21,7 @@ impl Key {
             digest.update((bytes.len() as u64).to_le_bytes());
             digest.update(bytes);
         }
-        Key(hex(digest))
+        Key(hex(digest.finalize()))
     }
 
     /// Stands for everything that an answer depends on besides what is asked: the model, how it

@@ -65,14 +65,6 @@ impl<R: BufRead> Iterator for Lines<R> {
     }
 }
 
-/// What an error says on a single line: of what a chat template says there may be several. What it
-/// quotes loses the control characters that would steer a terminal.
-pub(crate) fn one_line(error: impl ToString) -> String {
-    let text = error.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join("; ").chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

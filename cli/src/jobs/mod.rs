@@ -16,7 +16,6 @@ mod tally;
 pub use drive::{JobSource, Outcome, drive};
 pub use error::JobsError;
 pub use key::Key;
-pub(crate) use lines::one_line;
 pub use lines::{Line, Lines};
 pub use results::Results;
 pub use sink::Sink;

@@ -3,7 +3,7 @@
 use super::error::JobsError;
 use super::key::Key;
 use super::lines::Lines;
-use gatefold::files::{Replacement, folder_of, open_locked, sync_folder};
+use gatefold::files::{Replacement, check_is_file, claim, claim_part, folder_of, sync_folder};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
@@ -45,7 +45,7 @@ impl Results {
     /// If it cannot, as far as that can be seen without having it.
     pub fn check(path: &Path) -> Result<(), JobsError> {
         if path.exists() {
-            check_kind(path)?;
+            check_is_file(path)?;
             let opened = OpenOptions::new().read(true).write(true).open(path);
             return opened.map(drop).map_err(JobsError::file(path, "opened for writing"));
         }
@@ -59,7 +59,7 @@ impl Results {
     /// # Errors
     /// If it cannot.
     pub fn check_place(path: &Path) -> Result<(), JobsError> {
-        check_kind(path)?;
+        check_is_file(path)?;
         let begun = Replacement::of(path);
         begun.map(drop).map_err(JobsError::file(path, "opened for writing"))
     }
@@ -79,9 +79,7 @@ impl Results {
         beginning: &'static str,
         mut holds: impl FnMut(T) -> Option<Key>,
     ) -> Result<Results, JobsError> {
-        check_kind(path)?;
-        let file = open_locked(path).map_err(JobsError::file(path, "opened for writing"))?;
-        let file = file.ok_or_else(|| JobsError::Locked { path: path.into() })?;
+        let file = claim(path)?;
         // A link to the file stays one when the file is replaced.
         let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
         let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
@@ -124,20 +122,8 @@ impl Results {
 
     /// Puts a file in the place of this one that has these parts of it alone.
     fn rewrite(&mut self, ranges: &[Range<u64>]) -> Result<(), JobsError> {
-        let beginning = self.beginning.as_bytes();
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let in_the_way = || JobsError::InTheWay { path: beside.clone() };
+        let (beside, mut file) = claim_part(&self.path, self.beginning.as_bytes())?;
         let failed = JobsError::file(&beside, "written");
-        check_kind(&beside).map_err(|_| in_the_way())?;
-        let mut file = open_locked(&beside).map_err(&failed)?.ok_or_else(in_the_way)?;
-        let mut start = Vec::new();
-        (&file).take(beginning.len() as u64).read_to_end(&mut start).map_err(&failed)?;
-        // What a run leaves that is killed here.
-        if !beginning.starts_with(&start) {
-            return Err(in_the_way());
-        }
         self.n_bytes = copy_ranges(&self.file, ranges, &mut file).map_err(&failed)?;
         let permissions =
             self.file.metadata().and_then(|there| file.set_permissions(there.permissions()));
@@ -232,20 +218,8 @@ pub(super) fn lines(results: &[impl Serialize]) -> Vec<u8> {
     text
 }
 
-/// Checks that what is at `path`, if anything is, is a file.
-fn check_kind(path: &Path) -> Result<(), JobsError> {
-    let what = match fs::metadata(path) {
-        Ok(there) if there.is_dir() => "a folder",
-        Ok(there) if !there.is_file() => "a device or a pipe",
-        _ => return Ok(()),
-    };
-    Err(JobsError::NotAFile { path: path.into(), what })
-}
-
-/// Makes `to` the given parts of `from`, on the disk, and returns its size.
+/// Fills `to`, which is empty, with the given parts of `from`, on the disk, and returns its size.
 fn copy_ranges(mut from: &File, ranges: &[Range<u64>], to: &mut File) -> io::Result<u64> {
-    to.set_len(0)?;
-    to.rewind()?;
     let mut n_bytes = 0;
     for range in ranges {
         from.seek(SeekFrom::Start(range.start))?;

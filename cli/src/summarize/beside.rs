@@ -8,11 +8,10 @@
 use super::error::{Obstacle, SummarizeError};
 use super::form::Form;
 use super::line::{Line, Summary};
-use super::output::with_end;
 use super::plan::Plan;
 use crate::documents::{Documents, MADE_BESIDE};
 use crate::jobs::Key;
-use gatefold::files::{create, folder_of, replace};
+use gatefold::files::{create, folder_of, replace, with_suffix};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -125,7 +124,7 @@ impl<'a> Beside<'a> {
 
     fn path(&self, id: &str) -> Option<PathBuf> {
         let path = self.documents.file_of(&self.plan.entry(id)?.place)?;
-        Some(with_end(path, &format!("{MADE_BESIDE}.{}", self.form.extension())))
+        Some(with_suffix(path, &format!("{MADE_BESIDE}.{}", self.form.extension())))
     }
 }
 

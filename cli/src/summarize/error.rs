@@ -3,7 +3,7 @@
 use crate::documents::DocumentsError;
 use crate::jobs::JobsError;
 use gatefold::engine::{GenerateError, Refusal};
-use gatefold::gguf::printable;
+use gatefold::text::printable;
 use gatefold::tokenizer::{ChatError, TokenizerError};
 use std::io;
 use std::path::PathBuf;

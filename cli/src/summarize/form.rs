@@ -1,7 +1,7 @@
 //! The forms in which summaries are written.
 
 use super::line::{FailedLine, Line, Summary};
-use gatefold::gguf::printable;
+use gatefold::text::printable;
 
 /// How summaries are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,9 +16,8 @@ use super::plan::Plan;
 use super::reduction::Answer;
 use crate::documents::Documents;
 use crate::jobs::{JobsError, Key, Lines, Results};
-use gatefold::files::replace;
+use gatefold::files::{part_of, replace, with_suffix};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -26,26 +25,20 @@ use std::path::{Path, PathBuf};
 /// All files that a run with this output makes, but for those beside documents.
 pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
     let results = results_path(output, form);
-    [output.into(), parts_path(&results), with_end(&results, ".part"), results]
+    [output.into(), parts_path(&results), part_of(&results), results]
 }
 
 /// The file of results for an output: itself, if it has JSON lines, else one beside it.
 fn results_path(output: &Path, form: Form) -> PathBuf {
     match form {
         Form::Jsonl => output.into(),
-        Form::Markdown | Form::Text => with_end(output, ".jsonl"),
+        Form::Markdown | Form::Text => with_suffix(output, ".jsonl"),
     }
 }
 
 /// The file with the answers to parts, for a file of results.
 fn parts_path(results: &Path) -> PathBuf {
-    with_end(results, ".parts")
-}
-
-pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut path = OsString::from(path);
-    path.push(end);
-    path.into()
+    with_suffix(results, ".parts")
 }
 
 /// Where summaries go.

@@ -9,8 +9,9 @@ use super::reduction::{Answer, Next, Reduction};
 use super::setup::Setup;
 use crate::documents::Documents;
 use crate::flags::name_flags;
-use crate::jobs::{JobSource, Key, Tally, one_line};
+use crate::jobs::{JobSource, Key, Tally};
 use gatefold::engine::{Engine, Event, Generated, Request, RequestId};
+use gatefold::text::one_line;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 

@@ -1,10 +1,10 @@
 //! `gatefold bench`, and the models that it makes.
 
 use crate::program::gatefold;
+use ::gatefold::architecture::{Config, LLAMA, RopeConfig};
 use gatefold::compute::Compute;
 use gatefold::gguf::Gguf;
-use gatefold::model::config::RopeConfig;
-use gatefold::model::{Chunk, Config, KvCache, Model, Wanted};
+use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::tokenizer::Tokenizer;
 use gatefold::{DynFormat, FORMATS, Isa};
 use gatefold_cli::bench::synthetic::{Shape, Synthetic};
@@ -15,6 +15,7 @@ use std::path::Path;
 const SMALL: Shape = Shape {
     name: "small",
     config: Config {
+        architecture: &LLAMA,
         dim: 256,
         n_layers: 2,
         n_heads: 4,

@@ -1,5 +1,6 @@
 //! Results that outlive the process.
 
+use gatefold::files::ClaimError;
 use gatefold_cli::jobs::{JobsError, Key, Results};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -126,7 +127,7 @@ fn what_no_longer_holds_stays_until_it_is_dropped_and_the_last_of_a_key_wins() {
     assert_eq!(results.retain(keep).unwrap(), 2);
     results.append(&b).unwrap();
     // The lock came along.
-    assert!(matches!(open(&path), Err(JobsError::Locked { .. })));
+    assert!(matches!(open(&path), Err(JobsError::Claim(ClaimError::Locked { .. }))));
     drop(results);
     let expected = [answer("a", "2"), answer("c", "1"), b];
     assert_eq!(fs::read_to_string(&path).unwrap(), lines(&expected));

@@ -1,7 +1,7 @@
 //! Templates run as Hugging Face runs them, within limits: they come from files of unknown origin.
 
 use super::checked::{ASSIGNED, Checked, FACTOR, LOOKED, MADE};
-use super::limits::{Limits, length_of_result, time};
+use super::limits::{Limits, Stopped, length_of_result, time};
 use super::{ChatError, Date, Message};
 use minijinja::tests::is_in;
 use minijinja::value::{Kwargs, Rest};
@@ -15,7 +15,7 @@ use std::error::Error as _;
 use std::sync::Once;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
-use std::{fmt, io, iter, panic, thread};
+use std::{io, iter, panic, thread};
 
 /// The function that tells a template the date.
 pub(super) const NOW: &str = "strftime_now";
@@ -56,43 +56,6 @@ impl Conversation<'_> {
         self.messages.iter().map(|message| message.role.len() + message.content.len()).sum()
     }
 }
-
-/// An end that the template has called for, or that was put to it, in words of its own.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stopped {
-    reason: String,
-    /// Whether it has to do with the machine and its load, so that it may not come another time.
-    may_pass: bool,
-}
-
-impl Stopped {
-    pub(super) fn error(reason: impl Into<String>) -> Error {
-        Stopped::for_good(reason).into()
-    }
-
-    fn for_good(reason: impl Into<String>) -> Stopped {
-        Stopped { reason: reason.into(), may_pass: false }
-    }
-
-    /// At the deadline.
-    pub(super) fn late() -> Stopped {
-        Stopped { reason: "it takes too long".to_owned(), may_pass: true }
-    }
-}
-
-impl From<Stopped> for Error {
-    fn from(stopped: Stopped) -> Error {
-        Error::new(ErrorKind::InvalidOperation, stopped.reason.clone()).with_source(stopped)
-    }
-}
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for Stopped {}
 
 /// Whether a template is valid.
 pub(super) fn check(source: &str) -> Result<(), ChatError> {

@@ -4,9 +4,9 @@
 //! sends whoever follows it round and round. So every value that a step makes is weighed. Steps
 //! that only look at large values cost time alone, and for that there is a deadline.
 
-use super::jinja::Stopped;
 use minijinja::value::{DynObject, ObjectRepr, ValueKind};
-use minijinja::{Error, Value};
+use minijinja::{Error, ErrorKind, Value};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -33,6 +33,43 @@ const TOO_LARGE: &str = "it makes a value that is too large, or that holds itsel
 pub(super) fn time(conversation_len: usize) -> Duration {
     TIME + TIME_PER_BYTE.saturating_mul(u32::try_from(conversation_len).unwrap_or(u32::MAX))
 }
+
+/// An end that the template has called for, or that was put to it, in words of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stopped {
+    pub reason: String,
+    /// Whether it has to do with the machine and its load, so that it may not come another time.
+    pub may_pass: bool,
+}
+
+impl Stopped {
+    pub(super) fn error(reason: impl Into<String>) -> Error {
+        Stopped::for_good(reason).into()
+    }
+
+    pub(super) fn for_good(reason: impl Into<String>) -> Stopped {
+        Stopped { reason: reason.into(), may_pass: false }
+    }
+
+    /// At the deadline.
+    pub(super) fn late() -> Stopped {
+        Stopped { reason: "it takes too long".to_owned(), may_pass: true }
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Error {
+        Error::new(ErrorKind::InvalidOperation, stopped.reason.clone()).with_source(stopped)
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 /// What one run of a template may make, and how long it may take.
 #[derive(Clone)]

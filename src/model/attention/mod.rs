@@ -1,12 +1,15 @@
-//! The attention half of a layer: project, rotate, remember, attend, project back.
+//! The attention half of a layer: project, rotate, append keys and values to the KV cache, attend,
+//! project back.
 
-use super::Config;
-use super::forward::Step;
+mod spans;
+
 use super::product::{Inputs, Panels, Product, fill, multiply};
-use super::running_softmax::{Queries, attend};
+use super::step::Step;
 use super::weights::{Layer, Matrix};
+use crate::architecture::Config;
 use crate::compute::Compute;
 use rayon::prelude::*;
+use spans::{Queries, attend};
 
 /// Memory that the layers of a step share.
 #[derive(Default)]
@@ -37,7 +40,7 @@ pub(super) fn add_attention(
     ];
     let qkv_bytes = multiply(compute, qkv);
     rotate_queries(config, step, work);
-    remember(compute, config, layer_idx, step, work);
+    append_kv(compute, config, layer_idx, step, work);
     attend_all(compute, config, layer_idx, step, work);
 
     let Workspace { attended, attended_inputs, projected, .. } = work;
@@ -70,8 +73,8 @@ fn rotate_queries(config: &Config, step: &Step<'_, '_>, work: &mut Workspace) {
     });
 }
 
-/// Stores the step's keys, rotated, and values in the sequences' caches.
-fn remember(
+/// Appends the step's keys, rotated, and values to the sequences' KV caches.
+fn append_kv(
     compute: &Compute,
     config: &Config,
     layer_idx: usize,

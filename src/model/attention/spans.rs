@@ -1,14 +1,14 @@
-//! Grouped-query attention over a sequence's cache, in tiles and spans.
+//! Grouped-query attention over a sequence's KV cache, in tiles and spans, by online softmax.
 //!
 //! A tile is [`TILE_LEN`] positions, what `gatefold_quant::attention` takes at a time; a span is
 //! [`SPAN_TILES`] tiles. Each span is attended to by itself, tile after tile, and spans are merged in
 //! order. Both lie at fixed positions, whatever the chunks of a prompt, and may be worked on by any
 //! threads: a long context keeps all of them busy, even with a single token and few heads.
 
-use super::Config;
-use super::kv_cache::KvCache;
-use super::pages::{TILE_LEN, TileMemory};
+use crate::architecture::Config;
 use crate::compute::Compute;
+use crate::model::kv_cache::KvCache;
+use crate::model::pages::{TILE_LEN, TileMemory};
 use gatefold_quant::Isa;
 use gatefold_quant::attention::RunningSoftmax;
 use rayon::prelude::*;

@@ -1,0 +1,255 @@
+//! The sizes of a model: read from a file's metadata, and written back.
+
+use super::keys::{self, Keys};
+use super::{ARCHITECTURES, Architecture, ArchitectureError};
+use crate::gguf::{ARCHITECTURE_KEY, Gguf, Metadata, Value};
+use std::path::Path;
+
+/// The sizes of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Which tensors and keys the model has.
+    pub architecture: &'static Architecture,
+    /// Width of the residual stream.
+    pub dim: usize,
+    /// Transformer layers.
+    pub n_layers: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; each serves `n_heads / n_kv_heads` query heads.
+    pub n_kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Width inside an expert (or inside the feed-forward network of a dense model).
+    pub hidden_dim: usize,
+    /// Experts per layer; 0 in a dense model.
+    pub n_experts: usize,
+    /// Experts that each token is routed to.
+    pub top_k: usize,
+    /// Longest sequence the model was made for, in tokens.
+    pub context_len: usize,
+    /// Added to the mean square in norms.
+    pub norm_epsilon: f32,
+    /// Rotary embedding.
+    pub rope: RopeConfig,
+}
+
+/// Parameters of the rotary position embedding (arXiv 2104.09864).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RopeConfig {
+    /// Leading dimensions of a head that are rotated.
+    pub n_dims: usize,
+    /// Base of the geometric progression of wavelengths.
+    pub base: f32,
+    /// Positions are divided by this (linear scaling); 1 without scaling.
+    pub scale: f32,
+}
+
+impl Config {
+    /// Reads the sizes.
+    ///
+    /// # Errors
+    /// If the architecture is another, a key is missing or mistyped, or sizes contradict each
+    /// other.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Config, ArchitectureError> {
+        Config::from_metadata(gguf.path(), gguf.metadata())
+    }
+
+    /// Reads the sizes from the metadata of `file`.
+    ///
+    /// # Errors
+    /// As [`Self::from_gguf`].
+    pub fn from_metadata(file: &Path, metadata: &Metadata) -> Result<Config, ArchitectureError> {
+        let file = file.display().to_string();
+        let name = metadata.required(ARCHITECTURE_KEY, metadata.str(ARCHITECTURE_KEY))?;
+        let Some(architecture) = Architecture::of(metadata)? else {
+            let known =
+                ARCHITECTURES.iter().map(|known| format!("'{}', {}", known.name, known.models));
+            let expected = known.collect::<Vec<_>>().join(", or ");
+            return Err(keys::refuse(&file, ARCHITECTURE_KEY.into(), name, expected));
+        };
+        let keys = Keys { file, architecture, metadata };
+        let dim = keys.size(keys::EMBEDDING_LENGTH)?;
+        let (n_heads, n_kv_heads, head_dim) = heads(&keys, dim)?;
+        let n_experts = keys.count(keys::EXPERT_COUNT)?;
+        let top_k = keys.count(keys::EXPERT_USED_COUNT)?;
+        if n_experts > 0 && !(1..=n_experts).contains(&top_k) {
+            let expected = format!("1 to {n_experts}, the number of experts");
+            return Err(keys.refuse(keys::EXPERT_USED_COUNT, top_k, expected));
+        }
+        Ok(Config {
+            architecture,
+            dim,
+            n_layers: keys.size(keys::BLOCK_COUNT)?,
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            hidden_dim: keys.size(architecture.hidden_dim_key)?,
+            n_experts,
+            top_k,
+            context_len: keys.size(keys::CONTEXT_LENGTH)?,
+            norm_epsilon: keys.positive(keys::NORM_EPSILON, None)?,
+            rope: RopeConfig::read(&keys, head_dim)?,
+        })
+    }
+
+    /// Sets the keys that [`Self::from_metadata`] reads, and the number of tokens.
+    pub(super) fn write(&self, n_vocab: usize, metadata: &mut Metadata) {
+        let architecture = self.architecture;
+        let mut set = |key: &str, value: Value| metadata.set(architecture.key(key), value);
+        // Sizes are below 2^30.
+        let size = |size: usize| Value::U32(size as u32);
+        set(keys::BLOCK_COUNT, size(self.n_layers));
+        set(keys::CONTEXT_LENGTH, size(self.context_len));
+        set(keys::EMBEDDING_LENGTH, size(self.dim));
+        set(architecture.hidden_dim_key, size(self.hidden_dim));
+        set(keys::VOCAB_SIZE, size(n_vocab));
+        set(keys::HEAD_COUNT, size(self.n_heads));
+        set(keys::HEAD_COUNT_KV, size(self.n_kv_heads));
+        if self.n_heads * self.head_dim != self.dim {
+            set(keys::KEY_LENGTH, size(self.head_dim));
+            set(keys::VALUE_LENGTH, size(self.head_dim));
+        }
+        set(keys::NORM_EPSILON, Value::F32(self.norm_epsilon));
+        set(keys::ROPE_DIMENSION_COUNT, size(self.rope.n_dims));
+        set(keys::ROPE_FREQ_BASE, Value::F32(self.rope.base));
+        if self.rope.scale != 1.0 {
+            set(keys::ROPE_SCALING_TYPE, Value::String("linear".into()));
+            set(keys::ROPE_SCALING_FACTOR, Value::F32(self.rope.scale));
+        }
+        if self.n_experts > 0 {
+            set(keys::EXPERT_COUNT, size(self.n_experts));
+            set(keys::EXPERT_USED_COUNT, size(self.top_k));
+        }
+    }
+
+    /// Query heads that share a key and value head.
+    pub fn group_len(&self) -> usize {
+        self.n_heads / self.n_kv_heads
+    }
+}
+
+/// Query heads, key and value heads, and the width of a head.
+fn heads(keys: &Keys<'_>, dim: usize) -> Result<(usize, usize, usize), ArchitectureError> {
+    let n_heads = keys.size(keys::HEAD_COUNT)?;
+    let n_kv_heads = keys.size_or(keys::HEAD_COUNT_KV, n_heads)?;
+    if n_heads % n_kv_heads != 0 {
+        let expected = format!("a divisor of {n_heads} heads");
+        return Err(keys.refuse(keys::HEAD_COUNT_KV, n_kv_heads, expected));
+    }
+    if dim % n_heads != 0 && !keys.contains(keys::KEY_LENGTH) {
+        let expected = format!("a divisor of the embedding's {dim} dimensions");
+        return Err(keys.refuse(keys::HEAD_COUNT, n_heads, expected));
+    }
+    let head_dim = keys.size_or(keys::KEY_LENGTH, dim / n_heads)?;
+    let value_dim = keys.size_or(keys::VALUE_LENGTH, head_dim)?;
+    if value_dim != head_dim {
+        let expected = format!("{head_dim}, the length of keys");
+        return Err(keys.refuse(keys::VALUE_LENGTH, value_dim, expected));
+    }
+    Ok((n_heads, n_kv_heads, head_dim))
+}
+
+impl RopeConfig {
+    fn read(keys: &Keys<'_>, head_dim: usize) -> Result<RopeConfig, ArchitectureError> {
+        let n_dims = keys.size_or(keys::ROPE_DIMENSION_COUNT, head_dim)?;
+        if n_dims > head_dim || n_dims % 2 != 0 {
+            let expected = format!("an even number up to {head_dim}, the width of a head");
+            return Err(keys.refuse(keys::ROPE_DIMENSION_COUNT, n_dims, expected));
+        }
+        // Older files have a factor without a type, or the factor under an older key.
+        let older_factor = keys.positive(keys::ROPE_SCALE_LINEAR, Some(1.0))?;
+        let factor = keys.positive(keys::ROPE_SCALING_FACTOR, Some(older_factor))?;
+        let scale = match keys.str(keys::ROPE_SCALING_TYPE)? {
+            None | Some("linear") => factor,
+            Some("none") => 1.0,
+            Some(other) => {
+                return Err(keys.refuse(keys::ROPE_SCALING_TYPE, other, "'none' or 'linear'"));
+            }
+        };
+        let base = keys.positive(keys::ROPE_FREQ_BASE, Some(10_000.0))?;
+        Ok(RopeConfig { n_dims, base, scale })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::{Bytes, Writer};
+
+    /// The sizes of a model with these keys besides the necessary ones.
+    fn config(keys: &[(&str, Value)]) -> Result<Config, ArchitectureError> {
+        let mut metadata = Metadata::new();
+        metadata.set("general.architecture", Value::String("llama".into()));
+        for (key, size) in [
+            ("block_count", 2),
+            ("embedding_length", 48),
+            ("feed_forward_length", 64),
+            ("attention.head_count", 4),
+            ("context_length", 100),
+        ] {
+            metadata.set(format!("llama.{key}"), Value::U32(size));
+        }
+        metadata.set("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5));
+        for (key, value) in keys {
+            metadata.set(format!("llama.{key}"), value.clone());
+        }
+        let file = Writer::new(Vec::new(), &metadata, vec![]).unwrap().finish().unwrap();
+        Config::from_gguf(&Gguf::from_bytes("keys.gguf", Bytes::from(file))?)
+    }
+
+    #[test]
+    fn heads_take_their_width_from_the_embedding_or_their_own_key() {
+        let plain = config(&[]).unwrap();
+        assert_eq!((plain.head_dim, plain.n_kv_heads, plain.group_len()), (12, 4, 1));
+        let heads = |n| ("attention.head_count", Value::U32(n));
+        let error = config(&[heads(5)]).unwrap_err().to_string();
+        assert!(error.contains("head_count is 5; expected a divisor of"), "{error}");
+        let keys = ("attention.key_length", Value::U32(16));
+        assert_eq!(config(&[heads(5), keys]).unwrap().head_dim, 16);
+    }
+
+    #[test]
+    fn missing_keys_are_named() {
+        let keys = Metadata::new();
+        let file = Writer::new(Vec::new(), &keys, vec![]).unwrap().finish().unwrap();
+        let gguf = Gguf::from_bytes("keys.gguf", Bytes::from(file)).unwrap();
+        let error = Config::from_gguf(&gguf).unwrap_err().to_string();
+        assert!(error.contains("keys.gguf: has no key general.architecture"), "{error}");
+    }
+
+    #[test]
+    fn linear_rope_scaling_is_honoured_and_others_are_refused() {
+        let kind = |kind: &str| ("rope.scaling.type", Value::String(kind.into()));
+        let factor = ("rope.scaling.factor", Value::F32(2.0));
+        let scale = |keys: &[(&str, Value)]| config(keys).map(|config| config.rope.scale);
+        assert_eq!(scale(&[]).unwrap(), 1.0);
+        assert_eq!(scale(&[kind("linear"), factor.clone()]).unwrap(), 2.0);
+        assert_eq!(scale(&[kind("none"), factor.clone()]).unwrap(), 1.0);
+        assert_eq!(scale(&[("rope.scale_linear", Value::F32(4.0))]).unwrap(), 4.0);
+        let error = scale(&[kind("yarn"), factor]).unwrap_err().to_string();
+        assert!(error.contains("llama.rope.scaling.type is yarn"), "{error}");
+        let error = scale(&[kind("a\n\x1b[2J")]).unwrap_err().to_string();
+        assert!(error.contains(r"llama.rope.scaling.type is a\n\u{1b}[2J; expected"), "{error}");
+        assert!(scale(&[kind("linear"), ("rope.scaling.factor", Value::F32(0.0))]).is_err());
+    }
+
+    #[test]
+    fn sizes_that_are_written_are_read_back() {
+        let plain = config(&[]).unwrap();
+        let mixture = Config {
+            n_kv_heads: 2,
+            head_dim: 16,
+            n_experts: 4,
+            top_k: 2,
+            rope: RopeConfig { n_dims: 8, base: 1e6, scale: 4.0 },
+            ..plain.clone()
+        };
+        for config in [plain, mixture] {
+            let mut metadata = Metadata::new();
+            metadata.set(ARCHITECTURE_KEY, Value::String(config.architecture.name.into()));
+            config.write(300, &mut metadata);
+            assert_eq!(Config::from_metadata(Path::new("keys"), &metadata).unwrap(), config);
+        }
+    }
+}
