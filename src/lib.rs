@@ -21,6 +21,7 @@
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
 pub mod architecture;
+#[cfg(feature = "checkpoints")]
 pub mod checkpoint;
 pub mod compute;
 pub mod engine;
@@ -31,6 +32,7 @@ pub mod inspect;
 pub mod language_model;
 pub mod machine;
 pub mod model;
+#[cfg(feature = "checkpoints")]
 pub mod quantize;
 pub mod sampler;
 pub mod text;

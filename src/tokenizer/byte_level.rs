@@ -1,16 +1,15 @@
 //! Byte-level byte-pair encoding, as GPT-2 introduced it: each byte is spelled as a printable
 //! character, and pairs are merged by rank inside of pre-tokens.
 
+use super::bpe::Bpe;
 use super::error::TokenizerError;
 use super::pre_tokenizer::{PreTokenizer, Splitter};
 use std::collections::HashMap;
-use tokenizers::Model;
-use tokenizers::models::bpe::{BPE, Vocab};
 
 /// The merges and the pre-tokenizer of a vocabulary.
 pub(super) struct ByteLevel {
     splitter: Splitter,
-    bpe: BPE,
+    bpe: Bpe,
     alphabet: [char; 256],
 }
 
@@ -20,15 +19,7 @@ impl ByteLevel {
         merges: &[(String, String)],
         pre_tokenizer: &'static PreTokenizer,
     ) -> Result<ByteLevel, TokenizerError> {
-        let mut ids = Vocab::with_capacity(pieces.len());
-        for (id, piece) in (0..).zip(pieces) {
-            ids.entry(piece.clone()).or_insert(id);
-        }
-        let bpe = BPE::builder()
-            .vocab_and_merges(ids, merges.to_vec())
-            .ignore_merges(pre_tokenizer.ignores_merges)
-            .build()
-            .map_err(TokenizerError::BytePair)?;
+        let bpe = Bpe::new(pieces, merges, pre_tokenizer.ignores_merges)?;
         Ok(ByteLevel { splitter: pre_tokenizer.compile(), bpe, alphabet: alphabet() })
     }
 
@@ -38,8 +29,7 @@ impl ByteLevel {
         for pre_token in self.splitter.split(text) {
             spelled.clear();
             spelled.extend(pre_token.bytes().map(|byte| self.alphabet[usize::from(byte)]));
-            let tokens = self.bpe.tokenize(&spelled).map_err(TokenizerError::BytePair)?;
-            ids.extend(tokens.into_iter().map(|token| token.id));
+            self.bpe.encode(&spelled, ids)?;
         }
         Ok(())
     }

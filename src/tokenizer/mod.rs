@@ -5,6 +5,7 @@
 //! Llama 3). Special tokens are cut out first, then `sentencepiece` or `byte_level` encodes the
 //! text between them; [`TextStream`] is the way back. [`ChatTemplate`] makes prompts of conversations.
 
+mod bpe;
 mod byte_level;
 mod chat;
 mod error;

@@ -1,6 +1,6 @@
 //! What can be wrong with documents.
 
-use super::filter::{LeftOut, Wanted};
+use super::wanted::{LeftOut, Wanted};
 use gatefold::text::printable;
 use std::io;
 use std::path::PathBuf;
@@ -41,17 +41,6 @@ pub enum DocumentsError {
         /// Why it is left out.
         why: LeftOut,
     },
-}
-
-impl LeftOut {
-    fn reason(self) -> &'static str {
-        match self {
-            LeftOut::Beside => {
-                "which is called like a summary that --beside has made: named as a path, it is summarized"
-            }
-            LeftOut::Own => "which this run writes, or reads for itself",
-        }
-    }
 }
 
 impl DocumentsError {

@@ -2,6 +2,7 @@
 
 use super::decode::has_extension;
 use super::error::DocumentsError;
+use super::wanted::{LeftOut, Wanted};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::path::{Path, PathBuf};
 
@@ -15,19 +16,6 @@ pub(super) const JSONL_EXTENSIONS: [&str; 2] = ["jsonl", "ndjson"];
 /// How the names of files end that are made beside documents: in folders they are passed over.
 pub const MADE_BESIDE: &str = ".summary";
 
-/// Which documents are wanted.
-#[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    /// Patterns for names of files in folders, or for their paths from there on, if they contain a
-    /// slash. A path through a link is that of files which have no other in the folder. Without any
-    /// pattern, files that are known to be text.
-    pub globs: Vec<String>,
-    /// Files in folders that are no documents.
-    pub except: Vec<PathBuf>,
-    /// Whether stdin and all files have a document per line, whatever they are called.
-    pub is_jsonl: bool,
-}
-
 /// What a file in a folder is.
 pub(super) enum Verdict {
     /// One of the documents.
@@ -36,15 +24,6 @@ pub(super) enum Verdict {
     LeftOut(LeftOut),
     /// Nobody asked for it.
     Unwanted,
-}
-
-/// Why a file in a folder is left out that has a name which is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOut {
-    /// By its name, it was made beside a document.
-    Beside,
-    /// It is one of [`Wanted::except`].
-    Own,
 }
 
 /// Tells which they are.

@@ -12,10 +12,12 @@ mod filter;
 mod html;
 mod jsonl;
 mod list;
+mod wanted;
 
 pub use error::{DocumentsError, Fault};
-pub use filter::{LeftOut, MADE_BESIDE, Wanted};
+pub use filter::MADE_BESIDE;
 pub use jsonl::Fields;
+pub use wanted::{LeftOut, Wanted};
 
 use crate::jobs::Lines;
 use list::{Kind, Source};
