@@ -7,9 +7,9 @@
 //! scores cannot say; it is refused.
 
 use super::definition::Pieces;
-use super::error::VocabularyProblem;
 use super::tokenizer_json::Merge;
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use crate::tokenizer::{PieceKind, SPACE};
 use std::collections::{HashMap, HashSet};
 
@@ -80,5 +80,5 @@ fn check_splits(merges: &[Merge], pieces: &Pieces) -> Result<(), VocabularyProbl
 }
 
 fn failed(piece: &str, how: &str) -> VocabularyProblem {
-    VocabularyProblem::Merges { found: format!("the merges to `{}` {how}", quoted(piece)) }
+    VocabularyProblem::Merges { found: format!("the merges to `{}` {how}", shortened(piece)) }
 }

@@ -1,6 +1,6 @@
 //! The steps of a pipeline in `tokenizer.json`: normalizers, pre-tokenizers and post-processors.
 
-use crate::checkpoint::error::quoted;
+use crate::text::shortened;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
@@ -97,9 +97,9 @@ pub(super) fn describe(normalizer: &[&Step], pre_tokenizer: &[&Step]) -> String 
 fn name(step: &Step) -> String {
     match &step.pattern {
         Some(Pattern::String(pattern) | Pattern::Regex(pattern)) => {
-            format!("{} `{}`", quoted(&step.kind), quoted(pattern))
+            format!("{} `{}`", shortened(&step.kind), shortened(pattern))
         }
-        None => quoted(&step.kind),
+        None => shortened(&step.kind),
     }
 }
 

@@ -6,10 +6,10 @@
 
 use super::added::AddedToken;
 use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
-use super::error::VocabularyProblem;
 use super::steps::{Step, TemplatePart, describe};
 use super::{byte_level, merges};
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use crate::tokenizer::{PieceKind, SPACE, byte_of};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
@@ -82,7 +82,7 @@ impl Outline {
         n_vocab: usize,
     ) -> Result<Definition, VocabularyProblem> {
         if let Some(other) = self.model.name.as_deref().filter(|&name| name != "BPE") {
-            return Err(unsupported(format!("a model of type {}", quoted(other))));
+            return Err(unsupported(format!("a model of type {}", shortened(other))));
         }
         let pipeline: Pipeline =
             serde_json::from_slice(bytes).map_err(|error| VocabularyProblem::json(&error))?;
@@ -99,7 +99,7 @@ impl Pipeline {
         let model = self.model;
         for affix in [&model.continuing_subword_prefix, &model.end_of_word_suffix] {
             if let Some(affix) = affix.as_deref().filter(|affix| !affix.is_empty()) {
-                return Err(unsupported(format!("`{}` as a mark of words", quoted(affix))));
+                return Err(unsupported(format!("`{}` as a mark of words", shortened(affix))));
             }
         }
         let unknown = model.unk_token.as_ref().and_then(|text| model.vocab.get(text).copied());
