@@ -1,4 +1,4 @@
-//! The forward pass.
+//! The forward pass: prefill and decode are the same steps, of many tokens or of one per sequence.
 
 use super::attention::{self, add_attention};
 use super::moe::{self, add_experts};
@@ -18,7 +18,7 @@ pub struct Model {
     config: Config,
     weights: Weights,
     rope: Rope,
-    /// The last step's, for the next one: none has to be taken from the system again.
+    /// The memory of the last step, for the next one: none has to be taken from the system again.
     workspace: Mutex<Workspace>,
 }
 
@@ -59,7 +59,7 @@ impl Model {
         in_layers * n_tokens as u64 + self.weights.output.n_weights() * n_wanted as u64
     }
 
-    /// Checks that tokens can follow what a sequence remembers.
+    /// Checks that tokens can follow those in a sequence's KV cache.
     ///
     /// # Errors
     /// If one is not in the vocabulary or they do not fit into the context.

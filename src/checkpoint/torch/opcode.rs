@@ -58,7 +58,7 @@ pub(super) enum Instruction<'a> {
     Put(u32),
     /// Remembers the value on top under the next number.
     Memoize,
-    /// Pushes a remembered value.
+    /// Pushes a value of the memo.
     Get(u32),
 }
 

@@ -1,7 +1,6 @@
 //! Byte-level tokenizers: the name that a GGUF has for what cuts a text into pre-tokens.
 
-use super::steps::{Step, describe};
-use super::tokenizer_json::unsupported;
+use super::steps::{Step, describe, unsupported};
 use crate::checkpoint::error::VocabularyProblem;
 use crate::tokenizer::PreTokenizer;
 

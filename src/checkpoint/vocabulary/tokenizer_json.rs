@@ -6,17 +6,14 @@
 
 use super::added::AddedToken;
 use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
-use super::steps::{Step, TemplatePart, describe};
+use super::merges::Merge;
+use super::steps::{Step, TemplatePart, describe, unsupported};
 use super::{byte_level, merges};
 use crate::checkpoint::error::VocabularyProblem;
 use crate::text::shortened;
 use crate::tokenizer::{PieceKind, SPACE, byte_of};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::collections::BTreeMap;
-use std::fmt;
-
-pub(super) const SUPPORTED: &str = "tokenizers of type BPE, either of Llama's kind (spaces become U+2581, bytes are the fallback) or byte-level ones with a pre-tokenizer of GPT-2, SmolLM2, Llama 3, Qwen 2 or Mistral's tekken";
 
 /// What surrounds the model, and what kind of model it is. The values of the file go straight into
 /// their places, here and below, so that memory is in proportion to the text.
@@ -52,12 +49,6 @@ struct Model {
     ignore_merges: Option<bool>,
     vocab: BTreeMap<String, u64>,
     merges: Vec<Merge>,
-}
-
-/// Two pieces that are merged.
-pub(super) struct Merge {
-    pub left: String,
-    pub right: String,
 }
 
 impl Outline {
@@ -180,38 +171,4 @@ fn adds_space_prefix(
 
 fn flat(step: Option<&Step>) -> Vec<&Step> {
     step.map_or(vec![], Step::flat)
-}
-
-pub(super) fn unsupported(found: String) -> VocabularyProblem {
-    VocabularyProblem::Unsupported { found, supported: SUPPORTED }
-}
-
-/// A merge is a list of two pieces, in older files a string with a space between them.
-impl<'de> Deserialize<'de> for Merge {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Merge, D::Error> {
-        struct Pair;
-        impl<'de> Visitor<'de> for Pair {
-            type Value = Merge;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a merge, which is two pieces")
-            }
-
-            fn visit_str<E: Error>(self, merge: &str) -> Result<Merge, E> {
-                let (left, right) =
-                    merge.split_once(' ').ok_or_else(|| E::custom("a merge of one piece"))?;
-                Ok(Merge { left: left.to_owned(), right: right.to_owned() })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut pieces: A) -> Result<Merge, A::Error> {
-                let mut piece = || {
-                    let piece = pieces.next_element()?;
-                    piece.ok_or_else(|| A::Error::custom("a merge of fewer than two pieces"))
-                };
-                let merge = Merge { left: piece()?, right: piece()? };
-                Ok(merge)
-            }
-        }
-        deserializer.deserialize_any(Pair)
-    }
 }
