@@ -36,6 +36,23 @@ pub fn one_line(error: impl ToString) -> String {
     lines.join("; ").chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
 
+/// Characters of a file that a message quotes at most.
+const QUOTED_CHARS: usize = 80;
+
+/// The first 80 characters of `text`, followed by `...` if there are more: for messages that quote a
+/// file.
+///
+/// ```
+/// assert_eq!(gatefold::text::shortened(&"a".repeat(99)), "a".repeat(80) + "...");
+/// ```
+pub fn shortened(text: &str) -> String {
+    let mut shortened: String = text.chars().take(QUOTED_CHARS).collect();
+    if shortened.len() < text.len() {
+        shortened.push_str("...");
+    }
+    shortened
+}
+
 /// `bytes` as lower-case hexadecimal digits, two per byte: how digests are written.
 ///
 /// ```

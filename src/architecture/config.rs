@@ -137,7 +137,7 @@ fn heads(keys: &Keys<'_>, dim: usize) -> Result<(usize, usize, usize), Architect
         let expected = format!("a divisor of {n_heads} heads");
         return Err(keys.refuse(keys::HEAD_COUNT_KV, n_kv_heads, expected));
     }
-    if dim % n_heads != 0 && !keys.contains(keys::KEY_LENGTH) {
+    if !dim.is_multiple_of(n_heads) && !keys.contains(keys::KEY_LENGTH) {
         let expected = format!("a divisor of the embedding's {dim} dimensions");
         return Err(keys.refuse(keys::HEAD_COUNT, n_heads, expected));
     }

@@ -1,14 +1,13 @@
 //! Hugging Face folders: `config.json` and safetensors.
 
 use super::error::{CheckpointError, Problem};
+use super::folder::Folder;
 use super::json::JsonObject;
 use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
 use super::layout::{Entry, Layout};
-use super::llama;
-use super::stored::{StoredTensors, files_of};
+use super::stored::StoredTensors;
 use super::{Checkpoint, mistral, safetensors, vocabulary};
 use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
-use std::path::Path;
 
 /// The file that says what the model is.
 pub const CONFIG: &str = "config.json";
@@ -53,20 +52,20 @@ const MERGED_EXPERTS: [Entry; 4] = [
 ///
 /// # Errors
 /// Whatever is wrong with its files.
-pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    let config = JsonObject::read(&folder.join(CONFIG))?;
+pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
+    let config = JsonObject::read(&folder.file(CONFIG))?;
     let model = model(&config)?;
-    let mut metadata = model.metadata(llama::name(folder), config.path())?;
+    let mut metadata = model.metadata(folder.model_name(), config.path())?;
     let stored = weights(folder)?;
-    let tensors = layout(&stored, &model).arrange(folder, &model, &stored)?;
+    let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored)?;
     vocabulary::read(folder, model.n_vocab, &mut metadata)?;
-    let (path, files) = (folder.to_path_buf(), stored.files);
+    let (path, files) = (folder.path().to_path_buf(), stored.files);
     Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors })
 }
 
 /// Whether a folder has weights in these files.
-pub(super) fn has_weights(folder: &Path) -> Result<bool, CheckpointError> {
-    Ok(!files_of(folder, is_weights)?.is_empty())
+pub(super) fn has_weights(folder: &Folder) -> bool {
+    folder.names().any(is_weights)
 }
 
 /// Mistral's files may lie beside these.
@@ -74,8 +73,8 @@ fn is_weights(name: &str) -> bool {
     name.ends_with(".safetensors") && !name.starts_with(mistral::STEM)
 }
 
-fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
-    let none = || Problem::NoWeights { wanted: "model*.safetensors" }.at(folder);
+fn weights(folder: &Folder) -> Result<StoredTensors, CheckpointError> {
+    let none = || folder.problem(Problem::NoWeights { wanted: "model*.safetensors" });
     safetensors::read_folder(folder, "model", is_weights)?.ok_or_else(none)
 }
 

@@ -1,8 +1,9 @@
 //! JSON files: objects whose values are asked for by key and type.
 
-use super::error::{CheckpointError, Problem, quoted};
-use super::stored::{SourceFile, is_there};
+use super::error::{CheckpointError, Problem};
+use super::stored::SourceFile;
 use crate::architecture::MAX_SIZE;
+use crate::text::shortened;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -33,23 +34,13 @@ impl JsonObject {
         let mut text = vec![0; file.n_bytes as usize];
         file.read_at(0, &mut text)?;
         let members = serde_json::from_slice(&text)
-            .map_err(|error| Problem::Json(quoted(&error.to_string())).at(path))?;
+            .map_err(|error| Problem::Json(shortened(&error.to_string())).at(path))?;
         Ok(JsonObject { path: path.to_path_buf(), within: String::new(), members })
     }
 
-    /// Reads a file that need not be there, and then says nothing.
-    ///
-    /// # Errors
-    /// As [`JsonObject::read`] if it is there.
-    pub fn read_if_there(path: &Path) -> Result<JsonObject, CheckpointError> {
-        match is_there(path) {
-            true => JsonObject::read(path),
-            false => Ok(JsonObject {
-                path: path.to_path_buf(),
-                within: String::new(),
-                members: Map::new(),
-            }),
-        }
+    /// What the file at `path` says that is not there: nothing.
+    pub fn empty(path: &Path) -> JsonObject {
+        JsonObject { path: path.to_path_buf(), within: String::new(), members: Map::new() }
     }
 
     /// The file.
@@ -120,7 +111,7 @@ impl JsonObject {
 
     /// A value that cannot be used.
     pub fn refuse(&self, key: &str, expected: impl Into<String>) -> CheckpointError {
-        let found = quoted(&self.members.get(key).unwrap_or(&Value::Null).to_string());
+        let found = shortened(&self.members.get(key).unwrap_or(&Value::Null).to_string());
         let key = format!("{}{key}", self.within);
         Problem::Key { key, found, expected: expected.into() }.at(&self.path)
     }

@@ -1,11 +1,11 @@
 //! Mistral's own folders: `params.json`, `tokenizer.model` and `consolidated.*`.
 
 use super::error::{CheckpointError, Problem};
+use super::folder::Folder;
 use super::json::JsonObject;
 use super::layout::Arrangement::{Same, Separate, Stacked, StackedTransposed};
 use super::layout::{Entry, Layout};
-use super::llama;
-use super::stored::{StoredTensors, files_of};
+use super::stored::StoredTensors;
 use super::{Checkpoint, safetensors, torch, vocabulary};
 use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
 use std::ffi::OsStr;
@@ -62,14 +62,14 @@ const CONTEXT_LEN: usize = 32_768;
 ///
 /// # Errors
 /// Whatever is wrong with its files.
-pub fn open(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    let params = JsonObject::read(&folder.join(PARAMS))?;
+pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
+    let params = JsonObject::read(&folder.file(PARAMS))?;
     let stored = weights(folder)?;
     let model = model(&params, &stored)?;
-    let mut metadata = model.metadata(llama::name(folder), params.path())?;
-    let tensors = layout(&stored, &model).arrange(folder, &model, &stored)?;
+    let mut metadata = model.metadata(folder.model_name(), params.path())?;
+    let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored)?;
     vocabulary::read(folder, model.n_vocab, &mut metadata)?;
-    let (path, files) = (folder.to_path_buf(), stored.files);
+    let (path, files) = (folder.path().to_path_buf(), stored.files);
     Ok(Checkpoint { path, kind: "a folder of Mistral's own layout", files, metadata, tensors })
 }
 
@@ -79,20 +79,20 @@ pub(super) fn has_file(path: &Path) -> bool {
     name.is_some_and(|name| name == PARAMS || name.starts_with(STEM))
 }
 
-fn weights(folder: &Path) -> Result<StoredTensors, CheckpointError> {
+fn weights(folder: &Folder) -> Result<StoredTensors, CheckpointError> {
     let named = |name: &str, end| name.starts_with(STEM) && name.ends_with(end);
     let is_safetensors = |name: &str| named(name, ".safetensors");
     if let Some(stored) = safetensors::read_folder(folder, STEM, is_safetensors)? {
         return Ok(stored);
     }
     let is_torch = |name: &str| named(name, ".pth") || named(name, ".pt");
-    let paths = files_of(folder, is_torch)?;
+    let paths = folder.files(is_torch);
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     match paths.is_empty() {
         false => torch::read(&paths),
         true => {
             let wanted = "consolidated.safetensors, consolidated.*.pth or consolidated.*.pt";
-            Err(Problem::NoWeights { wanted }.at(folder))
+            Err(folder.problem(Problem::NoWeights { wanted }))
         }
     }
 }

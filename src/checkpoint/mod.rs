@@ -7,17 +7,17 @@
 //! 3. [`gguf_file`]: a GGUF, of any format and either expert layout.
 //!
 //! [`safetensors`] and [`torch`] find the tensors that files hold, under the names they have there
-//! ([`stored`]). [`crate::architecture`] says which tensors the model has, and the folders' layouts
+//! ([`stored`]). A [`folder`] is listed once. [`crate::architecture`] says which tensors the model has, and the folders' layouts
 //! (`layout`) where each of them is stored and how its rows are arranged there ([`tensor`]).
 //! [`vocabulary`] turns the tokenizer's files into metadata. Opening reads headers alone; the weights
 //! are read row by row, when somebody asks.
 
 pub mod error;
+pub mod folder;
 pub mod gguf_file;
 pub mod hugging_face;
 mod json;
 mod layout;
-mod llama;
 pub mod mistral;
 pub mod safetensors;
 pub mod stored;
@@ -25,10 +25,10 @@ pub mod tensor;
 pub mod torch;
 pub mod vocabulary;
 
-pub use error::{CheckpointError, Problem};
+pub use error::{CheckpointError, Problem, TorchError, VocabularyProblem};
+pub use folder::Folder;
 pub use stored::{SourceFile, StoredTensor, StoredTensors};
 pub use tensor::{RowOrder, Tensor};
-pub use torch::TorchError;
 
 use crate::files::folder_of;
 use crate::gguf::Metadata;
@@ -36,7 +36,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use stored::is_there;
 
 /// A model, as a GGUF would hold it, and where its weights are.
 pub struct Checkpoint {
@@ -62,7 +61,7 @@ impl Checkpoint {
     pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         let metadata = fs::metadata(path).map_err(|error| Problem::Read(error).at(path))?;
         if metadata.is_dir() {
-            return open_folder(path);
+            return open_folder(&Folder::open(path)?);
         }
         if gguf_file::has_magic(path)? {
             return gguf_file::open(path);
@@ -72,9 +71,11 @@ impl Checkpoint {
         if !extension.is_some_and(|extension| of_folder.contains(&extension)) {
             return Err(Problem::NotACheckpoint("is not a GGUF file").at(path));
         }
-        let folder = folder_of(path);
-        let checkpoint =
-            if mistral::has_file(path) { mistral::open(folder) } else { open_folder(folder) }?;
+        let folder = Folder::open(folder_of(path))?;
+        let checkpoint = match mistral::has_file(path) {
+            true => mistral::open(&folder),
+            false => open_folder(&folder),
+        }?;
         let used = checkpoint.files.iter().filter_map(|file| file.path.file_name());
         if extension == Some("json") || used.clone().any(|name| Some(name) == path.file_name()) {
             return Ok(checkpoint);
@@ -86,14 +87,14 @@ impl Checkpoint {
 
 /// Mistral's repositories on the hub have both kinds of weights beside each other, with the same
 /// content: Hugging Face's are taken if they are there.
-fn open_folder(folder: &Path) -> Result<Checkpoint, CheckpointError> {
-    let (config, params) = (folder.join(hugging_face::CONFIG), folder.join(mistral::PARAMS));
-    match (is_there(&config), is_there(&params)) {
-        (true, true) if hugging_face::has_weights(folder)? => hugging_face::open(folder),
+fn open_folder(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
+    match (folder.has(hugging_face::CONFIG), folder.has(mistral::PARAMS)) {
+        (true, true) if hugging_face::has_weights(folder) => hugging_face::open(folder),
         (_, true) => mistral::open(folder),
         (true, false) => hugging_face::open(folder),
         (false, false) => {
-            Err(Problem::NotACheckpoint("has neither config.json nor params.json").at(folder))
+            let what = "has neither config.json nor params.json";
+            Err(folder.problem(Problem::NotACheckpoint(what)))
         }
     }
 }

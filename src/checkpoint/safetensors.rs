@@ -4,8 +4,9 @@
 //! of that length in JSON, the numbers. The numbers are not looked at.
 
 use super::error::{CheckpointError, Problem};
+use super::folder::Folder;
 use super::json::JsonObject;
-use super::stored::{SourceFile, StoredTensor, StoredTensors, files_of, is_there};
+use super::stored::{SourceFile, StoredTensor, StoredTensors};
 use gatefold_quant::DynFormat;
 use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
@@ -41,27 +42,27 @@ pub fn read(paths: &[&Path]) -> Result<StoredTensors, CheckpointError> {
 /// # Errors
 /// As [`read`]; and if a file of the index is missing, or has not the tensors that it should have.
 pub fn read_folder(
-    folder: &Path,
+    folder: &Folder,
     stem: &str,
     accepted: impl Fn(&str) -> bool,
 ) -> Result<Option<StoredTensors>, CheckpointError> {
-    let single = folder.join(format!("{stem}.safetensors"));
-    if is_there(&single) {
-        return read(&[&single]).map(Some);
+    let single = format!("{stem}.safetensors");
+    if folder.has(&single) {
+        return read(&[&folder.file(&single)]).map(Some);
     }
-    let index = folder.join(format!("{stem}.safetensors.index.json"));
-    if is_there(&index) {
-        return read_index(&index).map(Some);
+    let index = format!("{stem}.safetensors.index.json");
+    if folder.has(&index) {
+        return read_index(folder, &index).map(Some);
     }
-    let paths = files_of(folder, accepted)?;
+    let paths = folder.files(accepted);
     let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
     if paths.is_empty() { Ok(None) } else { read(&paths).map(Some) }
 }
 
 /// Each tensor is where the index says; tensors that it leaves out are where they are.
-fn read_index(index: &Path) -> Result<StoredTensors, CheckpointError> {
+fn read_index(folder: &Folder, index: &str) -> Result<StoredTensors, CheckpointError> {
     const WEIGHT_MAP: &str = "weight_map";
-    let object = JsonObject::read(index)?;
+    let object = JsonObject::read(&folder.file(index))?;
     let what = "which tensor is in which file";
     let map = object.required(WEIGHT_MAP, what, object.object(WEIGHT_MAP))?;
     let mut listed = BTreeMap::new();
@@ -70,7 +71,7 @@ fn read_index(index: &Path) -> Result<StoredTensors, CheckpointError> {
         // Neither another folder nor, on systems that have them, another drive.
         if file.is_empty() || file == ".." || file.contains(['/', '\\', ':']) {
             let (tensor, file) = (tensor.to_owned(), file.to_owned());
-            return Err(Problem::Outside { tensor, file }.at(index));
+            return Err(Problem::Outside { tensor, file }.at(object.path()));
         }
         listed.insert(tensor, file);
     }
@@ -79,11 +80,10 @@ fn read_index(index: &Path) -> Result<StoredTensors, CheckpointError> {
     shards.dedup();
     let mut stored = StoredTensors::default();
     for shard in shards {
-        let path = index.with_file_name(shard);
-        if !is_there(&path) {
-            return Err(Problem::MissingShard { file: shard.to_owned() }.at(index));
+        if !folder.has(shard) {
+            return Err(Problem::MissingShard { file: shard.to_owned() }.at(object.path()));
         }
-        let (file, tensors) = read_file(&path)?;
+        let (file, tensors) = read_file(&folder.file(shard))?;
         stored.files.push(file);
         for (name, tensor) in tensors {
             if listed.get(name.as_str()).is_none_or(|&its_shard| its_shard == shard) {
@@ -95,7 +95,7 @@ fn read_index(index: &Path) -> Result<StoredTensors, CheckpointError> {
         None => Ok(stored),
         Some((&tensor, &file)) => {
             let (tensor, file) = (tensor.to_owned(), file.to_owned());
-            Err(Problem::NotInShard { tensor, file }.at(index))
+            Err(Problem::NotInShard { tensor, file }.at(object.path()))
         }
     }
 }

@@ -26,32 +26,6 @@ pub struct SourceFile {
     file: Mutex<File>,
 }
 
-/// Whether something has this name, be it a link to nothing or what may not be looked at: opening it
-/// then says what is wrong.
-pub(super) fn is_there(path: &Path) -> bool {
-    !matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
-}
-
-/// The files of a folder whose names are `wanted`, in the order of their names.
-///
-/// # Errors
-/// If the folder cannot be read.
-pub(super) fn files_of(
-    folder: &Path,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<PathBuf>, CheckpointError> {
-    let error = |error| Problem::Read(error).at(folder);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(error)? {
-        let entry = entry.map_err(error)?;
-        if entry.file_name().to_str().is_some_and(&wanted) {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
 /// What Git LFS writes at the start of a pointer.
 const LFS: &[u8] = b"version https://git-lfs";
 

@@ -12,11 +12,11 @@ pub enum EvalError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A window needs a few tokens.
-    #[error("windows of {0} tokens are too short to score; use -c 8 or more")]
+    #[error("windows of {0} tokens are too short to score; use `context_len` 8 or more")]
     Window(usize),
     /// Less text than one window.
     #[error(
-        "the text has {n_tokens} tokens, and one window takes {window_len}; give a longer text or a smaller -c"
+        "the text has {n_tokens} tokens, and one window takes {window_len}; give a longer text or a smaller `context_len`"
     )]
     Text {
         /// Tokens of the text.
@@ -64,8 +64,8 @@ pub enum SavedProblem {
     /// It ends too early.
     #[error("is cut short: save it again")]
     CutShort,
-    /// Not what `--save-base` writes.
-    #[error("does not begin like a file of saved logits; make it with --save-base")]
+    /// Another kind of file than one of saved logits.
+    #[error("does not begin like a file of saved logits; make it with `save_base`")]
     NotSaved,
     /// A format from before or after our time.
     #[error(
@@ -87,8 +87,10 @@ pub enum SavedProblem {
         /// Tokens of the model to be measured.
         expected: u32,
     },
-    /// Saved with another `-c`.
-    #[error("was saved with windows of {found} tokens, and these have {expected}; use -c {found}")]
+    /// Saved with windows of another length.
+    #[error(
+        "was saved with windows of {found} tokens, and these have {expected}; use `context_len` {found}"
+    )]
     WindowLen {
         /// The file's.
         found: u64,

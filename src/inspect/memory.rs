@@ -80,11 +80,13 @@ fn fit(memory: Memory, kv: KvBytes, machine: Machine) -> String {
     } else if most_tokens(kv) >= SHORT_CONTEXT {
         let q8_0 = memory.kv_q8_0.filter(|&q8_0| most_tokens(q8_0) > most_tokens(kv));
         let longer = q8_0.map_or(String::new(), |q8_0| match room >= q8_0.per_context {
-            true => ", or a whole one in Q8_0 (--cache-type q8_0)".into(),
-            false => format!(", or {} in Q8_0 (--cache-type q8_0)", most_tokens(q8_0)),
+            true => ", or a whole one in Q8_0 (`cache_format` q8_0)".into(),
+            false => format!(", or {} in Q8_0 (`cache_format` q8_0)", most_tokens(q8_0)),
         });
         let most = most_tokens(kv);
-        format!("fits into the memory available with a context of up to {most} tokens (-c){longer}")
+        format!(
+            "fits into the memory available with a context of up to {most} tokens (`context_len`){longer}"
+        )
     } else if memory.weights_bytes < machine.memory_bytes {
         "the memory available is short now: free some, or expect reads from disk for each token"
             .into()
@@ -117,8 +119,10 @@ mod tests {
     fn the_verdict_follows_the_memory() {
         let whole = (1 << 30) + (100 << 15);
         assert!(verdict(whole).contains("whole context fit"));
-        assert!(verdict(whole - 1).contains("up to 32767 tokens (-c), or a whole one"));
-        assert!(verdict((1 << 30) + 100 * 600).contains("600 tokens (-c), or 1132 in Q8_0"));
+        assert!(verdict(whole - 1).contains("up to 32767 tokens (`context_len`), or a whole one"));
+        assert!(
+            verdict((1 << 30) + 100 * 600).contains("600 tokens (`context_len`), or 1132 in Q8_0")
+        );
         assert!(verdict((1 << 30) + 100 * 511).contains("short now"));
         assert!(verdict(1 << 29).contains("larger than the memory"));
     }

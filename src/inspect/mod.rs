@@ -184,7 +184,7 @@ impl Loadable {
             &mut faults,
         );
         let template = ChatTemplate::from_metadata(gguf.metadata());
-        noted(template.map_err(|error| format!("{error} (run it with --raw)")), &mut notes);
+        noted(template.map_err(|error| format!("{error} (run it with `raw`)")), &mut notes);
         Loadable { config, weights, faults, notes }
     }
 }

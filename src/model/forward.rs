@@ -1,4 +1,4 @@
-//! The forward pass.
+//! The forward pass: prefill and decode are the same steps, of many tokens or of one per sequence.
 
 use super::attention::{self, add_attention};
 use super::moe::{self, add_experts};
@@ -18,7 +18,7 @@ pub struct Model {
     config: Config,
     weights: Weights,
     rope: Rope,
-    /// The last step's, for the next one: none has to be taken from the system again.
+    /// The memory of the last step, for the next one: none has to be taken from the system again.
     workspace: Mutex<Workspace>,
 }
 

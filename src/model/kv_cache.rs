@@ -1,4 +1,4 @@
-//! What a sequence remembers: the keys and values of its tokens, per layer and head.
+//! The KV cache of a sequence: the keys and values of its tokens, per layer and head.
 
 use super::pages::{NewRows, Page, PageLayout, PagePool, TILE_LEN, TileMemory};
 use super::{Config, ModelError};
@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-/// The keys and values of one sequence, in pages of [`TILE_LEN`] positions.
+/// The KV cache of one sequence, in pages of [`TILE_LEN`] positions.
 ///
 /// Memory grows with the sequence: `2 * n_layers * n_kv_heads * head_dim` values per token,
 /// 128 KiB for Mixtral 8x7B in F16 and 68 KiB in Q8_0.
@@ -43,12 +43,12 @@ impl KvCache {
         self.pool.layout()
     }
 
-    /// Tokens remembered.
+    /// Tokens whose keys and values it holds.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no token is remembered.
+    /// Whether it holds no token.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -102,7 +102,7 @@ impl KvCache {
         })
     }
 
-    /// Counts `n_tokens` as remembered, once they are in every layer.
+    /// Counts `n_tokens` more as held, once their keys and values are in every layer.
     pub(super) fn advance(&mut self, n_tokens: usize) {
         self.len += n_tokens;
     }
@@ -146,7 +146,7 @@ impl KvCache {
         Ok(())
     }
 
-    /// Reads what [`Self::write_to`] wrote of `n_tokens`, to an empty cache with
+    /// Reads the keys and values of `n_tokens` that [`Self::write_to`] wrote, to an empty cache with
     /// [room](Self::reserve) for them.
     ///
     /// # Errors

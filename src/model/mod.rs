@@ -55,7 +55,7 @@ pub enum ModelError {
     /// A sequence would outgrow its context.
     #[error(
         "{wanted} tokens do not fit into the context of {context_len}; shorten the text{}",
-        if context_len < trained_len { format!(" or raise -c, up to {trained_len}") } else { ", the model was made for no more".to_owned() }
+        if context_len < trained_len { format!(" or raise `context_len`, up to {trained_len}") } else { ", the model was made for no more".to_owned() }
     )]
     Context {
         /// Tokens that the sequence would have.
@@ -67,7 +67,7 @@ pub enum ModelError {
     },
     /// The memory for keys and values is used up.
     #[error(
-        "the memory for keys and values holds {max_tokens} tokens and is used up; raise --memory"
+        "the memory for keys and values holds {max_tokens} tokens and is used up; raise `memory_bytes`"
     )]
     CacheMemory {
         /// Tokens of all sequences that it holds.
@@ -75,7 +75,7 @@ pub enum ModelError {
     },
     /// The cache's format cannot hold the model's heads.
     #[error(
-        "a {format} cache needs heads of whole blocks of {block_len}, but this model's have {head_dim} values; use --cache-type f16"
+        "a {format} cache needs heads of whole blocks of {block_len}, but this model's have {head_dim} values; use `cache_format` f16"
     )]
     CacheFormat {
         /// The cache's format.

@@ -14,7 +14,7 @@ struct Choice {
     weight: f32,
 }
 
-/// Which tokens each expert evaluates.
+/// Which tokens each expert evaluates (token dispatch).
 struct Routing {
     /// Per expert, its tokens.
     tokens: Vec<Vec<u32>>,
@@ -48,8 +48,8 @@ impl Routing {
     }
 }
 
-/// The `top_k` largest logits, the lower index first among equals, weighted by the softmax over
-/// just them.
+/// Top-k routing of one token: the experts of the `top_k` largest router logits, the lower index
+/// first among equals, weighted by the softmax over just them.
 fn route(isa: Isa, logits: &[f32], top_k: usize) -> Vec<Choice> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     // Stable, so equal logits keep their order. NaN ranks as the total order has it.
@@ -118,7 +118,7 @@ pub(super) fn add_experts(
     router_bytes + gate_up_bytes + down_bytes
 }
 
-/// `gate x` and `up x` of every expert, for its tokens.
+/// The gate and up projections of every expert, for its tokens (a grouped GEMM).
 fn gate_up<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item = Product<'a>> {
     let experts = layer.experts.iter().zip(&work.inputs);
     let outs = work.gates.iter_mut().zip(&mut work.ups);
@@ -128,7 +128,7 @@ fn gate_up<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item 
     })
 }
 
-/// The down projection of every expert, of what [`gate_up`] gave it.
+/// The down projection of every expert, applied to the product of the two of [`gate_up`].
 fn down<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item = Product<'a>> {
     let experts = layer.experts.iter().zip(&work.hidden).zip(&mut work.downs);
     experts.map(|((expert, inputs), out)| Product { matrix: &expert.down, inputs, out })

@@ -1,7 +1,7 @@
-//! Pages: the memory of caches of keys and values, in pieces of one size.
+//! Pages of KV caches (paged attention): their memory, in pieces of one size.
 //!
 //! A page has the keys and values of [`TILE_LEN`] positions, of all layers and heads: a tile of
-//! attention is a slice of a page. Pages are shared between sequences that begin alike.
+//! attention is a slice of a page. Pages are shared between sequences with a common prefix.
 
 use super::{Config, ModelError};
 use gatefold_quant::attention::Tile;
@@ -115,7 +115,7 @@ impl PagePool {
         PagePool(Arc::new(Shared { layout, max_pages, pages: Mutex::default() }))
     }
 
-    /// What a page looks like.
+    /// How keys and values lie in a page.
     pub fn layout(&self) -> PageLayout {
         self.0.layout
     }

@@ -1,4 +1,4 @@
-//! Matrix products over the pool.
+//! Matrix products over the pool: GEMM for many tokens, GEMV for one.
 //!
 //! A product's rows are shared out in panels of some rows, and every panel writes a stretch of
 //! memory of its own: results lie panel by panel ([`Panels`]), not token by token. That needs no
@@ -24,7 +24,7 @@ fn panel_rows(n_tokens: usize) -> usize {
     if n_tokens < MANY_TOKENS { PANEL_ROWS } else { TALL_PANEL_ROWS }
 }
 
-/// A result `[n_tokens, n_rows]`, stored as panels `[n_tokens, up to panel_rows(n_tokens)]`.
+/// The result of a product, `[n_tokens, n_rows]`, stored as panels `[n_tokens, up to panel_rows(n_tokens)]`.
 #[derive(Default)]
 pub struct Panels {
     n_tokens: usize,

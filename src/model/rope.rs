@@ -3,13 +3,13 @@
 
 use super::RopeConfig;
 
-/// The wavelengths of a model.
+/// The frequencies of a model's rotary position embedding (RoPE).
 pub struct Rope {
     /// Radians per position, one per pair.
     frequencies: Vec<f64>,
 }
 
-/// The rotations of one position: a cosine and a sine per pair.
+/// The rotation of one position's queries and keys: a cosine and a sine per pair.
 pub struct Rotation(Vec<(f32, f32)>);
 
 impl Rope {

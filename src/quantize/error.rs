@@ -48,7 +48,7 @@ pub enum QuantizeError {
     },
     /// A weight beyond what the format can express.
     #[error(
-        "{}: in tensor {}, weight {position:?} is {weight:e}, and {format} ends at {largest:e}; give the tensor another type with --tensor-type, BF16 or F32",
+        "{}: in tensor {}, weight {position:?} is {weight:e}, and {format} ends at {largest:e}; give the tensor another type with `tensor_types`, BF16 or F32",
         printable(path.display()), printable(tensor)
     )]
     TooLarge {
@@ -66,7 +66,7 @@ pub enum QuantizeError {
         largest: f32,
     },
     /// The output is there already.
-    #[error("{} exists; pass --overwrite to replace it, or name another file", printable(path.display()))]
+    #[error("{} exists; pass `overwrite` to replace it, or name another file", printable(path.display()))]
     Exists {
         /// Which file.
         path: PathBuf,

@@ -71,7 +71,7 @@ pub struct Override {
 pub enum PlanError {
     /// Losing twice.
     #[error(
-        "tensor {} is {from} already, and as {to} it would lose a second time; convert the original in F16, BF16 or F32, or pass --allow-requantize",
+        "tensor {} is {from} already, and as {to} it would lose a second time; convert the original in F16, BF16 or F32, or pass `allow_requantize`",
         printable(tensor)
     )]
     Requantize {
@@ -84,7 +84,7 @@ pub enum PlanError {
     },
     /// Blocks for a vector, which no runtime reads.
     #[error(
-        "tensor {} is a vector, which runtimes read as F32 or F16; leave it out of --tensor-type {pattern}={to}",
+        "tensor {} is a vector, which runtimes read as F32 or F16; leave it out of `tensor_types` {pattern}={to}",
         printable(tensor)
     )]
     Vector {
@@ -100,7 +100,7 @@ pub enum PlanError {
     NoTensors,
     /// A pattern for nothing.
     #[error(
-        "--tensor-type {pattern}={to} matches no tensor; `gatefold quantize --dry-run` lists their names"
+        "`tensor_types` {pattern}={to} matches no tensor; `gatefold quantize --dry-run` lists their names"
     )]
     NoMatch {
         /// The pattern.

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// Weights of a slice, unless a row has more or memory is short: reads and writes of some megabytes.
 const SLICE_WEIGHTS: usize = 4 << 20;
-/// Bytes of all slices together.
+/// Most bytes that all slices under way take together.
 const MOST_BYTES: usize = 512 << 20;
 /// Weights of the widest row; four slices of such rows take [`MOST_BYTES`] at worst.
 const MOST_COLS: usize = 16 << 20;
@@ -74,9 +74,9 @@ impl Cut {
 pub struct Slice {
     /// Which tensor, an index into the checkpoint and the plan.
     pub tensor_idx: usize,
-    /// Which part of it.
+    /// Which part of the tensor.
     part_idx: usize,
-    /// Which rows of that.
+    /// Which rows of the part.
     pub rows: Range<usize>,
     /// The rows as they are read.
     source: Vec<u8>,

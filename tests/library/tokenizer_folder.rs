@@ -1,6 +1,6 @@
 //! Folders with tokenizer files, and what becomes of them.
 
-use gatefold::checkpoint::vocabulary;
+use gatefold::checkpoint::{Folder, vocabulary};
 use gatefold::gguf::Metadata;
 use serde_json::Value as Json;
 use std::fs;
@@ -28,7 +28,7 @@ pub fn folder(files: &[(&str, &[u8])]) -> TempDir {
 /// The metadata of a folder, or what is wrong with it.
 pub fn read_folder(folder: &Path, n_vocab: usize) -> Result<Metadata, String> {
     let mut metadata = Metadata::new();
-    match vocabulary::read(folder, n_vocab, &mut metadata) {
+    match vocabulary::read(&Folder::open(folder).unwrap(), n_vocab, &mut metadata) {
         Ok(()) => Ok(metadata),
         Err(error) => Err(error.to_string()),
     }

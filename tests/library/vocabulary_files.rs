@@ -4,6 +4,7 @@ use crate::tokenizer_folder::{
     BYTE_LEVEL, LLAMA, MODEL, changed, flag, folder, id, int_field, pieces, read, read_folder,
     sentencepiece_model,
 };
+use gatefold::checkpoint::Folder;
 use gatefold::gguf::{Array, Metadata, Value};
 use gatefold::tokenizer::{Specials, Tokenizer};
 use gatefold_fixtures::vocabulary;
@@ -246,7 +247,8 @@ fn what_was_set_before_stays() {
     let folder = folder(&[("tokenizer.model", MODEL)]);
     let mut metadata = Metadata::new();
     metadata.set("general.architecture", Value::String("llama".into()));
-    gatefold::checkpoint::vocabulary::read(folder.path(), 420, &mut metadata).unwrap();
+    let there = Folder::open(folder.path()).unwrap();
+    gatefold::checkpoint::vocabulary::read(&there, 420, &mut metadata).unwrap();
     assert_eq!(metadata.str("general.architecture").unwrap(), Some("llama"));
     assert_eq!(
         read_folder(folder.path(), 420).unwrap().iter().count() + 1,

@@ -6,10 +6,10 @@
 //! Values refer to each other by their place in one list. So a value that holds itself, or twice
 //! what holds twice something else, is no more work than it is long, and nothing here recurses.
 
+use super::classes::{Class, Role, ScalarType};
 use super::cursor::Cursor;
-use super::error::TorchError;
 use super::opcode::{self, Instruction};
-use super::vocabulary::{Class, Role, ScalarType};
+use crate::checkpoint::error::TorchError;
 use std::collections::HashMap;
 
 /// A tensor takes about 12 values, a large model has some thousands of tensors.

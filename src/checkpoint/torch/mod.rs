@@ -3,20 +3,19 @@
 //! Such a file is a zip archive of uncompressed entries (`zip`): `NAME/data.pkl`, a pickle that
 //! says what there is, and one entry `NAME/data/KEY` per storage, the numbers of one or more
 //! tensors. Pickles are programs; `opcode` and `machine` understand as much of them as it
-//! takes to describe tensors, with the classes of `vocabulary`, and refuse the rest by name.
+//! takes to describe tensors, with the classes of `classes`, and refuse the rest by name.
 //! `tensors` holds what comes out against the extents of the entries.
 //!
 //! The format: `torch/serialization.py` and `caffe2/serialize/inline_container.h` of PyTorch.
 
+mod classes;
 mod cursor;
-mod error;
 mod machine;
 mod opcode;
 mod tensors;
-mod vocabulary;
 mod zip;
 
-pub use error::TorchError;
+pub use super::error::TorchError;
 
 use super::error::CheckpointError;
 use super::stored::{SourceFile, StoredTensors};

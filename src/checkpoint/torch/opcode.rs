@@ -4,7 +4,7 @@
 //! dictionaries of tensors, in protocols 2 to 5; the others are refused by name.
 
 use super::cursor::Cursor;
-use super::error::TorchError;
+use crate::checkpoint::error::TorchError;
 
 /// An instruction to the pickle machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,7 +58,7 @@ pub(super) enum Instruction<'a> {
     Put(u32),
     /// Remembers the value on top under the next number.
     Memoize,
-    /// Pushes a remembered value.
+    /// Pushes a value of the memo.
     Get(u32),
 }
 

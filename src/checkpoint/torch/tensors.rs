@@ -1,9 +1,9 @@
 //! From what a pickle says of its tensors to tensors that are known to lie within the file.
 
-use super::super::stored::{SourceFile, StoredTensor};
-use super::error::TorchError;
 use super::machine::{TensorView, Value, ValueIdx, Values};
 use super::zip::Entry;
+use crate::checkpoint::error::TorchError;
+use crate::checkpoint::stored::{SourceFile, StoredTensor};
 use gatefold_quant::DynFormat;
 use std::sync::Arc;
 

@@ -5,10 +5,10 @@
 //! sections 4.3 to 4.5. Nothing in a file makes this read more than its directory and a header per
 //! entry, of both of which there is a most.
 
-use super::super::error::CheckpointError;
-use super::super::stored::SourceFile;
 use super::cursor::Cursor;
-use super::error::TorchError;
+use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::error::TorchError;
+use crate::checkpoint::stored::SourceFile;
 use std::collections::BTreeMap;
 
 /// What every zip file with an entry begins with: the header of that entry.

@@ -1,9 +1,9 @@
 //! Tokens that were added to a vocabulary after it was trained: the marks of chat formats, mostly.
 
 use super::definition::{Piece, Pieces};
-use super::error::VocabularyProblem;
-use super::folder::{Folder, spelling};
-use crate::checkpoint::error::{CheckpointError, Problem};
+use super::settings::spelling;
+use crate::checkpoint::error::{CheckpointError, Problem, VocabularyProblem};
+use crate::checkpoint::folder::Folder;
 use crate::checkpoint::json::JsonObject;
 use crate::tokenizer::PieceKind;
 use serde::Deserialize;
@@ -45,7 +45,7 @@ impl AddedToken {
 /// Adds the tokens that the files beside the tokenizer's list: `added_tokens.json`, then
 /// `tokenizer_config.json`, whose word counts where they differ.
 pub(super) fn add_listed(
-    folder: &Folder<'_>,
+    folder: &Folder,
     tokenizer_config: &JsonObject,
     special_tokens_map: &JsonObject,
     pieces: &mut Pieces,

@@ -1,8 +1,7 @@
 //! Byte-level tokenizers: the name that a GGUF has for what cuts a text into pre-tokens.
 
-use super::error::VocabularyProblem;
-use super::steps::{Step, describe};
-use super::tokenizer_json::unsupported;
+use super::steps::{Step, describe, unsupported};
+use crate::checkpoint::error::VocabularyProblem;
 use crate::tokenizer::PreTokenizer;
 
 /// The name in `tokenizer.ggml.pre` of the pre-tokenizer that these steps make.

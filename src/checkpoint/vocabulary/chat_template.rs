@@ -2,8 +2,8 @@
 //! `chat_template.json`. Of several templates the one called `default` is the model's, and the
 //! others keep their names.
 
-use super::folder::Folder;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::folder::Folder;
 use crate::checkpoint::json::JsonObject;
 use crate::gguf::{Array, Metadata, Value};
 use crate::tokenizer::keys::{CHAT_TEMPLATE, CHAT_TEMPLATES};
@@ -18,7 +18,7 @@ type Named = (String, String);
 
 /// Sets the chat templates of a folder.
 pub(super) fn read(
-    folder: &Folder<'_>,
+    folder: &Folder,
     tokenizer_config: &JsonObject,
     metadata: &mut Metadata,
 ) -> Result<(), CheckpointError> {
@@ -45,12 +45,13 @@ pub(super) fn read(
 }
 
 /// The templates that are files of their own.
-fn files(folder: &Folder<'_>) -> Result<Vec<Named>, CheckpointError> {
+fn files(folder: &Folder) -> Result<Vec<Named>, CheckpointError> {
     let Some(default) = folder.text("chat_template.jinja")? else { return Ok(vec![]) };
     let mut templates = vec![(DEFAULT.to_owned(), default)];
-    for file in folder.names(OTHERS)? {
+    let Some(others) = folder.below(OTHERS)? else { return Ok(templates) };
+    for file in others.names() {
         let Some(name) = file.strip_suffix(".jinja") else { continue };
-        let template = folder.text(&format!("{OTHERS}/{file}"))?;
+        let template = others.text(file)?;
         templates.extend(template.map(|template| (key_part(name), template)));
     }
     Ok(templates)

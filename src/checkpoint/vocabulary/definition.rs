@@ -1,8 +1,8 @@
 //! A tokenizer as the file that defines it has it: the common form of `tokenizer.model` and
 //! `tokenizer.json`.
 
-use super::error::VocabularyProblem;
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use crate::tokenizer::PieceKind;
 use std::collections::BTreeMap;
 
@@ -74,8 +74,8 @@ impl Pieces {
             }
             Some(first) => Err(VocabularyProblem::SameId {
                 id,
-                first: quoted(&first.text),
-                second: quoted(&piece.text),
+                first: shortened(&first.text),
+                second: shortened(&piece.text),
             }),
         }
     }

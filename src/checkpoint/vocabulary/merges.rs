@@ -7,11 +7,49 @@
 //! scores cannot say; it is refused.
 
 use super::definition::Pieces;
-use super::error::VocabularyProblem;
-use super::tokenizer_json::Merge;
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use crate::tokenizer::{PieceKind, SPACE};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// Two pieces that are merged.
+pub(super) struct Merge {
+    pub left: String,
+    pub right: String,
+}
+
+/// A merge is a list of two pieces, in older files a string with a space between them.
+impl<'de> Deserialize<'de> for Merge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Merge, D::Error> {
+        struct Pair;
+        impl<'de> Visitor<'de> for Pair {
+            type Value = Merge;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a merge, which is two pieces")
+            }
+
+            fn visit_str<E: Error>(self, merge: &str) -> Result<Merge, E> {
+                let (left, right) =
+                    merge.split_once(' ').ok_or_else(|| E::custom("a merge of one piece"))?;
+                Ok(Merge { left: left.to_owned(), right: right.to_owned() })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut pieces: A) -> Result<Merge, A::Error> {
+                let mut piece = || {
+                    let piece = pieces.next_element()?;
+                    piece.ok_or_else(|| A::Error::custom("a merge of fewer than two pieces"))
+                };
+                let merge = Merge { left: piece()?, right: piece()? };
+                Ok(merge)
+            }
+        }
+        deserializer.deserialize_any(Pair)
+    }
+}
 
 /// The longest piece whose splits are looked at, in bytes; the longest published have a fifth.
 const LONGEST: usize = 512;
@@ -80,5 +118,5 @@ fn check_splits(merges: &[Merge], pieces: &Pieces) -> Result<(), VocabularyProbl
 }
 
 fn failed(piece: &str, how: &str) -> VocabularyProblem {
-    VocabularyProblem::Merges { found: format!("the merges to `{}` {how}", quoted(piece)) }
+    VocabularyProblem::Merges { found: format!("the merges to `{}` {how}", shortened(piece)) }
 }

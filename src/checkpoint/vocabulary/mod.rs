@@ -15,26 +15,23 @@ mod added;
 mod byte_level;
 mod chat_template;
 mod definition;
-mod error;
-mod folder;
 mod merges;
 mod protobuf;
 mod sentencepiece;
+mod settings;
 mod special;
 mod steps;
 mod tokenizer_json;
 
-pub use error::VocabularyProblem;
+pub use super::error::VocabularyProblem;
 
 use super::error::CheckpointError;
+use super::folder::Folder;
 use crate::gguf::{Array, Metadata, Value};
 use crate::tokenizer::{PieceKind, SPACE, Tokenizer, keys};
 use definition::{Algorithm, Definition};
-use folder::Folder;
 use special::{Beside, Special};
 use tokenizer_json::Outline;
-
-use std::path::Path;
 
 const TOKENIZER_JSON: &str = "tokenizer.json";
 
@@ -43,12 +40,15 @@ const TOKENIZER_JSON: &str = "tokenizer.json";
 ///
 /// # Errors
 /// If there is no tokenizer that can be converted, or one of its files is damaged.
-pub fn read(folder: &Path, n_vocab: usize, metadata: &mut Metadata) -> Result<(), CheckpointError> {
-    let folder = Folder::new(folder);
-    let beside = Beside::read(&folder)?;
-    let (file, mut definition, outline) = define(&folder, n_vocab)?;
+pub fn read(
+    folder: &Folder,
+    n_vocab: usize,
+    metadata: &mut Metadata,
+) -> Result<(), CheckpointError> {
+    let beside = Beside::read(folder)?;
+    let (file, mut definition, outline) = define(folder, n_vocab)?;
     let config = &beside.tokenizer_config;
-    added::add_listed(&folder, config, &beside.special_tokens_map, &mut definition.pieces)?;
+    added::add_listed(folder, config, &beside.special_tokens_map, &mut definition.pieces)?;
     let special = beside.special(&definition, outline.as_ref())?;
     if let Some(adds) = config.bool("add_prefix_space")?
         && matches!(definition.algorithm, Algorithm::SentencePiece)
@@ -56,7 +56,7 @@ pub fn read(folder: &Path, n_vocab: usize, metadata: &mut Metadata) -> Result<()
         definition.adds_space_prefix = adds;
     }
     set(metadata, definition, &special);
-    chat_template::read(&folder, config, metadata)?;
+    chat_template::read(folder, config, metadata)?;
     let unusable = |error| folder.problem_of(&file, VocabularyProblem::Unusable(error));
     Tokenizer::from_metadata(metadata).map_err(unusable)?;
     Ok(())
@@ -65,22 +65,22 @@ pub fn read(folder: &Path, n_vocab: usize, metadata: &mut Metadata) -> Result<()
 /// The tokenizer and the name of the file that defines it; with the outline of `tokenizer.json`,
 /// whose added tokens are in the definition already.
 fn define(
-    folder: &Folder<'_>,
+    folder: &Folder,
     n_vocab: usize,
 ) -> Result<(String, Definition, Option<Outline>), CheckpointError> {
     let in_json = |problem| folder.problem_of(TOKENIZER_JSON, problem);
     let json = folder.bytes(TOKENIZER_JSON)?;
     let outline = json.as_deref().map(Outline::parse).transpose().map_err(in_json)?;
-    if let Some(name) = model_name(folder)?
-        && let Some(bytes) = folder.bytes(&name)?
+    if let Some(name) = model_name(folder)
+        && let Some(bytes) = folder.bytes(name)?
         && !(json.is_some() && sentencepiece::is_tiktoken(&bytes))
     {
         let definition = sentencepiece::read(&bytes, n_vocab);
-        let mut definition = definition.map_err(|problem| folder.problem_of(&name, problem))?;
+        let mut definition = definition.map_err(|problem| folder.problem_of(name, problem))?;
         for token in outline.iter().flat_map(|outline| &outline.added_tokens) {
             token.add_to(&mut definition.pieces).map_err(in_json)?;
         }
-        return Ok((name, definition, outline));
+        return Ok((name.to_owned(), definition, outline));
     }
     if let (Some(json), Some(outline)) = (json, outline) {
         let definition = outline.define(&json, n_vocab).map_err(in_json)?;
@@ -94,18 +94,17 @@ fn define(
 
 /// The name of the SentencePiece model, if there is one: Mistral's later releases have a version
 /// behind it, `tokenizer.model.v3`, of which the highest counts.
-fn model_name(folder: &Folder<'_>) -> Result<Option<String>, CheckpointError> {
+fn model_name(folder: &Folder) -> Option<&str> {
     const NAME: &str = "tokenizer.model";
-    let names = folder.names("")?;
-    if names.iter().any(|name| name == NAME) {
-        return Ok(Some(NAME.to_owned()));
+    if folder.has(NAME) {
+        return Some(NAME);
     }
-    let is_version = |name: &String| {
+    let is_version = |name: &&str| {
         name.rsplit_once(".model.v").is_some_and(|(stem, _)| {
             stem == "tokenizer" || stem.starts_with("mistral_instruct_tokenizer")
         })
     };
-    Ok(names.into_iter().rfind(is_version))
+    folder.names().rfind(is_version)
 }
 
 fn set(metadata: &mut Metadata, definition: Definition, special: &Special) {

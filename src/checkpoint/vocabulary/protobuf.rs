@@ -3,7 +3,7 @@
 //! A message is a sequence of fields, each a tag (number and wire type, as a varint) and a value
 //! (<https://protobuf.dev/programming-guides/encoding>).
 
-use super::error::VocabularyProblem;
+use crate::checkpoint::error::VocabularyProblem;
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,9 +2,9 @@
 //! (<https://github.com/google/sentencepiece>, `src/sentencepiece_model.proto`).
 
 use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
-use super::error::VocabularyProblem;
 use super::protobuf::{Message, Value};
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use crate::tokenizer::PieceKind;
 
 const SUPPORTED: &str = "SentencePiece models of type BPE that leave the text as it is";
@@ -148,7 +148,7 @@ impl Specs {
     fn check(&self) -> Result<(), VocabularyProblem> {
         let found = match self.model_type {
             2 if self.rewrites_characters => {
-                format!("the normalizer {}", quoted(&self.normalizer))
+                format!("the normalizer {}", shortened(&self.normalizer))
             }
             2 if self.removes_extra_spaces => "a normalizer that removes extra spaces".into(),
             2 if !self.escapes_spaces => "spaces that are not spelled as U+2581".into(),

@@ -13,9 +13,10 @@
 //! message.
 
 use super::definition::{Algorithm, Definition, SpecialIds};
-use super::folder::{Folder, ids, token};
+use super::settings::{ids, token};
 use super::tokenizer_json::Outline;
 use crate::checkpoint::error::CheckpointError;
+use crate::checkpoint::folder::Folder;
 use crate::checkpoint::json::JsonObject;
 
 /// The settings that a folder has beside its tokenizer.
@@ -36,7 +37,7 @@ pub(super) struct Special {
 }
 
 impl Beside {
-    pub(super) fn read(folder: &Folder<'_>) -> Result<Beside, CheckpointError> {
+    pub(super) fn read(folder: &Folder) -> Result<Beside, CheckpointError> {
         Ok(Beside {
             tokenizer_config: folder.settings("tokenizer_config.json")?,
             special_tokens_map: folder.settings("special_tokens_map.json")?,

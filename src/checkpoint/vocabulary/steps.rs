@@ -1,10 +1,14 @@
 //! The steps of a pipeline in `tokenizer.json`: normalizers, pre-tokenizers and post-processors.
 
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
+
+/// What can be converted.
+const SUPPORTED: &str = "tokenizers of type BPE, either of Llama's kind (spaces become U+2581, bytes are the fallback) or byte-level ones with a pre-tokenizer of GPT-2, SmolLM2, Llama 3, Qwen 2 or Mistral's tekken";
 
 /// A step of any type: the fields by which the types that matter here differ, and no others.
 #[derive(Default, Deserialize)]
@@ -97,9 +101,9 @@ pub(super) fn describe(normalizer: &[&Step], pre_tokenizer: &[&Step]) -> String 
 fn name(step: &Step) -> String {
     match &step.pattern {
         Some(Pattern::String(pattern) | Pattern::Regex(pattern)) => {
-            format!("{} `{}`", quoted(&step.kind), quoted(pattern))
+            format!("{} `{}`", shortened(&step.kind), shortened(pattern))
         }
-        None => quoted(&step.kind),
+        None => shortened(&step.kind),
     }
 }
 
@@ -139,4 +143,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
         }
         deserializer.deserialize_seq(List(PhantomData))
     }
+}
+
+/// The error of a tokenizer that does what a GGUF cannot say: `found`.
+pub(super) fn unsupported(found: String) -> VocabularyProblem {
+    VocabularyProblem::Unsupported { found, supported: SUPPORTED }
 }

@@ -6,17 +6,14 @@
 
 use super::added::AddedToken;
 use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
-use super::error::VocabularyProblem;
-use super::steps::{Step, TemplatePart, describe};
+use super::merges::Merge;
+use super::steps::{Step, TemplatePart, describe, unsupported};
 use super::{byte_level, merges};
-use crate::checkpoint::error::quoted;
+use crate::checkpoint::error::VocabularyProblem;
+use crate::text::shortened;
 use crate::tokenizer::{PieceKind, SPACE, byte_of};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::collections::BTreeMap;
-use std::fmt;
-
-pub(super) const SUPPORTED: &str = "tokenizers of type BPE, either of Llama's kind (spaces become U+2581, bytes are the fallback) or byte-level ones with a pre-tokenizer of GPT-2, SmolLM2, Llama 3, Qwen 2 or Mistral's tekken";
 
 /// What surrounds the model, and what kind of model it is. The values of the file go straight into
 /// their places, here and below, so that memory is in proportion to the text.
@@ -54,12 +51,6 @@ struct Model {
     merges: Vec<Merge>,
 }
 
-/// Two pieces that are merged.
-pub(super) struct Merge {
-    pub left: String,
-    pub right: String,
-}
-
 impl Outline {
     pub(super) fn parse(bytes: &[u8]) -> Result<Outline, VocabularyProblem> {
         serde_json::from_slice(bytes).map_err(|error| VocabularyProblem::json(&error))
@@ -82,7 +73,7 @@ impl Outline {
         n_vocab: usize,
     ) -> Result<Definition, VocabularyProblem> {
         if let Some(other) = self.model.name.as_deref().filter(|&name| name != "BPE") {
-            return Err(unsupported(format!("a model of type {}", quoted(other))));
+            return Err(unsupported(format!("a model of type {}", shortened(other))));
         }
         let pipeline: Pipeline =
             serde_json::from_slice(bytes).map_err(|error| VocabularyProblem::json(&error))?;
@@ -99,7 +90,7 @@ impl Pipeline {
         let model = self.model;
         for affix in [&model.continuing_subword_prefix, &model.end_of_word_suffix] {
             if let Some(affix) = affix.as_deref().filter(|affix| !affix.is_empty()) {
-                return Err(unsupported(format!("`{}` as a mark of words", quoted(affix))));
+                return Err(unsupported(format!("`{}` as a mark of words", shortened(affix))));
             }
         }
         let unknown = model.unk_token.as_ref().and_then(|text| model.vocab.get(text).copied());
@@ -180,38 +171,4 @@ fn adds_space_prefix(
 
 fn flat(step: Option<&Step>) -> Vec<&Step> {
     step.map_or(vec![], Step::flat)
-}
-
-pub(super) fn unsupported(found: String) -> VocabularyProblem {
-    VocabularyProblem::Unsupported { found, supported: SUPPORTED }
-}
-
-/// A merge is a list of two pieces, in older files a string with a space between them.
-impl<'de> Deserialize<'de> for Merge {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Merge, D::Error> {
-        struct Pair;
-        impl<'de> Visitor<'de> for Pair {
-            type Value = Merge;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a merge, which is two pieces")
-            }
-
-            fn visit_str<E: Error>(self, merge: &str) -> Result<Merge, E> {
-                let (left, right) =
-                    merge.split_once(' ').ok_or_else(|| E::custom("a merge of one piece"))?;
-                Ok(Merge { left: left.to_owned(), right: right.to_owned() })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut pieces: A) -> Result<Merge, A::Error> {
-                let mut piece = || {
-                    let piece = pieces.next_element()?;
-                    piece.ok_or_else(|| A::Error::custom("a merge of fewer than two pieces"))
-                };
-                let merge = Merge { left: piece()?, right: piece()? };
-                Ok(merge)
-            }
-        }
-        deserializer.deserialize_any(Pair)
-    }
 }

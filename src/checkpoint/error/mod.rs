@@ -1,16 +1,17 @@
 //! What can be wrong with a checkpoint.
 
-use super::torch::TorchError;
-use super::vocabulary::VocabularyProblem;
+mod torch;
+mod vocabulary;
+
+pub use torch::TorchError;
+pub use vocabulary::VocabularyProblem;
+
 use crate::architecture::ArchitectureError;
 use crate::gguf::GgufError;
 use crate::text::printable;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-
-/// Characters of a file that a message quotes at most.
-const QUOTED_CHARS: usize = 80;
 
 /// Why a checkpoint could not be used: the file, and what is wrong with it, in one line.
 #[derive(Debug, Error)]
@@ -100,6 +101,19 @@ pub enum Problem {
     /// A file became shorter after it was opened.
     #[error("has become shorter since it was opened; leave it as it is while it is read")]
     Shrunk,
+    /// A file of a tokenizer that is far larger than such a file.
+    #[error(
+        "has {n_bytes} bytes, and such a file has at most {most}: it is another kind of file; download it again"
+    )]
+    TooLarge {
+        /// Its size.
+        n_bytes: u64,
+        /// The bound.
+        most: u64,
+    },
+    /// A file of text with bytes that are none.
+    #[error("is not UTF-8 text: the file is damaged; download it again")]
+    NotText,
     /// JSON that is none.
     #[error("is not a JSON object: {0}")]
     Json(String),
@@ -172,7 +186,7 @@ pub enum Problem {
     },
     /// A PyTorch file.
     #[error(transparent)]
-    Torch(TorchError),
+    Torch(#[from] TorchError),
     /// The tokenizer cannot be converted.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyProblem),
@@ -185,11 +199,9 @@ impl Problem {
     }
 }
 
-/// The beginning of what a file says, for a message.
-pub(super) fn quoted(text: &str) -> String {
-    let mut quoted: String = text.chars().take(QUOTED_CHARS).collect();
-    if quoted.len() < text.len() {
-        quoted.push_str("...");
+impl TorchError {
+    /// The problem of the file at `path`.
+    pub(super) fn at(self, path: &Path) -> CheckpointError {
+        Problem::from(self).at(path)
     }
-    quoted
 }

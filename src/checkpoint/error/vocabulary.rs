@@ -1,6 +1,6 @@
 //! What can be wrong with a tokenizer's files.
 
-use crate::checkpoint::error::quoted;
+use crate::text::shortened;
 use crate::tokenizer::TokenizerError;
 use thiserror::Error;
 
@@ -22,19 +22,6 @@ pub enum VocabularyProblem {
         "is a vocabulary of tiktoken, and gatefold converts tokenizer.model files of SentencePiece and tokenizer.json; download the tokenizer.json of the model's Hugging Face release into this folder"
     )]
     Tiktoken,
-    /// Far larger than such a file.
-    #[error(
-        "has {n_bytes} bytes, and such a file has at most {most}: it is another kind of file; download it again"
-    )]
-    TooLarge {
-        /// Its size.
-        n_bytes: u64,
-        /// The bound.
-        most: u64,
-    },
-    /// Text with other bytes.
-    #[error("is not UTF-8 text: the file is damaged; download it again")]
-    NotText,
     /// JSON that does not parse, or not to what it should be.
     #[error("is not the JSON that was expected: {reason}; download it again")]
     Json {
@@ -104,7 +91,7 @@ pub enum VocabularyProblem {
 
 impl VocabularyProblem {
     /// What a JSON parser says, which quotes the file and so may be long.
-    pub(super) fn json(error: &serde_json::Error) -> VocabularyProblem {
-        VocabularyProblem::Json { reason: quoted(&error.to_string()) }
+    pub(in crate::checkpoint) fn json(error: &serde_json::Error) -> VocabularyProblem {
+        VocabularyProblem::Json { reason: shortened(&error.to_string()) }
     }
 }

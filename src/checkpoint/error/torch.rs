@@ -1,7 +1,5 @@
 //! What can be wrong with a PyTorch file.
 
-use super::super::error::{CheckpointError, Problem};
-use std::path::Path;
 use thiserror::Error;
 
 /// What is wrong with a PyTorch file. The file is named by the error around it.
@@ -73,7 +71,7 @@ pub enum TorchError {
         "its data.pkl asks for {0}, which tensors do not need and gatefold does not know; nothing was run. If you trust the file, load it with PyTorch and save a plain dictionary of tensors; else delete it"
     )]
     Class(String),
-    /// A function of the vocabulary, used otherwise.
+    /// A known function, called with arguments that tensors do not need.
     #[error(
         "its data.pkl calls {0} with other arguments than a plain tensor has; save plain tensors with torch.save"
     )]
@@ -99,11 +97,4 @@ pub enum TorchError {
         /// What is wrong with it, and what to do.
         wrong: String,
     },
-}
-
-impl TorchError {
-    /// The problem of the file at `path`.
-    pub(super) fn at(self, path: &Path) -> CheckpointError {
-        Problem::Torch(self).at(path)
-    }
 }

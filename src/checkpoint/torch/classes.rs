@@ -1,7 +1,7 @@
 //! The classes and functions that a pickle of tensors may name. Each is known here as data; none is
 //! the Python one, and there is no other.
 
-/// A class or function of the vocabulary.
+/// A class or function that a pickle may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Class {
     /// Module and name.
@@ -35,14 +35,14 @@ pub(super) struct ScalarType {
 }
 
 impl Class {
-    /// Finds `module.name`, if it is in the vocabulary.
+    /// Finds `module.name`, if it is known.
     pub fn named(module: &str, name: &str) -> Option<Class> {
         let qualified = format!("{module}.{name}");
-        VOCABULARY.iter().copied().find(|class| class.name == qualified)
+        KNOWN.iter().copied().find(|class| class.name == qualified)
     }
 }
 
-const VOCABULARY: &[Class] = &[
+const KNOWN: &[Class] = &[
     Class { name: "collections.OrderedDict", role: Role::Dict },
     Class { name: "torch._utils._rebuild_tensor_v2", role: Role::RebuildTensor },
     Class { name: "torch._utils._rebuild_parameter", role: Role::RebuildParameter },
