@@ -159,6 +159,7 @@ impl Activations {
     }
 
     /// The groups, in order.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) fn groups(&self) -> impl Iterator<Item = Group<'_>> {
         (0..self.n_tokens.div_ceil(GROUP_LEN)).map(|group_idx| self.group(group_idx))
     }
@@ -205,6 +206,8 @@ pub(crate) struct Group<'a> {
     sums: &'a [i16],
 }
 
+// NEON's kernels take `Tokens` alone.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 impl<'a> Group<'a> {
     /// Number of tokens.
     pub fn n_tokens(&self) -> usize {

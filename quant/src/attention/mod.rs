@@ -1,4 +1,4 @@
-//! Attention to one tile of the KV cache, over the lanes of [`crate::vector`].
+//! Attention to one tile of the KV cache, over the lanes of the module `vector`.
 //!
 //! For each query: scores against the tile's keys (QK^T), their exponentials relative to the tile's
 //! own maximum, and the values' sum weighted by these, in the order of positions (PV). With the
