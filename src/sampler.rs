@@ -47,7 +47,7 @@ impl Default for Sampling {
 pub enum SamplerError {
     /// The model computed something that is not a number.
     #[error(
-        "the logit of token {id} is {logit}: the model's weights are damaged (`gatefold inspect --check` finds the tensor)"
+        "the logit of token {id} is {logit}: the model's weights are damaged (`inspect::check` finds the tensor)"
     )]
     NotFinite {
         /// The first such token.

@@ -1,10 +1,11 @@
 //! The library's messages speak of settings, in backticks; the program's name the flags that set them.
 
 /// Settings of the library, as its messages write them, and what sets them here.
-const FLAGS: [(&str, &str); 10] = [
+const FLAGS: [(&str, &str); 11] = [
     ("`allow_requantize`", "--allow-requantize"),
     ("`cache_format`", "--cache-type"),
     ("`context_len`", "-c"),
+    ("`dry_run`", "`gatefold quantize --dry-run`"),
     ("`inspect::check`", "`gatefold inspect --check`"),
     ("`max_tokens`", "-n"),
     ("`memory_bytes`", "--memory"),
@@ -58,14 +59,18 @@ mod tests {
         }
     }
 
+    /// Words of files that messages quote: no settings.
+    const QUOTED: [&str; 3] = ["`gpt2`", "`ignore_merges`", "`llama`"];
+
     #[test]
     fn every_setting_that_the_library_names_has_its_flag() {
         let setting = Regex::new(r"`[a-z][a-z_:]*`").unwrap();
         let mut n_found = 0;
         for (path, line) in library() {
             for found in setting.find_iter(&line) {
-                let known = FLAGS.iter().any(|(setting, _)| *setting == found.as_str());
-                assert!(known, "{path}: {} has no flag: {line}", found.as_str());
+                let word = found.as_str();
+                let is_known = FLAGS.iter().any(|(setting, _)| *setting == word);
+                assert!(is_known || QUOTED.contains(&word), "{path}: {word} has no flag: {line}");
                 n_found += 1;
             }
         }

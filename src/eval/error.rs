@@ -26,7 +26,7 @@ pub enum EvalError {
     },
     /// Logits that are NaN or infinite.
     #[error(
-        "{name}: the logits are not finite: the model's weights are damaged (`gatefold inspect --check` finds the tensor)"
+        "{name}: the logits are not finite: the model's weights are damaged (`inspect::check` finds the tensor)"
     )]
     NotFinite {
         /// The model's file.

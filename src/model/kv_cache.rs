@@ -97,7 +97,7 @@ impl KvCache {
         pages.map(move |(page_idx, page)| {
             let slot = |position: usize| position.saturating_sub(page_idx * TILE_LEN).min(TILE_LEN);
             let slots = slot(start)..slot(end);
-            let page = Arc::get_mut(page).expect("`reserve` has made it exclusive");
+            let page = Arc::get_mut(page).expect("reserving has made it exclusive");
             NewRows { page, slots }
         })
     }

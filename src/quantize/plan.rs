@@ -99,9 +99,7 @@ pub enum PlanError {
     #[error("has no tensors: it is no model; name another file")]
     NoTensors,
     /// A pattern for nothing.
-    #[error(
-        "`tensor_types` {pattern}={to} matches no tensor; `gatefold quantize --dry-run` lists their names"
-    )]
+    #[error("`tensor_types` {pattern}={to} matches no tensor; `dry_run` lists their names")]
     NoMatch {
         /// The pattern.
         pattern: String,

@@ -18,10 +18,10 @@ fn facts_right(facts: &[String], summary: &str) -> (usize, usize) {
 
 #[test]
 fn sample_documents_are_summarized_with_their_facts() {
-    let facts = fs::read_to_string("demo/documents/facts.json").unwrap();
+    let facts = fs::read_to_string("../demo/documents/facts.json").unwrap();
     let facts: HashMap<String, Vec<String>> = serde_json::from_str(&facts).unwrap();
     let summaries =
-        gatefold(&["summarize", "demo/documents", "--glob", "*.txt"]).succeeded().stdout;
+        gatefold(&["summarize", "../demo/documents", "--glob", "*.txt"]).succeeded().stdout;
     let (mut right, mut total) = (0, 0);
     for line in summaries.lines() {
         let line: Json = serde_json::from_str(line).unwrap();

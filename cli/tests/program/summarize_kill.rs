@@ -15,7 +15,7 @@ const N_DOCUMENTS: usize = 200;
 /// The sample documents, each with another sentence at its end twenty times.
 fn documents() -> String {
     let mut samples: Vec<_> =
-        fs::read_dir("demo/documents").unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::read_dir("../demo/documents").unwrap().map(|entry| entry.unwrap().path()).collect();
     samples.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     samples.sort();
     let texts: Vec<_> = samples.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
