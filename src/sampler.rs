@@ -44,6 +44,7 @@ impl Default for Sampling {
 
 /// Why no token can be chosen.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SamplerError {
     /// The model computed something that is not a number.
     #[error(

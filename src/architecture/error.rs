@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why metadata describes no model that can be run.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ArchitectureError {
     /// A key is missing or has a value of another type.
     #[error(transparent)]

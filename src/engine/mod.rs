@@ -41,7 +41,7 @@
 //! The parts: `scheduler` has the engine, `handle` its thread, `sequence` a request on its way,
 //! `limits` what is refused, `prefix_cache` finds common prefixes, `prefix_file` keeps them in files
 //! and `prompt_cache` knows when, `output_text` and `stop` make the text. Keys and values lie in
-//! [pages](crate::model::pages). [`LogitsSession`] is for those who want the logits of every token.
+//! [pages](crate::model::PagePool). [`LogitsSession`] is for those who want the logits of every token.
 
 mod handle;
 mod limits;

@@ -1,7 +1,7 @@
 //! The prefix cache: prompts that begin like something that was computed already.
 
 use super::sequence::Sequence;
-use crate::model::pages::TILE_LEN;
+use crate::model::TILE_LEN;
 use crate::model::{KvCache, PagePool};
 use std::collections::VecDeque;
 

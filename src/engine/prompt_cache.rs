@@ -5,7 +5,7 @@ use super::prefix_file::{PrefixFile, PrefixFileError, PrefixProblem};
 use super::request::{Event, Refusal, Request};
 use super::scheduler::Engine;
 use crate::files::folder_of;
-use crate::model::pages::TILE_LEN;
+use crate::model::TILE_LEN;
 use crate::sampler::Sampling;
 use std::io;
 use std::path::Path;

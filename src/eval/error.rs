@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// Why a model cannot be measured.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum EvalError {
     /// The model could not take a step.
     #[error(transparent)]
@@ -57,6 +58,7 @@ pub enum EvalError {
 
 /// What is wrong with a file of saved logits.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum SavedProblem {
     /// The operating system says no.
     #[error("cannot be read: {0}")]

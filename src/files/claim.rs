@@ -9,6 +9,7 @@ use thiserror::Error;
 
 /// Why a run cannot have a file for itself.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ClaimError {
     /// The path is that of something that cannot be written over: a folder, a link, a device.
     #[error("{} is {what}; name a file to write", printable(path.display()))]

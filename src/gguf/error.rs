@@ -17,6 +17,7 @@ pub struct GgufError {
 
 /// What is wrong with a GGUF.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// The operating system says no.
     #[error("cannot be read: {0}")]

@@ -23,6 +23,7 @@ pub struct TensorPlan {
 
 /// Why a file could not be written.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum WriteError {
     /// The operating system says no.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use crate::architecture::Config;
 use crate::gguf::Gguf;
 use crate::machine::Machine;
-use crate::model::weights::Weights;
+use crate::model::Weights;
 use gatefold_quant::DynFormat;
 use serde::Serialize;
 

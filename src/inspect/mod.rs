@@ -12,7 +12,7 @@ pub use memory::{KvBytes, Memory, Verdict};
 use crate::architecture::{Config, ExpertLayout};
 use crate::gguf::{ARCHITECTURE_KEY, Gguf, GgufError, Value};
 use crate::machine::Machine;
-use crate::model::weights::Weights;
+use crate::model::Weights;
 use crate::tokenizer::{ChatTemplate, Tokenizer, keys};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};

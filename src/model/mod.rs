@@ -1,25 +1,27 @@
 //! The model: from tokens to logits.
 //!
-//! [`Config`] has the sizes, [`weights`] the tensors, [`forward`] the layer loop over the chunks of a
-//! `step`, `attention` and `moe` its two halves, [`kv_cache`] the KV cache of a sequence, in
-//! [`pages`], [`product`] the matrix products (GEMM) that everything comes down to.
+//! [`Config`] has the sizes, [`Weights`] the tensors, [`Model::forward`] the layer loop over the
+//! [`Chunk`]s of a step, `attention` and `moe` its two halves, [`KvCache`] the keys and values of a
+//! sequence, in pages ([`PagePool`]), `product` the matrix products (GEMM) that everything comes down
+//! to.
 
 mod attention;
-pub mod forward;
-pub mod kv_cache;
+mod forward;
+mod kv_cache;
 pub(crate) mod log_probs;
 mod moe;
-pub mod pages;
-pub mod product;
-pub mod rope;
+mod pages;
+mod product;
+mod rope;
 mod step;
-pub mod weights;
+mod weights;
 
 pub use crate::architecture::{Config, RopeConfig};
 pub use forward::Model;
 pub use kv_cache::KvCache;
-pub use pages::{PageLayout, PagePool};
+pub use pages::{PageLayout, PagePool, TILE_LEN};
 pub use step::{Chunk, Logits, Wanted};
+pub use weights::{Expert, Layer, Matrix, Weights};
 
 use crate::architecture::ArchitectureError;
 use crate::gguf::GgufError;
@@ -27,6 +29,7 @@ use thiserror::Error;
 
 /// Why a model cannot be loaded or run.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The file itself is at fault.
     #[error(transparent)]

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 /// Why a conversion stopped, or did not begin.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum QuantizeError {
     /// The input cannot be read.
     #[error(transparent)]

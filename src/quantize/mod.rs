@@ -8,16 +8,16 @@
 
 mod error;
 mod journal;
-pub mod output;
+mod output;
 mod paths;
-pub mod pipeline;
-pub mod plan;
+mod pipeline;
+mod plan;
 pub mod recipe;
 mod sink;
 mod slice;
 
 pub use error::QuantizeError;
-pub use output::{Output, Start};
+pub use output::{Change, Output, Start};
 pub use pipeline::{Progress, quantize};
-pub use plan::{Override, Plan, PlanError, PlannedTensor, Reason, Wishes};
+pub use plan::{Options, Override, Plan, PlanError, PlannedTensor, Reason};
 pub use recipe::Recipe;

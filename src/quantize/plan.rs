@@ -45,7 +45,7 @@ pub enum Reason {
 
 /// What the user wants.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct Options {
     /// The recipe; without one, every tensor keeps its format (experts that differ get the finest
     /// among them), but for norms and routers in 16 bits, which become F32.
     pub recipe: Option<&'static Recipe>,
@@ -68,6 +68,7 @@ pub struct Override {
 
 /// Why there is no plan.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// Losing twice.
     #[error(
@@ -112,13 +113,13 @@ impl Plan {
     /// Decides for every tensor of `checkpoint`.
     ///
     /// # Errors
-    /// If a wish cannot be granted; see [`PlanError`].
-    pub fn new(checkpoint: &Checkpoint, wishes: &Wishes) -> Result<Plan, PlanError> {
+    /// If an option cannot be met; see [`PlanError`].
+    pub fn new(checkpoint: &Checkpoint, options: &Options) -> Result<Plan, PlanError> {
         let names = || checkpoint.tensors.iter().map(|tensor| tensor.name.as_str());
         if checkpoint.tensors.is_empty() {
             return Err(PlanError::NoTensors);
         }
-        for Override { pattern, format } in &wishes.overrides {
+        for Override { pattern, format } in &options.overrides {
             if !names().any(|name| pattern.is_match(name)) {
                 return Err(PlanError::NoMatch { pattern: pattern.to_string(), to: format });
             }
@@ -139,11 +140,11 @@ impl Plan {
             Place { role, is_vector, layer_idx: layer_idx.unwrap_or(0), n_layers, is_moe }
         };
         let tensors = checkpoint.tensors.iter().zip(&roles);
-        let tensors = tensors.map(|(tensor, &role)| wishes.planned(tensor, place(tensor, role)));
+        let tensors = tensors.map(|(tensor, &role)| options.planned(tensor, place(tensor, role)));
         let tensors: Vec<PlannedTensor> = tensors.collect::<Result<_, _>>()?;
         Ok(Plan {
-            metadata: metadata(checkpoint, wishes.recipe, &tensors),
-            parts: parts(&tensors, wishes.most_bytes.unwrap_or(u64::MAX)),
+            metadata: metadata(checkpoint, options.recipe, &tensors),
+            parts: parts(&tensors, options.most_bytes.unwrap_or(u64::MAX)),
             tensors,
         })
     }
@@ -154,11 +155,11 @@ impl Plan {
     }
 }
 
-impl Wishes {
+impl Options {
     fn planned(&self, tensor: &Tensor, place: Place) -> Result<PlannedTensor, PlanError> {
-        let overriding = self.overrides.iter().rfind(|wish| wish.pattern.is_match(&tensor.name));
+        let overriding = self.overrides.iter().rfind(|it| it.pattern.is_match(&tensor.name));
         let (wanted, reason) = match overriding {
-            Some(wish) => (wish.format, Reason::Override),
+            Some(overriding) => (overriding.format, Reason::Override),
             None => (self.by_recipe(tensor, place), Reason::Recipe),
         };
         if let Some(Override { pattern, .. }) = overriding

@@ -6,6 +6,7 @@ use thiserror::Error;
 /// Why a tokenizer could not be built from a file's metadata, or a text not be encoded. Which file
 /// that is, the caller knows.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// A key has the wrong type.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use crate::small_checkpoint;
 use gatefold::checkpoint::Checkpoint;
 use gatefold::gguf::{Gguf, TensorPlan, Writer};
-use gatefold::quantize::{Output, Plan, QuantizeError, Wishes};
+use gatefold::quantize::{Options, Output, Plan, QuantizeError};
 use gatefold::{DynFormat, Isa};
 use gatefold_fixtures::conversion;
 use gatefold_fixtures::conversion::{Conversion, model};
@@ -55,7 +55,7 @@ fn experts_that_have_the_format_already_are_copied() {
     tensors.iter().for_each(|tensor| writer.tensor(&tensor.bytes).unwrap());
 
     let conversion = Conversion::of(&writer.finish().unwrap());
-    let plan = Plan::new(&conversion.checkpoint, &Wishes::default()).unwrap();
+    let plan = Plan::new(&conversion.checkpoint, &Options::default()).unwrap();
     let (_, paths) = conversion.run(&plan, "out.gguf").unwrap();
     let made = Gguf::open(&paths[0]).unwrap();
     for matrix in ["gate", "up", "down"] {
@@ -205,7 +205,7 @@ fn what_is_there_is_not_overwritten_unasked() {
 fn nothing_of_a_folder_is_replaced() {
     let folder = small_checkpoint::hugging_face();
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    let plan = Plan::new(&checkpoint, &Wishes::default()).unwrap();
+    let plan = Plan::new(&checkpoint, &Options::default()).unwrap();
     let open = |path: &Path| Output::open(&checkpoint, &plan, path, true);
     let before = conversion::files(folder.path());
     for name in &before {

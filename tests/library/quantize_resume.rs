@@ -2,8 +2,8 @@
 
 use gatefold::checkpoint::Checkpoint;
 use gatefold::gguf::Gguf;
-use gatefold::quantize::output::Change;
-use gatefold::quantize::{Output, Plan, Start};
+
+use gatefold::quantize::{Change, Output, Plan, Start};
 use gatefold_fixtures::conversion::{Conversion, model};
 use std::fs;
 use std::path::Path;

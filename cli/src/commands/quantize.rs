@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use gatefold::checkpoint::{Checkpoint, Tensor};
 use gatefold::compute::Compute;
-use gatefold::quantize::{Output, Override, Plan, Reason, Start, Wishes, quantize, recipe};
+use gatefold::quantize::{Options, Output, Override, Plan, Reason, Start, quantize, recipe};
 use gatefold::text::printable;
 use gatefold::{DynFormat, FORMATS};
 use indicatif::{DecimalBytes, HumanDuration};
@@ -100,14 +100,14 @@ fn tensor_type(text: &str) -> Result<Override, String> {
 /// Runs it.
 pub fn run(args: QuantizeArgs) -> Result<()> {
     let checkpoint = Checkpoint::open(&args.input)?;
-    let wishes = Wishes {
+    let options = Options {
         recipe: recipe::by_name(&args.target),
         overrides: args.tensor_type,
         allow_requantize: args.allow_requantize,
         most_bytes: args.split_max_size,
     };
     let plan =
-        Plan::new(&checkpoint, &wishes).with_context(|| checkpoint.path.display().to_string())?;
+        Plan::new(&checkpoint, &options).with_context(|| checkpoint.path.display().to_string())?;
     match args.output.filter(|_| !args.dry_run) {
         None => print_plan(&checkpoint, &plan, args.json).map_err(Into::into),
         Some(path) => {

@@ -263,7 +263,7 @@ fn setup<'a>(
     options: &Options,
 ) -> Result<Setup<'a>> {
     let template = args.template.as_deref().map(read_template).transpose()?;
-    let wishes = PromptOptions {
+    let prompt_options = PromptOptions {
         instruction: args.instruction.clone(),
         language: args.language.clone(),
         length: args.length,
@@ -271,7 +271,7 @@ fn setup<'a>(
     };
     let template = args.engine.chat_template(loaded)?;
     let model_key = Key::of_model(&loaded.language.gguf, &template, options);
-    let prompts = wishes.prompts(template).context("--template")?;
+    let prompts = prompt_options.prompts(template).context("--template")?;
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");

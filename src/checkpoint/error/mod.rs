@@ -15,6 +15,7 @@ use thiserror::Error;
 
 /// Why a checkpoint could not be used: the file, and what is wrong with it, in one line.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// A GGUF is at fault, and says so itself.
     #[error(transparent)]
@@ -34,6 +35,7 @@ pub enum CheckpointError {
 
 /// What is wrong with a file of a checkpoint.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// The operating system says no.
     #[error("cannot be read: {0}")]

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// What is wrong with a PyTorch file. The file is named by the error around it.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum TorchError {
     /// Another kind of file.
     #[error("is not a PyTorch zip file: {0}")]

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// What is wrong with a tokenizer's file, or with the folder that should hold it.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum VocabularyProblem {
     /// No file that defines a tokenizer.
     #[error(

@@ -65,6 +65,7 @@ impl Message {
 
 /// Why a conversation could not be made a prompt.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ChatError {
     /// The template is not valid Jinja.
     #[error("the file's `{CHAT_TEMPLATE}` cannot be used: {reason}")]
