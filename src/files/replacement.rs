@@ -22,7 +22,7 @@ impl Replacement {
     /// # Errors
     /// If none can be made there.
     pub fn of(path: &Path) -> io::Result<Replacement> {
-        let mut builder = tempfile::Builder::new();
+        let builder = &mut tempfile::Builder::new();
         // Temporary files are their owner's alone; this one is to be like any that a program writes.
         #[cfg(unix)]
         builder.permissions(PermissionsExt::from_mode(0o666));
