@@ -137,7 +137,7 @@ fn what_never_fits_is_refused_and_all_else_waits() {
     let mut engine = small.engine(Options { memory_bytes, ..small.options("F16") });
     let refused = engine.submit(greedy(tokens(100, 1), 94)).unwrap_err();
     assert!(matches!(refused, Refusal::Memory { n_tokens: 193, .. }), "{refused}");
-    assert!(refused.to_string().contains("raise `memory_bytes`"), "{refused}");
+    assert!(refused.to_string().contains("raise --memory"), "{refused}");
     let refused = engine.submit(greedy(tokens(CONTEXT_LEN + 1, 1), 1)).unwrap_err();
     assert!(refused.to_string().contains("1025 tokens do not fit into the context"), "{refused}");
     let refused = engine.submit(greedy(vec![5, 256], 1)).unwrap_err();
