@@ -1,15 +1,16 @@
 //! Chats, a line a question: `cargo run --release --example chat -- MODEL.gguf`.
 
-use gatefold::engine::Event;
+use gatefold::engine::{Engine, Event, Options, Request};
+use gatefold::sampler::Sampling;
 use gatefold::tokenizer::Message;
-use gatefold::{Compute, Engine, EngineOptions, LanguageModel, Request, Sampling};
+use gatefold::{Compute, LanguageModel};
 use std::io::{Write, stdin, stdout};
 use std::{env, error::Error};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = LanguageModel::open(env::args().nth(1).ok_or("name a GGUF file")?)?;
     let template = model.chat_template()?;
-    let options = EngineOptions::for_model(&model);
+    let options = Options::for_model(&model);
     let engine = Engine::new(&model, Compute::detect()?, options)?.spawn()?;
     let mut messages = Vec::new();
     for line in stdin().lines() {

@@ -1,14 +1,15 @@
 //! Tokens and logits: how probable a model finds each token of a text, given those before it.
 //! `cargo run --release --example logits -- MODEL.gguf TEXT`.
 
-use gatefold::engine::PromptLogprobs;
-use gatefold::{Compute, Engine, EngineOptions, LanguageModel, Request, Sampling};
+use gatefold::engine::{Engine, Options, PromptLogprobs, Request};
+use gatefold::sampler::Sampling;
+use gatefold::{Compute, LanguageModel};
 use std::{env, error::Error};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = LanguageModel::open(env::args().nth(1).ok_or("name a GGUF file")?)?;
     let text = env::args().nth(2).unwrap_or("The capital of France is Paris.".into());
-    let options = EngineOptions::for_model(&model);
+    let options = Options::for_model(&model);
     let engine = Engine::new(&model, Compute::detect()?, options)?.spawn()?;
     let tokens = model.tokenizer.encode_text(&text)?;
     let request = Request {

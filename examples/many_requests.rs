@@ -1,15 +1,16 @@
 //! Answers many prompts at once, and prints each answer as soon as it is there:
 //! `cargo run --release --example many_requests -- MODEL.gguf PROMPT...`.
 
-use gatefold::engine::Event;
-use gatefold::{Compute, Engine, EngineOptions, LanguageModel, Request, Sampling};
+use gatefold::engine::{Engine, Event, Options, Request};
+use gatefold::sampler::Sampling;
+use gatefold::{Compute, LanguageModel};
 use std::collections::HashMap;
 use std::{env, error::Error};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args().skip(1);
     let model = LanguageModel::open(args.next().ok_or("name a GGUF file")?)?;
-    let mut engine = Engine::new(&model, Compute::detect()?, EngineOptions::for_model(&model))?;
+    let mut engine = Engine::new(&model, Compute::detect()?, Options::for_model(&model))?;
     let mut prompts = HashMap::new();
     for text in args {
         let prompt = model.tokenizer.encode_text(&text)?;

@@ -13,7 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: quantize INPUT OUTPUT.gguf TYPE".into());
     };
     let checkpoint = Checkpoint::open(&PathBuf::from(input))?;
-    let options = Options { recipe: recipe::by_name(target), ..Options::default() };
+    let recipe = recipe::by_name(target).ok_or_else(|| format!("there is no type {target}"))?;
+    let options = Options { recipe: Some(recipe), ..Options::default() };
     let plan = Plan::new(&checkpoint, &options)?;
     // An earlier run that was stopped is gone on with; a finished file is not replaced.
     let output = Output::open(&checkpoint, &plan, &PathBuf::from(output), false)?;

@@ -3,6 +3,7 @@
 use crate::gguf::{Gguf, GgufError};
 use crate::model::{Model, ModelError};
 use crate::tokenizer::{ChatError, ChatTemplate, Tokenizer, TokenizerError};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
@@ -79,5 +80,11 @@ impl LanguageModel {
         let file_name = || self.gguf.path().file_stem().unwrap_or_default().to_string_lossy();
         let name = self.gguf.metadata().str("general.name")?;
         Ok(name.map_or_else(|| file_name().into(), str::to_owned))
+    }
+}
+
+impl fmt::Debug for LanguageModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LanguageModel").field("path", &self.gguf.path()).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,27 @@
-//! Gatefold runs Mixtral and its relatives on CPUs, straight from GGUF files.
+//! Gatefold runs Mixtral and its relatives on CPUs, straight from GGUF files: each token reads only
+//! the experts that its router picks, and the answer is the same bits on every machine.
+//!
+//! From a path to an answer:
+//!
+//! ```
+//! use gatefold::engine::{Engine, Options, Request};
+//! use gatefold::sampler::Sampling;
+//! use gatefold::{Compute, LanguageModel};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (_folder, path) = gatefold_fixtures::tiny_model::Model::with_merged_experts().write();
+//! let model = LanguageModel::open(&path)?;
+//! let engine = Engine::new(&model, Compute::detect()?, Options::for_model(&model))?.spawn()?;
+//! let prompt = model.tokenizer.encode_text("a a")?;
+//! let answer = engine.submit(Request::new(prompt, Sampling::default()))?.wait()?;
+//! println!("{}", answer.text);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`LanguageModel`] is a file with its weights and tokenizer, [`Compute`] the instruction set and
+//! the threads, [`engine`] answers any number of requests together. [`checkpoint`] and [`quantize`]
+//! make such files.
 //!
 //! The modules, in the order in which data flows:
 //!
@@ -8,10 +31,10 @@
 //! 4. [`gguf`]: a memory-mapped file becomes metadata and tensors;
 //! 5. [`architecture`]: what a model consists of: keys, sizes, tensors;
 //! 6. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;
-//! 7. [`compute`]: the instruction set and the pool of threads;
+//! 7. [`compute`](Compute): the instruction set and the pool of threads;
 //! 8. [`model`]: tokens become logits, layer by layer, two experts each;
 //! 9. [`sampler`]: logits become the next token;
-//! 10. [`language_model`]: a file's weights with its tokenizer;
+//! 10. [`language_model`](LanguageModel): a file's weights with its tokenizer;
 //! 11. [`engine`]: requests become steps of the model, and answers;
 //! 12. [`eval`]: logits become perplexity, and the distance between two models;
 //! 13. [`inspect`]: what a file holds, and whether it will run here;
@@ -23,13 +46,13 @@
 pub mod architecture;
 #[cfg(feature = "checkpoints")]
 pub mod checkpoint;
-pub mod compute;
+mod compute;
 pub mod engine;
 pub mod eval;
 pub mod files;
 pub mod gguf;
 pub mod inspect;
-pub mod language_model;
+mod language_model;
 pub mod machine;
 pub mod model;
 #[cfg(feature = "checkpoints")]
@@ -39,7 +62,5 @@ pub mod text;
 pub mod tokenizer;
 
 pub use compute::Compute;
-pub use engine::{Engine, Options as EngineOptions, Request};
 pub use gatefold_quant::{DynFormat, FORMATS, Isa};
-pub use language_model::LanguageModel;
-pub use sampler::Sampling;
+pub use language_model::{LanguageModel, OpenError};

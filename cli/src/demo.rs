@@ -41,8 +41,8 @@ pub fn open() -> Result<Gguf, GgufError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gatefold::Compute;
     use gatefold::Isa;
-    use gatefold::compute::Compute;
     use gatefold::inspect::check;
 
     #[test]

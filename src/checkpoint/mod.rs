@@ -2,33 +2,34 @@
 //!
 //! Three kinds of input come in, and all leave in the same shape:
 //!
-//! 1. [`hugging_face`]: a folder with `config.json` and safetensors;
-//! 2. [`mistral`]: a folder with `params.json` and `consolidated.*`, PyTorch zip files or safetensors;
-//! 3. [`gguf_file`]: a GGUF, of any format and either expert layout.
+//! 1. `hugging_face`: a folder with `config.json` and safetensors;
+//! 2. `mistral`: a folder with `params.json` and `consolidated.*`, PyTorch zip files or safetensors;
+//! 3. `gguf_file`: a GGUF, of any format and either expert layout.
 //!
 //! [`safetensors`] and [`torch`] find the tensors that files hold, under the names they have there
-//! ([`stored`]). A [`folder`] is listed once. [`crate::architecture`] says which tensors the model has, and the folders' layouts
-//! (`layout`) where each of them is stored and how its rows are arranged there ([`tensor`]).
+//! ([`StoredTensors`]). A [`Folder`] is listed once. [`crate::architecture`] says which tensors the
+//! model has, and the folders' layouts (`layout`) where each of them is stored and how its rows are
+//! arranged there ([`Tensor`]).
 //! [`vocabulary`] turns the tokenizer's files into metadata. Opening reads headers alone; the weights
 //! are read row by row, when somebody asks.
 
-pub mod error;
-pub mod folder;
-pub mod gguf_file;
-pub mod hugging_face;
+mod error;
+mod folder;
+mod gguf_file;
+mod hugging_face;
 mod json;
 mod layout;
-pub mod mistral;
+mod mistral;
 pub mod safetensors;
-pub mod stored;
-pub mod tensor;
+mod stored;
+mod tensor;
 pub mod torch;
 pub mod vocabulary;
 
 pub use error::{CheckpointError, Problem, TorchError, VocabularyProblem};
 pub use folder::Folder;
 pub use stored::{SourceFile, StoredTensor, StoredTensors};
-pub use tensor::{RowOrder, Tensor};
+pub use tensor::{Part, Reader, RowOrder, Tensor};
 
 use crate::files::folder_of;
 use crate::gguf::Metadata;

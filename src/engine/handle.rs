@@ -1,14 +1,17 @@
 //! An engine in a thread of its own, and the handle through which any thread uses it.
 
 use super::limits::Limits;
+use super::prefix_file::{PrefixFile, PrefixFileError};
 use super::request::{Event, GenerateError, Generated, Refusal, Request, RequestId};
 use super::scheduler::Engine;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, SendError, Sender, bounded, unbounded};
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, ThreadId};
 
 /// Hears what becomes of a request, in the engine's thread.
 type Listener = Box<dyn FnMut(Event) + Send>;
@@ -31,6 +34,7 @@ pub struct Handle {
     commands: Sender<Command>,
     limits: Limits,
     next_ticket: Arc<AtomicU64>,
+    thread: ThreadId,
 }
 
 impl Engine {
@@ -42,8 +46,9 @@ impl Engine {
         let (commands, received) = unbounded();
         let limits = self.limits();
         let worker = Worker { engine: self, listeners: HashMap::new(), ids: HashMap::new() };
-        thread::Builder::new().name("gatefold-engine".into()).spawn(|| worker.work(received))?;
-        Ok(Handle { commands, limits, next_ticket: Arc::default() })
+        let builder = thread::Builder::new().name("gatefold-engine".into());
+        let thread = builder.spawn(move || worker.work(received))?.thread().id();
+        Ok(Handle { commands, limits, next_ticket: Arc::default(), thread })
     }
 }
 
@@ -63,7 +68,8 @@ impl Handle {
     }
 
     /// Asks for an answer whose events `listener` hears, in the engine's thread: it must not block,
-    /// since all requests wait for it. Dropping the ticket cancels the request.
+    /// since all requests wait for it. Dropping the ticket cancels the request, whose last event the
+    /// listener still hears. A listener that panics hears nothing more, and its request is cancelled.
     ///
     /// # Errors
     /// As [`Self::submit`].
@@ -73,19 +79,42 @@ impl Handle {
         listener: impl FnMut(Event) + Send + 'static,
     ) -> Result<Ticket, Refusal> {
         self.limits.check(&request)?;
-        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         let listener = Box::new(listener);
-        // If the thread is gone, so is the listener, and with it a stream's sender.
-        let _ = self.commands.send(Command::Submit { ticket, request, listener });
-        Ok(Ticket { number: ticket, commands: self.commands.clone() })
+        let submit = Command::Submit { ticket: number, request, listener };
+        if let Err(SendError(Command::Submit { mut listener, .. })) = self.commands.send(submit) {
+            listener(Event::Failed(GenerateError::Stopped));
+        }
+        Ok(Ticket { number, commands: self.commands.clone() })
     }
 
-    /// Does something with the engine between two steps, and returns what came of it; `None` if the
-    /// thread has ended.
+    /// Runs `op` on the engine, between two steps, and returns its result: how much it has to do, or
+    /// what its prefix cache has. `None` if the engine's thread has ended or `op` panics, or where it
+    /// would wait for itself, in the engine's own thread.
     pub fn call<R: Send + 'static>(
+        &self,
+        op: impl FnOnce(&Engine) -> R + Send + 'static,
+    ) -> Option<R> {
+        self.change(|engine| op(engine))
+    }
+
+    /// As [`Engine::load_prefix`]; `None` as for [`Self::call`].
+    pub fn load_prefix(&self, file: PrefixFile) -> Option<Result<Vec<u32>, PrefixFileError>> {
+        self.change(move |engine| engine.load_prefix(&file))
+    }
+
+    /// As [`Engine::clear_prefix_cache`]; `None` as for [`Self::call`].
+    pub fn clear_prefix_cache(&self) -> Option<()> {
+        self.change(Engine::clear_prefix_cache)
+    }
+
+    fn change<R: Send + 'static>(
         &self,
         op: impl FnOnce(&mut Engine) -> R + Send + 'static,
     ) -> Option<R> {
+        if thread::current().id() == self.thread {
+            return None;
+        }
         let (sender, result) = bounded(1);
         let call = move |engine: &mut Engine| {
             // Nobody may be waiting any more.
@@ -143,6 +172,24 @@ impl Iterator for Stream {
     }
 }
 
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("n_events", &self.events.len()).finish_non_exhaustive()
+    }
+}
+
 /// The engine's side.
 struct Worker {
     engine: Engine,
@@ -167,7 +214,10 @@ impl Worker {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Call(op) => op(&mut self.engine),
+            Command::Call(op) => {
+                // Its sender is dropped then, which is what its caller hears.
+                let _ = catch_unwind(AssertUnwindSafe(|| op(&mut self.engine)));
+            }
             Command::Cancel { ticket } => {
                 if let Some(&id) = self.ids.get(&ticket) {
                     self.engine.cancel(id);
@@ -180,7 +230,9 @@ impl Worker {
                         self.listeners.insert(id, (ticket, listener));
                     }
                     // The handle has checked by the same limits.
-                    Err(refusal) => listener(Event::Failed(refusal.into())),
+                    Err(refusal) => {
+                        hears(&mut listener, Event::Failed(refusal.into()));
+                    }
                 }
             }
         }
@@ -188,14 +240,33 @@ impl Worker {
 
     fn step(&mut self) {
         let Worker { engine, listeners, ids } = self;
+        let mut deaf = Vec::new();
         engine.step(&mut |id, event| {
             let is_last = matches!(event, Event::Done(_) | Event::Failed(_));
             let Some((ticket, listener)) = listeners.get_mut(&id) else { return };
-            listener(event);
-            if is_last {
+            let is_alive = hears(listener, event);
+            if !is_alive && !is_last {
+                deaf.push(id);
+            }
+            if !is_alive || is_last {
                 ids.remove(ticket);
                 listeners.remove(&id);
             }
         });
+        deaf.into_iter().for_each(|id| engine.cancel(id));
     }
+}
+
+impl Drop for Worker {
+    /// Tells those who still wait, where the thread ends by a panic.
+    fn drop(&mut self) {
+        for (_, (_, mut listener)) in self.listeners.drain() {
+            hears(&mut listener, Event::Failed(GenerateError::Stopped));
+        }
+    }
+}
+
+/// Hands an event to a listener; false if that panics, which is no one else's trouble.
+fn hears(listener: &mut Listener, event: Event) -> bool {
+    catch_unwind(AssertUnwindSafe(|| listener(event))).is_ok()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// What decides whether a request could ever be answered.
 #[derive(Clone)]
 pub(super) struct Limits {
-    /// Its vocabulary.
+    /// The model, whose vocabulary prompts must keep to.
     pub model: Arc<Model>,
     /// How large keys and values are.
     pub layout: PageLayout,

@@ -38,7 +38,7 @@ impl<'m> LogitsSession<'m> {
         self.model
     }
 
-    /// Forgets everything.
+    /// Empties the KV cache.
     pub fn clear(&mut self) {
         self.cache.truncate(0);
     }
@@ -47,7 +47,7 @@ impl<'m> LogitsSession<'m> {
     ///
     /// # Errors
     /// If a token is not in the vocabulary or they do not fit; the sequence is unchanged then.
-    pub fn read(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
+    pub fn prefill(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
         self.model.check(tokens, self.cache.len(), self.cache.context_len())?;
         for chunk in tokens.chunks(self.batch_len) {
             self.step(chunk, Wanted::None)?;
@@ -58,8 +58,8 @@ impl<'m> LogitsSession<'m> {
     /// Appends tokens and hands out the logits after each, `[n_vocab]`, chunk after chunk.
     ///
     /// # Errors
-    /// As [`Self::read`], and whatever `each` returns.
-    pub fn read_all<E: From<ModelError>>(
+    /// As [`Self::prefill`], and whatever `each` returns.
+    pub fn prefill_all<E: From<ModelError>>(
         &mut self,
         tokens: &[u32],
         mut each: impl FnMut(ChunksExact<'_, f32>) -> Result<(), E>,
@@ -75,8 +75,8 @@ impl<'m> LogitsSession<'m> {
     /// Appends tokens in one step and returns the logits after each, `[tokens.len(), n_vocab]`.
     ///
     /// # Errors
-    /// As [`Self::read`].
-    pub fn read_each(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+    /// As [`Self::prefill`].
+    pub fn prefill_each(&mut self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         self.step(tokens, Wanted::All)
     }
 

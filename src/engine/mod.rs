@@ -2,18 +2,20 @@
 //!
 //! An [`Engine`] takes [`Request`]s and works on many of them at once, step by step. A step takes one
 //! token of every decoding sequence, and fills the rest of its token budget with chunked prefill; all
-//! of them go through a layer together, so that its weights are read once. What comes of it is told
+//! of them go through a layer together, so that its weights are read once. The results are emitted
 //! as [`Event`]s: tokens and text as they are made, and in the end each request's [`Generated`].
 //!
 //! In a thread of its own, behind a [`Handle`], it serves any number of threads:
 //!
 //! ```
-//! use gatefold::{Compute, Engine, EngineOptions, LanguageModel, Request, Sampling};
+//! use gatefold::engine::{Engine, Options, Request};
+//! use gatefold::sampler::Sampling;
+//! use gatefold::{Compute, LanguageModel};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (_folder, path) = gatefold_fixtures::tiny_model::Model::with_merged_experts().write();
 //! let model = LanguageModel::open(&path)?;
-//! let engine = Engine::new(&model, Compute::detect()?, EngineOptions::for_model(&model))?.spawn()?;
+//! let engine = Engine::new(&model, Compute::detect()?, Options::for_model(&model))?.spawn()?;
 //! let prompt = model.tokenizer.encode_text("a a")?;
 //! let request = Request { max_tokens: Some(20), ..Request::new(prompt, Sampling::default()) };
 //! println!("{}", engine.submit(request)?.wait()?.text);
@@ -38,9 +40,10 @@
 //! computing the same prefix just now, it waits for that. [`PromptCache`] does the same from run to
 //! run.
 //!
-//! The parts: `scheduler` has the engine, `handle` its thread, `sequence` a request on its way,
-//! `limits` what is refused, `prefix_cache` finds common prefixes, `prefix_file` keeps them in files
-//! and `prompt_cache` knows when, `output_text` and `stop` make the text. Keys and values lie in
+//! The parts: `request` has what goes in and out, `options` how an engine works, `scheduler` the
+//! engine, `handle` its thread, `sequence` a request on its way, `limits` what is refused,
+//! `prefix_cache` finds common prefixes, `prefix_file` keeps them in files and `prompt_cache` knows
+//! when, `output_text` and `stop` make the text, `speed` measures. Keys and values lie in
 //! [pages](crate::model::PagePool). [`LogitsSession`] is for those who want the logits of every token.
 
 mod handle;

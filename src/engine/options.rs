@@ -2,15 +2,15 @@
 
 use crate::language_model::LanguageModel;
 use crate::machine;
-use crate::model::{ModelError, PageLayout};
+use crate::model::{ModelError, PageLayout, TILE_LEN};
 use gatefold_quant::DynFormat;
 
-/// How an engine works; none of it changes an answer.
+/// How an engine works; all but `cache_format` leave answers as they are.
 ///
 /// [`Options::for_model`] has what is right for most; change a field with `..`.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Format of the KV cache. (This one does change answers, a little.)
+    /// Format of the KV cache.
     pub cache_format: &'static DynFormat,
     /// Most tokens of one sequence, prompt and answer.
     pub context_len: usize,
@@ -23,16 +23,26 @@ pub struct Options {
 }
 
 impl Options {
-    /// Up to 32 sequences in steps of 512 tokens, with the model's whole context, in the memory that
-    /// is free beside the weights. The KV cache is Q8_0, or F16 where heads are no whole blocks.
+    /// Up to 32 sequences in steps of 512 tokens, in the memory that is free beside the weights, with
+    /// the model's whole context or as much of it as fits there. The KV cache is Q8_0, or F16 where
+    /// heads are no whole blocks.
     pub fn for_model(model: &LanguageModel) -> Options {
+        Options::in_memory(model, machine::cache_bytes(model.gguf.n_tensor_bytes()))
+    }
+
+    /// As [`Self::for_model`], with this much memory for the KV cache.
+    pub fn in_memory(model: &LanguageModel, memory_bytes: u64) -> Options {
         let config = model.model.config();
+        let cache_format = PageLayout::compact_format(config);
+        let max_tokens = |layout: PageLayout| (memory_bytes / layout.bytes_of(1)) * TILE_LEN as u64;
+        let max_tokens = PageLayout::new(config, cache_format).map_or(0, max_tokens);
+        let max_tokens = usize::try_from(max_tokens).unwrap_or(usize::MAX);
         Options {
-            cache_format: PageLayout::compact_format(config),
-            context_len: config.context_len,
+            cache_format,
+            context_len: config.context_len.min(max_tokens.max(TILE_LEN)),
             max_batched_tokens: 512,
             max_running: 32,
-            memory_bytes: machine::cache_bytes(model.gguf.n_tensor_bytes()),
+            memory_bytes,
         }
     }
 

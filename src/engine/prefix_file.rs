@@ -18,6 +18,7 @@
 //! | SHA-256 of all that | 32 bytes |
 
 use super::NUMERICS_REVISION;
+use super::scheduler::Engine;
 use crate::files::Replacement;
 use crate::model::{KvCache, PageLayout};
 use gatefold_quant::DynFormat;
@@ -237,7 +238,7 @@ impl PrefixFile {
     ///
     /// # Errors
     /// If it cannot be written; a file that was there before is as it was then.
-    pub fn save(&self, tokens: &[u32], cache: &KvCache) -> Result<(), PrefixFileError> {
+    pub(super) fn save(&self, tokens: &[u32], cache: &KvCache) -> Result<(), PrefixFileError> {
         let save = || {
             let mut out = Hashed { inner: BufWriter::new(self.begin()?), hash: Sha256::new() };
             Header::new(cache.layout(), self.fingerprint, tokens.len() as u64).write(&mut out)?;
@@ -258,7 +259,7 @@ impl PrefixFile {
     /// # Errors
     /// If the file cannot be read, is damaged, was made with another model or format, or does not
     /// fit into the memory.
-    pub fn load(&self, mut cache: KvCache) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
+    pub(super) fn load(&self, mut cache: KvCache) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
         let load = || {
             if is_of_another_kind(&self.path)? {
                 return Err(PrefixProblem::NotSaved);
@@ -282,6 +283,30 @@ impl PrefixFile {
             Ok((tokens, cache))
         };
         load().map_err(|problem| self.error(problem))
+    }
+}
+
+impl Engine {
+    /// Saves the keys and values that the engine has of a prefix, and returns how many tokens that
+    /// is. With none, no file is written.
+    ///
+    /// # Errors
+    /// If the file cannot be written; one that was there before is as it was then.
+    pub fn save_prefix(&self, file: &PrefixFile, tokens: &[u32]) -> Result<usize, PrefixFileError> {
+        let Some(cache) = self.export_prefix(tokens) else { return Ok(0) };
+        file.save(&tokens[..cache.len()], &cache)?;
+        Ok(cache.len())
+    }
+
+    /// Puts what [`Self::save_prefix`] saved into the prefix cache, and returns its tokens.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, was made with another model or format, or does not fit
+    /// into the memory. The engine is as it was then, and works without.
+    pub fn load_prefix(&mut self, file: &PrefixFile) -> Result<Vec<u32>, PrefixFileError> {
+        let (tokens, cache) = file.load(self.empty_cache())?;
+        self.import_prefix(tokens.clone(), cache);
+        Ok(tokens)
     }
 }
 

@@ -35,7 +35,7 @@ enum Content {
     Useless(PrefixFileError),
 }
 
-/// What became of the file for a prefix.
+/// How a prompt cache was changed for a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// How it has changed.
@@ -46,7 +46,7 @@ pub struct Kept {
     pub n_known: usize,
 }
 
-/// What becomes of the file for a prefix.
+/// How a prompt cache changes for a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It stays as it is: it has all but a little of the prefix, or more to lose.
@@ -71,11 +71,8 @@ impl PromptCache {
         fingerprint: [u8; 32],
     ) -> Result<PromptCache, PrefixFileError> {
         let file = PrefixFile { path: path.into(), fingerprint };
-        let content = match file.load(engine.empty_cache()) {
-            Ok((tokens, cache)) => {
-                engine.import_prefix(tokens.clone(), cache);
-                Content::Tokens(tokens)
-            }
+        let content = match engine.load_prefix(&file) {
+            Ok(tokens) => Content::Tokens(tokens),
             Err(PrefixFileError { problem: PrefixProblem::Io(error), path })
                 if error.kind() == io::ErrorKind::NotFound =>
             {

@@ -102,7 +102,7 @@ pub enum Event {
     Prefill {
         /// Tokens.
         n_computed: usize,
-        /// Those among them that came from the prefix cache.
+        /// How many of them came from the prefix cache.
         n_reused: usize,
     },
     /// More of the answer.
@@ -205,7 +205,7 @@ impl Generated {
 pub struct TokenLogprobs {
     /// Of the token that is there.
     pub chosen: f32,
-    /// The most probable tokens with theirs, the most probable first.
+    /// The most probable tokens with their log probabilities, the most probable first.
     pub top: Vec<(u32, f32)>,
 }
 

@@ -12,6 +12,7 @@ use crate::sampler::SamplerError;
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use std::collections::{HashSet, VecDeque};
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -230,8 +231,7 @@ impl Engine {
             if sequence.is_decoding() {
                 return 1;
             }
-            let chunk_len =
-                if sequence.has_begun() { sequence.n_uncomputed().min(budget) } else { 0 };
+            let chunk_len = if sequence.has_begun() { sequence.max_chunk().min(budget) } else { 0 };
             budget -= chunk_len;
             chunk_len
         };
@@ -344,19 +344,28 @@ impl Engine {
     }
 
     /// An empty KV cache with pages of this engine.
-    pub fn empty_cache(&self) -> KvCache {
+    pub(super) fn empty_cache(&self) -> KvCache {
         KvCache::in_pool(&self.pool, self.limits.context_len)
     }
 
     /// The keys and values of the longest prefix of `tokens` that the engine has, if it has any.
-    pub fn export_prefix(&self, tokens: &[u32]) -> Option<KvCache> {
+    pub(super) fn export_prefix(&self, tokens: &[u32]) -> Option<KvCache> {
         let cache = prefix_cache::fork_longest(tokens, &self.running, &self.prefix_cache);
         cache.filter(|cache| !cache.is_empty())
     }
 
     /// Puts a prefix, computed elsewhere by the same model, into the prefix cache: its tokens, and
     /// their keys and values in pages of [this engine](Self::empty_cache).
-    pub fn import_prefix(&mut self, tokens: Vec<u32>, cache: KvCache) {
+    pub(super) fn import_prefix(&mut self, tokens: Vec<u32>, cache: KvCache) {
         self.prefix_cache.insert(tokens, cache, &self.pool);
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("n_waiting", &self.waiting.len())
+            .field("n_running", &self.running.len())
+            .finish_non_exhaustive()
     }
 }

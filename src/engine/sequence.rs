@@ -9,12 +9,17 @@ use crate::model::{Chunk, KvCache, PagePool, Wanted};
 use crate::sampler::{Sampler, SamplerError};
 use crate::tokenizer::Tokenizer;
 use gatefold_quant::Isa;
+use rayon::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Tokens of an answer for which memory is set aside when it begins. Few answers are longer, and most
 /// requests that allow for more, or do not say, do without.
 const EXPECTED_TOKENS: usize = 256;
+
+/// Most tokens of a prompt whose logits are computed in one step: 512 take 64 MB with Mixtral's
+/// vocabulary.
+const MAX_LOGITS_ROWS: usize = 512;
 
 /// A sequence of tokens, prompt and answer, from submission to the last token.
 pub(super) struct Sequence {
@@ -105,6 +110,17 @@ impl Sequence {
         self.tokens.len() - self.cache.len()
     }
 
+    /// How many of them a step may take at most: a chunk ends before the first token whose logits are
+    /// wanted, and has no more of these than there is memory for.
+    pub fn max_chunk(&self) -> usize {
+        let n_uncomputed = self.n_uncomputed();
+        let Some(token_idx) = self.next_prompt_logprob() else { return n_uncomputed };
+        match token_idx - 1 - self.cache.len() {
+            0 => n_uncomputed.min(MAX_LOGITS_ROWS),
+            n_without => n_without,
+        }
+    }
+
     /// How much of the tokens the prefix cache may give: all but those whose logits are wanted still.
     pub fn n_reusable(&self) -> usize {
         let last = self.tokens.len() - 1;
@@ -188,14 +204,13 @@ impl Sequence {
         logits: &[f32],
         n_vocab: usize,
     ) -> Result<Option<u32>, SamplerError> {
-        let n_rows = logits.len() / n_vocab;
-        let first_idx = self.cache.len() - n_rows + 1;
-        for (token_idx, row) in (first_idx..).zip(logits.chunks_exact(n_vocab)) {
-            if self.next_prompt_logprob() == Some(token_idx) {
-                let n_top = self.wanted_of_prompt.map_or(0, |wanted| wanted.n_top);
-                let logprobs = TokenLogprobs::new(row, self.tokens[token_idx], n_top);
-                self.prompt_logprobs.push(logprobs);
-            }
+        if let (Some(next), Some(wanted)) = (self.next_prompt_logprob(), self.wanted_of_prompt) {
+            let n_rows = logits.len() / n_vocab;
+            let n_before = next - (self.cache.len() - n_rows + 1);
+            let rows = logits.par_chunks_exact(n_vocab).skip(n_before);
+            let rows = rows.zip(&self.tokens[next..self.n_prompt]);
+            let logprobs = rows.map(|(row, &token)| TokenLogprobs::new(row, token, wanted.n_top));
+            self.prompt_logprobs.par_extend(logprobs);
         }
         match logits.chunks_exact(n_vocab).next_back() {
             Some(last) if self.n_uncomputed() == 0 => {

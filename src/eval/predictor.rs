@@ -35,7 +35,7 @@ impl<'m> Predictor<'m> {
     fn begin(&mut self, context: &[u32]) -> Result<(), EvalError> {
         if let Source::Model(sequence) = &mut self.source {
             sequence.clear();
-            sequence.read(context)?;
+            sequence.prefill(context)?;
         }
         Ok(())
     }
@@ -43,7 +43,7 @@ impl<'m> Predictor<'m> {
     /// Logits after each of the tokens, `[tokens.len(), n_vocab]`, all finite.
     fn predict(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EvalError> {
         let logits = match &mut self.source {
-            Source::Model(sequence) => sequence.read_each(tokens)?,
+            Source::Model(sequence) => sequence.prefill_each(tokens)?,
             Source::Saved(saved) => saved.read(tokens.len())?,
         };
         match logits.iter().all(|logit| logit.is_finite()) {

@@ -37,7 +37,7 @@ pub enum ClaimError {
         why: &'static str,
     },
     /// The system does not let the file be opened.
-    #[error("{} cannot be opened for writing: {error}", printable(path.display()))]
+    #[error("{} cannot be opened for writing: {error}; see to that, or name another file", printable(path.display()))]
     Open {
         /// The file.
         path: PathBuf,

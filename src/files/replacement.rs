@@ -50,7 +50,7 @@ impl Replacement {
         sync_folder(&self.path)
     }
 
-    /// The same where nothing has the name.
+    /// As `of`, for a name that nothing has.
     ///
     /// Some file systems, such as FAT and some networks', can neither rename without replacing nor
     /// give a file a second name. There the file is copied to its name: still over nothing, but a run

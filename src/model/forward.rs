@@ -1,12 +1,13 @@
 //! The forward pass: prefill and decode are the same steps, of many tokens or of one per sequence.
 
+use super::ModelError;
 use super::attention::{self, add_attention};
 use super::moe::{self, add_experts};
 use super::product::{Inputs, Panels, Product, fill, multiply};
 use super::rope::Rope;
 use super::step::{Chunk, Logits, Step, Wanted};
 use super::weights::{Matrix, Weights};
-use super::{Config, ModelError};
+use crate::architecture::Config;
 use crate::compute::Compute;
 use crate::gguf::Gguf;
 use rayon::prelude::*;

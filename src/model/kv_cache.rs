@@ -1,7 +1,8 @@
 //! The KV cache of a sequence: the keys and values of its tokens, per layer and head.
 
+use super::ModelError;
 use super::pages::{NewRows, Page, PageLayout, PagePool, TILE_LEN, TileMemory};
-use super::{Config, ModelError};
+use crate::architecture::Config;
 use gatefold_quant::attention::Tile;
 use gatefold_quant::{DynFormat, Isa};
 use std::collections::HashSet;
@@ -58,7 +59,7 @@ impl KvCache {
         self.context_len
     }
 
-    /// Forgets all but the first `len` tokens.
+    /// Drops all but the first `len` tokens.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
         self.pages.truncate(self.len.div_ceil(TILE_LEN));
@@ -134,7 +135,7 @@ impl KvCache {
     /// [`PageLayout::position_bytes`].
     ///
     /// # Errors
-    /// Those of writing.
+    /// If `out` cannot be written to.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let row_bytes = self.pool.layout().row_bytes();
         for (page, start) in self.pages.iter().zip((0..self.len).step_by(TILE_LEN)) {
@@ -150,7 +151,7 @@ impl KvCache {
     /// [room](Self::reserve) for them.
     ///
     /// # Errors
-    /// Those of reading; the cache is empty then.
+    /// If `input` ends too soon or cannot be read; the cache is empty then.
     pub fn read_from(&mut self, n_tokens: usize, input: &mut impl Read) -> io::Result<()> {
         let row_bytes = self.pool.layout().row_bytes();
         for new_rows in self.new_rows(n_tokens) {

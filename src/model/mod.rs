@@ -1,6 +1,6 @@
 //! The model: from tokens to logits.
 //!
-//! [`Config`] has the sizes, [`Weights`] the tensors, [`Model::forward`] the layer loop over the
+//! [`Config`](crate::architecture::Config) has the sizes, [`Weights`] the tensors, [`Model::forward`] the layer loop over the
 //! [`Chunk`]s of a step, `attention` and `moe` its two halves, [`KvCache`] the keys and values of a
 //! sequence, in pages ([`PagePool`]), `product` the matrix products (GEMM) that everything comes down
 //! to.
@@ -16,7 +16,6 @@ mod rope;
 mod step;
 mod weights;
 
-pub use crate::architecture::{Config, RopeConfig};
 pub use forward::Model;
 pub use kv_cache::KvCache;
 pub use pages::{PageLayout, PagePool, TILE_LEN};

@@ -3,7 +3,8 @@
 //! A page has the keys and values of [`TILE_LEN`] positions, of all layers and heads: a tile of
 //! attention is a slice of a page. Pages are shared between sequences with a common prefix.
 
-use super::{Config, ModelError};
+use super::ModelError;
+use crate::architecture::Config;
 use gatefold_quant::attention::Tile;
 use gatefold_quant::{DynFormat, FloatKind, Isa};
 use std::mem;

@@ -1,7 +1,7 @@
 //! Rotary position embedding (arXiv 2104.09864) over interleaved pairs, as GGUF's `llama` files
 //! and Mistral's own have it.
 
-use super::RopeConfig;
+use crate::architecture::RopeConfig;
 
 /// The frequencies of a model's rotary position embedding (RoPE).
 pub struct Rope {

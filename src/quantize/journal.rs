@@ -9,7 +9,7 @@
 
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::tensor::Part;
+use crate::checkpoint::Part;
 use crate::files::{ClaimError, open_locked};
 use crate::gguf::FileLayout;
 use crate::text::hex;

@@ -1,10 +1,10 @@
 //! From a checkpoint to a GGUF: which format each tensor gets, and the work itself.
 //!
 //! 1. [`recipe`]: a table from a tensor's [role](crate::architecture::Role) to a format, per type;
-//! 2. [`plan`]: what becomes of each tensor of a checkpoint, and in which file it goes;
-//! 3. [`output`]: the files being written, what of them is finished (`journal`), where they go
+//! 2. `plan`: what becomes of each tensor of a checkpoint, and in which file it goes;
+//! 3. `output`: the files being written, what of them is finished (`journal`), where they go
 //!    (`paths`), and how a run resumes;
-//! 4. [`pipeline`]: read, quantize (`slice`) and write (`sink`), at once and in bounded memory.
+//! 4. `pipeline`: read, quantize (`slice`) and write (`sink`), at once and in bounded memory.
 
 mod error;
 mod journal;
@@ -20,4 +20,3 @@ pub use error::QuantizeError;
 pub use output::{Change, Output, Start};
 pub use pipeline::{Progress, quantize};
 pub use plan::{Options, Override, Plan, PlanError, PlannedTensor, Reason};
-pub use recipe::Recipe;

@@ -5,7 +5,7 @@
 
 use super::{Plan, QuantizeError};
 use crate::checkpoint::Checkpoint;
-use crate::checkpoint::tensor::{Part, Reader, Tensor};
+use crate::checkpoint::{Part, Reader, Tensor};
 use gatefold_quant::{DynFormat, Isa};
 use std::mem;
 use std::ops::Range;

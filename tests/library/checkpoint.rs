@@ -4,8 +4,8 @@ use crate::small_checkpoint::{
     SHARDS, change_json, contents, fixture, hugging_face, hugging_face_merged, mistral,
     write_safetensors,
 };
+use gatefold::Compute;
 use gatefold::checkpoint::{Checkpoint, safetensors, torch};
-use gatefold::compute::Compute;
 use gatefold::gguf::{self, Bytes, Gguf, Metadata, TensorPlan, Writer};
 use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::{DynFormat, Isa};

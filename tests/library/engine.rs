@@ -69,7 +69,7 @@ fn an_answer_does_not_depend_on_company_or_steps() {
                 assert_eq!(
                     essence(found),
                     essence(expected),
-                    "{max_running} live, {max_batched_tokens} a step"
+                    "{max_running} running, {max_batched_tokens} a step"
                 );
             }
         }
@@ -154,6 +154,19 @@ fn what_never_fits_is_refused_and_all_else_waits() {
         let found = essence(endings[id].as_ref().unwrap());
         assert_eq!(found, essence(&small.alone("F16", request)));
     }
+}
+
+#[test]
+fn by_default_the_context_is_what_the_memory_holds() {
+    let small = Small::new();
+    let n_bytes = 3 * small.page_bytes("Q8_0");
+    let options = Options::in_memory(&small.language, n_bytes + 1);
+    assert_eq!((options.context_len, options.memory_bytes), (192, n_bytes + 1));
+    let mut engine = small.engine(options);
+    let endless = Request { max_tokens: None, ..greedy(tokens(9, 1), 1) };
+    let id = engine.submit(endless).expect("it fits when it is alone");
+    let ended = run(&mut engine).remove(&id).unwrap().unwrap();
+    assert_eq!((ended.finish_reason, ended.tokens.len()), (FinishReason::Context, 192 - 9 + 1));
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn what_is_impossible_is_refused_at_once_and_the_thread_ends_with_its_last_user(
     let small = Small::new();
     let handle = small.engine(small.options("F16")).spawn().unwrap();
     let long = handle.submit(Request { max_tokens: None, ..greedy(tokens(9, 1), 1) }).unwrap();
-    let refused = |prompt| handle.submit(greedy(prompt, 1)).err().unwrap();
+    let refused = |prompt| handle.submit(greedy(prompt, 1)).unwrap_err();
     assert!(matches!(refused(vec![]), Refusal::EmptyPrompt));
     assert!(matches!(refused(tokens(CONTEXT_LEN + 1, 1)), Refusal::Model(_)));
     drop(handle);
@@ -90,4 +90,41 @@ fn what_is_impossible_is_refused_at_once_and_the_thread_ends_with_its_last_user(
     drop(handle.submit_to(greedy(tokens(9, 1), 1), move |_| drop(sender.clone())).unwrap());
     drop(handle);
     assert_eq!(ended.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_listener_that_panics_ends_its_own_request_alone() {
+    let small = Small::new();
+    let handle = small.engine(small.options("F16")).spawn().unwrap();
+    let endless = Request { max_tokens: None, ..greedy(tokens(9, 1), 1) };
+    let _ticket = handle.submit_to(endless, |_| panic!("on purpose")).unwrap();
+    let request = greedy(tokens(20, 2), 9);
+    let answer = handle.submit(request.clone()).unwrap().wait().unwrap();
+    assert_eq!(essence(&answer), essence(&small.alone("F16", request)));
+    assert_eq!(handle.call(|_| panic!("on purpose")), None::<()>);
+    assert!(handle.call(|engine| engine.n_running()).is_some(), "the engine goes on");
+}
+
+#[test]
+fn calls_come_between_steps_but_not_from_the_engines_own_thread() {
+    let small = Small::new();
+    let handle = small.engine(small.options("F16")).spawn().unwrap();
+    let (sender, heard) = mpsc::channel();
+    let own = handle.clone();
+    let from_within = move |event| {
+        if let Event::Prefill { .. } = event {
+            sender.send(own.call(|_| ()).is_none()).unwrap();
+        }
+    };
+    let _ticket = handle.submit_to(greedy(tokens(9, 1), 1), from_within).unwrap();
+    assert_eq!(heard.recv_timeout(LONG), Ok(true));
+    drop(handle.submit(greedy(tokens(30, 2), 1)).unwrap());
+    let waiting = || handle.call(|engine| engine.n_running() + engine.n_waiting()).unwrap();
+    let start = Instant::now();
+    while waiting() > 0 {
+        assert!(start.elapsed() < LONG, "a request that was cancelled goes on");
+    }
+    assert!(handle.call(|engine| engine.memory_bytes()).unwrap() > 0);
+    handle.clear_prefix_cache().unwrap();
+    assert_eq!(handle.call(|engine| engine.memory_bytes()), Some(0));
 }

@@ -1,7 +1,7 @@
 //! Logits against `transformers`, in float32, over a small random Mixtral with the real vocabulary's
 //! size. `fixtures/mixtral/make.py` made the expected ones.
 
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::{DynFormat, Isa};
 use gatefold_fixtures::random_mixtral;

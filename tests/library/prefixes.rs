@@ -1,8 +1,8 @@
 //! Beginnings that several requests have in common are read once, in a run and from run to run.
 
 use gatefold::engine::{
-    Change, Engine, Generated, Options, PrefixFile, PrefixFileError, PrefixProblem, PromptCache,
-    Request, common_prefix,
+    Change, Engine, Generated, Options, PrefixFile, PrefixProblem, PromptCache, Request,
+    common_prefix,
 };
 use gatefold::sampler::Sampling;
 use gatefold_fixtures::small_engine::{Small, essence, greedy, run, tokens};
@@ -104,24 +104,9 @@ fn what_is_finished_leaves_the_memory_to_what_is_not() {
     assert_eq!(n_reused(&answers(&mut engine, [greedy(tokens(250, 9), 2)])), [249]);
 }
 
-/// Saves what an engine has of a prefix, and says how many tokens that is.
-fn save(engine: &Engine, path: &Path, prefix: &[u32]) -> Result<usize, PrefixFileError> {
-    let Some(cache) = engine.export_prefix(prefix) else { return Ok(0) };
-    let file = PrefixFile { path: path.into(), fingerprint: FINGERPRINT };
-    file.save(&prefix[..cache.len()], &cache)?;
-    Ok(cache.len())
-}
-
-/// Puts a saved prefix into an engine's prefix cache.
-fn load(
-    engine: &mut Engine,
-    path: &Path,
-    fingerprint: [u8; 32],
-) -> Result<Vec<u32>, PrefixFileError> {
-    let file = PrefixFile { path: path.into(), fingerprint };
-    let (tokens, cache) = file.load(engine.empty_cache())?;
-    engine.import_prefix(tokens.clone(), cache);
-    Ok(tokens)
+/// A file for prefixes of a model.
+fn file(path: &Path, fingerprint: [u8; 32]) -> PrefixFile {
+    PrefixFile { path: path.into(), fingerprint }
 }
 
 #[test]
@@ -132,12 +117,12 @@ fn saved_prefixes_are_taken_up_by_the_next_run() {
     for cache_format in ["F16", "Q8_0"] {
         let prefix = tokens(150, 1);
         let mut engine = small.engine(small.options(cache_format));
-        assert_eq!(save(&engine, &path, &prefix).unwrap(), 0);
+        assert_eq!(engine.save_prefix(&file(&path, FINGERPRINT), &prefix).unwrap(), 0);
         answers(&mut engine, [greedy([prefix.clone(), tokens(9, 5)].concat(), 2)]);
-        assert_eq!(save(&engine, &path, &prefix).unwrap(), 150);
+        assert_eq!(engine.save_prefix(&file(&path, FINGERPRINT), &prefix).unwrap(), 150);
 
         let mut next = small.engine(small.options(cache_format));
-        assert_eq!(load(&mut next, &path, FINGERPRINT).unwrap(), prefix);
+        assert_eq!(next.load_prefix(&file(&path, FINGERPRINT)).unwrap(), prefix);
         let request = greedy([prefix, tokens(70, 6)].concat(), 5);
         let found = answers(&mut next, [request.clone()]).remove(0);
         assert_eq!(found.n_reused, 150);
@@ -153,10 +138,10 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     let path = folder.path().join("instruction.prefix");
     let mut engine = small.engine(small.options("Q8_0"));
     answers(&mut engine, [greedy(tokens(70, 1), 1)]);
-    save(&engine, &path, &tokens(70, 1)).unwrap();
+    engine.save_prefix(&file(&path, FINGERPRINT), &tokens(70, 1)).unwrap();
     let problem = |options, fingerprint| {
         let mut engine = small.engine(options);
-        let problem = load(&mut engine, &path, fingerprint).unwrap_err().problem;
+        let problem = engine.load_prefix(&file(&path, fingerprint)).unwrap_err().problem;
         assert_eq!(engine.memory_bytes(), 0);
         problem
     };
@@ -192,7 +177,8 @@ fn prefixes_of_others_and_damaged_ones_are_refused() {
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::Length { .. }));
     fs::write(&path, "Dear diary").unwrap();
     assert!(matches!(problem(q8_0(), FINGERPRINT), PrefixProblem::NotSaved));
-    let refused = save(&engine, &path, &tokens(70, 1)).unwrap_err().to_string();
+    let refused =
+        engine.save_prefix(&file(&path, FINGERPRINT), &tokens(70, 1)).unwrap_err().to_string();
     assert!(refused.contains("instruction.prefix: there is something else"), "{refused}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "Dear diary");
     fs::remove_file(&path).unwrap();
@@ -316,7 +302,7 @@ fn reading_for_a_prompt_cache_can_be_interrupted() {
 }
 
 #[test]
-fn prefixs_are_what_all_prompts_share() {
+fn prompts_have_a_common_prefix() {
     let prompts: [&[u32]; 3] = [&[1, 2, 3, 4], &[1, 2, 3], &[1, 2, 9]];
     assert_eq!(common_prefix(prompts), [1, 2]);
     assert_eq!(common_prefix(prompts[..1].iter().copied()), [1, 2, 3, 4]);

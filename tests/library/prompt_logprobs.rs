@@ -11,7 +11,7 @@ fn expected(small: &Small, prompt: &[u32]) -> Vec<f64> {
     let session = LogitsSession::new(model, &small.compute, format, CONTEXT_LEN, 512);
     let mut log_probs = Vec::new();
     let mut next = prompt[1..].iter();
-    let of_rows = session.unwrap().read_all(prompt, |rows| {
+    let of_rows = session.unwrap().prefill_all(prompt, |rows| {
         for row in rows {
             let Some(&token) = next.next() else { break };
             let sum: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();

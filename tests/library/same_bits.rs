@@ -1,7 +1,7 @@
 //! The numeric contract: the same bits for every instruction set, number of threads, chunking and
 //! company.
 
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::{DynFormat, FORMATS, Isa};
 use gatefold_fixtures::random_mixtral;

@@ -1,7 +1,7 @@
 //! The checkpoints of `fixtures/checkpoint`: one small Mixtral in every layout. `make.py` there
 //! made them.
 
-use gatefold::checkpoint::tensor::Part;
+use gatefold::checkpoint::Part;
 use gatefold::checkpoint::{Checkpoint, StoredTensors, Tensor};
 use gatefold::{DynFormat, Isa};
 use safetensors::tensor::{Dtype, TensorView};

@@ -4,7 +4,7 @@ use crate::demo::open_model;
 use crate::terminal::progress::reading;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::engine::LogitsSession;
 use gatefold::gguf::{Gguf, ReadAhead};
 use gatefold::machine::read_ahead_bytes;

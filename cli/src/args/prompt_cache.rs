@@ -41,7 +41,7 @@ impl PromptCacheArgs {
             tell_not_kept(&error);
             return Ok(());
         }
-        let bar = progress_bar(prefix.len(), "tokens that prompts begin with");
+        let bar = progress_bar(prefix.len(), "tokens of the common prefix");
         let on_progress = |n_computed| bar.set_position(n_computed as u64);
         // What the engine refuses here it refuses each request for.
         let is_computed = cache.prefill(engine, prefix, interrupted, on_progress).is_ok();
@@ -79,7 +79,7 @@ fn keep(cache: &mut PromptCache, path: &Path, engine: &Engine, prefix: &[u32]) {
     }
 }
 
-/// Says why what is read is for this run alone.
+/// Says why the prefix is computed for this run alone.
 fn tell_not_kept(error: &PrefixFileError) {
     print_note(format_args!("{error}; this run keeps nothing in it"));
 }

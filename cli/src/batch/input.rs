@@ -3,8 +3,7 @@
 use super::error::BatchError;
 use super::fault::Fault;
 use super::line::Line;
-use crate::jobs::{Key, Lines};
-use gatefold::files::copy_of_stdin;
+use crate::jobs::{Key, Lines, copy_of_stdin};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};

@@ -1,6 +1,6 @@
 //! What the machine can do at most: the same threads read memory, and multiply registers.
 
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::gguf::{Bytes, Gguf};
 use gatefold::machine::Machine;
 use rayon::prelude::*;

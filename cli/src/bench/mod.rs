@@ -21,8 +21,8 @@ pub use random::Random;
 pub use workload::Test;
 
 use ceilings::Ceilings;
+use gatefold::Compute;
 use gatefold::DynFormat;
-use gatefold::compute::Compute;
 use gatefold::gguf::Gguf;
 use gatefold::machine::Machine;
 use gatefold::model::{Model, PageLayout, PagePool};

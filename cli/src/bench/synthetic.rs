@@ -6,9 +6,9 @@
 //! others and put together in random order, which is as fast as the disk.
 
 use super::{BenchError, Random};
+use gatefold::Compute;
 use gatefold::DynFormat;
 use gatefold::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig, TensorSlot};
-use gatefold::compute::Compute;
 use gatefold::files::{open_locked, part_of};
 use gatefold::gguf::{Array, FileLayout, Metadata, TensorPlan, Value, WriteError, Writer};
 use rayon::prelude::*;

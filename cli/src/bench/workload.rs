@@ -1,8 +1,8 @@
 //! The tests, and what each lets the model do.
 
 use super::random::Random;
+use gatefold::Compute;
 use gatefold::Isa;
-use gatefold::compute::Compute;
 use gatefold::model::{Chunk, KvCache, Model, ModelError, PageLayout, PagePool, Wanted};
 use std::fmt::{self, Display};
 use std::io::{self, Read};

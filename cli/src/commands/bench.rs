@@ -9,7 +9,7 @@ use crate::terminal::progress::{amount_bar, progress_bar};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::model::Model;
 use gatefold::text::printable;
 use gatefold::{DynFormat, FORMATS};

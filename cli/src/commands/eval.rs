@@ -10,8 +10,8 @@ use clap::Args;
 use gatefold::DynFormat;
 use gatefold::engine::LogitsSession;
 use gatefold::eval::{
-    Divergence, Estimate, NpyWriter, Perplexity, Predictor, SavedBase, SavedBaseWriter, Vocabulary,
-    Windows, divergence, npy, perplexity, saved,
+    Divergence, Estimate, NPY_MAGIC, NpyWriter, Perplexity, Predictor, SAVED_BASE_MAGIC, SavedBase,
+    SavedBaseWriter, Vocabulary, Windows, divergence, perplexity,
 };
 use gatefold::gguf::Gguf;
 use gatefold::model::Model;
@@ -101,7 +101,7 @@ impl Measurement<'_> {
     fn perplexity(&self) -> Result<()> {
         let mut saved = match &self.args.save_base {
             Some(path) => {
-                let file = OutputFile::create(path, "--save-base", &saved::MAGIC)?;
+                let file = OutputFile::create(path, "--save-base", &SAVED_BASE_MAGIC)?;
                 Some(SavedBaseWriter::new(file, self.vocabulary()?, &self.windows)?)
             }
             None => None,
@@ -222,10 +222,10 @@ fn checked(perplexity: Estimate) -> Result<Estimate> {
 fn write_logits(args: &EvalArgs, loaded: &LoadedModel, tokens: &[u32], path: &Path) -> Result<()> {
     ensure!(!tokens.is_empty(), "there are no tokens, hence no logits; give a text or --ids");
     let n_vocab = loaded.language.model.n_vocab();
-    let file = OutputFile::create(path, "--logits", &npy::MAGIC)?;
+    let file = OutputFile::create(path, "--logits", &NPY_MAGIC)?;
     let mut writer = NpyWriter::new(file, tokens.len(), n_vocab)?;
     let bar = progress_bar(tokens.len(), "tokens");
-    loaded.logits_session(args.cache_type)?.read_all(tokens, |logits| {
+    loaded.logits_session(args.cache_type)?.prefill_all(tokens, |logits| {
         for logits in logits {
             writer.write(logits)?;
             bar.inc(1);

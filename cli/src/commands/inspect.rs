@@ -6,7 +6,7 @@ use crate::flags::name_flags;
 use crate::terminal::progress::amount_bar;
 use anyhow::{Result, bail};
 use clap::Args;
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::gguf::Gguf;
 use gatefold::inspect::{Check, Report, check};
 use gatefold::machine::Machine;

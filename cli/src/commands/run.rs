@@ -23,7 +23,7 @@ Examples:
   gatefold run -m mixtral.gguf -p 'Why is the sky blue?' -n 200  one answer
   gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
   echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json
-  gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   the next time it is not read again";
+  gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   prefilled once, then kept";
 
 /// Arguments of `gatefold run`.
 #[derive(Args)]

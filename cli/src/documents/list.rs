@@ -4,7 +4,7 @@ use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
 use super::filter::{Filter, JSONL_EXTENSIONS, Verdict};
 use super::wanted::{LeftOut, Wanted};
-use gatefold::files::copy_of_stdin;
+use crate::jobs::copy_of_stdin;
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, FileType};
 use std::io::{self, ErrorKind};

@@ -11,6 +11,7 @@ mod key;
 mod lines;
 mod results;
 mod sink;
+mod stdin;
 mod tally;
 
 pub use drive::{JobSource, Outcome, drive};
@@ -19,4 +20,5 @@ pub use key::Key;
 pub use lines::{Line, Lines};
 pub use results::Results;
 pub use sink::Sink;
+pub(crate) use stdin::copy_of_stdin;
 pub use tally::{Tally, Tokens};

@@ -6,17 +6,16 @@ use std::collections::HashMap;
 /// Tokens of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// Tokens of prompts that the model has read.
+    /// Tokens of prompts that were computed.
     pub n_read: usize,
-    /// Tokens of prompts that needed no reading, since others begin with them too, or since they
-    /// come from `--prompt-cache`.
-    pub n_known: usize,
-    /// Tokens of answers; of unfinished ones those with text.
+    /// Tokens of prompts that came from the prefix cache, since others begin with them too, or from
+    /// `--prompt-cache`.
+    pub n_reused: usize,
+    /// Tokens of answers.
     pub n_written: usize,
 }
 
-/// Counts the tokens of requests, as the engine tells of them. A prompt that is read again, since its
-/// memory was given up, counts once.
+/// Counts the tokens of requests by their events. A preempted prompt, computed again, counts once.
 #[derive(Debug, Default)]
 pub struct Tally {
     all: Tokens,
@@ -36,9 +35,9 @@ impl Tally {
         let mut now = before;
         match *event {
             Event::Prefill { n_computed: n_read, n_reused } => {
-                let n_before = now.n_read + now.n_known;
+                let n_before = now.n_read + now.n_reused;
                 if n_before == 0 {
-                    (now.n_read, now.n_known) = (n_read - n_reused, n_reused);
+                    (now.n_read, now.n_reused) = (n_read - n_reused, n_reused);
                 } else {
                     // One that is read again may begin like others then: that takes nothing back.
                     now.n_read += n_read.saturating_sub(n_before);
@@ -52,9 +51,9 @@ impl Tally {
         }
         let all = &mut self.all;
         all.n_read = all.n_read + now.n_read - before.n_read;
-        all.n_known = all.n_known + now.n_known - before.n_known;
+        all.n_reused = all.n_reused + now.n_reused - before.n_reused;
         all.n_written = all.n_written + now.n_written - before.n_written;
-        let sum = |tokens: Tokens| tokens.n_read + tokens.n_known + tokens.n_written;
+        let sum = |tokens: Tokens| tokens.n_read + tokens.n_reused + tokens.n_written;
         sum(now).saturating_sub(sum(before))
     }
 }

@@ -108,8 +108,8 @@ impl RunProgress {
     }
 
     /// Shows where the run stands now.
-    pub fn update(&mut self, headway: &RunState) {
-        let line = || describe(headway, self.n_all, self.unit, self.start.elapsed());
+    pub fn update(&mut self, state: &RunState) {
+        let line = || describe(state, self.n_all, self.unit, self.start.elapsed());
         match &mut self.log {
             Some(log) => {
                 if log.is_due(Instant::now()) {
@@ -117,7 +117,7 @@ impl RunProgress {
                 }
             }
             None => {
-                self.bar.set_position((headway.part * 1000.0) as u64);
+                self.bar.set_position((state.part * 1000.0) as u64);
                 self.bar.set_message(line());
             }
         }
@@ -146,8 +146,8 @@ impl Log {
 }
 
 /// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
-fn describe(headway: &RunState, n_all: usize, unit: &str, elapsed: Duration) -> String {
-    let RunState { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *headway;
+fn describe(state: &RunState, n_all: usize, unit: &str, elapsed: Duration) -> String {
+    let RunState { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *state;
     let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
     let mut line = format!(
         "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
@@ -165,8 +165,8 @@ fn describe(headway: &RunState, n_all: usize, unit: &str, elapsed: Duration) -> 
 /// What a run came to: `31000 tokens read, 900 known already and 3100 written in 2 minutes`. Those that
 /// are known are of prompts that begin like others.
 pub fn describe_all(tokens: Tokens, elapsed: Duration) -> String {
-    let Tokens { n_read, n_known, n_written } = tokens;
-    let known = if n_known > 0 { format!(", {n_known} known already") } else { String::new() };
+    let Tokens { n_read, n_reused, n_written } = tokens;
+    let known = if n_reused > 0 { format!(", {n_reused} known already") } else { String::new() };
     let (read, time) = (count(n_read, "token"), HumanDuration(elapsed));
     format!("{read} read{known} and {n_written} written in {time}")
 }
@@ -196,20 +196,20 @@ mod tests {
     #[test]
     fn a_run_is_described_with_what_is_left_of_it() {
         let minute = Duration::from_secs(60);
-        let tokens = Tokens { n_read: 5_000, n_known: 70, n_written: 1_000 };
-        let mut headway = RunState { n_done: 3, tokens, part: 0.25 };
-        let line = describe(&headway, 12, "documents", minute);
+        let tokens = Tokens { n_read: 5_000, n_reused: 70, n_written: 1_000 };
+        let mut state = RunState { n_done: 3, tokens, part: 0.25 };
+        let line = describe(&state, 12, "documents", minute);
         let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
         assert_eq!(line, format!("{done}, 3 minutes left"));
         for part in [0.0, 1e-9, f64::NAN] {
-            headway.part = part;
-            assert_eq!(describe(&headway, 12, "documents", minute), done, "{part}");
+            state.part = part;
+            assert_eq!(describe(&state, 12, "documents", minute), done, "{part}");
         }
         let start = describe(&RunState::default(), 1, "documents", Duration::ZERO);
         assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
         let all = describe_all(tokens, 2 * minute);
         assert_eq!(all, "5000 tokens read, 70 known already and 1000 written in 2 minutes");
-        let all = describe_all(Tokens { n_known: 0, ..tokens }, 2 * minute);
+        let all = describe_all(Tokens { n_reused: 0, ..tokens }, 2 * minute);
         assert_eq!(all, "5000 tokens read and 1000 written in 2 minutes");
     }
 

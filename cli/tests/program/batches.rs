@@ -1,7 +1,7 @@
 //! Batches for a small random Mixtral with a vocabulary of bytes.
 
 use crate::program;
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::engine::{Engine, Options};
 use gatefold::gguf::{Array, Value};
 use gatefold::sampler::Sampling;

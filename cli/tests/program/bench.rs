@@ -2,7 +2,7 @@
 
 use crate::program::gatefold;
 use ::gatefold::architecture::{Config, LLAMA, RopeConfig};
-use gatefold::compute::Compute;
+use gatefold::Compute;
 use gatefold::gguf::Gguf;
 use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::tokenizer::Tokenizer;

@@ -84,13 +84,13 @@ fn tokens_that_were_read_are_told_and_no_others() {
     let place = Workplace::new();
     let requests = [1, 2, 3, 4].map(|idx| chat(&idx.to_string(), &format!("{BEGINNING}: {idx}?")));
     place.write("in.jsonl", &requests);
-    let [n_read, n_known, n_written] = told(&place.succeeds());
+    let [n_read, n_reused, n_written] = told(&place.succeeds());
     let lines = place.lines("out.jsonl");
     let usage =
         |field: &str| sum(lines.iter().map(|line| &line["response"]["body"]["usage"][field]));
-    assert_eq!([n_read + n_known, n_written], ["prompt_tokens", "completion_tokens"].map(usage));
+    assert_eq!([n_read + n_reused, n_written], ["prompt_tokens", "completion_tokens"].map(usage));
     let n_shared = BEGINNING.len() as u64;
-    assert!((3 * n_shared..4 * n_shared).contains(&n_known), "{n_known} of {n_shared} each");
+    assert!((3 * n_shared..4 * n_shared).contains(&n_reused), "{n_reused} of {n_shared} each");
 
     for idx in [1, 2, 3, 4] {
         fs::write(place.path(&format!("{idx}.txt")), format!("Text {idx}.")).unwrap();
@@ -99,9 +99,9 @@ fn tokens_that_were_read_are_told_and_no_others() {
     command.current_dir(place.folder.path()).args(["summarize", "-m", "model.gguf", "-n", "6"]);
     command.args(["1.txt", "2.txt", "3.txt", "4.txt", "-o", "summaries.jsonl"]);
     let run = command.args(["--instruction", BEGINNING]).output().unwrap();
-    let [n_read, n_known, n_written] = told(&String::from_utf8(run.stderr).unwrap());
+    let [n_read, n_reused, n_written] = told(&String::from_utf8(run.stderr).unwrap());
     let lines = place.lines("summaries.jsonl");
     let total = |field: &str| sum(lines.iter().map(|line| &line[field]));
-    assert_eq!([n_read + n_known, n_written], ["prompt_tokens", "summary_tokens"].map(total));
-    assert!((3 * n_shared..4 * n_shared).contains(&n_known), "{n_known} of {n_shared} each");
+    assert_eq!([n_read + n_reused, n_written], ["prompt_tokens", "summary_tokens"].map(total));
+    assert!((3 * n_shared..4 * n_shared).contains(&n_reused), "{n_reused} of {n_shared} each");
 }
