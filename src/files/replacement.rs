@@ -22,6 +22,7 @@ impl Replacement {
     /// # Errors
     /// If none can be made there.
     pub fn of(path: &Path) -> io::Result<Replacement> {
+        #[cfg_attr(not(unix), allow(unused_mut))]
         let mut builder = tempfile::Builder::new();
         // Temporary files are their owner's alone; this one is to be like any that a program writes.
         #[cfg(unix)]
