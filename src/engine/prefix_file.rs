@@ -238,7 +238,7 @@ impl PrefixFile {
     ///
     /// # Errors
     /// If it cannot be written; a file that was there before is as it was then.
-    pub(super) fn save(&self, tokens: &[u32], cache: &KvCache) -> Result<(), PrefixFileError> {
+    pub fn save(&self, tokens: &[u32], cache: &KvCache) -> Result<(), PrefixFileError> {
         let save = || {
             let mut out = Hashed { inner: BufWriter::new(self.begin()?), hash: Sha256::new() };
             Header::new(cache.layout(), self.fingerprint, tokens.len() as u64).write(&mut out)?;
@@ -259,7 +259,7 @@ impl PrefixFile {
     /// # Errors
     /// If the file cannot be read, is damaged, was made with another model or format, or does not
     /// fit into the memory.
-    pub(super) fn load(&self, mut cache: KvCache) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
+    pub fn load(&self, mut cache: KvCache) -> Result<(Vec<u32>, KvCache), PrefixFileError> {
         let load = || {
             if is_of_another_kind(&self.path)? {
                 return Err(PrefixProblem::NotSaved);

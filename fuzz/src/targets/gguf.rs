@@ -44,7 +44,7 @@ fn open(file: Vec<u8>) {
     let format = DynFormat::by_name("F32").expect("there is F32");
     let session = LogitsSession::new(&language.model, compute, format, CONTEXT_LEN, CONTEXT_LEN);
     if let Some(mut session) = accepted(session) {
-        accepted(session.read(&[0, 1, 2]));
+        accepted(session.prefill(&[0, 1, 2]));
     }
 }
 

@@ -5,9 +5,10 @@
 
 use crate::{accepted, scratch};
 use gatefold::DynFormat;
+use gatefold::architecture::Config;
 use gatefold::engine::{NUMERICS_REVISION, PrefixFile};
 use gatefold::gguf::{Bytes, Gguf};
-use gatefold::model::{Config, KvCache};
+use gatefold::model::KvCache;
 use gatefold_fixtures::tiny_model::Model;
 use sha2::{Digest, Sha256};
 use std::fs;

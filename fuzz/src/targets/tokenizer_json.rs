@@ -1,7 +1,7 @@
 //! Hugging Face's `tokenizer.json`, with the settings beside it.
 
 use crate::{accepted, joined, parts, scratch};
-use gatefold::checkpoint::vocabulary;
+use gatefold::checkpoint::{Folder, vocabulary};
 use gatefold::gguf::Metadata;
 use gatefold::tokenizer::{ChatTemplate, Specials, Tokenizer};
 
@@ -23,9 +23,10 @@ pub fn run(bytes: &[u8]) {
 pub(super) fn read(folder: &str, files: &[(&str, &[u8])]) {
     let paths = files.iter().map(|(name, bytes)| scratch::file(&format!("{folder}/{name}"), bytes));
     let path = paths.last().expect("there are files");
-    let folder = path.parent().expect("the files are in a folder");
+    let folder =
+        Folder::open(path.parent().expect("the files are in a folder")).expect("it is there");
     let mut metadata = Metadata::new();
-    if accepted(vocabulary::read(folder, N_VOCAB, &mut metadata)).is_none() {
+    if accepted(vocabulary::read(&folder, N_VOCAB, &mut metadata)).is_none() {
         return;
     }
     let tokenizer = Tokenizer::from_metadata(&metadata).expect("it was checked");
