@@ -170,7 +170,7 @@ fn blocks_that_hold_no_numbers_are_named() {
 #[test]
 fn weights_beyond_a_format_are_named() {
     let large = patched("F32", "blk.0.attn_q.weight", 256, &1e5f32.to_le_bytes());
-    let words = ["blk.0.attn_q.weight", "[1, 0] is 1e5", "F16 ends at 6.5504e4", "--tensor-type"];
+    let words = ["blk.0.attn_q.weight", "[1, 0] is 1e5", "F16 ends at 6.5504e4", "`tensor_types`"];
     refused(large.run(&large.plan("F16"), "out.gguf"), &words);
     large.run(&large.plan("BF16"), "bf16.gguf").unwrap();
 }
@@ -180,7 +180,7 @@ fn what_is_there_is_not_overwritten_unasked() {
     let conversion = Conversion::of(&model("Q4_0"));
     let plan = conversion.plan("Q4_0");
     fs::write(conversion.path("out.gguf"), "precious").unwrap();
-    refused(conversion.run(&plan, "out.gguf"), &["out.gguf exists", "--overwrite"]);
+    refused(conversion.run(&plan, "out.gguf"), &["out.gguf exists", "`overwrite`"]);
     assert_eq!(conversion.files(), ["out.gguf"]);
     fs::write(conversion.path("other.gguf.part"), "a download").unwrap();
     refused(conversion.run(&plan, "other.gguf"), &["other.gguf.part is in the way"]);

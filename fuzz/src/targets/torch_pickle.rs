@@ -2,34 +2,9 @@
 
 use super::torch_file;
 
-/// Bytes of the one storage, `0`.
-const STORAGE_BYTES: usize = 64;
-
 /// Reads a file with the bytes as its pickle.
 pub fn run(bytes: &[u8]) {
-    torch_file::run(&file(bytes));
-}
-
-/// A file of a pickle and a storage.
-pub(super) fn file(pickle: &[u8]) -> Vec<u8> {
-    let (mut file, mut directory) = (Vec::new(), Vec::new());
-    let entries = [("x/data.pkl", pickle), ("x/data/0", &[0; STORAGE_BYTES])];
-    for (name, contents) in entries {
-        let start = (file.len() as u32).to_le_bytes();
-        let n_bytes = (contents.len() as u32).to_le_bytes();
-        let name_bytes = (name.len() as u16).to_le_bytes();
-        // Version, flags, method, time, date, checksum, sizes, lengths of the name and of the rest.
-        let common = [&[0; 14][..], &n_bytes, &n_bytes, &name_bytes, &[0; 2]].concat();
-        file.extend([b"PK\x03\x04", &common[..], name.as_bytes(), contents].concat());
-        let rest = [&[0; 10][..], &start, name.as_bytes()].concat();
-        directory.extend([b"PK\x01\x02\0\0", &common[..], &rest].concat());
-    }
-    let (start, n_bytes) = (file.len() as u32, directory.len() as u32);
-    let n_entries = (entries.len() as u16).to_le_bytes();
-    file.extend(directory);
-    file.extend([b"PK\x05\x06\0\0\0\0", &n_entries[..], &n_entries].concat());
-    file.extend([&n_bytes.to_le_bytes()[..], &start.to_le_bytes(), &[0; 2]].concat());
-    file
+    torch_file::run(&torch_file::file(bytes));
 }
 
 /// The pickles of files that PyTorch wrote.
