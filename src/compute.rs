@@ -15,7 +15,7 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// A pool of `n_threads`, or of [`default_threads`].
+    /// A pool of `n_threads`, or of one per physical core that this process may use.
     ///
     /// # Errors
     /// If the system refuses the threads.
@@ -94,7 +94,7 @@ fn spin_until(reached: &AtomicBool) {
 
 /// The physical cores that this process may use: a second hardware thread per core shares the
 /// core's dot-product units and only adds contention.
-pub fn default_threads() -> usize {
+fn default_threads() -> usize {
     let allowed = thread::available_parallelism().map_or(1, usize::from);
     num_cpus::get_physical().clamp(1, allowed)
 }
