@@ -25,13 +25,16 @@
 //! Helper functions follow one of two conventions:
 //!
 //! - Safe, with `#[target_feature]` and `#[inline]`: for one set of features and arguments that are
-//!   values, not constants in disguise (`avx2::rows`, the helpers of `lanes`, transposes and sums in
-//!   AVX-512). The compiler checks who calls them.
+//!   values, not constants in disguise (`avx2::rows`, the helpers of `lanes`). The compiler checks who
+//!   calls them.
 //! - `unsafe` with `#[inline(always)]`: what is generic over a way to multiply, with and without
 //!   VNNI, for a function cannot take over its caller's features; and what takes a layout or an index
 //!   that must be a constant in the kernel, where mere hints to inline would not do (`tiles`, and
 //!   AVX-512's `unpack`, `headers` and `rows`). Each is reached from a stamped function alone, which
 //!   enables the features.
+//!
+//! Small helpers that only move registers could be of the first kind everywhere, where the generated
+//! code is seen to stay the same.
 //!
 //! NEON is part of its target, so that neither is needed there.
 //!

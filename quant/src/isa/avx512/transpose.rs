@@ -140,17 +140,19 @@ unsafe fn four_single_bits(elements: __m512i, k: usize, low_bits: usize) -> __m5
 
 /// Within each lane, the 4x4 transpose of 32-bit elements: element `i` of result `k` is element `k`
 /// of register `i`.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
-    let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
-    let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
-    let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
-    let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
-    [
-        _mm512_unpacklo_epi64(low01, low23),
-        _mm512_unpackhi_epi64(low01, low23),
-        _mm512_unpacklo_epi64(high01, high23),
-        _mm512_unpackhi_epi64(high01, high23),
-    ]
+#[inline(always)]
+unsafe fn transpose(rows: &[__m512i; 4]) -> [__m512i; 4] {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let low01 = _mm512_unpacklo_epi32(rows[0], rows[1]);
+        let low23 = _mm512_unpacklo_epi32(rows[2], rows[3]);
+        let high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
+        let high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
+        [
+            _mm512_unpacklo_epi64(low01, low23),
+            _mm512_unpackhi_epi64(low01, low23),
+            _mm512_unpacklo_epi64(high01, high23),
+            _mm512_unpackhi_epi64(high01, high23),
+        ]
+    }
 }

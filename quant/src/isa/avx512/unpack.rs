@@ -153,15 +153,15 @@ unsafe fn shift_right(lanes: __m512i, count: i32) -> __m512i {
 }
 
 /// The low half of each 32-bit element, an f16, as f32.
-#[target_feature(enable = "avx512f")]
-#[inline]
-pub fn low_f16(elements: __m512i) -> __m512 {
-    _mm512_cvtph_ps(_mm512_cvtepi32_epi16(elements))
+#[inline(always)]
+pub unsafe fn low_f16(elements: __m512i) -> __m512 {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(elements)) }
 }
 
 /// The high half of each 32-bit element, an f16, as f32.
-#[target_feature(enable = "avx512f")]
-#[inline]
-pub fn high_f16(elements: __m512i) -> __m512 {
-    low_f16(_mm512_srli_epi32::<16>(elements))
+#[inline(always)]
+pub unsafe fn high_f16(elements: __m512i) -> __m512 {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { low_f16(_mm512_srli_epi32::<16>(elements)) }
 }

@@ -201,15 +201,18 @@ impl<F: Super> SuperTile<F> {
 }
 
 /// Bytes times 16-bit integers, plus others: their bits 7 and up, and their lowest seven.
-#[target_feature(enable = "avx512bw")]
-#[inline]
-fn two_parts(codes: __m512i, scale: __m512i, addend: __m512i) -> [__m512i; 2] {
+#[inline(always)]
+unsafe fn two_parts(codes: __m512i, scale: __m512i, addend: __m512i) -> [__m512i; 2] {
     const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-    let even = _mm512_and_si512(codes, _mm512_set1_epi16(0xff));
-    let odd = _mm512_srli_epi16::<8>(codes);
-    let even = _mm512_add_epi16(_mm512_mullo_epi16(even, scale), addend);
-    let odd = _mm512_add_epi16(_mm512_mullo_epi16(odd, scale), addend);
-    let high = _mm512_mask_mov_epi8(_mm512_srli_epi16::<7>(even), ODD, _mm512_slli_epi16::<1>(odd));
-    let low = _mm512_mask_mov_epi8(even, ODD, _mm512_slli_epi16::<8>(odd));
-    [high, _mm512_and_si512(low, _mm512_set1_epi8(0x7f))]
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let even = _mm512_and_si512(codes, _mm512_set1_epi16(0xff));
+        let odd = _mm512_srli_epi16::<8>(codes);
+        let even = _mm512_add_epi16(_mm512_mullo_epi16(even, scale), addend);
+        let odd = _mm512_add_epi16(_mm512_mullo_epi16(odd, scale), addend);
+        let high =
+            _mm512_mask_mov_epi8(_mm512_srli_epi16::<7>(even), ODD, _mm512_slli_epi16::<1>(odd));
+        let low = _mm512_mask_mov_epi8(even, ODD, _mm512_slli_epi16::<8>(odd));
+        [high, _mm512_and_si512(low, _mm512_set1_epi8(0x7f))]
+    }
 }

@@ -298,15 +298,17 @@ pub unsafe fn of_pairs<F: Super>(sixteens: &[i16; N_SIXTEENS]) -> [i32; N_SIXTEE
 }
 
 /// The four signed bytes of each element as 32-bit integers.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
-    [
-        _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(bytes)),
-        _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(bytes)),
-        _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(bytes)),
-        _mm512_srai_epi32::<24>(bytes),
-    ]
+#[inline(always)]
+unsafe fn sign_extended(bytes: __m512i) -> [__m512i; 4] {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        [
+            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(bytes)),
+            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(bytes)),
+            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(bytes)),
+            _mm512_srai_epi32::<24>(bytes),
+        ]
+    }
 }
 
 /// The first and the last two bytes of each element as pairs of 16-bit integers.

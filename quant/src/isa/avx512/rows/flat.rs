@@ -128,32 +128,36 @@ unsafe fn quad_codes<const N: usize, const WHOLE: bool>(
 }
 
 /// A register's four lanes.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn lanes(register: __m512) -> [__m128; 4] {
-    [
-        _mm512_castps512_ps128(register),
-        _mm512_extractf32x4_ps::<1>(register),
-        _mm512_extractf32x4_ps::<2>(register),
-        _mm512_extractf32x4_ps::<3>(register),
-    ]
+#[inline(always)]
+unsafe fn lanes(register: __m512) -> [__m128; 4] {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        [
+            _mm512_castps512_ps128(register),
+            _mm512_extractf32x4_ps::<1>(register),
+            _mm512_extractf32x4_ps::<2>(register),
+            _mm512_extractf32x4_ps::<3>(register),
+        ]
+    }
 }
 
 /// Within each lane, element `i` of the result is the sum of register `i`'s four.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
-    let pairs01 = sum_pairs(rows[0], rows[1]);
-    let pairs23 = sum_pairs(rows[2], rows[3]);
-    let low = _mm512_unpacklo_epi64(pairs01, pairs23);
-    _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
+#[inline(always)]
+unsafe fn sum_quads(rows: &[__m512i; 4]) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let pairs01 = sum_pairs(rows[0], rows[1]);
+        let pairs23 = sum_pairs(rows[2], rows[3]);
+        let low = _mm512_unpacklo_epi64(pairs01, pairs23);
+        _mm512_add_epi32(low, _mm512_unpackhi_epi64(pairs01, pairs23))
+    }
 }
 
 /// Within each lane, the sums of elements 0 and 2 of `a` and of `b`, then of elements 1 and 3.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
-    _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
+#[inline(always)]
+unsafe fn sum_pairs(a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe { _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)) }
 }
 
 /// The first four bytes of sixteen blocks; `block` gives the address for element `4 * lane + i`.

@@ -131,11 +131,13 @@ unsafe fn broadcast_word(words: __m512i, n: usize) -> __m512i {
 }
 
 /// The sum of each lane.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn sum_lanes(lanes: __m512i) -> __m128i {
-    let pairs = _mm512_add_epi32(lanes, _mm512_shuffle_epi32::<_MM_PERM_CDAB>(lanes));
-    let sums = _mm512_add_epi32(pairs, _mm512_shuffle_epi32::<_MM_PERM_BADC>(pairs));
-    let first_of_each = _mm512_set_epi32(12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0);
-    _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, sums))
+#[inline(always)]
+unsafe fn sum_lanes(lanes: __m512i) -> __m128i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let pairs = _mm512_add_epi32(lanes, _mm512_shuffle_epi32::<_MM_PERM_CDAB>(lanes));
+        let sums = _mm512_add_epi32(pairs, _mm512_shuffle_epi32::<_MM_PERM_BADC>(pairs));
+        let first_of_each = _mm512_set_epi32(12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0, 12, 8, 4, 0);
+        _mm512_castsi512_si128(_mm512_permutexvar_epi32(first_of_each, sums))
+    }
 }

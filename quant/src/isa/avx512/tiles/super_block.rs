@@ -240,13 +240,15 @@ unsafe fn add_scaled<F: Super, D: IntegerDot>(
 
 /// A 32-bit sub-scale as the 16-bit integers that meet its dot product: itself, and then nothing
 /// if the dot product is [narrow](is_narrow), 256 times itself otherwise.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn multiplier<F: Super>(scale: __m512i) -> __m512i {
-    let low = _mm512_and_si512(scale, _mm512_set1_epi32(0xffff));
-    if const { is_narrow::<F>() } {
-        low
-    } else {
-        _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
+#[inline(always)]
+unsafe fn multiplier<F: Super>(scale: __m512i) -> __m512i {
+    // SAFETY: no memory is touched; the features are the caller's promise.
+    unsafe {
+        let low = _mm512_and_si512(scale, _mm512_set1_epi32(0xffff));
+        if const { is_narrow::<F>() } {
+            low
+        } else {
+            _mm512_or_si512(low, _mm512_slli_epi32::<24>(scale))
+        }
     }
 }
