@@ -1,6 +1,6 @@
 //! What can be wrong with a vocabulary, and with a text.
 
-use crate::gguf::{GgufError, Problem};
+use crate::gguf::{GgufError, Problem, printable};
 use thiserror::Error;
 
 /// Why a tokenizer could not be built from a file's metadata, or a text not be encoded. Which file
@@ -20,7 +20,7 @@ pub enum TokenizerError {
     },
 
     /// A model or pre-tokenizer that is not known here.
-    #[error("`{key}` is `{found}`, which is not supported; supported are {supported}")]
+    #[error("`{key}` is `{}`, which is not supported; supported are {supported}", printable(found))]
     Unsupported {
         /// The key.
         key: &'static str,
@@ -76,7 +76,7 @@ pub enum TokenizerError {
     },
 
     /// A merge that is not two pieces of the vocabulary which join to a third.
-    #[error("`tokenizer.ggml.merges[{idx}]` is `{merge}`: {problem}")]
+    #[error("`tokenizer.ggml.merges[{idx}]` is `{}`: {problem}", printable(merge))]
     Merge {
         /// Its place in the array.
         idx: usize,

@@ -159,7 +159,7 @@ fn algorithm(metadata: &Metadata, pieces: &[String]) -> Result<Algorithm, Tokeni
         }),
         other => Err(TokenizerError::Unsupported {
             key: MODEL,
-            found: other.to_owned(),
+            found: beginning(other),
             supported: "`llama` and `gpt2`".to_owned(),
         }),
     }
@@ -178,7 +178,7 @@ fn pre_tokenizer(metadata: &Metadata) -> Result<&'static PreTokenizer, Tokenizer
     let name = metadata.str(PRE)?.unwrap_or("default");
     PreTokenizer::named(name).ok_or_else(|| TokenizerError::Unsupported {
         key: PRE,
-        found: name.to_owned(),
+        found: beginning(name),
         supported: PreTokenizer::names(),
     })
 }
@@ -188,11 +188,7 @@ fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)
     let known: HashSet<&str> = pieces.iter().map(String::as_str).collect();
     let mut joined = String::new();
     let mut pair = |(idx, merge): (usize, &String)| {
-        let problem = |problem| TokenizerError::Merge {
-            idx,
-            merge: merge.chars().take(64).collect(),
-            problem,
-        };
+        let problem = |problem| TokenizerError::Merge { idx, merge: beginning(merge), problem };
         let Some((left, right)) = merge.split_once(' ') else {
             return Err(problem("a merge is two pieces with a space between them"));
         };
@@ -207,6 +203,11 @@ fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)
         Ok((left.to_owned(), right.to_owned()))
     };
     merges.iter().enumerate().map(&mut pair).collect()
+}
+
+/// As much of a text as a message may have.
+fn beginning(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 fn special_id(

@@ -57,6 +57,8 @@ fn refusals_name_the_key() {
 
     refused(&Metadata::new(), "`tokenizer.ggml.tokens` is missing");
     refused(&llama(&[]), "0 pieces");
+    refused(&with(good(), "model", string("a\n\u{1b}[2J")), r"`a\n\u{1b}[2J`, which is not");
+    refused(&with(good(), "model", string(&"x".repeat(1 << 16))), "not supported");
     let mistyped = with(good(), "tokens", Value::U32(1));
     let error = Tokenizer::from_metadata(&mistyped).err().unwrap().to_string();
     assert!(!error.contains("(new metadata)"), "callers name the file: {error}");

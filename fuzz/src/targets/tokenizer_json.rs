@@ -31,7 +31,7 @@ pub(super) fn read(folder: &str, files: &[(&str, &[u8])]) {
     }
     let tokenizer = Tokenizer::from_metadata(&metadata).expect("it was checked");
     encode(&tokenizer, "a b\u{2581}cé\n\n</s><0x0A>1234 \u{1F600}\0");
-    accepted(ChatTemplate::from_metadata(&metadata));
+    let _ = ChatTemplate::from_metadata(&metadata);
 }
 
 /// Encodes a text. The ids are in the vocabulary.
