@@ -1,6 +1,7 @@
 //! What can be wrong with a vocabulary, and with a text.
 
-use crate::gguf::{GgufError, Problem, printable};
+use crate::gguf::{GgufError, Problem};
+use crate::text::printable;
 use thiserror::Error;
 
 /// Why a tokenizer could not be built from a file's metadata, or a text not be encoded. Which file
