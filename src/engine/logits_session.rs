@@ -14,7 +14,7 @@ pub struct LogitsSession<'m> {
 }
 
 /// Tokens whose logits are computed together: 512 take 64 MB with Mixtral's vocabulary.
-const MAX_LOGITS_ROWS: usize = 512;
+pub(super) const MAX_LOGITS_ROWS: usize = 512;
 
 impl<'m> LogitsSession<'m> {
     /// An empty sequence of up to `context_len` tokens, which is read in chunks of up to

@@ -1,5 +1,6 @@
 //! A request on its way through the engine.
 
+use super::logits_session::MAX_LOGITS_ROWS;
 use super::output_text::OutputText;
 use super::request::{
     Delta, FinishReason, Generated, PromptLogprobs, Request, RequestId, Token, TokenLogprobs,
@@ -16,10 +17,6 @@ use std::time::Instant;
 /// Tokens of an answer for which memory is set aside when it begins. Few answers are longer, and most
 /// requests that allow for more, or do not say, do without.
 const EXPECTED_TOKENS: usize = 256;
-
-/// Most tokens of a prompt whose logits are computed in one step: 512 take 64 MB with Mixtral's
-/// vocabulary.
-const MAX_LOGITS_ROWS: usize = 512;
 
 /// A sequence of tokens, prompt and answer, from submission to the last token.
 pub(super) struct Sequence {
