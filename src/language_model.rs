@@ -72,6 +72,12 @@ impl LanguageModel {
         Ok(template.unwrap_or_else(ChatTemplate::mistral))
     }
 
+    /// What its user should know of the file: what was read otherwise than it says, or may be lost.
+    /// A sentence each.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.tokenizer.notes().iter().map(String::as_str)
+    }
+
     /// What the model calls itself, else what its file is called.
     ///
     /// # Errors

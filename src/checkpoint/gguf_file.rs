@@ -37,7 +37,14 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let mut metadata = gguf.metadata().clone();
     metadata.retain(|key| !is_of_one_file(key));
     let tensors = tensors(&gguf, &files)?;
-    Ok(Checkpoint { path: path.to_path_buf(), kind: "a GGUF", files, metadata, tensors })
+    Ok(Checkpoint {
+        path: path.to_path_buf(),
+        kind: "a GGUF",
+        files,
+        metadata,
+        tensors,
+        notes: vec![],
+    })
 }
 
 /// The tensors, in file order; merged experts come where the first one was.

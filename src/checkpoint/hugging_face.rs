@@ -58,9 +58,9 @@ pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
     let mut metadata = model.metadata(folder.model_name(), config.path())?;
     let stored = weights(folder)?;
     let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored)?;
-    vocabulary::read(folder, model.n_vocab, &mut metadata)?;
+    let notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
     let (path, files) = (folder.path().to_path_buf(), stored.files);
-    Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors })
+    Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors, notes })
 }
 
 /// Whether a folder has weights in these files.

@@ -68,9 +68,16 @@ pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
     let model = model(&params, &stored)?;
     let mut metadata = model.metadata(folder.model_name(), params.path())?;
     let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored)?;
-    vocabulary::read(folder, model.n_vocab, &mut metadata)?;
+    let notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
     let (path, files) = (folder.path().to_path_buf(), stored.files);
-    Ok(Checkpoint { path, kind: "a folder of Mistral's own layout", files, metadata, tensors })
+    Ok(Checkpoint {
+        path,
+        kind: "a folder of Mistral's own layout",
+        files,
+        metadata,
+        tensors,
+        notes,
+    })
 }
 
 /// Whether a file is one of such a folder, by its name.

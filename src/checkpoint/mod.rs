@@ -50,6 +50,8 @@ pub struct Checkpoint {
     pub metadata: Metadata,
     /// The tensors, in the order in which the model uses them.
     pub tensors: Vec<Tensor>,
+    /// What was read otherwise than the files say it, or left out: a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Checkpoint {

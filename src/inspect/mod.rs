@@ -179,10 +179,9 @@ impl Loadable {
         let weights = config.as_ref().map(|config| Weights::from_gguf(gguf, config));
         let weights = weights.and_then(|weights| noted(weights, &mut faults));
         let tokenizer = Tokenizer::from_metadata(gguf.metadata());
-        noted(
-            tokenizer.map_err(|error| format!("{}: {error}", gguf.path().display())),
-            &mut faults,
-        );
+        let tokenizer = tokenizer.map_err(|error| format!("{}: {error}", gguf.path().display()));
+        let tokenizer = noted(tokenizer, &mut faults);
+        notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
         let template = ChatTemplate::from_metadata(gguf.metadata());
         noted(template.map_err(|error| format!("{error} (run it with `raw`)")), &mut notes);
         Loadable { config, weights, faults, notes }

@@ -227,8 +227,14 @@ mod tests {
             Tensor { name: "matrix".into(), shape: vec![rows, cols], format, parts: vec![part] }
         });
         let (metadata, files) = (Metadata::new(), vec![file.clone()]);
-        let checkpoint =
-            Checkpoint { path, kind: "a test", files, metadata, tensors: tensors.collect() };
+        let checkpoint = Checkpoint {
+            path,
+            kind: "a test",
+            files,
+            metadata,
+            tensors: tensors.collect(),
+            notes: vec![],
+        };
         let planned = PlannedTensor { format, n_bytes: 0, reason: Reason::Recipe };
         let tensors = vec![planned; shapes.len()];
         let parts = std::iter::once(0..shapes.len()).collect();

@@ -128,6 +128,11 @@ impl Tokenizer {
         text
     }
 
+    /// What was read otherwise than the file says it, or may be lost: a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.vocabulary.notes
+    }
+
     /// How many tokens there are.
     pub fn n_vocab(&self) -> usize {
         self.vocabulary.pieces.len()

@@ -105,6 +105,8 @@ pub struct Vocabulary {
     pub ends: HashSet<u32>,
     /// Whether a prompt begins with BOS.
     pub adds_bos: bool,
+    /// What was read otherwise than the file says it, or may be lost: a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Vocabulary {
@@ -133,7 +135,8 @@ impl Vocabulary {
         });
         let mut ends = named_ends(&pieces, &kinds);
         ends.extend([eos, id(EOT)?, id(EOM)?].into_iter().flatten());
-        Ok(Vocabulary { algorithm, pieces, kinds, bos, eos, unknown, ends, adds_bos })
+        let notes = Vec::new();
+        Ok(Vocabulary { algorithm, pieces, kinds, bos, eos, unknown, ends, adds_bos, notes })
     }
 }
 

@@ -29,7 +29,7 @@ pub fn folder(files: &[(&str, &[u8])]) -> TempDir {
 pub fn read_folder(folder: &Path, n_vocab: usize) -> Result<Metadata, String> {
     let mut metadata = Metadata::new();
     match vocabulary::read(&Folder::open(folder).unwrap(), n_vocab, &mut metadata) {
-        Ok(()) => Ok(metadata),
+        Ok(_) => Ok(metadata),
         Err(error) => Err(error.to_string()),
     }
 }

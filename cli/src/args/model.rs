@@ -1,6 +1,7 @@
 //! The arguments that every command running a model shares, and what they resolve to.
 
 use crate::demo::open_model;
+use crate::terminal::print_file_notes;
 use crate::terminal::progress::reading;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -90,6 +91,7 @@ impl ModelArgs {
         ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
         let compute = self.compute.resolve()?;
         let language = LanguageModel::from_gguf(open_model(self.model.as_deref())?)?;
+        print_file_notes(language.notes());
         let trained_len = language.model.config().context_len;
         let context_len = match self.context {
             None => default_context.unwrap_or(trained_len).min(trained_len),

@@ -2,8 +2,8 @@
 
 use crate::args::model::ComputeArgs;
 use crate::args::size::size;
-use crate::terminal::print_note;
 use crate::terminal::progress::amount_bar;
+use crate::terminal::{print_file_notes, print_note};
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -100,6 +100,7 @@ fn tensor_type(text: &str) -> Result<Override, String> {
 /// Runs it.
 pub fn run(args: QuantizeArgs) -> Result<()> {
     let checkpoint = Checkpoint::open(&args.input)?;
+    print_file_notes(&checkpoint.notes);
     let options = Options {
         recipe: recipe::by_name(&args.target),
         overrides: args.tensor_type,

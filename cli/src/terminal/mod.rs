@@ -5,6 +5,7 @@ pub mod output_file;
 pub mod progress;
 
 use crate::flags::name_flags;
+use gatefold::text::printable;
 use std::fmt::Display;
 use std::io::{self, Write};
 
@@ -12,6 +13,11 @@ use std::io::{self, Write};
 /// reads it any more is no reason to fail.
 pub fn print_note(line: impl Display) {
     let _ = writeln!(io::stderr(), "{}", name_flags(line));
+}
+
+/// Prints notes on a file, which say what its user should know.
+pub fn print_file_notes(notes: impl IntoIterator<Item = impl Display>) {
+    notes.into_iter().for_each(|note| print_note(format_args!("note: {}", printable(note))));
 }
 
 /// Prints a piece of an answer to stdout, at once.

@@ -36,7 +36,7 @@ use tokenizer_json::Outline;
 const TOKENIZER_JSON: &str = "tokenizer.json";
 
 /// Sets `tokenizer.*` in `metadata` from the tokenizer files in `folder`; the model has an
-/// embedding for `n_vocab` tokens.
+/// embedding for `n_vocab` tokens. Returns what there is to know of the tokenizer, a sentence each.
 ///
 /// # Errors
 /// If there is no tokenizer that can be converted, or one of its files is damaged.
@@ -44,7 +44,7 @@ pub fn read(
     folder: &Folder,
     n_vocab: usize,
     metadata: &mut Metadata,
-) -> Result<(), CheckpointError> {
+) -> Result<Vec<String>, CheckpointError> {
     let beside = Beside::read(folder)?;
     let (file, mut definition, outline) = define(folder, n_vocab)?;
     let config = &beside.tokenizer_config;
@@ -58,8 +58,8 @@ pub fn read(
     set(metadata, definition, &special);
     chat_template::read(folder, config, metadata)?;
     let unusable = |error| folder.problem_of(&file, VocabularyProblem::Unusable(error));
-    Tokenizer::from_metadata(metadata).map_err(unusable)?;
-    Ok(())
+    let tokenizer = Tokenizer::from_metadata(metadata).map_err(unusable)?;
+    Ok(tokenizer.notes().to_vec())
 }
 
 /// The tokenizer and the name of the file that defines it; with the outline of `tokenizer.json`,
