@@ -63,13 +63,14 @@ impl LanguageModel {
         })
     }
 
-    /// The chat template that the file carries, else Mistral's.
+    /// The chat template that the file carries, else that of the format which the vocabulary has
+    /// tokens for, else Mistral's.
     ///
     /// # Errors
     /// If the file's template is damaged.
     pub fn chat_template(&self) -> Result<ChatTemplate, ChatError> {
         let template = ChatTemplate::from_metadata(self.gguf.metadata())?;
-        Ok(template.unwrap_or_else(ChatTemplate::mistral))
+        Ok(template.unwrap_or_else(|| ChatTemplate::for_vocabulary(&self.tokenizer)))
     }
 
     /// What its user should know of the file: what was read otherwise than it says, or may be lost.

@@ -1,9 +1,10 @@
 //! The library's messages speak of settings, in backticks; the program's name the flags that set them.
 
 /// Settings of the library, as its messages write them, and what sets them here.
-const FLAGS: [(&str, &str); 11] = [
+const FLAGS: [(&str, &str); 13] = [
     ("`allow_requantize`", "--allow-requantize"),
     ("`cache_format`", "--cache-type"),
+    ("`chat_template`", "--chat-template"),
     ("`context_len`", "-c"),
     ("`dry_run`", "`gatefold quantize --dry-run`"),
     ("`inspect::check`", "`gatefold inspect --check`"),
@@ -12,6 +13,7 @@ const FLAGS: [(&str, &str); 11] = [
     ("`overwrite`", "--overwrite"),
     ("`raw`", "--raw"),
     ("`save_base`", "--save-base"),
+    ("`strict_template`", "--strict-template"),
     ("`tensor_types`", "--tensor-type"),
 ];
 

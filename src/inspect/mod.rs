@@ -13,7 +13,7 @@ use crate::architecture::{Config, ExpertLayout};
 use crate::gguf::{ARCHITECTURE_KEY, Gguf, GgufError, Value};
 use crate::machine::Machine;
 use crate::model::Weights;
-use crate::tokenizer::{ChatTemplate, Tokenizer, keys};
+use crate::tokenizer::{ChatTemplate, Origin, Tokenizer, keys};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use std::fmt::Display;
@@ -85,6 +85,17 @@ pub struct TokenizerKeys {
     pub n_vocab: usize,
     /// Whether the file has a chat template.
     pub has_chat_template: bool,
+    /// Which chat template is used; `None` where the file's, or its vocabulary, is damaged.
+    pub chat_template: Option<TemplateUse>,
+}
+
+/// Which chat template is used.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TemplateUse {
+    /// Where it is from.
+    pub origin: Origin,
+    /// The name of its format, where it is not the file's.
+    pub name: Option<&'static str>,
 }
 
 /// How much of a file is in one format.
@@ -116,7 +127,7 @@ impl Report {
     pub fn new(gguf: &Gguf, machine: Option<Machine>) -> Result<Report, GgufError> {
         let metadata = gguf.metadata();
         let text = |key| Ok(metadata.str(key)?.map(str::to_string));
-        let Loadable { config, weights, faults, notes } = Loadable::of(gguf);
+        let Loadable { config, weights, template, faults, notes } = Loadable::of(gguf);
         let (config, weights) = (config.as_ref(), weights.as_ref());
         let n_parameters = gguf.tensors().map(|tensor| tensor.n_weights() as u64).sum();
         let n_idle = weights.zip(config).map(|(weights, config)| weights.n_idle(config.top_k));
@@ -139,6 +150,7 @@ impl Report {
                 pre: text("tokenizer.ggml.pre")?,
                 n_vocab: metadata.strings(keys::TOKENS)?.map_or(0, <[_]>::len),
                 has_chat_template: metadata.contains("tokenizer.chat_template"),
+                chat_template: template,
             },
             formats: FormatUse::of(gguf),
             verdict,
@@ -166,6 +178,7 @@ impl Report {
 struct Loadable {
     config: Option<Config>,
     weights: Option<Weights>,
+    template: Option<TemplateUse>,
     /// Why the model cannot run; empty if it can.
     faults: Vec<String>,
     /// What is not as it should be in a model that runs.
@@ -183,8 +196,13 @@ impl Loadable {
         let tokenizer = noted(tokenizer, &mut faults);
         notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
         let template = ChatTemplate::from_metadata(gguf.metadata());
-        noted(template.map_err(|error| format!("{error} (run it with `raw`)")), &mut notes);
-        Loadable { config, weights, faults, notes }
+        let hint = "give another as `chat_template`, or use none (run it with `raw`)";
+        let template = noted(template.map_err(|error| format!("{error}; {hint}")), &mut notes);
+        let template = template.zip(tokenizer.as_ref()).map(|(own, tokenizer)| {
+            let template = own.unwrap_or_else(|| ChatTemplate::for_vocabulary(tokenizer));
+            TemplateUse { origin: template.origin(), name: template.name() }
+        });
+        Loadable { config, weights, template, faults, notes }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Check, KvBytes, Report, Sizes};
 use crate::architecture::ExpertLayout;
 use crate::text::{bytes, decimal, printable};
+use crate::tokenizer::Origin;
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Report {
@@ -62,7 +63,18 @@ impl Report {
         let pre = tokenizer.pre.as_ref().map(|pre| format!(" ({pre})")).unwrap_or_default();
         let template = if tokenizer.has_chat_template { "with" } else { "without" };
         let n_vocab = tokenizer.n_vocab;
-        line(f, "tokenizer", format!("{kind}{pre}, {n_vocab} tokens, {template} chat template"))
+        line(f, "tokenizer", format!("{kind}{pre}, {n_vocab} tokens, {template} chat template"))?;
+        let Some(template) = tokenizer.chat_template else { return Ok(()) };
+        let name = template.name.unwrap_or_default();
+        match template.origin {
+            Origin::File | Origin::Given => Ok(()),
+            Origin::Vocabulary => {
+                line(f, "chat template", format!("{name}, as the vocabulary tells"))
+            }
+            Origin::Fallback => {
+                line(f, "chat template", format!("{name}, for want of another; it may be wrong"))
+            }
+        }
     }
 
     fn fmt_memory(&self, f: &mut Formatter<'_>) -> fmt::Result {

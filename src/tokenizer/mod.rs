@@ -16,7 +16,7 @@ mod specials;
 mod stream;
 mod vocabulary;
 
-pub use chat::{ChatError, ChatTemplate, Date, Message};
+pub use chat::{ChatError, ChatTemplate, Date, Message, Origin, Prompt};
 pub use error::TokenizerError;
 pub use pre_tokenizer::PreTokenizer;
 pub(crate) use sentencepiece::{SPACE, byte_of};
@@ -166,6 +166,11 @@ impl Tokenizer {
     /// A token's piece as the file spells it, or none if the id is beyond the vocabulary.
     pub fn piece(&self, id: u32) -> Option<&str> {
         self.vocabulary.pieces.get(id as usize).map(String::as_str)
+    }
+
+    /// Whether there is a token with this piece, of whatever kind.
+    pub(crate) fn has_piece(&self, piece: &str) -> bool {
+        self.vocabulary.pieces.iter().any(|known| known == piece)
     }
 
     /// Whether texts are preceded by a space.

@@ -1,5 +1,6 @@
 //! The library from outside, in one binary: linking takes longer than most of its tests.
 
+mod chat_formats;
 mod checkpoint;
 mod checkpoint_hostile;
 mod engine;

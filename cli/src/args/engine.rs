@@ -2,6 +2,7 @@
 
 use super::model::{LoadedModel, cache_format};
 use super::size::size;
+use super::template::{TemplateArgs, tell_origin};
 use crate::terminal::print_note;
 use anyhow::Result;
 use clap::{Args, value_parser};
@@ -29,6 +30,9 @@ pub struct EngineArgs {
     /// day, in UTC, on which the run begins]
     #[arg(long, value_name = "DATE")]
     date: Option<Date>,
+
+    #[command(flatten)]
+    template: TemplateArgs,
 }
 
 impl EngineArgs {
@@ -44,18 +48,23 @@ impl EngineArgs {
         }
     }
 
-    /// The model's chat template, with the date that was given.
+    /// The chat template, with the date that was given.
     pub fn chat_template(&self, loaded: &LoadedModel) -> Result<ChatTemplate> {
-        let template = loaded.chat_template()?;
-        if let Some(date) = self.date {
-            return Ok(template.with_date(date));
-        }
-        if template.asks_for_date() {
-            let today = Date::of_this_run();
-            print_note(format_args!(
-                "the chat template tells the model the date, today {today}; --date fixes it"
-            ));
-        }
-        Ok(template)
+        let template = self.template.resolve(loaded)?;
+        Ok(match self.date {
+            Some(date) => template.with_date(date),
+            None => template,
+        })
+    }
+}
+
+/// Says which template the work is done with, and that it depends on the day.
+pub fn tell_template(template: &ChatTemplate) {
+    tell_origin(template);
+    if template.asks_for_date() && template.given_date().is_none() {
+        let today = Date::of_this_run();
+        print_note(format_args!(
+            "the chat template tells the model the date, today {today}; --date fixes it"
+        ));
     }
 }

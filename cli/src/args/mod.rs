@@ -5,4 +5,5 @@ pub mod model;
 pub mod prompt_cache;
 pub mod sampling;
 pub mod size;
+pub mod template;
 pub mod text;

@@ -10,7 +10,6 @@ use gatefold::engine::LogitsSession;
 use gatefold::gguf::{Gguf, ReadAhead};
 use gatefold::machine::read_ahead_bytes;
 use gatefold::model::ModelError;
-use gatefold::tokenizer::ChatTemplate;
 use gatefold::{DynFormat, Isa, LanguageModel};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,12 +119,6 @@ impl ModelArgs {
 }
 
 impl LoadedModel {
-    /// The chat template that the file carries, else Mistral's.
-    pub fn chat_template(&self) -> Result<ChatTemplate> {
-        let template = self.language.chat_template();
-        template.with_context(|| self.language.gguf.path().display().to_string())
-    }
-
     /// An empty session with a cache of this format.
     pub fn logits_session(
         &self,

@@ -233,9 +233,10 @@ fn message((idx, value): (usize, Value)) -> Result<Message, Fault> {
     let role = match message.required("role", role)?.as_str() {
         // What newer models call the system.
         "developer" => "system".to_owned(),
-        role @ ("system" | "user" | "assistant") => role.to_owned(),
+        // What becomes of a tool's is up to the template.
+        role @ ("system" | "user" | "assistant" | "tool") => role.to_owned(),
         role => {
-            let expected = "\"system\", \"user\" or \"assistant\"";
+            let expected = "\"system\", \"developer\", \"user\", \"assistant\" or \"tool\"";
             return Err(message.wrong("role", quoted(&role.into()), expected));
         }
     };

@@ -15,17 +15,24 @@ pub struct Prompts<'m> {
 }
 
 impl Prompts<'_> {
-    /// The tokens of each prompt, one for a conversation.
-    pub(super) fn encode(&self, prompt: &Prompt) -> Result<Vec<Vec<u32>>, Fault> {
+    /// The tokens of each prompt, one for a conversation; and if that was folded, why.
+    pub(super) fn encode(&self, prompt: &Prompt) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
         match prompt {
             Prompt::Chat(messages) => {
-                let ids = self.template.encode(self.tokenizer, messages);
-                ids.map(|ids| vec![ids]).map_err(|error| match error {
-                    ChatError::Machine { .. } => Fault::ours("template_stopped", one_line(error)),
-                    error => Fault::at("invalid_value", "body.messages", one_line(error)),
-                })
+                let prompt = self.template.prompt(self.tokenizer, messages);
+                prompt.map(|prompt| (vec![prompt.ids], prompt.folded)).map_err(
+                    |error| match error {
+                        ChatError::Machine { .. } => {
+                            Fault::ours("template_stopped", one_line(error))
+                        }
+                        error => Fault::at("invalid_value", "body.messages", one_line(error)),
+                    },
+                )
             }
-            Prompt::Texts(texts) => texts.iter().map(|text| self.encode_text(text)).collect(),
+            Prompt::Texts(texts) => {
+                let ids: Result<_, _> = texts.iter().map(|text| self.encode_text(text)).collect();
+                Ok((ids?, None))
+            }
         }
     }
 

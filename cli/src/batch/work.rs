@@ -38,6 +38,10 @@ pub struct Progress {
     pub n_done: usize,
     /// Those among them that tell of a fault.
     pub n_failed: usize,
+    /// Conversations that the template does not take as they are.
+    pub n_folded: usize,
+    /// Answers without text.
+    pub n_empty: usize,
     /// Tokens that were read and written.
     pub tokens: Tokens,
 }
@@ -57,6 +61,8 @@ pub struct Batch<'a> {
     finished: Vec<Answer>,
     tally: Tally,
     progress: Progress,
+    /// Why the first conversation that was folded had to be.
+    folded: Option<String>,
     on_progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -108,6 +114,7 @@ impl<'a> Batch<'a> {
             finished: Vec::new(),
             tally: Tally::default(),
             progress: Progress::default(),
+            folded: None,
             on_progress,
         }
     }
@@ -115,6 +122,11 @@ impl<'a> Batch<'a> {
     /// How far it is.
     pub fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// Why a conversation was folded, the first that was.
+    pub fn folded(&self) -> Option<&str> {
+        self.folded.as_deref()
     }
 
     /// Drops from the output what is replaced, when all is done.
@@ -164,11 +176,13 @@ impl<'a> Batch<'a> {
         let Line { custom_id, request, .. } =
             self.input.line(item, &self.setup.basis, self.setup.max_tokens)?;
         let prepared = request.and_then(|request| {
-            let prompts = self.setup.prompts.encode(&request.prompt)?;
-            Ok((request, prompts))
+            let (prompts, folded) = self.setup.prompts.encode(&request.prompt)?;
+            Ok((request, prompts, folded))
         });
         match prepared {
-            Ok((request, prompts)) => {
+            Ok((request, prompts, folded)) => {
+                self.progress.n_folded += usize::from(folded.is_some());
+                self.folded = self.folded.take().or(folded);
                 let choices = (0..prompts.len() * request.params.n).map(|_| None).collect();
                 let prompt_tokens = prompts.iter().map(Vec::len).sum();
                 let usage = Usage { prompt_tokens, ..Usage::default() };
@@ -218,6 +232,7 @@ impl<'a> Batch<'a> {
         // A line with a fault is finished before its last answer.
         let Some(line) = self.open.get_mut(&number) else { return };
         line.usage.completion_tokens += generated.tokens.len();
+        self.progress.n_empty += usize::from(generated.text.trim().is_empty());
         let Request { prompt, params } = &line.request;
         let tokenizer = self.setup.prompts.tokenizer;
         line.choices[idx] = Some(Choice::new(tokenizer, prompt, params, idx, generated));

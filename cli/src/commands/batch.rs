@@ -1,8 +1,9 @@
 //! `gatefold batch`.
 
-use crate::args::engine::EngineArgs;
+use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::ModelArgs;
 use crate::args::prompt_cache::PromptCacheArgs;
+use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
 use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
 use crate::terminal::interrupt::Interrupts;
@@ -91,6 +92,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let n_requests = plan.items.len();
     tell(&found, n_requests);
 
+    tell_template(&template);
     let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
     let n_todo = n_requests - found.n_done;
@@ -108,8 +110,14 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     }
     let start = Instant::now();
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
-    let Progress { n_done, n_failed, tokens } = batch.progress();
+    let Progress { n_done, n_failed, n_folded, n_empty, tokens } = batch.progress();
     progress::hide();
+    if let Some(why) = batch.folded() {
+        tell_folded(&count(n_folded, "conversation"), why);
+    }
+    if n_empty > 0 {
+        print_note(format_args!("note: answers that are empty: {n_empty}"));
+    }
 
     let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
     if !is_done {

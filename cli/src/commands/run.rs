@@ -5,15 +5,16 @@ use super::session::Session;
 use crate::args::model::{LoadedModel, ModelArgs, cache_format};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
+use crate::args::template::{TemplateArgs, tell_folded, tell_origin};
 use crate::args::text::TextArgs;
 use crate::jobs::Outcome;
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::{print_note, print_piece};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use gatefold::DynFormat;
 use gatefold::engine::{Engine, Options};
-use gatefold::tokenizer::ChatTemplate;
+use gatefold::tokenizer::{ChatTemplate, Origin};
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::sync::Arc;
 
@@ -40,8 +41,11 @@ pub struct RunArgs {
     n_predict: i64,
 
     /// Continue the text as it is, without the model's chat template
-    #[arg(long, conflicts_with_all = ["chat", "system"])]
+    #[arg(long, conflicts_with_all = ["chat", "chat_template", "system"])]
     raw: bool,
+
+    #[command(flatten)]
+    template: TemplateArgs,
 
     /// Chat on the terminal
     #[arg(long)]
@@ -85,15 +89,18 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
     let interrupts = (!args.chat && !on_terminal).then(Interrupts::watch).transpose()?;
     let loaded = args.model.load(None)?;
-    let own_template = if args.raw { None } else { own_template(&loaded)? };
-    let chats = args.chat || (on_terminal && own_template.is_some());
+    let template = if args.raw { None } else { Some(args.template.resolve(&loaded)?) };
+    // Where nothing tells a format, the model may be one that continues texts.
+    let is_told = |template: &ChatTemplate| template.origin() != Origin::Fallback;
+    let chats = args.chat || (on_terminal && template.as_ref().is_some_and(is_told));
+    let template = template.filter(|template| chats || is_told(template));
     let mut session = Session {
         loaded: &loaded,
         engine: engine(&loaded, args.cache_type)?,
         sampling,
         max_tokens,
         stops: &args.stop,
-        has_template: chats || own_template.is_some(),
+        has_template: template.is_some(),
         interrupted: Arc::default(),
     };
     if chats {
@@ -101,12 +108,17 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
             args.prompt_cache.prompt_cache.is_none(),
             "--prompt-cache is for single prompts; give one with -p or -f, without --chat"
         );
-        let template = own_template.unwrap_or_else(ChatTemplate::mistral);
+        let template = template.expect("who chats has a template");
+        tell_origin(&template);
         Chat::new(session, template, args.system).run(&args.text)?;
         return Ok(Outcome::Done);
     }
     let interrupts = interrupts.map_or_else(Interrupts::watch, Ok)?;
-    let prompt = prompt(&loaded, own_template, args.system, args.text.read()?)?;
+    let text = args.text.read()?;
+    let prompt = match template {
+        Some(template) => chat_prompt(&loaded, &template, args.system, text)?,
+        None => text_prompt(&loaded, args.raw, args.system.is_some(), &text)?,
+    };
     // From here on an interrupt ends the answer; until then, it ends the program.
     session.interrupted = interrupts.heed();
     let prefix = || Ok(prompt.clone());
@@ -117,30 +129,49 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     if args.json {
         let generated = session.generate(&prompt, |_| Ok(()))?;
         writeln!(stdout().lock(), "{}", session.json(&prompt, &generated))?;
+        session.remark(&generated).iter().for_each(print_note);
     } else {
         let generated = session.generate(&prompt, print_piece)?;
         writeln!(stdout().lock())?;
+        session.remark(&generated).iter().for_each(print_note);
         print_note(session.summary(&generated));
     }
     Ok(if session.is_interrupted() { Outcome::Interrupted } else { Outcome::Done })
 }
 
-/// What the answer to a single text follows.
-fn prompt(
+/// A conversation that a text begins, as the template writes it.
+fn chat_prompt(
     loaded: &LoadedModel,
-    template: Option<ChatTemplate>,
+    template: &ChatTemplate,
     system: Option<String>,
     text: String,
 ) -> Result<Vec<u32>> {
-    Ok(match template {
-        Some(template) => {
-            template.encode(&loaded.language.tokenizer, &chat::conversation(system, text))?
-        }
-        None => {
-            ensure!(system.is_none(), "--system needs a chat template, and this model has none");
-            loaded.language.tokenizer.encode_text(&text)?
-        }
-    })
+    tell_origin(template);
+    let messages = chat::conversation(system, text);
+    let prompt = template.prompt(&loaded.language.tokenizer, &messages)?;
+    if let Some(why) = &prompt.folded {
+        tell_folded("this conversation", why);
+    }
+    Ok(prompt.ids)
+}
+
+/// A text that is continued as it is.
+fn text_prompt(
+    loaded: &LoadedModel,
+    is_raw: bool,
+    has_system: bool,
+    text: &str,
+) -> Result<Vec<u32>> {
+    ensure!(
+        !has_system,
+        "--system needs a chat template, and this model has none; --chat-template gives one"
+    );
+    if !is_raw {
+        print_note(
+            "note: the model has no chat template, and its vocabulary tells of none: the text is continued as it is (`chat_template` gives one)",
+        );
+    }
+    Ok(loaded.language.tokenizer.encode_text(text)?)
 }
 
 fn engine(loaded: &LoadedModel, cache_format: &'static DynFormat) -> Result<Engine> {
@@ -152,10 +183,4 @@ fn engine(loaded: &LoadedModel, cache_format: &'static DynFormat) -> Result<Engi
     };
     let options = options.one_at_a_time(&loaded.language)?;
     Ok(Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?)
-}
-
-fn own_template(loaded: &LoadedModel) -> Result<Option<ChatTemplate>> {
-    ChatTemplate::from_metadata(loaded.language.gguf.metadata()).with_context(|| {
-        format!("{} (--raw does without a template)", loaded.language.gguf.path().display())
-    })
 }

@@ -3,7 +3,7 @@
 use crate::args::model::LoadedModel;
 use crate::terminal::progress::{self, progress_bar};
 use anyhow::Result;
-use gatefold::engine::{Engine, Event, Generated, Request, Speed};
+use gatefold::engine::{Engine, Event, FinishReason, Generated, Request, Speed};
 use gatefold::sampler::Sampling;
 use serde_json::{Value, json};
 use std::io;
@@ -93,11 +93,31 @@ impl Session<'_> {
         )
     }
 
+    /// What is to be said of an answer that is not one, or not all of one.
+    pub fn remark(&self, generated: &Generated) -> Option<String> {
+        let is_empty = generated.text.trim().is_empty();
+        match generated.finish_reason {
+            FinishReason::Context => Some(format!(
+                "note: the answer is cut off: the context of {} tokens is full (`context_len` sets how many)",
+                self.loaded.context_len
+            )),
+            FinishReason::EndOfText if is_empty && self.has_template => Some(
+                "note: the answer is empty: the model ended it at once (is the chat template right? `chat_template` gives another)".to_owned(),
+            ),
+            FinishReason::EndOfText | FinishReason::StopString if is_empty => {
+                Some("note: the answer is empty: it was ended at once".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Everything there is to know of an answer.
     pub fn json(&self, prompt: &[u32], generated: &Generated) -> Value {
-        let speed = |speed: &Speed| {
+        // Of a prompt, those count that are not in the prefix cache. The first token of an answer comes
+        // with the prompt, so that the time is that of the others.
+        let speed = |n_tokens: usize, speed: &Speed| {
             json!({
-                "n_tokens": speed.n_tokens,
+                "n_tokens": n_tokens,
                 "seconds": speed.duration.as_secs_f64(),
                 "tokens_per_second": speed.tokens_per_second(),
                 "weight_bytes_per_second": speed.bytes_per_second(),
@@ -109,8 +129,8 @@ impl Session<'_> {
             "prompt_ids": prompt,
             "finish_reason": generated.finish_reason,
             "load_seconds": self.loaded.load_time.as_secs_f64(),
-            "prompt": speed(&generated.prompt_speed),
-            "generation": speed(&generated.speed),
+            "prompt": speed(generated.prompt_speed.n_tokens, &generated.prompt_speed),
+            "generation": speed(generated.tokens.len(), &generated.speed),
             "seed": self.sampling.seed,
             "logits_hash": format!("{:016x}", generated.logits_hash()),
         })

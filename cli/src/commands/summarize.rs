@@ -1,7 +1,7 @@
 //! `gatefold summarize`.
 
 use super::summarize_notes as notes;
-use crate::args::engine::EngineArgs;
+use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
@@ -18,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatefold::engine::{Engine, Options};
+use gatefold::tokenizer::ChatTemplate;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,7 +159,8 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     }
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded);
-    let setup = setup(&args, &loaded, &options)?;
+    let template = args.engine.chat_template(&loaded)?;
+    let setup = setup(&args, &loaded, &template, &options)?;
     let documents = documents(&args)?;
     let plan = plan(&documents, &setup)?;
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
@@ -167,6 +169,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         notes::tell_without_file(&documents, &plan);
     }
 
+    tell_template(&template);
     let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
     if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
@@ -260,6 +263,7 @@ fn plan(documents: &Documents, setup: &Setup<'_>) -> Result<Plan> {
 fn setup<'a>(
     args: &SummarizeArgs,
     loaded: &'a LoadedModel,
+    chat: &ChatTemplate,
     options: &Options,
 ) -> Result<Setup<'a>> {
     let template = args.template.as_deref().map(read_template).transpose()?;
@@ -269,9 +273,8 @@ fn setup<'a>(
         length: args.length,
         template,
     };
-    let template = args.engine.chat_template(loaded)?;
-    let model_key = Key::of_model(&loaded.language.gguf, &template, options);
-    let prompts = prompt_options.prompts(template).context("--template")?;
+    let model_key = Key::of_model(&loaded.language.gguf, chat, options);
+    let prompts = prompt_options.prompts(chat.clone()).context("--template")?;
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");

@@ -3,7 +3,7 @@
 use gatefold::engine::{NUMERICS_REVISION, Options};
 use gatefold::gguf::Gguf;
 use gatefold::text::hex;
-use gatefold::tokenizer::ChatTemplate;
+use gatefold::tokenizer::{ChatTemplate, Origin};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -25,7 +25,8 @@ impl Key {
     }
 
     /// Stands for everything that an answer depends on besides what is asked: the model, how it
-    /// runs, the arithmetic of this program, and the date that its template was given to tell it.
+    /// runs, the arithmetic of this program, the template in the place of its own, and the date that
+    /// this was given to tell it.
     pub fn of_model(gguf: &Gguf, template: &ChatTemplate, options: &Options) -> Key {
         let fingerprint = gguf.fingerprint();
         let (revision, context) =
@@ -38,6 +39,13 @@ impl Key {
             ("context", &context),
         ];
         parts.extend(date.as_ref().map(|date| ("date", date.as_bytes())));
+        // The file's own is a part of the model, and the fallback one of the program.
+        if matches!(template.origin(), Origin::Given | Origin::Vocabulary) {
+            parts.push(("template", template.source().as_bytes()));
+        }
+        if template.is_strict() {
+            parts.push(("strict", b"template"));
+        }
         Key::of(&parts)
     }
 

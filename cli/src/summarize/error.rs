@@ -139,7 +139,9 @@ pub enum Failure {
     #[error(transparent)]
     Generate(#[from] GenerateError),
     /// The model said nothing: of the whole, of each of the parts, or of their summaries.
-    #[error("the model's answer is empty; try another instruction")]
+    #[error(
+        "the model's answer is empty; see whether the chat template is right (`chat_template` gives another), or try another instruction"
+    )]
     Silence,
     /// Summaries of summaries do not get shorter.
     #[error(

@@ -153,7 +153,7 @@ fn batches_begin_with_what_is_kept() {
     for output in ["first.jsonl", "second.jsonl"] {
         let args = ["in.jsonl", "-o", output, "--prompt-cache", "prompt.cache"];
         let (code, stderr) = place.batch(&args);
-        assert_eq!((code, stderr.lines().count()), (0, 1), "{stderr}");
+        assert_eq!((code, stderr.lines().count()), (0, 2), "{stderr}");
         assert_eq!(settled(place.lines(output)), expected);
         let now = written_at(&place, "prompt.cache");
         assert_eq!(*written.get_or_insert(now), now, "it is not written again");

@@ -57,11 +57,11 @@ impl Conversation<'_> {
     }
 }
 
-/// Whether a template is valid.
-pub(super) fn check(source: &str) -> Result<(), ChatError> {
+/// Whether a template is valid; the error says why not.
+pub(super) fn check(source: &str) -> Result<(), String> {
     let source = source.to_owned();
     let compile = move || Checked::compile(&source).map(|_| ());
-    apart(time(0), compile).map_err(|stopped| ChatError::Syntax { reason: stopped.reason })
+    apart(time(0), compile).map_err(|stopped| stopped.reason)
 }
 
 /// Runs a template, which is told that it is `date`.

@@ -1,56 +1,34 @@
 //! Conversations to prompts.
 //!
-//! A template (the file's own, else Mistral's instruct format) writes a conversation as text, and
-//! the text is encoded with its special tokens. Two things need care beyond that:
-//!
-//! - What a message says is text, and so is its role. The spelling of a control token in it, say
-//!   `</s>` in a document to be summarized, must not become that token, so it is broken up by a
-//!   guard character, which the tokenizer takes out again once it has cut the text at its special
-//!   tokens.
-//! - Mistral's reference tokenizer encodes each message as a text of its own, which a space
-//!   precedes. Templates that were published with the models write answers right behind `[/INST]`,
-//!   and lack that space; it is put there.
+//! A template writes a conversation as text, and the text is encoded with its special tokens
+//! (`prompt`). The template is the file's own, one that was given, or that of a known format
+//! (`known`): the one that the vocabulary has tokens for, else Mistral's first. What a template
+//! refuses or leaves out is put into a form that it takes (`fold`).
 
 mod checked;
 mod date;
+mod fold;
 mod jinja;
+mod known;
 mod limits;
+mod prompt;
 
 use super::keys::CHAT_TEMPLATE;
-use super::{Specials, Tokenizer, TokenizerError};
+use super::{Tokenizer, TokenizerError};
 use crate::gguf::Metadata;
+use crate::text::printable;
 pub use date::Date;
 use jinja::Conversation;
+pub use prompt::Prompt;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::fmt;
 use thiserror::Error;
-
-/// Where Mistral's instruct format goes over from the user's message to the answer.
-const ANSWER_MARK: &str = "[/INST]";
-
-/// Mistral's instruct format of 8x7B. A system message goes before the first message of the user.
-const MISTRAL: &str = "\
-{{- bos_token }}
-{%- set ns = namespace(system='', expected='user') %}
-{%- for message in messages %}
-    {%- if message.role == 'system' and loop.first %}
-        {%- set ns.system = message.content + '\\n\\n' if message.content else '' %}
-    {%- elif message.role != ns.expected %}
-        {{- raise_exception('the messages must be from user and assistant in turns, beginning with a user, after at most one from the system; this one is from ' ~ message.role) }}
-    {%- elif message.role == 'user' %}
-        {{- '[INST] ' + ns.system + message.content + ' [/INST]' }}
-        {%- set ns.system = '' %}
-        {%- set ns.expected = 'assistant' %}
-    {%- else %}
-        {{- ' ' + message.content + eos_token }}
-        {%- set ns.expected = 'user' %}
-    {%- endif %}
-{%- endfor %}";
 
 /// A message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Whose it is: `system`, `user` or `assistant`.
+    /// Whose it is: `system`, `user` or `assistant`; `developer`, which is the system where the
+    /// template does not speak of one; `tool`.
     pub role: String,
     /// What it says.
     pub content: String,
@@ -68,8 +46,10 @@ impl Message {
 #[non_exhaustive]
 pub enum ChatError {
     /// The template is not valid Jinja.
-    #[error("the file's `{CHAT_TEMPLATE}` cannot be used: {reason}")]
+    #[error("{origin} cannot be used: {reason}")]
     Syntax {
+        /// Where it is from.
+        origin: Origin,
         /// What the engine says.
         reason: String,
     },
@@ -78,6 +58,14 @@ pub enum ChatError {
     Template {
         /// What the template says.
         reason: String,
+    },
+    /// The template writes a conversation without one of its messages.
+    #[error("the chat template leaves out message {number}, which is from `{}`", printable(role))]
+    LeftOut {
+        /// Which, from 1 on.
+        number: usize,
+        /// Whose it is.
+        role: String,
     },
     /// The machine did not bring the template to its end, for which another time may be better.
     #[error("the chat template cannot write this conversation now: {reason}")]
@@ -93,28 +81,114 @@ pub enum ChatError {
     Tokenizer(#[from] TokenizerError),
 }
 
+/// Where a template is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The file carries it.
+    File,
+    /// Whoever runs the model has given it, or the name of its format.
+    Given,
+    /// The file has none, and the vocabulary has the tokens of its format.
+    Vocabulary,
+    /// The file has none, and nothing tells which would be right.
+    Fallback,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File => write!(f, "the file's `{CHAT_TEMPLATE}`"),
+            Origin::Given => f.write_str("the given chat template"),
+            Origin::Vocabulary => f.write_str("the chat template that the vocabulary tells"),
+            Origin::Fallback => f.write_str("the chat template for want of another"),
+        }
+    }
+}
+
 /// How a model wants its conversations written.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
     source: String,
+    name: Option<&'static str>,
+    origin: Origin,
     date: Option<Date>,
+    is_strict: bool,
 }
 
 impl ChatTemplate {
-    /// The template that a file carries, if it does.
+    /// The template that a file carries, if it does. An empty one is none.
     ///
     /// # Errors
     /// If it is not valid Jinja.
     pub fn from_metadata(metadata: &Metadata) -> Result<Option<ChatTemplate>, ChatError> {
         let source = metadata.str(CHAT_TEMPLATE).map_err(TokenizerError::from)?;
-        let Some(source) = source else { return Ok(None) };
-        jinja::check(source)?;
-        Ok(Some(ChatTemplate { source: source.to_owned(), date: None }))
+        let source = source.filter(|source| !source.trim().is_empty());
+        source.map(|source| ChatTemplate::checked(source, Origin::File)).transpose()
+    }
+
+    /// A template in Jinja.
+    ///
+    /// # Errors
+    /// If it is not valid.
+    pub fn from_source(source: &str) -> Result<ChatTemplate, ChatError> {
+        ChatTemplate::checked(source, Origin::Given)
+    }
+
+    /// That of a known format, by its [name](Self::names).
+    pub fn by_name(name: &str) -> Option<ChatTemplate> {
+        ChatTemplate::known(name, Origin::Given)
+    }
+
+    /// The names of all known formats: `chatml`, `llama3`.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        known::names()
+    }
+
+    /// That of the format which a vocabulary has tokens for, else Mistral's of 8x7B.
+    pub fn for_vocabulary(tokenizer: &Tokenizer) -> ChatTemplate {
+        let (name, origin) = match known::told_by(tokenizer) {
+            Some(name) => (name, Origin::Vocabulary),
+            None => (known::FALLBACK, Origin::Fallback),
+        };
+        ChatTemplate::known(name, origin).expect("what is told is known")
     }
 
     /// Mistral's instruct format of 8x7B: `<s>[INST] question [/INST] answer</s>[INST] next [/INST]`.
     pub fn mistral() -> ChatTemplate {
-        ChatTemplate { source: MISTRAL.to_owned(), date: None }
+        ChatTemplate::known(known::FALLBACK, Origin::Given).expect("the fallback is known")
+    }
+
+    fn checked(source: &str, origin: Origin) -> Result<ChatTemplate, ChatError> {
+        jinja::check(source).map_err(|reason| ChatError::Syntax { origin, reason })?;
+        let source = source.to_owned();
+        Ok(ChatTemplate { source, name: None, origin, date: None, is_strict: false })
+    }
+
+    fn known(name: &str, origin: Origin) -> Option<ChatTemplate> {
+        let (name, source) = known::by_name(name)?;
+        let source = source.to_owned();
+        Some(ChatTemplate { source, name: Some(name), origin, date: None, is_strict: false })
+    }
+
+    /// The same template, which refuses what it does not take as it is.
+    pub fn strict(self) -> ChatTemplate {
+        ChatTemplate { is_strict: true, ..self }
+    }
+
+    /// Whether it refuses what it does not take as it is.
+    pub fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    /// The name of its format, where it is a known one.
+    pub fn name(&self) -> Option<&'static str> {
+        self.name
+    }
+
+    /// Where it is from.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// The same template, which is told this date in place of the one on which the run began.
@@ -156,70 +230,5 @@ impl ChatTemplate {
         };
         let date = self.date.unwrap_or_else(Date::of_this_run);
         jinja::render(&self.source, &conversation, date)
-    }
-
-    /// The ids of a prompt that asks for an answer to the last message. They begin with BOS exactly
-    /// once where the template writes it or the tokenizer adds it.
-    pub fn encode(
-        &self,
-        tokenizer: &Tokenizer,
-        messages: &[Message],
-    ) -> Result<Vec<u32>, ChatError> {
-        let spaces_answers = tokenizer.adds_space_prefix() && self.lacks_answer_space(tokenizer);
-        let is_guarded = |text: &str| {
-            tokenizer.spells_control_token(text) || (spaces_answers && text.contains(ANSWER_MARK))
-        };
-        let mut texts = messages.iter().flat_map(|message| [&message.role, &message.content]);
-        let guard = match texts.any(|text| is_guarded(text)) {
-            true => Some(free_character(messages)?),
-            false => None,
-        };
-        let mut messages = messages.to_vec();
-        if let Some(guard) = guard {
-            for text in messages.iter_mut().flat_map(|Message { role, content }| [role, content]) {
-                *text = tokenizer.guard_control_tokens(text, guard);
-                if spaces_answers {
-                    *text = text.replace(ANSWER_MARK, &broken_mark(guard));
-                }
-            }
-        }
-        let mut prompt = self.render(tokenizer, &messages, true)?;
-        if spaces_answers {
-            prompt = with_answer_spaces(&prompt);
-        }
-        let mut ids = tokenizer.encode_guarded(&prompt, Specials::Parse, guard)?;
-        let first = tokenizer.first_token();
-        if let Some(first) = first.filter(|first| ids.first() != Some(first)) {
-            ids.insert(0, first);
-        }
-        Ok(ids)
-    }
-
-    /// Whether answers follow `[/INST]` without a space, which a small conversation shows.
-    fn lacks_answer_space(&self, tokenizer: &Tokenizer) -> bool {
-        let probe = [Message::new("user", "question"), Message::new("assistant", "answer")];
-        self.source.contains(ANSWER_MARK)
-            && self
-                .render(tokenizer, &probe, false)
-                .is_ok_and(|text| text.contains(&format!("{ANSWER_MARK}answer")))
-    }
-}
-
-/// A character that no message contains.
-fn free_character(messages: &[Message]) -> Result<char, ChatError> {
-    let texts = messages.iter().flat_map(|message| [&message.role, &message.content]);
-    let used: HashSet<char> = texts.flat_map(|text| text.chars()).collect();
-    ('\u{F0000}'..='\u{10FFFD}').find(|c| !used.contains(c)).ok_or(ChatError::NoGuard)
-}
-
-fn broken_mark(guard: char) -> String {
-    ANSWER_MARK.chars().flat_map(|c| [c, guard]).collect()
-}
-
-/// The prompt with a space behind each mark that an answer follows.
-fn with_answer_spaces(prompt: &str) -> String {
-    match prompt.strip_suffix(ANSWER_MARK) {
-        Some(answered) => answered.replace(ANSWER_MARK, "[/INST] ") + ANSWER_MARK,
-        None => prompt.replace(ANSWER_MARK, "[/INST] "),
     }
 }
