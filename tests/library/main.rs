@@ -1,6 +1,7 @@
 //! The library from outside, in one binary: linking takes longer than most of its tests.
 
 mod chat_formats;
+mod chat_jinja;
 mod checkpoint;
 mod checkpoint_hostile;
 mod engine;

@@ -1,10 +1,13 @@
 //! Templates compiled with a check behind each step that makes a value.
 
-use minijinja::machinery::{CodeGenerator, Instruction, Instructions, WhitespaceConfig, parse};
-use minijinja::machinery::{Token, Vm, make_string_output, tokenize};
+use minijinja::machinery::{
+    CodeGenerator, Instruction, Instructions, Vm, WhitespaceConfig, make_string_output, parse,
+};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use std::collections::BTreeMap;
+
+use super::rewrite::rewritten;
 
 /// The filter that checks what a step has made. No template can spell it.
 pub(super) const MADE: &str = "~";
@@ -12,8 +15,12 @@ pub(super) const MADE: &str = "~";
 /// The filter that checks what becomes part of a namespace.
 pub(super) const ASSIGNED: &str = "=";
 
-/// The filter that checks what a product is made of.
-pub(super) const FACTOR: &str = "*";
+/// The filters in the place of operators that Python has otherwise, or without a limit.
+pub(super) const PRODUCT: &str = "*";
+pub(super) const REMAINDER: &str = "%";
+pub(super) const FLOOR: &str = "//";
+pub(super) const QUOTIENT: &str = "/";
+pub(super) const CONCATENATION: &str = "~~";
 
 /// The filter that checks the time after a step that looks at values.
 pub(super) const LOOKED: &str = "?";
@@ -22,11 +29,8 @@ pub(super) const LOOKED: &str = "?";
 /// templates have up to 30,000.
 const MAX_LEN: usize = 1 << 17;
 
-/// Most names, literals and operators in one tag.
-const MAX_TAG_LEN: usize = 2000;
-
 /// As Hugging Face configures Jinja.
-const WHITESPACE: WhitespaceConfig =
+pub(super) const WHITESPACE: WhitespaceConfig =
     WhitespaceConfig { keep_trailing_newline: false, lstrip_blocks: true, trim_blocks: true };
 
 /// A template ready to run.
@@ -36,13 +40,8 @@ pub(super) struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// Compiles a template.
+    /// Compiles a template that is in the engine's [spelling](spelled).
     pub(super) fn compile(source: &'a str) -> Result<Checked<'a>, Error> {
-        if source.len() > MAX_LEN {
-            let detail = format!("it has {} bytes; templates have up to {MAX_LEN}", source.len());
-            return Err(Error::new(ErrorKind::SyntaxError, detail));
-        }
-        check_tags(source)?;
         let tree = parse(source, "template", SyntaxConfig, WHITESPACE)?;
         let mut generator = CodeGenerator::new("template", source);
         generator.compile_stmt(&tree);
@@ -53,8 +52,8 @@ impl<'a> Checked<'a> {
         })
     }
 
-    /// Runs it. The environment has the filters [`MADE`], [`ASSIGNED`], [`FACTOR`] and
-    /// [`LOOKED`], and a formatter that checks what is written.
+    /// Runs it. The environment has the filters that are named here, and a formatter that checks what
+    /// is written.
     pub(super) fn run(&self, environment: &Environment<'a>, seen: Value) -> Result<String, Error> {
         let mut text = String::new();
         let mut output = make_string_output(&mut text);
@@ -64,42 +63,13 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// Refuses what would keep the compiler busy. It computes what is constant, in which it repeats
-/// texts and lists without a limit, and looks for it again in each part of a long expression.
-fn check_tags(source: &str) -> Result<(), Error> {
-    let mut n_tokens = 0;
-    let mut before = None;
-    let mut is_product = false;
-    for token in tokenize(source, false, SyntaxConfig, WHITESPACE) {
-        let token = token?.0;
-        let begins = matches!(token, Token::VariableStart | Token::BlockStart);
-        n_tokens = if begins { 0 } else { n_tokens + 1 };
-        if n_tokens > MAX_TAG_LEN {
-            let detail = format!("it has a tag of more than {MAX_TAG_LEN} words");
-            return Err(Error::new(ErrorKind::SyntaxError, detail));
-        }
-        let is_text = matches!(token, Token::Str(_) | Token::String(_));
-        if is_product && (is_text || matches!(token, Token::ParenOpen | Token::BracketOpen)) {
-            return Err(constant_product());
-        }
-        // What a call unpacks, `f(*list)`, is no product.
-        is_product =
-            matches!(token, Token::Mul) && !matches!(before, Some(Token::ParenOpen | Token::Comma));
-        let follows_text = matches!(
-            before,
-            Some(Token::Str(_) | Token::String(_) | Token::ParenClose | Token::BracketClose)
-        );
-        if is_product && follows_text {
-            return Err(constant_product());
-        }
-        before = Some(token);
+/// A template in the engine's spelling, unless it is longer than templates are.
+pub(super) fn spelled(source: &str) -> Result<String, Error> {
+    if source.len() > MAX_LEN {
+        let detail = format!("it has {} bytes; templates have up to {MAX_LEN}", source.len());
+        return Err(Error::new(ErrorKind::SyntaxError, detail));
     }
-    Ok(())
-}
-
-fn constant_product() -> Error {
-    let detail = "`*` stands between names and numbers only, not beside a text, list or bracket";
-    Error::new(ErrorKind::SyntaxError, detail)
+    rewritten(source)
 }
 
 /// The instructions with checks between them.
@@ -125,6 +95,7 @@ fn checked<'a>(plain: &Instructions<'a>) -> Instructions<'a> {
 /// What an instruction becomes.
 fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
     let check = |filter| Instruction::ApplyFilter(filter, Some(1), u8::MAX);
+    let operator = |filter| vec![Instruction::ApplyFilter(filter, Some(2), u8::MAX), check(MADE)];
     match instruction {
         // Written as a value, of which the formatter takes notice.
         Instruction::EmitRaw(text) => {
@@ -135,10 +106,11 @@ fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
         Instruction::SetAttr(_) => {
             vec![Instruction::Swap, check(ASSIGNED), Instruction::Swap, instruction.clone()]
         }
-        Instruction::Mul => {
-            let factors = [check(FACTOR), Instruction::Swap, check(FACTOR), Instruction::Swap];
-            [&factors[..], &[Instruction::Mul, check(MADE)]].concat()
-        }
+        Instruction::Mul => operator(PRODUCT),
+        Instruction::Rem => operator(REMAINDER),
+        Instruction::IntDiv => operator(FLOOR),
+        Instruction::Div => operator(QUOTIENT),
+        Instruction::StringConcat => operator(CONCATENATION),
         Instruction::Eq
         | Instruction::Ne
         | Instruction::Gt
@@ -149,7 +121,6 @@ fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
         | Instruction::GetItem
         | Instruction::PerformTest(..) => vec![instruction.clone(), check(LOOKED)],
         Instruction::Add
-        | Instruction::StringConcat
         | Instruction::Slice
         | Instruction::BuildList(_)
         | Instruction::BuildMap(_)

@@ -1,21 +1,22 @@
 //! Templates run as Hugging Face runs them, within limits: they come from files of unknown origin.
 
-use super::checked::{ASSIGNED, Checked, FACTOR, LOOKED, MADE};
+use super::checked::{
+    ASSIGNED, CONCATENATION, Checked, FLOOR, LOOKED, MADE, PRODUCT, QUOTIENT, REMAINDER, spelled,
+};
 use super::limits::{Limits, Stopped, length_of_result, time};
+use super::python::{filters, json, kinds, methods, number, percent, text, tuple};
+use super::rewrite::{EMPTY, ONE, TUPLE};
 use super::{ChatError, Date, Message};
 use minijinja::tests::is_in;
-use minijinja::value::{Kwargs, Rest};
-use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, State, Value, escape_formatter, filters,
-};
+use minijinja::value::Rest;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
-use serde_json::ser::Formatter;
 use std::error::Error as _;
 use std::sync::Once;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
-use std::{io, iter, panic, thread};
+use std::{iter, panic, thread};
 
 /// The function that tells a template the date.
 pub(super) const NOW: &str = "strftime_now";
@@ -33,9 +34,6 @@ const STACK_LEN: usize = 256 << 20;
 
 /// The name of that thread.
 const THREAD: &str = "chat template";
-
-/// Widest indentation of JSON, in spaces.
-const MAX_INDENT: usize = 8;
 
 /// What a template sees.
 #[derive(Clone, Serialize)]
@@ -60,7 +58,7 @@ impl Conversation<'_> {
 /// Whether a template is valid; the error says why not.
 pub(super) fn check(source: &str) -> Result<(), String> {
     let source = source.to_owned();
-    let compile = move || Checked::compile(&source).map(|_| ());
+    let compile = move || Checked::compile(&spelled(&source)?).map(|_| ());
     apart(time(0), compile).map_err(|stopped| stopped.reason)
 }
 
@@ -73,6 +71,7 @@ pub(super) fn render(
     let (source, seen) = (source.to_owned(), Value::from_serialize(conversation));
     let (n_messages, len) = (conversation.messages.len(), conversation.len());
     let run = move || {
+        let source = spelled(&source)?;
         let template = Checked::compile(&source)?;
         template.run(&environment(n_messages, len, date), seen)
     };
@@ -128,9 +127,37 @@ fn environment<'a>(n_messages: usize, conversation_len: usize, date: Date) -> En
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function(NOW, move |format: &str| strftime(date, format));
-    environment.add_filter("tojson", tojson);
-    limit(&mut environment, &Limits::new(conversation_len));
+    let limits = Limits::new(conversation_len);
+    speak_python(&mut environment, &limits);
+    limit(&mut environment, &limits);
     environment
+}
+
+/// Has values be what Python's are.
+fn speak_python(environment: &mut Environment, limits: &Limits) {
+    kinds::add(environment);
+    environment.add_global(ONE, 1);
+    environment.add_global(EMPTY, "");
+    environment.add_function(TUPLE, |items: Rest<Value>| tuple(items.0));
+    let own = limits.clone();
+    environment
+        .add_filter(PRODUCT, move |left: &Value, right: &Value| number::product(&own, left, right));
+    let own = limits.clone();
+    environment.add_filter(REMAINDER, move |left: &Value, right: &Value| {
+        number::remainder(&own, left, right)
+    });
+    environment.add_filter(FLOOR, number::floor);
+    environment.add_filter(QUOTIENT, number::quotient);
+    environment.add_filter(CONCATENATION, |left: &Value, right: &Value| text(left) + &text(right));
+    filters::add(environment, limits);
+    let own = limits.clone();
+    environment
+        .add_filter("tojson", move |value: &Value, options| json::tojson(&own, value, options));
+    environment.add_filter("items", methods::items);
+    let own = limits.clone();
+    environment.add_filter("format", move |format: &str, args: Rest<Value>| {
+        percent::format(&own, format, &tuple(args.0))
+    });
 }
 
 /// Keeps everything that a template makes within limits.
@@ -140,8 +167,6 @@ fn limit(environment: &mut Environment, limits: &Limits) {
     environment.add_filter(MADE, move |value: Value| made.weigh(value));
     let assigned = limits.clone();
     environment.add_filter(ASSIGNED, move |value: Value| assigned.weigh_part(value));
-    let factor = limits.clone();
-    environment.add_filter(FACTOR, move |value: Value| factor.check_factor(value));
     let looked = limits.clone();
     environment.add_filter(LOOKED, move |value: Value| looked.check_time().map(|()| value));
     // As a test of each item of a list, this goes through another list each time.
@@ -151,14 +176,13 @@ fn limit(environment: &mut Environment, limits: &Limits) {
         is_in(state, value, list)
     });
     let written = limits.clone();
-    environment.set_formatter(move |out, state, value| {
-        escape_formatter(out, state, &written.weigh(value.clone())?)
+    environment.set_formatter(move |out, _, value| {
+        Ok(out.write_str(&text(&written.weigh(value.clone())?))?)
     });
     environment.add_filter("~join", filters::join);
     environment.add_filter("~replace", filters::replace);
-    environment.add_filter("~indent", filters::indent);
-    environment.add_filter("~format", filters::format);
-    for name in ["join", "replace", "indent", "format"] {
+    environment.add_filter("~indent", minijinja::filters::indent);
+    for name in ["join", "replace", "indent"] {
         let limits = limits.clone();
         environment.add_filter(name, move |state: &State, args: Rest<Value>| {
             limits.allow(length_of_result(name, &args))?;
@@ -173,7 +197,8 @@ fn limit(environment: &mut Environment, limits: &Limits) {
         if method == "count" && args.first().and_then(Value::as_str) == Some("") {
             return Err(Stopped::error("it counts how often the empty text occurs"));
         }
-        unknown_method_callback(state, value, method, args)
+        methods::call(&limits, value, method, args)
+            .unwrap_or_else(|| unknown_method_callback(state, value, method, args))
     });
     // Of no use to chats, and what these make would have to be foreseen, too.
     for name in ["batch", "slice", "pprint"] {
@@ -202,52 +227,6 @@ fn strftime(date: Date, format: &str) -> Result<String, Error> {
         let detail = format!("{NOW} does not know %{directive}");
         Error::new(ErrorKind::InvalidOperation, detail)
     })
-}
-
-/// JSON as Python writes it, with every character as it is.
-fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    for ignored in ["ensure_ascii", "sort_keys", "separators"] {
-        let _: Option<Value> = options.get(ignored)?;
-    }
-    options.assert_all_used()?;
-    let mut json = Vec::new();
-    let written = match indent {
-        Some(width) => {
-            let spaces = " ".repeat(width.min(MAX_INDENT));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Spaced)),
-    };
-    written
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-        .map(|()| String::from_utf8_lossy(&json).into_owned())
-}
-
-/// JSON on one line with spaces behind commas and colons.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: io::Write + ?Sized>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: io::Write + ?Sized>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: io::Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(b": ")
-    }
 }
 
 #[cfg(test)]

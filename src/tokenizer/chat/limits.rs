@@ -92,15 +92,6 @@ impl Limits {
         if Instant::now() <= self.deadline { Ok(()) } else { Err(Stopped::late().into()) }
     }
 
-    /// Refuses to repeat an empty list: the engine would go through all of nothing.
-    pub(super) fn check_factor(&self, factor: Value) -> Result<Value, Error> {
-        let is_list = matches!(factor.kind(), ValueKind::Seq | ValueKind::Iterable);
-        if is_list && factor.try_iter()?.next().is_none() {
-            return Err(Stopped::error("it repeats an empty list"));
-        }
-        Ok(factor)
-    }
-
     /// Refuses a text before it is made.
     pub(super) fn allow(&self, n_bytes: usize) -> Result<(), Error> {
         if n_bytes <= self.value { Ok(()) } else { Err(Stopped::error(TOO_LARGE)) }

@@ -12,6 +12,8 @@ mod jinja;
 mod known;
 mod limits;
 mod prompt;
+mod python;
+mod rewrite;
 
 use super::keys::CHAT_TEMPLATE;
 use super::{Tokenizer, TokenizerError};
