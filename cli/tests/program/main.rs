@@ -12,6 +12,7 @@ mod cli;
 mod cli_bad_input;
 mod demo;
 mod divergence;
+mod encodings;
 mod inspect;
 mod jobs;
 mod kills;
