@@ -163,6 +163,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let setup = setup(&args, &loaded, &template, &options)?;
     let documents = documents(&args)?;
     let plan = plan(&documents, &setup)?;
+    notes::tell_readings(&plan);
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     notes::tell_earlier(&earlier, plan.n_documents());
     if args.beside {

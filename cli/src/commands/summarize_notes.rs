@@ -1,10 +1,11 @@
 //! What `gatefold summarize` says of its run, on stderr.
 
-use crate::documents::Documents;
+use crate::documents::{Documents, Reading};
 use crate::summarize::{Earlier, FailedLine, Line, Plan, Truncations};
 use crate::terminal::print_note;
 use crate::terminal::progress::{RunProgress, count};
 use gatefold::text::printable;
+use std::collections::BTreeMap;
 
 /// Says what earlier runs left.
 pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {
@@ -24,6 +25,31 @@ pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {
     if *n_others > 0 {
         print_note(format_args!(
             "summaries left in the output that are of other documents than these: {n_others}"
+        ));
+    }
+}
+
+/// Says which bytes were replaced, and which encodings were judged by the bytes.
+pub fn tell_readings(plan: &Plan) {
+    for (id, Reading { encoding, n_replaced, .. }) in &plan.readings {
+        if *n_replaced > 0 {
+            let (are, were) = if *n_replaced == 1 { ("is", "was") } else { ("are", "were") };
+            print_note(format_args!(
+                "{} of {} {are} no {encoding}, and {were} replaced",
+                count(*n_replaced, "byte"),
+                printable(id)
+            ));
+        }
+    }
+    let judged = plan.readings.iter().filter(|(_, reading)| reading.is_judged);
+    let mut encodings: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for (id, reading) in judged {
+        encodings.entry(reading.encoding).or_insert((0, id)).0 += 1;
+    }
+    for (encoding, (n_documents, first)) in encodings {
+        print_note(format_args!(
+            "documents that do not say their encoding, read as {encoding}: {n_documents} ({} first)",
+            printable(first)
         ));
     }
 }

@@ -1,37 +1,54 @@
 //! Bytes of a file to text.
 
+use super::encoding::{Reading, decode};
 use super::error::Fault;
 use super::html;
+use super::mail;
 use std::path::Path;
 
 /// How files of other kinds begin.
-const MAGIC: [(&[u8], &str); 8] = [
+const MAGIC: [(&[u8], &str); 17] = [
     (b"%PDF-", "a PDF"),
+    (b"%!PS", "a PostScript file"),
     (b"PK\x03\x04", "a ZIP archive or an office document"),
     (b"\xD0\xCF\x11\xE0", "an office document"),
     (b"{\\rtf", "an RTF document"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
+    (b"GIF87a", "a picture"),
     (b"GIF89a", "a picture"),
+    (b"II*\0", "a picture"),
+    (b"MM\0*", "a picture"),
 ];
 
-/// The text of a file with these bytes.
-pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String, Fault> {
+/// Bytes in which a page shows that it is one, before its encoding is known.
+const N_BEGINNING: usize = 1024;
+
+/// The text of a file with these bytes, and how it was read.
+pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<(String, Reading), Fault> {
     let kind = MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic));
     if let Some((_, kind)) = kind {
         return Err(Fault::Binary(kind));
     }
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(Fault::Binary("text in UTF-16"));
+    let is_named_page = has_extension(path, &["html", "htm", "xhtml"]);
+    let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(N_BEGINNING)]);
+    let is_page = is_named_page || html::begins(&beginning);
+    let (text, reading) = decode(bytes, is_page)?;
+    if has_extension(path, &mail::EXTENSIONS) || mail::begins(&text) {
+        return Err(Fault::Mail);
     }
-    if bytes.contains(&0) {
-        return Err(Fault::Binary("binary data"));
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|error| Fault::NotUtf8 { at: error.utf8_error().valid_up_to() })?;
-    let is_html = has_extension(path, &["html", "htm", "xhtml"]) || html::begins(&text);
-    plain(if is_html { html::text(&text, has_extension(path, &["xhtml"])) } else { text })
+    let text = if is_page || html::begins(&text) {
+        html::text(&text, has_extension(path, &["xhtml"]))
+    } else {
+        text
+    };
+    Ok((plain(text)?, reading))
 }
 
 /// Text with Unix line ends and without a byte order mark.
@@ -58,8 +75,12 @@ pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 mod tests {
     use super::*;
 
+    fn named(name: &str, bytes: &[u8]) -> Result<String, Fault> {
+        text(bytes.to_vec(), Path::new(name)).map(|(text, _)| text)
+    }
+
     fn read(bytes: &[u8]) -> Result<String, Fault> {
-        text(bytes.to_vec(), Path::new("a.txt"))
+        named("a.txt", bytes)
     }
 
     #[test]
@@ -68,7 +89,7 @@ mod tests {
         assert_eq!(read(b"\xEF\xBB\xBFa\r\n\r\nb\rc").unwrap(), "a\n\nb\nc");
         assert_eq!(read(b"<!DOCTYPE html><p>a<p>b").unwrap(), "a\n\nb");
         assert_eq!(read(b"a < b, <b>").unwrap(), "a < b, <b>");
-        let page = |name: &str| text(b"<html><title/><p>a".to_vec(), Path::new(name));
+        let page = |name: &str| named(name, b"<html><title/><p>a");
         assert_eq!(page("a.XHTML").unwrap(), "a");
         assert_eq!(page("a.html"), Err(Fault::Empty));
     }
@@ -79,8 +100,23 @@ mod tests {
         assert_eq!(read(b"\xEF\xBB\xBF"), Err(Fault::Empty));
         assert_eq!(read(b"%PDF-1.7"), Err(Fault::Binary("a PDF")));
         assert_eq!(read(b"a\0b"), Err(Fault::Binary("binary data")));
-        assert_eq!(read(b"\xff\xfea\0"), Err(Fault::Binary("text in UTF-16")));
-        assert_eq!(read(b"abc\xe4 "), Err(Fault::NotUtf8 { at: 3 }));
-        assert_eq!(text(b"<p> </p>".to_vec(), Path::new("a.HTM")), Err(Fault::Empty));
+        assert_eq!(read(b"GIF87a"), Err(Fault::Binary("a picture")));
+        assert_eq!(named("a.HTM", b"<p> </p>"), Err(Fault::Empty));
+    }
+
+    #[test]
+    fn what_pages_declare_counts_for_pages_alone() {
+        let page = b"<html><meta charset=iso-8859-7><p>\xe4";
+        for (name, expected) in [("a.html", "δ"), ("a", "δ"), ("a.txt", "δ")] {
+            assert_eq!(named(name, page).unwrap(), expected, "{name}");
+        }
+        let text = b"The page has <meta charset=iso-8859-7>.\n\xdcbung.";
+        assert!(named("a.txt", text).unwrap().ends_with("Übung."));
+    }
+
+    #[test]
+    fn mails_are_told_by_name_or_headers() {
+        assert_eq!(named("a.EML", b"a"), Err(Fault::Mail));
+        assert_eq!(read(b"From: a@b.c\r\nMIME-Version: 1.0\r\n\r\na"), Err(Fault::Mail));
     }
 }

@@ -86,7 +86,15 @@ pub enum Fault {
     /// Another kind of file.
     #[error("is {0}, not text; convert it to text first")]
     Binary(&'static str),
-    /// Another encoding, or damage.
+    /// An encoding that is not of the web.
+    #[error("is text in {0}, which is not read; convert it to UTF-8, with iconv for example")]
+    Encoding(&'static str),
+    /// Headers, and parts that are encoded.
+    #[error(
+        "is a mail, and mails are not read: their headers and encodings are not what they say; save its text to a file, and name that"
+    )]
+    Mail,
+    /// A line in another encoding, or with damage.
     #[error(
         "is not UTF-8 text: byte {at} does not belong to a character; convert it, with iconv for example"
     )]

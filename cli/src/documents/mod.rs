@@ -3,17 +3,22 @@
 //! [`Documents`] knows where they lie and reads them one at a time, as often as is wanted: first to
 //! see what there is, later each one again when its turn comes. So their number costs memory for
 //! names alone. `list` finds files, in folders those that `filter` takes, `jsonl` takes lines apart,
-//! `decode` makes text of bytes and `html` of pages. Whatever is wrong with a document is a
-//! [`Fault`] of that document.
+//! `decode` makes text of bytes, in whatever `encoding` (which a page may declare: `prescan`), and
+//! `html` of pages; `mail` knows what is no text. Whatever is wrong with a document is a [`Fault`] of
+//! that document.
 
 mod decode;
+mod encoding;
 mod error;
 mod filter;
 mod html;
 mod jsonl;
 mod list;
+mod mail;
+mod prescan;
 mod wanted;
 
+pub use encoding::Reading;
 pub use error::{DocumentsError, Fault};
 pub use filter::MADE_BESIDE;
 pub use jsonl::Fields;
@@ -56,6 +61,8 @@ pub struct Found {
     pub place: Place,
     /// What it says.
     pub text: Result<String, Fault>,
+    /// How its bytes were read, if it is a file by itself.
+    pub reading: Option<Reading>,
 }
 
 impl Documents {
@@ -96,11 +103,16 @@ impl Documents {
         for (source_idx, source) in self.sources.iter().enumerate() {
             let name = source.name();
             let mut found = |found: Found, at: String| each(names.check(found, at));
-            let whole = |text| Found::new(name.clone(), Place { source_idx, range: None }, text);
+            let place = Place { source_idx, range: None };
+            let whole = |text| Found::new(name.clone(), place.clone(), text);
             match &source.kind {
                 Kind::Fault(fault) => found(whole(Err(fault.clone())), name.clone()),
                 Kind::Text | Kind::Stdin { is_jsonl: false, .. } => {
-                    found(whole(self.whole(source)), name.clone());
+                    let (text, reading) = match self.whole(source) {
+                        Ok((text, reading)) => (Ok(text), Some(reading)),
+                        Err(fault) => (Err(fault), None),
+                    };
+                    found(Found { reading, ..whole(text) }, name.clone());
                 }
                 Kind::Jsonl | Kind::Stdin { is_jsonl: true, .. } => {
                     if let Err(fault) = self.for_each_line(source_idx, &mut found) {
@@ -144,7 +156,7 @@ impl Documents {
     pub fn read(&self, place: &Place) -> Result<String, Fault> {
         let source = &self.sources[place.source_idx];
         match &place.range {
-            None => self.whole(source),
+            None => self.whole(source).map(|(text, _)| text),
             Some(range) => {
                 let bytes = source.line(range).map_err(Fault::unreadable)?;
                 jsonl::document(&bytes, &self.fields)?.text
@@ -152,7 +164,7 @@ impl Documents {
         }
     }
 
-    fn whole(&self, source: &Source) -> Result<String, Fault> {
+    fn whole(&self, source: &Source) -> Result<(String, Reading), Fault> {
         let mut bytes = Vec::new();
         let file = source.open().map_err(Fault::unreadable)?;
         file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(Fault::unreadable)?;
@@ -186,7 +198,7 @@ impl Source {
 
 impl Found {
     fn new(id: String, place: Place, text: Result<String, Fault>) -> Found {
-        Found { id, place, text }
+        Found { id, place, text, reading: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What there is to do: all documents, seen once.
 
 use super::error::SummarizeError;
-use crate::documents::{Documents, Fault, Found, Place};
+use crate::documents::{Documents, Fault, Found, Place, Reading};
 use crate::jobs::Key;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// Those that cannot.
     pub faults: Vec<(String, Fault)>,
+    /// How those were read in which bytes were replaced, or whose encoding had to be judged.
+    pub readings: Vec<(String, Reading)>,
     /// Index of an entry; none of what cannot be read.
     by_id: HashMap<String, Option<usize>>,
 }
@@ -48,8 +50,10 @@ impl Plan {
         key: impl Fn(&str, &str) -> Key,
     ) -> Result<Plan, SummarizeError> {
         let mut plan = Plan::default();
-        documents.for_each(|Found { id, place, text }| match text {
+        documents.for_each(|Found { id, place, text, reading }| match text {
             Ok(text) => {
+                let uncertain = reading.filter(|it| it.is_judged || it.n_replaced > 0);
+                plan.readings.extend(uncertain.map(|reading| (id.clone(), reading)));
                 plan.by_id.insert(id.clone(), Some(plan.entries.len()));
                 let key = key(&id, &text);
                 plan.entries.push(Entry { id, place, key, n_bytes: text.len() });

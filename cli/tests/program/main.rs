@@ -13,6 +13,7 @@ mod cli;
 mod cli_bad_input;
 mod demo;
 mod divergence;
+mod encodings;
 mod inspect;
 mod jobs;
 mod kills;

@@ -42,5 +42,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "\u{FEFF}a\r\nb &nGt; &#x41; &#0; &notit; <a href='x'>c</a\n><textarea>d</textarea><select><option>e</select><plaintext>f",
     ]
     .map(|page| page.as_bytes().to_vec())
-    .into()
+    .into_iter()
+    .chain(encoded())
+    .collect()
+}
+
+/// Pages and texts in other encodings than UTF-8.
+fn encoded() -> [Vec<u8>; 4] {
+    [
+        &b"<html><meta http-equiv=content-type content='x; charset=shift_jis'>\x93\xfa\x96{"[..],
+        b"<?xml version='1.0' encoding=\"koi8-r\"?><!-- x --><meta charset='\xc4\xc1",
+        b"\xff\xfea\0\x0a\0\0\xd8",
+        b"d\xe9j\xe0 vu \x1b$B\xc3\xa4\x1a",
+    ]
+    .map(<[u8]>::to_vec)
 }
