@@ -112,3 +112,24 @@ fn who_has_no_template_is_told_what_is_used() {
     let report = gatefold(&["inspect", "-m", model.to_str().unwrap()]).succeeded().stdout;
     assert!(report.contains("chat template mistral-v1, for want of another"), "{report}");
 }
+
+#[test]
+fn answers_without_text_are_counted() {
+    let place = place(Some("{{ messages[0].content }}"));
+    place.write("in.jsonl", &[with(chat("a", "abc"), "temperature", 0)]);
+    place.batch(&["in.jsonl", "-o", "out.jsonl"]);
+    let content = |lines: &[Json]| {
+        let choice = answer(lines, "a")["response"]["body"]["choices"][0].clone();
+        choice["message"]["content"].as_str().unwrap().to_owned()
+    };
+    let first: String = content(&place.lines("out.jsonl")).chars().take(1).collect();
+    let stopped = with(with(chat("a", "abc"), "temperature", 0), "stop", first.as_str());
+    place.write("in.jsonl", &[stopped]);
+    let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl"]);
+    assert_eq!((code, content(&place.lines("out.jsonl"))), (0, String::new()), "{stderr}");
+    assert!(stderr.contains("note: answers that are empty: 1"), "{stderr}");
+    let model = place.path("model.gguf");
+    let run = ["run", "-m", model.to_str().unwrap(), "-p", "abc", "--temp", "0", "--stop", &first];
+    let run = gatefold(&run).succeeded();
+    assert!(run.stderr.contains("note: the answer is empty"), "{}", run.stderr);
+}
