@@ -86,7 +86,11 @@ impl Args<'_> {
     }
 
     fn is_used_up(&self) -> bool {
-        self.n_taken >= self.items.len() || self.values.kind() == ValueKind::Map
+        // Whatever has items by a key may have those that nobody has asked for.
+        let kind = self.values.kind();
+        let is_tuple = self.values.downcast_object_ref::<Tuple>().is_some();
+        let has_items = matches!(kind, ValueKind::Map | ValueKind::Seq | ValueKind::Undefined);
+        self.n_taken >= self.items.len() || (has_items && !is_tuple)
     }
 }
 
