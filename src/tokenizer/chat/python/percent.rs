@@ -8,6 +8,9 @@ use minijinja::{Error, Value};
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// Most digits behind the point of a float; no float has more that say anything.
+const MAX_DIGITS: usize = 1100;
+
 /// A conversion: what stands between `%` and its letter.
 #[derive(Default)]
 struct Spec {
@@ -171,7 +174,7 @@ impl Spec {
 
     /// The digits of a number that has no sign.
     fn float(&self, letter: char, number: f64) -> String {
-        let precision = self.precision.unwrap_or(6);
+        let precision = self.precision.unwrap_or(6).min(MAX_DIGITS);
         if !number.is_finite() {
             return float(number);
         }
