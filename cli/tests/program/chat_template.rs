@@ -1,7 +1,10 @@
 //! `--chat-template`, what is told of templates, and conversations that they do not take.
 
 use crate::batches::{Workplace, answer, chat, model_with, with};
-use crate::program::gatefold;
+use crate::program::{gatefold, gatefold_reading};
+use gatefold::DynFormat;
+use gatefold_fixtures::random_mixtral::{self, ExpertLayout};
+use gatefold_fixtures::vocabulary;
 use serde_json::{Value as Json, json};
 use std::fs;
 
@@ -111,4 +114,63 @@ fn who_has_no_template_is_told_what_is_used() {
     assert!(!named.stderr.contains("note:"), "{}", named.stderr);
     let report = gatefold(&["inspect", "-m", model.to_str().unwrap()]).succeeded().stdout;
     assert!(report.contains("chat template mistral-v1, for want of another"), "{report}");
+}
+
+#[test]
+fn answers_without_text_are_counted() {
+    let place = place(Some("{{ messages[0].content }}"));
+    place.write("in.jsonl", &[with(chat("a", "abc"), "temperature", 0)]);
+    place.batch(&["in.jsonl", "-o", "out.jsonl"]);
+    let content = |lines: &[Json]| {
+        let choice = answer(lines, "a")["response"]["body"]["choices"][0].clone();
+        choice["message"]["content"].as_str().unwrap().to_owned()
+    };
+    let first: String = content(&place.lines("out.jsonl")).chars().take(1).collect();
+    let stopped = with(with(chat("a", "abc"), "temperature", 0), "stop", first.as_str());
+    place.write("in.jsonl", &[stopped]);
+    let (code, stderr) = place.batch(&["in.jsonl", "-o", "out.jsonl"]);
+    assert_eq!((code, content(&place.lines("out.jsonl"))), (0, String::new()), "{stderr}");
+    assert!(stderr.contains("note: answers that are empty: 1"), "{stderr}");
+    let model = place.path("model.gguf");
+    let run = ["run", "-m", model.to_str().unwrap(), "-p", "abc", "--temp", "0", "--stop", &first];
+    let run = gatefold(&run).succeeded();
+    assert!(run.stderr.contains("note: the answer is empty"), "{}", run.stderr);
+}
+
+/// Files without a template whose vocabulary has the tokens of ChatML, as there are many.
+#[test]
+fn a_vocabulary_tells_its_format() {
+    let place = Workplace::new();
+    let mut metadata = random_mixtral::metadata();
+    for (key, value) in vocabulary::smollm2_small("smollm").iter() {
+        metadata.set(key, value.clone());
+    }
+    let n_vocab = metadata.strings("tokenizer.ggml.tokens").unwrap().unwrap().len();
+    let format = DynFormat::by_name("Q4_0").unwrap();
+    let file = random_mixtral::file(&metadata, n_vocab, format, ExpertLayout::Merged);
+    fs::write(place.path("model.gguf"), file).unwrap();
+    let model = place.path("model.gguf");
+    let told =
+        "note: the model has no chat template; its vocabulary tells that the format is chatml";
+    let commands =
+        [&["run", "-p", "Why?", "-n", "3", "--temp", "0", "--json"][..], &["summarize", "-"]];
+    for args in commands {
+        let args = [args, &["-m", model.to_str().unwrap()]].concat();
+        let run = gatefold_reading("Why?", &args);
+        assert!(run.stderr.contains(told), "{}", run.stderr);
+    }
+    let run = |args: &[&str]| {
+        let shared = ["run", "-p", "Why?", "-n", "3", "--temp", "0", "--json", "-m"];
+        let run = gatefold(&[&shared[..], &[model.to_str().unwrap()], args].concat()).succeeded();
+        (run.json()["prompt_ids"].clone(), run.stderr)
+    };
+    let (ids, _) = run(&[]);
+    assert_eq!(ids.as_array().unwrap()[0], 1, "it begins with <|im_start|>");
+    assert_eq!(run(&["--chat-template", "chatml"]), (ids, String::new()));
+    place.write("in.jsonl", &[chat("a", "Why?")]);
+    let (_, stderr) = place.batch(&["in.jsonl", "-n", "3"]);
+    assert!(stderr.contains(told), "{stderr}");
+    let report = gatefold(&["inspect", "-m", model.to_str().unwrap(), "--json"]).succeeded().json();
+    let template = json!({"origin": "vocabulary", "name": "chatml"});
+    assert_eq!(report["tokenizer"]["chat_template"], template);
 }

@@ -8,6 +8,7 @@ mod batch_templates;
 mod batches;
 mod bench;
 mod changed_inputs;
+mod chat;
 mod chat_template;
 mod cli;
 mod cli_bad_input;

@@ -56,6 +56,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "{{ messages | map(attribute='content') | join(', ') | replace('a', 'bb') | indent(2) }}{{ messages | tojson(indent=2) }}{{ messages[::-1] }}{{ strftime_now('%d %b %Y') }}",
         "{{ messages[0].content.split(' ')[0].strip() }}{{ range(5) | list }}{{ {'a': [1, 2.5, none]} | items | list }}{{ '%s-%d' | format('x', 7) }}{{ 'a' in 'abc' and not false }}",
         "{% if tools is not none %}{{ raise_exception('x') }}{% elif messages | length > 2 %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{% else %}{{ eos_token }}{% endif %}{#- a comment -#}{% raw %}{{ x }}{% endraw %}",
+        "{% generation %}{{ '%5.2f %(a)s' % {'a': 1} }}{{ '%s|%r' % (1, ['x']) }}{{ [0] * 3 }}{{ 7 // -2 }}{{ -7 % 3 }}{{ 7 / 2 }}{% endgeneration %}{{ none is iterable }}{{ 'a' is sequence }}{{ messages is mapping }}",
+        "{{ 'a,b'.rsplit(',', 1) }}{{ 'ab'.partition('b') }}{{ 'x'.center(9, '-') }}{{ 'abc'[::-1] }}{{ [1, 2, 3][-2:] }}{{ {'b': 1, 'a': [1.5]} | tojson(indent=1, sort_keys=true, separators=(',', ':'), ensure_ascii=true) }}{{ '2' | int + '1.5' | float | round }}{{ () }}",
     ]
     .map(|template| joined(&[template, "be brief", "<s>[X]a [/INST]", "a</s>"]))
     .into()

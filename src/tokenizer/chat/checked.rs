@@ -21,6 +21,7 @@ pub(super) const REMAINDER: &str = "%";
 pub(super) const FLOOR: &str = "//";
 pub(super) const QUOTIENT: &str = "/";
 pub(super) const CONCATENATION: &str = "~~";
+pub(super) const SLICE: &str = ":";
 
 /// The filter that checks the time after a step that looks at values.
 pub(super) const LOOKED: &str = "?";
@@ -95,7 +96,8 @@ fn checked<'a>(plain: &Instructions<'a>) -> Instructions<'a> {
 /// What an instruction becomes.
 fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
     let check = |filter| Instruction::ApplyFilter(filter, Some(1), u8::MAX);
-    let operator = |filter| vec![Instruction::ApplyFilter(filter, Some(2), u8::MAX), check(MADE)];
+    let operator =
+        |filter, n_args| vec![Instruction::ApplyFilter(filter, Some(n_args), u8::MAX), check(MADE)];
     match instruction {
         // Written as a value, of which the formatter takes notice.
         Instruction::EmitRaw(text) => {
@@ -106,11 +108,12 @@ fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
         Instruction::SetAttr(_) => {
             vec![Instruction::Swap, check(ASSIGNED), Instruction::Swap, instruction.clone()]
         }
-        Instruction::Mul => operator(PRODUCT),
-        Instruction::Rem => operator(REMAINDER),
-        Instruction::IntDiv => operator(FLOOR),
-        Instruction::Div => operator(QUOTIENT),
-        Instruction::StringConcat => operator(CONCATENATION),
+        Instruction::Mul => operator(PRODUCT, 2),
+        Instruction::Rem => operator(REMAINDER, 2),
+        Instruction::IntDiv => operator(FLOOR, 2),
+        Instruction::Div => operator(QUOTIENT, 2),
+        Instruction::StringConcat => operator(CONCATENATION, 2),
+        Instruction::Slice => operator(SLICE, 4),
         Instruction::Eq
         | Instruction::Ne
         | Instruction::Gt
@@ -121,7 +124,6 @@ fn with_checks<'a>(instruction: &Instruction<'a>) -> Vec<Instruction<'a>> {
         | Instruction::GetItem
         | Instruction::PerformTest(..) => vec![instruction.clone(), check(LOOKED)],
         Instruction::Add
-        | Instruction::Slice
         | Instruction::BuildList(_)
         | Instruction::BuildMap(_)
         | Instruction::EndCapture

@@ -1,10 +1,11 @@
 //! Templates run as Hugging Face runs them, within limits: they come from files of unknown origin.
 
 use super::checked::{
-    ASSIGNED, CONCATENATION, Checked, FLOOR, LOOKED, MADE, PRODUCT, QUOTIENT, REMAINDER, spelled,
+    ASSIGNED, CONCATENATION, Checked, FLOOR, LOOKED, MADE, PRODUCT, QUOTIENT, REMAINDER, SLICE,
+    spelled,
 };
 use super::limits::{Limits, Stopped, length_of_result, time};
-use super::python::{filters, json, kinds, methods, number, percent, text, tuple};
+use super::python::{filters, json, kinds, methods, number, percent, slice, text, tuple};
 use super::rewrite::{EMPTY, ONE, TUPLE};
 use super::{ChatError, Date, Message};
 use minijinja::tests::is_in;
@@ -148,6 +149,7 @@ fn speak_python(environment: &mut Environment, limits: &Limits) {
     });
     environment.add_filter(FLOOR, number::floor);
     environment.add_filter(QUOTIENT, number::quotient);
+    environment.add_filter(SLICE, slice::slice);
     environment.add_filter(CONCATENATION, |left: &Value, right: &Value| text(left) + &text(right));
     filters::add(environment, limits);
     let own = limits.clone();
@@ -181,7 +183,7 @@ fn limit(environment: &mut Environment, limits: &Limits) {
     });
     environment.add_filter("~join", filters::join);
     environment.add_filter("~replace", filters::replace);
-    environment.add_filter("~indent", minijinja::filters::indent);
+    environment.add_filter("~indent", filters::indent);
     for name in ["join", "replace", "indent"] {
         let limits = limits.clone();
         environment.add_filter(name, move |state: &State, args: Rest<Value>| {

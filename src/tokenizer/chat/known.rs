@@ -45,8 +45,10 @@ const FORMATS: [(&str, &str); 26] = formats![
 ];
 
 /// Further names.
-const ALIASES: [(&str, &str); 5] = [
+const ALIASES: [(&str, &str); 7] = [
     ("llama2-sys", "llama2"),
+    ("llama2-sys-bos", "llama2"),
+    ("llama2-sys-strip", "llama2"),
     ("llama-2", "llama2"),
     ("llama-3", "llama3"),
     ("mistral", "mistral-v1"),

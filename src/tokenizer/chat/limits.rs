@@ -179,9 +179,10 @@ pub(super) fn length_of_result(name: &str, args: &[Value]) -> usize {
         }
         "replace" => text(0).matches(&text(1)).count().saturating_mul(text(2).len()),
         "indent" => {
+            let width_of = |width: &Value| width.as_usize().or(width.as_str().map(str::len));
             let width = args.iter().skip(1).find_map(|arg| match arg.get_attr("width") {
-                Ok(width) if !width.is_undefined() => width.as_usize(),
-                _ => arg.as_usize(),
+                Ok(width) if !width.is_undefined() => width_of(&width),
+                _ => width_of(arg),
             });
             (1 + text(0).matches('\n').count()).saturating_mul(width.unwrap_or(0))
         }

@@ -1,9 +1,9 @@
 //! Templates in the engine's spelling: what Jinja2 reads otherwise is put into other words.
 //!
 //! - The engine computes what is constant while it compiles, repeats texts and lists without a limit
-//!   there, and knows nothing of Python's remainders and texts of values. A factor of [`ONE`] before
-//!   each `*`, `/`, `//` and `%`, or an [`EMPTY`] text before each `~`, which it cannot know, leaves
-//!   all that to the run.
+//!   there, and knows nothing of Python's remainders, texts and truths. A factor of [`ONE`] before each
+//!   `*`, `/`, `//` and `%`, an [`EMPTY`] text before each `~`, or one more `and`, which it cannot know,
+//!   leave all that to the run.
 //! - `(a, b)` is a list to it. As a call of [`TUPLE`] it is Python's tuple, whose items `%` formats.
 //! - `{% generation %}`, by which transformers finds what an assistant said, is a block with variables
 //!   of its own, as `{% with %}` is.
@@ -84,6 +84,9 @@ fn edits<'a>(tag: &[Place<'a>]) -> Vec<(usize, usize, String)> {
             Token::Mul | Token::Div | Token::FloorDiv | Token::Mod => {
                 edits.push((*at, *at, format!("*{ONE}")));
             }
+            Token::Ident("and") if !matches!(before, Some(Token::Dot)) => {
+                edits.push((*at, *at, format!("and {ONE} ")));
+            }
             Token::Tilde => edits.push((*at, *at, format!("~{EMPTY}"))),
             Token::ParenOpen if tuples.contains(&idx) => {
                 edits.push((*at, *at, format!(" {TUPLE}")));
@@ -143,6 +146,7 @@ mod tests {
     fn what_the_engine_reads_otherwise_has_other_words() {
         for (source, expected) in [
             ("a * b {{ a * 'b' }}", "a * b {{ a *_one* 'b' }}"),
+            ("{{ a and b }}", "{{ a and _one and b }}"),
             ("{{ a ~ 'b' }}", "{{ a ~_empty~ 'b' }}"),
             ("{{ f(*a, *b) * 2 }}", "{{ f(*a, *b) *_one* 2 }}"),
             ("{{ '%s' % (a, b) }}", "{{ '%s' *_one%  _tuple(a, b) }}"),

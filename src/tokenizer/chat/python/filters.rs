@@ -7,7 +7,8 @@ use super::{raised, text};
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, Value};
 
-/// Puts them into the place of the engine's, but for [`join`] and [`replace`].
+/// Puts them into the place of the engine's, but for [`indent`], [`join`] and [`replace`]: what these
+/// make has to be foreseen.
 pub(in super::super) fn add(environment: &mut Environment, limits: &Limits) {
     environment.add_filter("e", escape);
     environment.add_filter("escape", escape);
@@ -15,7 +16,16 @@ pub(in super::super) fn add(environment: &mut Environment, limits: &Limits) {
     environment.add_filter("int", int);
     environment.add_filter("round", round);
     environment.add_filter("string", text);
+    for name in ["length", "count"] {
+        environment.add_filter(name, length);
+    }
+    environment.add_filter("first", |value: &Value| picked(items(value)?.next()));
+    environment.add_filter("last", |value: &Value| picked(items(value)?.last()));
     environment.add_filter("title", title);
+    environment.add_filter("capitalize", capitalize);
+    environment.add_filter("lower", |value: &Value| text(value).to_lowercase());
+    environment.add_filter("upper", |value: &Value| text(value).to_uppercase());
+    environment.add_filter("trim", trim);
     environment.add_filter("wordcount", |value: &Value| n_words(&text(value)));
     let limits = limits.clone();
     environment.add_filter("center", move |value: &Value, width: Option<i64>| {
@@ -46,6 +56,55 @@ pub(in super::super) fn join(
     Ok(joined)
 }
 
+/// The lines of a text behind so many blanks, or behind a text: all but the first and those that are
+/// blank, unless these are wanted too.
+pub(in super::super) fn indent(
+    value: &Value,
+    width: Option<Value>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    options: Kwargs,
+) -> Result<String, Error> {
+    let width = width.or(options.get("width")?);
+    let first = first.or(options.get("first")?).unwrap_or(false);
+    let blank = blank.or(options.get("blank")?).unwrap_or(false);
+    options.assert_all_used()?;
+    let before = match width.as_ref().and_then(Value::as_str) {
+        Some(before) => before.to_owned(),
+        None => " ".repeat(width.and_then(|width| width.as_usize()).unwrap_or(4)),
+    };
+    let mut indented = String::new();
+    for (idx, line) in text(value).split('\n').enumerate() {
+        indented.push_str(if idx == 0 { "" } else { "\n" });
+        if if idx == 0 { first } else { blank || !line.is_empty() } {
+            indented.push_str(&before);
+        }
+        indented.push_str(line);
+    }
+    Ok(indented)
+}
+
+/// How many characters or items there are; none of what is undefined.
+fn length(value: &Value) -> Result<usize, Error> {
+    if value.is_undefined() {
+        return Ok(0);
+    }
+    value.len().ok_or_else(|| raised(format!("there is no length of {}", value.kind())))
+}
+
+/// What is there, else undefined.
+fn picked(item: Option<Value>) -> Result<Value, Error> {
+    Ok(item.unwrap_or(Value::UNDEFINED))
+}
+
+/// The characters, items or keys.
+fn items(value: &Value) -> Result<impl Iterator<Item = Value>, Error> {
+    if value.is_none() {
+        return Err(raised("there are no items of none"));
+    }
+    value.try_iter()
+}
+
 /// Replaces a text by another, everywhere or so many times.
 pub(in super::super) fn replace(
     value: &Value,
@@ -64,6 +123,23 @@ pub(in super::super) fn replace(
 fn escape(value: &Value) -> String {
     let text = text(value).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('\'', "&#39;").replace('"', "&#34;")
+}
+
+/// The first character in upper case, the rest in lower case.
+fn capitalize(value: &Value) -> String {
+    let text = text(value);
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars.as_str().to_lowercase().chars()).collect()
+}
+
+/// Without blanks, or these characters, at both ends.
+fn trim(value: &Value, chars: Option<&str>) -> String {
+    let text = text(value);
+    match chars {
+        Some(chars) => text.trim_matches(|c| chars.contains(c)).to_owned(),
+        None => text.trim().to_owned(),
+    }
 }
 
 /// What begins a word in upper case, the rest in lower case.
@@ -111,7 +187,7 @@ fn float_of(text: &str) -> Option<Number> {
 fn round(value: &Value, precision: Option<i64>, method: Option<&str>) -> Result<Value, Error> {
     let number = match Number::of(value) {
         Some(Number::Float(number)) => number,
-        Some(Number::Int(_)) => return Ok(value.clone()),
+        Some(Number::Int(int)) => return Ok(int.into()),
         None => return Err(raised(format!("there is no rounding of {}", value.kind()))),
     };
     // Beyond it, floats have no digits.

@@ -1,5 +1,6 @@
 //! Jinja2's tests of what a value is, which ask what Python's values can do.
 
+use super::{methods, text};
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Value};
 
@@ -14,5 +15,7 @@ pub(in super::super) fn add(environment: &mut Environment) {
         matches!(value.kind(), Undefined | String | Seq | Map)
     });
     environment.add_test("number", |value: &Value| matches!(value.kind(), Bool | Number));
+    environment.add_test("lower", |value: &Value| methods::is_lower(&text(value)));
+    environment.add_test("upper", |value: &Value| methods::is_upper(&text(value)));
     environment.add_test("callable", |value: &Value| value.kind() == Plain);
 }

@@ -64,8 +64,9 @@ fn of_text(
             Ok(text.chars().map(swapped).collect::<String>().into())
         }
         "casefold" => Ok(text.to_lowercase().into()),
-        "islower" => Ok(has_case(text, char::is_lowercase, char::is_uppercase)),
-        "isupper" => Ok(has_case(text, char::is_uppercase, char::is_lowercase)),
+        "islower" => Ok(is_lower(text).into()),
+        "isupper" => Ok(is_upper(text).into()),
+        "istitle" => Ok((text.chars().any(char::is_alphabetic) && title(text) == text).into()),
         "isspace" => is_all(char::is_whitespace),
         "isdigit" | "isdecimal" | "isnumeric" => is_all(char::is_numeric),
         "isalpha" => is_all(char::is_alphabetic),
@@ -74,8 +75,14 @@ fn of_text(
     })
 }
 
-fn has_case(text: &str, has: fn(char) -> bool, has_not: fn(char) -> bool) -> Value {
-    (text.chars().any(has) && !text.chars().any(has_not)).into()
+/// Whether there are letters in lower case, and none in upper case.
+pub(super) fn is_lower(text: &str) -> bool {
+    text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)
+}
+
+/// Whether there are letters in upper case, and none in lower case.
+pub(super) fn is_upper(text: &str) -> bool {
+    text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)
 }
 
 /// The characters from `start` to `end`, both as Python counts them, and where they begin.

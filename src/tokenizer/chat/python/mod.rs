@@ -6,6 +6,7 @@ pub(super) mod kinds;
 pub(super) mod methods;
 pub(super) mod number;
 pub(super) mod percent;
+pub(super) mod slice;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};

@@ -8,6 +8,9 @@ use minijinja::{Error, Value};
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// Most digits behind the point of a float; no float has more that say anything.
+const MAX_DIGITS: usize = 1100;
+
 /// A conversion: what stands between `%` and its letter.
 #[derive(Default)]
 struct Spec {
@@ -86,7 +89,11 @@ impl Args<'_> {
     }
 
     fn is_used_up(&self) -> bool {
-        self.n_taken >= self.items.len() || self.values.kind() == ValueKind::Map
+        // Whatever has items by a key may have those that nobody has asked for.
+        let kind = self.values.kind();
+        let is_tuple = self.values.downcast_object_ref::<Tuple>().is_some();
+        let has_items = matches!(kind, ValueKind::Map | ValueKind::Seq | ValueKind::Undefined);
+        self.n_taken >= self.items.len() || (has_items && !is_tuple)
     }
 }
 
@@ -167,7 +174,7 @@ impl Spec {
 
     /// The digits of a number that has no sign.
     fn float(&self, letter: char, number: f64) -> String {
-        let precision = self.precision.unwrap_or(6);
+        let precision = self.precision.unwrap_or(6).min(MAX_DIGITS);
         if !number.is_finite() {
             return float(number);
         }
