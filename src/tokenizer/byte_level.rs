@@ -26,12 +26,11 @@ impl ByteLevel {
     /// Appends the ids of a text. Bytes that the vocabulary has no piece for have no id.
     pub(super) fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
         let mut spelled = String::new();
-        for pre_token in self.splitter.split(text) {
+        self.splitter.split(text, &mut |pre_token| {
             spelled.clear();
             spelled.extend(pre_token.bytes().map(|byte| self.alphabet[usize::from(byte)]));
-            self.bpe.encode(&spelled, ids)?;
-        }
-        Ok(())
+            self.bpe.encode(&spelled, ids)
+        })
     }
 }
 

@@ -178,7 +178,10 @@ fn scores(metadata: &Metadata, n_pieces: usize) -> Result<Vec<f32>, TokenizerErr
 }
 
 fn pre_tokenizer(metadata: &Metadata) -> Result<&'static PreTokenizer, TokenizerError> {
-    let name = metadata.str(PRE)?.unwrap_or("default");
+    let name = match metadata.str(PRE)? {
+        None | Some("default") => return Ok(PreTokenizer::plain()),
+        Some(name) => name,
+    };
     PreTokenizer::named(name).ok_or_else(|| TokenizerError::Unsupported {
         key: PRE,
         found: beginning(name),

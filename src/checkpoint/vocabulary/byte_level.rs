@@ -13,21 +13,19 @@ pub(super) fn pre_tokenizer(
     steps: &[&Step],
     ignores_merges: bool,
 ) -> Result<&'static str, VocabularyProblem> {
-    let is_plain = normalizer.iter().all(|step| step.kind == "NFC");
-    let (pattern, isolates_digits, by_own_regex) = match steps {
-        [byte_level] => (None, false, byte_level),
-        [digits, byte_level] if digits.individual_digits == Some(true) => (None, true, byte_level),
-        [split, byte_level] if split.isolated_regex().is_some() => {
-            (split.isolated_regex(), false, byte_level)
-        }
-        _ => return Err(unsupported(describe(normalizer, steps))),
+    let Some((spelling, cuts)) = steps.split_last() else {
+        return Err(unsupported(describe(normalizer, steps)));
     };
-    let cuts_once = by_own_regex.use_regex.unwrap_or(true) == pattern.is_none();
-    let adds_space = by_own_regex.add_prefix_space.unwrap_or(true);
-    if !is_plain || !cuts_once || adds_space || by_own_regex.kind != "ByteLevel" {
+    let is_plain = normalizer.iter().all(|step| step.kind == "NFC");
+    let mut patterns: Option<Vec<String>> = cuts.iter().map(|step| step.cut_pattern()).collect();
+    if spelling.use_regex.unwrap_or(true) {
+        patterns.iter_mut().for_each(|all| all.push(PreTokenizer::built_in_pattern().to_owned()));
+    }
+    let adds_space = spelling.add_prefix_space.unwrap_or(true);
+    if !is_plain || adds_space || spelling.kind != "ByteLevel" {
         return Err(unsupported(describe(normalizer, steps)));
     }
-    let known = PreTokenizer::defined_by(pattern, isolates_digits);
+    let known = patterns.and_then(|patterns| PreTokenizer::defined_by(&patterns));
     // Files of Llama 3 got this flag late, and those of tekken work without it: their merges lead to
     // every piece.
     match known.filter(|known| known.ignores_merges || !ignores_merges) {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// What can be converted.
-const SUPPORTED: &str = "tokenizers of type BPE, either of Llama's kind (spaces become U+2581, bytes are the fallback) or byte-level ones with a pre-tokenizer of GPT-2, SmolLM2, Llama 3, Qwen 2 or Mistral's tekken";
+const SUPPORTED: &str = "tokenizers of type BPE, either of Llama's kind (spaces become U+2581, bytes are the fallback) or byte-level ones with a published pre-tokenizer (GPT-2's, Llama 3's, Qwen 2's, DeepSeek's, Mistral's tekken, ...)";
 
 /// A step of any type: the fields by which the types that matter here differ, and no others.
 #[derive(Default, Deserialize)]
@@ -75,17 +75,24 @@ impl Step {
     }
 
     /// The regular expression whose matches it makes pre-tokens of, each by itself.
-    pub(super) fn isolated_regex(&self) -> Option<&str> {
-        match &self.pattern {
-            Some(Pattern::Regex(regex))
-                if self.kind == "Split"
-                    && self.behavior.as_deref() == Some("Isolated")
-                    && self.invert != Some(true) =>
+    ///
+    /// tiktoken's patterns are also published as the matches that remain when all else is removed.
+    /// They match all of a text, so that this is the same.
+    pub(super) fn cut_pattern(&self) -> Option<String> {
+        let behavior = self.behavior.as_deref().unwrap_or("Isolated");
+        let pattern = match (self.kind.as_str(), behavior, &self.pattern) {
+            ("Split", "Isolated", Some(Pattern::Regex(regex))) => regex,
+            ("Split", "Removed", Some(Pattern::Regex(regex)))
+                if self.invert == Some(true) && regex.ends_with(r"\s+(?!\S)|\s+") =>
             {
-                Some(regex)
+                regex
             }
-            _ => None,
-        }
+            ("Digits", _, _) if self.individual_digits == Some(true) => r"\p{N}",
+            ("Digits", _, _) => r"\p{N}+",
+            ("Punctuation", "Isolated", _) => r"[\p{P}!-/:-@\[-`{-~]",
+            _ => return None,
+        };
+        Some(pattern.to_owned())
     }
 }
 
