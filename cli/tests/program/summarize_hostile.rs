@@ -13,8 +13,8 @@ fn each_faulty_file_is_named() {
         ("spaces.md", b" \n\t\n", "has no text in it"),
         ("picture.txt", b"\x89PNG\r\n\x1a\n\0", "is a picture, not text"),
         ("binary.txt", b"abc\0def", "is binary data, not text"),
-        ("latin.txt", b"caf\xe9 au lait", "is not UTF-8 text: byte 3"),
-        ("utf16.txt", b"\xff\xfea\0", "is text in UTF-16, not text"),
+        ("noise.txt", b"caf\xe9 \x01 lait", "is binary data, not text"),
+        ("utf32.txt", b"\xff\xfe\0\0a\0\0\0", "is text in UTF-32, which is not read"),
         ("blank.html", b"<html><p> </p>", "has no text in it"),
         ("report.txt", b"%PDF-1.4", "is a PDF, not text"),
     ];
