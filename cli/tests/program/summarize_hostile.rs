@@ -8,11 +8,13 @@ use std::io::{BufWriter, Write};
 fn each_faulty_file_is_named() {
     let place = Workplace::new();
     place.write("docs/good.txt", "the whale");
-    let faulty: [(&str, &[u8], &str); 6] = [
+    let faulty: [(&str, &[u8], &str); 8] = [
         ("empty.txt", b"", "has no text in it"),
         ("spaces.md", b" \n\t\n", "has no text in it"),
         ("picture.txt", b"\x89PNG\r\n\x1a\n\0", "is a picture, not text"),
         ("binary.txt", b"abc\0def", "is binary data, not text"),
+        ("noise.txt", b"caf\xe9 \x01 lait", "is binary data, not text"),
+        ("utf32.txt", b"\xff\xfe\0\0a\0\0\0", "is text in UTF-32, which is not read"),
         ("blank.html", b"<html><p> </p>", "has no text in it"),
         ("report.txt", b"%PDF-1.4", "is a PDF, not text"),
     ];
@@ -22,9 +24,9 @@ fn each_faulty_file_is_named() {
     place.write("docs/bomb.html", "<div>".repeat(200_000));
     let args = ["docs", "absent.txt", "docs/good.txt", "-o", "out.jsonl", "-n", "4"];
     let run = place.summarize(&args).ended(2);
-    assert!(run.stderr.contains("9 documents, 8 of them failed"), "{}", run.stderr);
+    assert!(run.stderr.contains("11 documents, 10 of them failed"), "{}", run.stderr);
     let lines = place.lines("out.jsonl");
-    assert_eq!(lines.len(), 9);
+    assert_eq!(lines.len(), 11);
     assert!(line(&lines, "docs/good.txt")["summary"].is_string());
     let mut expected: Vec<(String, &str)> =
         faulty.map(|(name, _, fault)| (format!("docs/{name}"), fault)).into();
