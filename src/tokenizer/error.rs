@@ -20,7 +20,19 @@ pub enum TokenizerError {
         key: &'static str,
     },
 
-    /// A model or pre-tokenizer that is not known here.
+    /// A pre-tokenizer that is not known here.
+    #[error(
+        "`tokenizer.ggml.pre` is `{}`, a way to cut texts that is not known here, and by another one texts would get wrong ids; known are {known} and their other names: convert the model again, or correct the key",
+        printable(found)
+    )]
+    PreTokenizer {
+        /// Its name.
+        found: String,
+        /// A name of each that is known.
+        known: String,
+    },
+
+    /// A model that is not known here.
     #[error("`{key}` is `{}`, which is not supported; supported are {supported}", printable(found))]
     Unsupported {
         /// The key.
@@ -65,15 +77,6 @@ pub enum TokenizerError {
     ScoreNaN {
         /// The piece.
         id: usize,
-    },
-
-    /// A piece's type is none of the six that exist.
-    #[error("`tokenizer.ggml.token_type[{id}]` is {found}; types are 1 to 6")]
-    PieceKind {
-        /// The piece.
-        id: usize,
-        /// Its type.
-        found: i64,
     },
 
     /// A merge that is not two pieces of the vocabulary which join to a third.

@@ -2,17 +2,18 @@
 
 use super::error::TokenizerError;
 use super::keys::{
-    ADD_BOS, ADD_SPACE_PREFIX, BOS, EOM, EOS, EOT, MERGES, MODEL, PRE, SCORES, TOKEN_TYPE, TOKENS,
-    UNKNOWN,
+    ADD_BOS, ADD_SPACE_PREFIX, BOS, EOM, EOS, EOT, MERGES, MODEL, PRE, TOKENS, UNKNOWN,
 };
+use super::kinds::kinds;
 use super::pre_tokenizer::PreTokenizer;
+use super::scores::scores;
 use crate::gguf::Metadata;
 use std::collections::HashSet;
 
 /// Tokens that end an answer in one chat format or another, or a document of what a model of code was
 /// trained on. Files often name just one of theirs as EOS, and that not always the one which their
 /// chat format uses.
-const END_NAMES: &[&str] = &[
+pub(super) const END_NAMES: &[&str] = &[
     "<|im_end|>",
     "<|eot_id|>",
     "<|eom_id|>",
@@ -117,8 +118,8 @@ impl Vocabulary {
         if pieces.is_empty() || u32::try_from(pieces.len()).is_err() {
             return Err(TokenizerError::PieceCount { found: pieces.len() });
         }
-        let kinds = kinds(metadata, pieces.len())?;
-        let algorithm = algorithm(metadata, &pieces)?;
+        let mut notes = Vec::new();
+        let (algorithm, kinds) = algorithm_and_kinds(metadata, &pieces, &mut notes)?;
         let id = |key| special_id(metadata, key, pieces.len());
         let named = |name: &str| Some(pieces.iter().position(|piece| piece == name)? as u32);
         let (bos, eos, unknown) = match algorithm {
@@ -127,7 +128,9 @@ impl Vocabulary {
                 id(EOS)?.or_else(|| named("</s>")),
                 id(UNKNOWN)?.or_else(|| named("<unk>")),
             ),
-            Algorithm::ByteLevel { .. } => (id(BOS)?, id(EOS)?, id(UNKNOWN)?),
+            Algorithm::ByteLevel { .. } => {
+                (id(BOS)?.or_else(|| named("<|begin_of_text|>")), id(EOS)?, id(UNKNOWN)?)
+            }
         };
         let adds_bos = metadata.bool(ADD_BOS)?.unwrap_or(match &algorithm {
             Algorithm::SentencePiece { .. } => true,
@@ -135,31 +138,28 @@ impl Vocabulary {
         });
         let mut ends = named_ends(&pieces, &kinds);
         ends.extend([eos, id(EOT)?, id(EOM)?].into_iter().flatten());
-        let notes = Vec::new();
         Ok(Vocabulary { algorithm, pieces, kinds, bos, eos, unknown, ends, adds_bos, notes })
     }
 }
 
-fn kinds(metadata: &Metadata, n_pieces: usize) -> Result<Vec<PieceKind>, TokenizerError> {
-    let Some(types) = metadata.i64s(TOKEN_TYPE)? else {
-        return Ok(vec![PieceKind::Normal; n_pieces]);
-    };
-    check_length(TOKEN_TYPE, types.len(), n_pieces)?;
-    let kind =
-        |(id, found)| PieceKind::by_number(found).ok_or(TokenizerError::PieceKind { id, found });
-    types.into_iter().enumerate().map(kind).collect()
-}
-
-fn algorithm(metadata: &Metadata, pieces: &[String]) -> Result<Algorithm, TokenizerError> {
+fn algorithm_and_kinds(
+    metadata: &Metadata,
+    pieces: &[String],
+    notes: &mut Vec<String>,
+) -> Result<(Algorithm, Vec<PieceKind>), TokenizerError> {
     match metadata.str(MODEL)?.ok_or(TokenizerError::MissingKey { key: MODEL })? {
-        "llama" => Ok(Algorithm::SentencePiece {
-            scores: scores(metadata, pieces.len())?,
-            adds_space_prefix: metadata.bool(ADD_SPACE_PREFIX)?.unwrap_or(true),
-        }),
-        "gpt2" => Ok(Algorithm::ByteLevel {
-            pre_tokenizer: pre_tokenizer(metadata)?,
-            merges: merges(metadata, pieces)?,
-        }),
+        "llama" => {
+            let kinds = kinds(metadata, pieces, None, notes)?;
+            let scores = scores(metadata, pieces, &kinds, notes)?;
+            let adds_space_prefix = metadata.bool(ADD_SPACE_PREFIX)?.unwrap_or(true);
+            Ok((Algorithm::SentencePiece { scores, adds_space_prefix }, kinds))
+        }
+        "gpt2" => {
+            let pre_tokenizer = pre_tokenizer(metadata, pieces, notes)?;
+            let merges = merges(metadata, pieces)?;
+            let kinds = kinds(metadata, pieces, Some(&merges), notes)?;
+            Ok((Algorithm::ByteLevel { pre_tokenizer, merges }, kinds))
+        }
         other => Err(TokenizerError::Unsupported {
             key: MODEL,
             found: beginning(other),
@@ -168,25 +168,30 @@ fn algorithm(metadata: &Metadata, pieces: &[String]) -> Result<Algorithm, Tokeni
     }
 }
 
-fn scores(metadata: &Metadata, n_pieces: usize) -> Result<Vec<f32>, TokenizerError> {
-    let scores = metadata.f32s(SCORES)?.ok_or(TokenizerError::MissingKey { key: SCORES })?;
-    check_length(SCORES, scores.len(), n_pieces)?;
-    match scores.iter().position(|score| score.is_nan()) {
-        Some(id) => Err(TokenizerError::ScoreNaN { id }),
-        None => Ok(scores),
+/// The pre-tokenizer that the file names. Files of early 2024 name none, or `default`: then that of
+/// the vocabulary, where it is certain which one that is.
+fn pre_tokenizer(
+    metadata: &Metadata,
+    pieces: &[String],
+    notes: &mut Vec<String>,
+) -> Result<&'static PreTokenizer, TokenizerError> {
+    let name = metadata.str(PRE)?.filter(|&name| name != "default");
+    if let Some(name) = name {
+        return PreTokenizer::named(name).ok_or_else(|| TokenizerError::PreTokenizer {
+            found: beginning(name),
+            known: PreTokenizer::names(),
+        });
     }
-}
-
-fn pre_tokenizer(metadata: &Metadata) -> Result<&'static PreTokenizer, TokenizerError> {
-    let name = match metadata.str(PRE)? {
-        None | Some("default") => return Ok(PreTokenizer::plain()),
-        Some(name) => name,
-    };
-    PreTokenizer::named(name).ok_or_else(|| TokenizerError::Unsupported {
-        key: PRE,
-        found: beginning(name),
-        supported: PreTokenizer::names(),
-    })
+    if let Some(known) = PreTokenizer::of_vocabulary(pieces) {
+        let name = known.name();
+        notes.push(format!("`{PRE}` names no way to cut texts: `{name}` is told from the tokens"));
+        return Ok(known);
+    }
+    notes.push(format!(
+        "`{PRE}` names no way to cut texts, so that GPT-2's is used: if the model was trained with \
+         another, some texts get other ids, and answers are worse; convert the model again"
+    ));
+    Ok(PreTokenizer::plain())
 }
 
 fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)>, TokenizerError> {
@@ -212,7 +217,7 @@ fn merges(metadata: &Metadata, pieces: &[String]) -> Result<Vec<(String, String)
 }
 
 /// As much of a text as a message may have.
-fn beginning(text: &str) -> String {
+pub(super) fn beginning(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
@@ -241,6 +246,10 @@ fn named_ends(pieces: &[String], kinds: &[PieceKind]) -> HashSet<u32> {
         .collect()
 }
 
-fn check_length(key: &'static str, found: usize, expected: usize) -> Result<(), TokenizerError> {
+pub(super) fn check_length(
+    key: &'static str,
+    found: usize,
+    expected: usize,
+) -> Result<(), TokenizerError> {
     if found == expected { Ok(()) } else { Err(TokenizerError::Length { key, found, expected }) }
 }

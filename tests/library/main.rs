@@ -20,6 +20,7 @@ mod same_bits;
 mod small_checkpoint;
 mod tokenizer;
 mod tokenizer_chat;
+mod tokenizer_defects;
 mod tokenizer_folder;
 mod tokenizer_hostile;
 mod torch;

@@ -222,7 +222,6 @@ fn missing_mistyped_and_impossible_keys() {
         "llama.attention.layer_norm_rms_epsilon",
         "tokenizer.ggml.model",
         "tokenizer.ggml.tokens",
-        "tokenizer.ggml.scores",
     ] {
         let mut model = Model::with_merged_experts();
         model.metadata = without(&model.metadata, key);

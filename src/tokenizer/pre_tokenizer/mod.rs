@@ -1,8 +1,10 @@
 //! How byte-level vocabularies cut a text into pre-tokens, across which nothing is merged.
 //!
 //! A pre-tokenizer is a sequence of cuts, each of which goes through the pieces that the ones
-//! before it left. `table` has those that are known, as they are published, `splitter` runs them.
+//! before it left. `table` has those that are known, as they are published, `splitter` runs them,
+//! and `guess` knows some vocabularies whose files name none.
 
+mod guess;
 mod splitter;
 mod table;
 
