@@ -24,7 +24,11 @@ fn metadata(last: &str) -> Metadata {
     }
     metadata.set("tokenizer.ggml.model", Value::String("llama".into()));
     metadata.set("tokenizer.ggml.tokens", Value::Array(Array::String(pieces)));
-    metadata.set("tokenizer.ggml.scores", Value::Array(Array::F32(vec![0.0; N_VOCAB])));
+    let scores = (0..N_VOCAB).map(|id| -(id as f32)).collect();
+    metadata.set("tokenizer.ggml.scores", Value::Array(Array::F32(scores)));
+    let mut types = vec![1; N_VOCAB];
+    types[..3].copy_from_slice(&[2, 3, 3]);
+    metadata.set("tokenizer.ggml.token_type", Value::Array(Array::I32(types)));
     metadata
 }
 
