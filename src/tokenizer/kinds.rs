@@ -55,20 +55,17 @@ pub(super) fn kinds(
             }
         }
     }
-    let joined = merges.unwrap_or_default().iter().map(|(left, right)| format!("{left}{right}"));
-    let merged: HashSet<String> = joined.filter(|piece| is_mark(piece)).collect();
-    let mut marks = Vec::new();
-    for (kind, piece) in kinds.iter_mut().zip(pieces) {
-        let is_text = matches!(kind, PieceKind::Normal | PieceKind::Unused);
-        if is_text && is_mark(piece) && !merged.contains(piece) {
-            *kind = PieceKind::Control;
-            marks.push(piece);
-        }
-    }
+    let is_text = |kind| matches!(kind, PieceKind::Normal | PieceKind::Unused);
+    let is_text_mark = |&id: &usize| is_text(kinds[id]) && is_mark(&pieces[id]);
+    let marks: Vec<usize> = (0..pieces.len()).filter(is_text_mark).collect();
+    let merges = merges.filter(|_| !marks.is_empty()).unwrap_or_default().iter();
+    let merged: HashSet<String> = merges.map(|(left, right)| format!("{left}{right}")).collect();
+    let marks: Vec<usize> = marks.into_iter().filter(|&id| !merged.contains(&pieces[id])).collect();
+    marks.iter().for_each(|&id| kinds[id] = PieceKind::Control);
     if types.is_some() && !marks.is_empty() {
         notes.push(format!(
             "`{TOKEN_TYPE}` calls {} text or unused: taken as control tokens",
-            some_of(&marks)
+            some_of(marks.iter().map(|&id| pieces[id].as_str()))
         ));
     }
     Ok(kinds)
@@ -89,11 +86,11 @@ fn is_mark(piece: &str) -> bool {
 }
 
 /// The first of some tokens, for a note.
-fn some_of(pieces: &[&String]) -> String {
-    let names = pieces.iter().take(MOST_NAMED).map(|piece| format!("`{}`", beginning(piece)));
+fn some_of<'p>(mut pieces: impl Iterator<Item = &'p str>) -> String {
+    let names = pieces.by_ref().take(MOST_NAMED).map(|piece| format!("`{}`", beginning(piece)));
     let names = names.collect::<Vec<_>>().join(", ");
-    match pieces.len().checked_sub(MOST_NAMED) {
-        None | Some(0) => names,
-        Some(n_more) => format!("{names} and {n_more} more"),
+    match pieces.count() {
+        0 => names,
+        n_more => format!("{names} and {n_more} more"),
     }
 }

@@ -17,9 +17,9 @@ pub(super) fn pre_tokenizer(
         return Err(unsupported(describe(normalizer, steps)));
     };
     let is_plain = normalizer.iter().all(|step| step.kind == "NFC");
-    let mut patterns: Option<Vec<String>> = cuts.iter().map(|step| step.cut_pattern()).collect();
+    let mut patterns: Option<Vec<&str>> = cuts.iter().map(|step| step.cut_pattern()).collect();
     if spelling.use_regex.unwrap_or(true) {
-        patterns.iter_mut().for_each(|all| all.push(PreTokenizer::built_in_pattern().to_owned()));
+        patterns.iter_mut().for_each(|all| all.push(PreTokenizer::BUILT_IN_PATTERN));
     }
     let adds_space = spelling.add_prefix_space.unwrap_or(true);
     if !is_plain || adds_space || spelling.kind != "ByteLevel" {

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::error::VocabularyProblem;
 use crate::text::shortened;
+use crate::tokenizer::PreTokenizer;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
@@ -78,21 +79,19 @@ impl Step {
     ///
     /// tiktoken's patterns are also published as the matches that remain when all else is removed.
     /// They match all of a text, so that this is the same.
-    pub(super) fn cut_pattern(&self) -> Option<String> {
-        let behavior = self.behavior.as_deref().unwrap_or("Isolated");
-        let pattern = match (self.kind.as_str(), behavior, &self.pattern) {
-            ("Split", "Isolated", Some(Pattern::Regex(regex))) => regex,
-            ("Split", "Removed", Some(Pattern::Regex(regex)))
-                if self.invert == Some(true) && regex.ends_with(r"\s+(?!\S)|\s+") =>
+    pub(super) fn cut_pattern(&self) -> Option<&str> {
+        match (self.kind.as_str(), self.behavior.as_deref(), &self.pattern) {
+            ("Split", Some("Isolated"), Some(Pattern::Regex(regex))) => Some(regex),
+            ("Split", Some("Removed"), Some(Pattern::Regex(regex)))
+                if self.invert == Some(true) && PreTokenizer::matches_all(regex) =>
             {
-                regex
+                Some(regex)
             }
-            ("Digits", _, _) if self.individual_digits == Some(true) => r"\p{N}",
-            ("Digits", _, _) => r"\p{N}+",
-            ("Punctuation", "Isolated", _) => r"[\p{P}!-/:-@\[-`{-~]",
-            _ => return None,
-        };
-        Some(pattern.to_owned())
+            ("Digits", _, _) if self.individual_digits == Some(true) => Some(r"\p{N}"),
+            ("Digits", _, _) => Some(r"\p{N}+"),
+            ("Punctuation", None | Some("Isolated"), _) => Some(PreTokenizer::PUNCTUATION_PATTERN),
+            _ => None,
+        }
     }
 }
 

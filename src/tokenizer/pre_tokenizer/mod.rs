@@ -8,8 +8,9 @@ mod guess;
 mod splitter;
 mod table;
 
+use splitter::LEAVES_LAST_BLANK;
 pub(super) use splitter::Splitter;
-use table::{GPT2, PRE_TOKENIZERS};
+use table::{GPT2, PRE_TOKENIZERS, PUNCTUATION};
 
 /// A way to cut texts, known by the names that `tokenizer.ggml.pre` has for it.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl PreTokenizer {
 
     /// The one whose cuts are the matches of these patterns, one after the other, spelled as any
     /// file may spell them. Of two that cut alike, one that ignores merges comes first.
-    pub(crate) fn defined_by(patterns: &[String]) -> Option<&'static PreTokenizer> {
+    pub(crate) fn defined_by(patterns: &[&str]) -> Option<&'static PreTokenizer> {
         let patterns: Vec<String> = patterns.iter().map(|pattern| canonical(pattern)).collect();
         PRE_TOKENIZERS.iter().find(|pre_tokenizer| {
             let known = pre_tokenizer.cuts.iter().map(|cut| match cut {
@@ -60,8 +61,14 @@ impl PreTokenizer {
     }
 
     /// The pattern of GPT-2, which `tokenizers` has built in.
-    pub(crate) fn built_in_pattern() -> &'static str {
-        GPT2
+    pub(crate) const BUILT_IN_PATTERN: &'static str = GPT2;
+
+    /// The pattern of punctuation, which `tokenizers` has built in.
+    pub(crate) const PUNCTUATION_PATTERN: &'static str = PUNCTUATION;
+
+    /// Whether a pattern is one of those published for tiktoken, whose matches are all of a text.
+    pub(crate) fn matches_all(pattern: &str) -> bool {
+        pattern.ends_with(LEAVES_LAST_BLANK)
     }
 
     /// Its name in `tokenizer.ggml.pre`.

@@ -9,7 +9,7 @@ use super::Cut;
 use regex::Regex;
 
 /// How a pattern ends that leaves the last blank of a run to what follows.
-const LEAVES_LAST_BLANK: &str = r"\s+(?!\S)|\s+";
+pub(super) const LEAVES_LAST_BLANK: &str = r"\s+(?!\S)|\s+";
 
 /// Cuts with their patterns compiled.
 pub(in crate::tokenizer) struct Splitter {

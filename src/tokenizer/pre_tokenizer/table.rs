@@ -40,7 +40,7 @@ const CJK_OF_DEEPSEEK: &str = r"[一-龥ࠀ-一가-퟿]+";
 const HAN_AND_KANA: &str = r"[一-龥぀-ゟ゠-ヿ]+";
 const ASIAN: &str = r"[一-鿿㐀-䶿豈-﫿぀-ゟ゠-ヿ･-ﾟ⼀-⿟เ-๿຀-໿ក-៿က-႟ꩠ-ꩿꧠ-꧿가-힯ᄀ-ᇿ]+";
 const YOUTU_SCRIPTS: &str = r"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+";
-const PUNCTUATION: &str = r"[\p{P}!-/:-@\[-`{-~]";
+pub(super) const PUNCTUATION: &str = r"[\p{P}!-/:-@\[-`{-~]";
 
 /// What a name stands for, where merges count and BOS is put nowhere unless the file says so.
 const fn cuts(names: &'static [&'static str], cuts: &'static [Cut]) -> PreTokenizer {

@@ -32,9 +32,12 @@ and so do all lines between \"\"\" and \"\"\".";
 /// The messages of a conversation that begins with one from the user.
 pub fn conversation(system: Option<String>, user: String) -> Vec<Message> {
     let system = system.map(|content| Message::new("system", content));
-    // The newline that ends a file or `echo` is not part of the message.
-    let user = user.strip_suffix('\n').unwrap_or(&user).to_owned();
-    system.into_iter().chain([Message::new("user", user)]).collect()
+    system.into_iter().chain([Message::new("user", message_text(user))]).collect()
+}
+
+/// The message in a text that was read: the newline that ends a file or `echo` is no part of it.
+fn message_text(text: String) -> String {
+    text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
 }
 
 /// A conversation on the terminal.
@@ -76,8 +79,7 @@ impl<'a> Chat<'a> {
         // line is edited, Ctrl-C is a key like others.
         interrupt::watch(&self.session.interrupted)?;
         if !first.is_empty() {
-            let text = first.read()?;
-            self.ask(text.strip_suffix('\n').unwrap_or(&text).to_owned())?;
+            self.ask(message_text(first.read()?))?;
         }
         loop {
             match lines.next()? {
@@ -121,9 +123,12 @@ impl<'a> Chat<'a> {
             "/save" | "/load" if argument.is_empty() => {
                 print_note(format_args!("{name} takes the name of a file"));
             }
-            "/save" => self.tell(record::save(Path::new(argument), &self.all()).map(|()| {
-                format!("{} in {}", count(self.all().len(), "message"), printable(argument))
-            })),
+            "/save" => {
+                let all = self.told(0);
+                self.tell(record::save(Path::new(argument), &all).map(|()| {
+                    format!("{} in {}", count(all.len(), "message"), printable(argument))
+                }));
+            }
             "/load" => {
                 let loaded = record::load(Path::new(argument));
                 let told = loaded.map(|messages| self.load(messages, argument));
@@ -158,10 +163,10 @@ impl<'a> Chat<'a> {
         self.n_forgotten = 0;
     }
 
-    /// The whole conversation.
-    fn all(&self) -> Vec<Message> {
+    /// The conversation without the first messages, but with the system's.
+    fn told(&self, n_forgotten: usize) -> Vec<Message> {
         let system = self.system.clone().map(|content| Message::new("system", content));
-        system.into_iter().chain(self.messages.iter().cloned()).collect()
+        system.into_iter().chain(self.messages[n_forgotten..].iter().cloned()).collect()
     }
 
     /// Goes on with another conversation.
@@ -232,11 +237,8 @@ impl<'a> Chat<'a> {
         let room = (context_len / 4).min(self.session.max_tokens.unwrap_or(usize::MAX));
         let mut n_forgotten = self.n_forgotten;
         loop {
-            let system = self.system.clone().map(|content| Message::new("system", content));
-            let told = self.messages[n_forgotten..].iter().cloned();
-            let messages: Vec<Message> = system.into_iter().chain(told).collect();
-            let prompt =
-                self.template.prompt(&self.session.loaded.language.tokenizer, &messages)?;
+            let tokenizer = &self.session.loaded.language.tokenizer;
+            let prompt = self.template.prompt(tokenizer, &self.told(n_forgotten))?;
             let is_last = n_forgotten + 1 == self.messages.len();
             ensure!(
                 !is_last || prompt.ids.len() < context_len,

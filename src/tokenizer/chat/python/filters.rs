@@ -1,7 +1,7 @@
 //! Filters that Jinja2 has otherwise than the engine, or it alone.
 
 use super::super::limits::Limits;
-use super::methods::justified;
+use super::methods::{justified, title};
 use super::number::Number;
 use super::{raised, text};
 use minijinja::value::Kwargs;
@@ -21,7 +21,8 @@ pub(in super::super) fn add(environment: &mut Environment, limits: &Limits) {
     }
     environment.add_filter("first", |value: &Value| picked(items(value)?.next()));
     environment.add_filter("last", |value: &Value| picked(items(value)?.last()));
-    environment.add_filter("title", title);
+    let ends_word = |c: char| c.is_whitespace() || "-({[<".contains(c);
+    environment.add_filter("title", move |value: &Value| title(&text(value), ends_word));
     environment.add_filter("capitalize", capitalize);
     environment.add_filter("lower", |value: &Value| text(value).to_lowercase());
     environment.add_filter("upper", |value: &Value| text(value).to_uppercase());
@@ -140,20 +141,6 @@ fn trim(value: &Value, chars: Option<&str>) -> String {
         Some(chars) => text.trim_matches(|c| chars.contains(c)).to_owned(),
         None => text.trim().to_owned(),
     }
-}
-
-/// What begins a word in upper case, the rest in lower case.
-fn title(value: &Value) -> String {
-    let mut title = String::new();
-    let mut is_inside = false;
-    for c in text(value).chars() {
-        match is_inside {
-            true => title.extend(c.to_lowercase()),
-            false => title.extend(c.to_uppercase()),
-        }
-        is_inside = !(c.is_whitespace() || "-({[<".contains(c));
-    }
-    title
 }
 
 fn n_words(text: &str) -> usize {

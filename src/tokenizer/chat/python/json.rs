@@ -66,9 +66,6 @@ pub(in super::super) fn tojson(
 impl Style<'_> {
     fn write(&self, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
         match value.kind() {
-            ValueKind::None => out.push_str("null"),
-            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => out.push_str(&number(value)),
             ValueKind::String => self.write_text(value.as_str().unwrap_or_default(), out),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
@@ -82,12 +79,18 @@ impl Style<'_> {
                     keys.sort();
                 }
                 self.write_all('{', '}', &keys, depth, out, |key, out| {
-                    self.write_text(&key_text(key)?, out);
+                    let text = key.as_str().map(str::to_owned).or_else(|| bare(key));
+                    let kind = key.kind();
+                    let text = text.ok_or_else(|| raised(format!("{kind} is no key in JSON")))?;
+                    self.write_text(&text, out);
                     out.push_str(&self.behind_key);
                     self.write(&value.get_item(key)?, depth + 1, out)
                 })?;
             }
-            kind => return Err(raised(format!("{kind} has no form in JSON"))),
+            kind => match bare(value) {
+                Some(bare) => out.push_str(&bare),
+                None => return Err(raised(format!("{kind} has no form in JSON"))),
+            },
         }
         Ok(())
     }
@@ -144,6 +147,16 @@ impl Style<'_> {
     }
 }
 
+/// What needs no quotes: none, truth values and numbers.
+fn bare(value: &Value) -> Option<String> {
+    match value.kind() {
+        ValueKind::None => Some("null".to_owned()),
+        ValueKind::Bool => Some(if value.is_true() { "true" } else { "false" }.to_owned()),
+        ValueKind::Number => Some(number(value)),
+        _ => None,
+    }
+}
+
 fn number(value: &Value) -> String {
     match f64::try_from(value.clone()) {
         Ok(number) if number.is_nan() => "NaN".to_owned(),
@@ -153,14 +166,4 @@ fn number(value: &Value) -> String {
         Ok(number) if !value.is_integer() => float(number),
         _ => value.to_string(),
     }
-}
-
-fn key_text(key: &Value) -> Result<String, Error> {
-    Ok(match key.kind() {
-        ValueKind::String => key.as_str().unwrap_or_default().to_owned(),
-        ValueKind::None => "null".to_owned(),
-        ValueKind::Bool => if key.is_true() { "true" } else { "false" }.to_owned(),
-        ValueKind::Number => number(key),
-        kind => return Err(raised(format!("{kind} is no key in JSON"))),
-    })
 }

@@ -55,7 +55,7 @@ fn of_text(
             from_args(args).map(|(end,): (&str,)| text.strip_suffix(end).unwrap_or(text).into())
         }
         "zfill" | "ljust" | "rjust" | "center" => justified(limits, text, method, args),
-        "title" => Ok(title(text).into()),
+        "title" => Ok(title(text, is_no_letter).into()),
         "swapcase" => {
             let swapped = |c: char| match c.is_uppercase() {
                 true => c.to_lowercase().collect::<String>(),
@@ -66,7 +66,10 @@ fn of_text(
         "casefold" => Ok(text.to_lowercase().into()),
         "islower" => Ok(is_lower(text).into()),
         "isupper" => Ok(is_upper(text).into()),
-        "istitle" => Ok((text.chars().any(char::is_alphabetic) && title(text) == text).into()),
+        "istitle" => {
+            let has_letters = text.chars().any(char::is_alphabetic);
+            Ok((has_letters && title(text, is_no_letter) == text).into())
+        }
         "isspace" => is_all(char::is_whitespace),
         "isdigit" | "isdecimal" | "isnumeric" => is_all(char::is_numeric),
         "isalpha" => is_all(char::is_alphabetic),
@@ -225,8 +228,13 @@ pub(super) fn justified(
     Ok([&text[..at], &fill(before), &text[at..], &fill(behind)].concat().into())
 }
 
-/// Every letter behind another character than a letter in upper case, the others in lower case.
-fn title(text: &str) -> String {
+/// What ends a word to the method `title`.
+fn is_no_letter(c: char) -> bool {
+    !c.is_alphabetic()
+}
+
+/// What begins a word in upper case, the rest in lower case.
+pub(super) fn title(text: &str, ends_word: fn(char) -> bool) -> String {
     let mut title = String::new();
     let mut is_inside = false;
     for c in text.chars() {
@@ -234,7 +242,7 @@ fn title(text: &str) -> String {
             true => title.extend(c.to_lowercase()),
             false => title.extend(c.to_uppercase()),
         }
-        is_inside = c.is_alphabetic();
+        is_inside = !ends_word(c);
     }
     title
 }
