@@ -3,6 +3,7 @@
 use crate::gguf::{Gguf, GgufError};
 use crate::model::{Model, ModelError};
 use crate::tokenizer::{ChatError, ChatTemplate, Tokenizer, TokenizerError};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,6 +78,20 @@ impl LanguageModel {
     /// A sentence each.
     pub fn notes(&self) -> impl Iterator<Item = &str> {
         self.tokenizer.notes().iter().map(String::as_str)
+    }
+
+    /// Identifies what keys and values depend on beside the tokens: the model, and the context's
+    /// length where rotations depend on it.
+    pub fn cache_fingerprint(&self, context_len: usize) -> [u8; 32] {
+        let fingerprint = self.gguf.fingerprint();
+        let original_len = self.model.config().rope.original_len();
+        match original_len.is_some_and(|original_len| context_len > original_len) {
+            false => fingerprint,
+            true => {
+                let digest = Sha256::new_with_prefix(fingerprint);
+                digest.chain_update((context_len as u64).to_le_bytes()).finalize().into()
+            }
+        }
     }
 
     /// What the model calls itself, else what its file is called.

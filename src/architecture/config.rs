@@ -1,7 +1,7 @@
 //! The sizes of a model: read from a file's metadata, and written back.
 
-use super::keys::{self, Keys};
-use super::{ARCHITECTURES, Architecture, ArchitectureError};
+use super::keys::{self, Keys, MAX_SIZE};
+use super::{ARCHITECTURES, Architecture, ArchitectureError, RopeConfig, RopeScaling};
 use crate::gguf::{ARCHITECTURE_KEY, Gguf, Metadata, Value};
 use std::path::Path;
 
@@ -28,21 +28,13 @@ pub struct Config {
     pub top_k: usize,
     /// Longest sequence the model was made for, in tokens.
     pub context_len: usize,
+    /// Tokens that attention reaches back over, a token's own included (sliding window attention,
+    /// arXiv 2310.06825); all where there is none.
+    pub window: Option<usize>,
     /// Added to the mean square in norms.
     pub norm_epsilon: f32,
     /// Rotary embedding.
     pub rope: RopeConfig,
-}
-
-/// Parameters of the rotary position embedding (arXiv 2104.09864).
-#[derive(Clone, Debug, PartialEq)]
-pub struct RopeConfig {
-    /// Leading dimensions of a head that are rotated.
-    pub n_dims: usize,
-    /// Base of the geometric progression of wavelengths.
-    pub base: f32,
-    /// Positions are divided by this (linear scaling); 1 without scaling.
-    pub scale: f32,
 }
 
 impl Config {
@@ -71,6 +63,8 @@ impl Config {
         let keys = Keys { file, architecture, metadata };
         let dim = keys.size(keys::EMBEDDING_LENGTH)?;
         let (n_heads, n_kv_heads, head_dim) = heads(&keys, dim)?;
+        let trained_len = keys.size(keys::CONTEXT_LENGTH)?;
+        let rope = RopeConfig::read(&keys, head_dim, trained_len)?;
         let n_experts = keys.count(keys::EXPERT_COUNT)?;
         let top_k = keys.count(keys::EXPERT_USED_COUNT)?;
         if n_experts > 0 && !(1..=n_experts).contains(&top_k) {
@@ -87,9 +81,10 @@ impl Config {
             hidden_dim: keys.size(architecture.hidden_dim_key)?,
             n_experts,
             top_k,
-            context_len: keys.size(keys::CONTEXT_LENGTH)?,
+            context_len: stretched(trained_len, &rope),
+            window: Some(keys.count(keys::SLIDING_WINDOW)?).filter(|&window| window > 0),
             norm_epsilon: keys.positive(keys::NORM_EPSILON, None)?,
-            rope: RopeConfig::read(&keys, head_dim)?,
+            rope,
         })
     }
 
@@ -100,7 +95,7 @@ impl Config {
         // Sizes are below 2^30.
         let size = |size: usize| Value::U32(size as u32);
         set(keys::BLOCK_COUNT, size(self.n_layers));
-        set(keys::CONTEXT_LENGTH, size(self.context_len));
+        set(keys::CONTEXT_LENGTH, size(self.trained_len()));
         set(keys::EMBEDDING_LENGTH, size(self.dim));
         set(architecture.hidden_dim_key, size(self.hidden_dim));
         set(keys::VOCAB_SIZE, size(n_vocab));
@@ -111,11 +106,9 @@ impl Config {
             set(keys::VALUE_LENGTH, size(self.head_dim));
         }
         set(keys::NORM_EPSILON, Value::F32(self.norm_epsilon));
-        set(keys::ROPE_DIMENSION_COUNT, size(self.rope.n_dims));
-        set(keys::ROPE_FREQ_BASE, Value::F32(self.rope.base));
-        if self.rope.scale != 1.0 {
-            set(keys::ROPE_SCALING_TYPE, Value::String("linear".into()));
-            set(keys::ROPE_SCALING_FACTOR, Value::F32(self.rope.scale));
+        self.rope.write(&mut set);
+        if let Some(window) = self.window {
+            set(keys::SLIDING_WINDOW, size(window));
         }
         if self.n_experts > 0 {
             set(keys::EXPERT_COUNT, size(self.n_experts));
@@ -123,9 +116,33 @@ impl Config {
         }
     }
 
+    /// The context that is right where nobody asks for another: the whole, unless rotations change
+    /// beyond the length that the model was trained with, which costs short texts some quality.
+    pub fn usual_context_len(&self) -> usize {
+        self.rope.original_len().map_or(self.context_len, |len| len.min(self.context_len))
+    }
+
+    /// What the file says of the longest sequence: dynamic scaling goes beyond it.
+    fn trained_len(&self) -> usize {
+        match self.rope.scaling {
+            RopeScaling::Dynamic { original_len, .. } => original_len,
+            _ => self.context_len,
+        }
+    }
+
     /// Query heads that share a key and value head.
     pub fn group_len(&self) -> usize {
         self.n_heads / self.n_kv_heads
+    }
+}
+
+/// The longest sequence of a model whose file says `trained_len`.
+fn stretched(trained_len: usize, rope: &RopeConfig) -> usize {
+    match rope.scaling {
+        RopeScaling::Dynamic { factor, .. } => {
+            (trained_len as f64 * f64::from(factor.max(1.0))).min(MAX_SIZE as f64) as usize
+        }
+        _ => trained_len,
     }
 }
 
@@ -150,31 +167,10 @@ fn heads(keys: &Keys<'_>, dim: usize) -> Result<(usize, usize, usize), Architect
     Ok((n_heads, n_kv_heads, head_dim))
 }
 
-impl RopeConfig {
-    fn read(keys: &Keys<'_>, head_dim: usize) -> Result<RopeConfig, ArchitectureError> {
-        let n_dims = keys.size_or(keys::ROPE_DIMENSION_COUNT, head_dim)?;
-        if n_dims > head_dim || n_dims % 2 != 0 {
-            let expected = format!("an even number up to {head_dim}, the width of a head");
-            return Err(keys.refuse(keys::ROPE_DIMENSION_COUNT, n_dims, expected));
-        }
-        // Older files have a factor without a type, or the factor under an older key.
-        let older_factor = keys.positive(keys::ROPE_SCALE_LINEAR, Some(1.0))?;
-        let factor = keys.positive(keys::ROPE_SCALING_FACTOR, Some(older_factor))?;
-        let scale = match keys.str(keys::ROPE_SCALING_TYPE)? {
-            None | Some("linear") => factor,
-            Some("none") => 1.0,
-            Some(other) => {
-                return Err(keys.refuse(keys::ROPE_SCALING_TYPE, other, "'none' or 'linear'"));
-            }
-        };
-        let base = keys.positive(keys::ROPE_FREQ_BASE, Some(10_000.0))?;
-        Ok(RopeConfig { n_dims, base, scale })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::Yarn;
     use crate::gguf::{Bytes, Writer};
 
     /// The sizes of a model with these keys besides the necessary ones.
@@ -219,19 +215,51 @@ mod tests {
     }
 
     #[test]
-    fn linear_rope_scaling_is_honoured_and_others_are_refused() {
+    fn scalings_of_rotations_are_read() {
         let kind = |kind: &str| ("rope.scaling.type", Value::String(kind.into()));
-        let factor = ("rope.scaling.factor", Value::F32(2.0));
-        let scale = |keys: &[(&str, Value)]| config(keys).map(|config| config.rope.scale);
-        assert_eq!(scale(&[]).unwrap(), 1.0);
-        assert_eq!(scale(&[kind("linear"), factor.clone()]).unwrap(), 2.0);
-        assert_eq!(scale(&[kind("none"), factor.clone()]).unwrap(), 1.0);
-        assert_eq!(scale(&[("rope.scale_linear", Value::F32(4.0))]).unwrap(), 4.0);
-        let error = scale(&[kind("yarn"), factor]).unwrap_err().to_string();
-        assert!(error.contains("llama.rope.scaling.type is yarn"), "{error}");
-        let error = scale(&[kind("a\n\x1b[2J")]).unwrap_err().to_string();
+        let factor = |factor| ("rope.scaling.factor", Value::F32(factor));
+        let scaling = |keys: &[(&str, Value)]| config(keys).map(|config| config.rope.scaling);
+        let linear = |factor| RopeScaling::Linear { factor };
+        for (keys, expected) in [
+            (vec![], RopeScaling::None),
+            (vec![kind("linear"), factor(2.0)], linear(2.0)),
+            (vec![kind("none"), factor(2.0)], RopeScaling::None),
+            (vec![kind("linear"), factor(0.0)], RopeScaling::None),
+            (vec![factor(-1.0)], RopeScaling::None),
+            (vec![("rope.scale_linear", Value::F32(4.0))], linear(4.0)),
+            (vec![factor(0.0), ("rope.scale_linear", Value::F32(4.0))], linear(4.0)),
+            (vec![kind("longrope")], RopeScaling::LongRope { original_len: 100 }),
+        ] {
+            assert_eq!(scaling(&keys).unwrap(), expected, "{keys:?}");
+        }
+        let original = ("rope.scaling.original_context_length", Value::U32(25));
+        let yarn = Yarn { factor: 4.0, original_len: 25, beta_fast: 32.0, beta_slow: 1.0 };
+        let keys = [kind("yarn"), factor(4.0), original];
+        assert_eq!(scaling(&keys).unwrap(), RopeScaling::Yarn(yarn));
+
+        let error = scaling(&[kind("su"), factor(2.0)]).unwrap_err().to_string();
+        assert!(error.contains("llama.rope.scaling.type is su"), "{error}");
+        let error = scaling(&[kind("a\n\x1b[2J")]).unwrap_err().to_string();
         assert!(error.contains(r"llama.rope.scaling.type is a\n\u{1b}[2J; expected"), "{error}");
-        assert!(scale(&[kind("linear"), ("rope.scaling.factor", Value::F32(0.0))]).is_err());
+        assert!(scaling(&[kind("linear"), factor(f32::NAN)]).is_err());
+        let mix = ("rope.scaling.yarn_ext_factor", Value::F32(0.5));
+        let error = scaling(&[kind("yarn"), factor(4.0), mix]).unwrap_err().to_string();
+        assert!(error.contains("yarn_ext_factor is 0.5; expected 1"), "{error}");
+    }
+
+    #[test]
+    fn contexts_reach_beyond_the_original_length_on_request_alone() {
+        let dynamic = ("rope.scaling.dynamic_factor", Value::F32(2.5));
+        let dynamic = config(&[dynamic]).unwrap();
+        assert_eq!((dynamic.context_len, dynamic.usual_context_len()), (250, 100));
+        let long = [
+            ("rope.scaling.type", Value::String("longrope".into())),
+            ("rope.scaling.original_context_length", Value::U32(40)),
+        ];
+        let long = config(&long).unwrap();
+        assert_eq!((long.context_len, long.usual_context_len()), (100, 40));
+        let plain = config(&[]).unwrap();
+        assert_eq!((plain.context_len, plain.usual_context_len()), (100, 100));
     }
 
     #[test]
@@ -242,10 +270,23 @@ mod tests {
             head_dim: 16,
             n_experts: 4,
             top_k: 2,
-            rope: RopeConfig { n_dims: 8, base: 1e6, scale: 4.0 },
+            rope: RopeConfig { attention_factor: 1.5, ..RopeConfig::plain(8, 1e6) },
             ..plain.clone()
         };
-        for config in [plain, mixture] {
+        let window = Config { window: Some(30), ..plain.clone() };
+        let yarn = Yarn { factor: 4.0, original_len: 25, beta_fast: 16.0, beta_slow: 2.0 };
+        let scaled = |scaling, context_len| Config {
+            context_len,
+            rope: RopeConfig { scaling, ..plain.rope.clone() },
+            ..plain.clone()
+        };
+        let scaled = [
+            scaled(RopeScaling::Linear { factor: 4.0 }, 100),
+            scaled(RopeScaling::Yarn(yarn), 100),
+            scaled(RopeScaling::Dynamic { factor: 2.0, original_len: 100 }, 200),
+            scaled(RopeScaling::LongRope { original_len: 50 }, 100),
+        ];
+        for config in [plain.clone(), mixture, window].into_iter().chain(scaled) {
             let mut metadata = Metadata::new();
             metadata.set(ARCHITECTURE_KEY, Value::String(config.architecture.name.into()));
             config.write(300, &mut metadata);

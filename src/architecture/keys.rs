@@ -15,11 +15,21 @@ pub(super) const HEAD_COUNT: &str = "attention.head_count";
 pub(super) const HEAD_COUNT_KV: &str = "attention.head_count_kv";
 pub(super) const KEY_LENGTH: &str = "attention.key_length";
 pub(super) const VALUE_LENGTH: &str = "attention.value_length";
+pub(super) const SLIDING_WINDOW: &str = "attention.sliding_window";
 pub(super) const NORM_EPSILON: &str = "attention.layer_norm_rms_epsilon";
 pub(super) const ROPE_DIMENSION_COUNT: &str = "rope.dimension_count";
 pub(super) const ROPE_FREQ_BASE: &str = "rope.freq_base";
 pub(super) const ROPE_SCALING_TYPE: &str = "rope.scaling.type";
 pub(super) const ROPE_SCALING_FACTOR: &str = "rope.scaling.factor";
+pub(super) const ROPE_ORIGINAL_LEN: &str = "rope.scaling.original_context_length";
+pub(super) const ROPE_ATTENTION_FACTOR: &str = "rope.scaling.attn_factor";
+pub(super) const YARN_ATTENTION_FACTOR: &str = "rope.scaling.yarn_attn_factor";
+pub(super) const YARN_BETA_FAST: &str = "rope.scaling.yarn_beta_fast";
+pub(super) const YARN_BETA_SLOW: &str = "rope.scaling.yarn_beta_slow";
+/// How much of YaRN there is in a mixture with linear scaling.
+pub(super) const YARN_MIX: &str = "rope.scaling.yarn_ext_factor";
+/// Our own: GGUF has no name for dynamic scaling.
+pub(super) const ROPE_DYNAMIC_FACTOR: &str = "rope.scaling.dynamic_factor";
 /// Of older files, in place of the factor.
 pub(super) const ROPE_SCALE_LINEAR: &str = "rope.scale_linear";
 pub(super) const EXPERT_COUNT: &str = "expert_count";
@@ -72,6 +82,15 @@ impl Keys<'_> {
         match self.metadata.u64(&self.architecture.key(key))? {
             None | Some(0) => Ok(0),
             _ => self.size(key),
+        }
+    }
+
+    /// A finite number above 0; with 0 or less, files say that there is none.
+    pub fn factor(&self, key: &str) -> Result<Option<f32>, ArchitectureError> {
+        match self.metadata.f32(&self.architecture.key(key))? {
+            None => Ok(None),
+            Some(value) if value <= 0.0 => Ok(None),
+            Some(_) => self.positive(key, None).map(Some),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The architecture that GGUF calls `llama`: Mixtral, Mistral, Llama and their fine-tunes.
 
-use super::tensors::Axis::{Dim, Experts, HiddenDim, KvDim, QDim, RotaryPairs, Vocab};
-use super::tensors::Scope::{Expert, Layer, Mixture, Model};
+use super::tensors::Axis::{Dim, Experts, HeadDim, HiddenDim, KvDim, QDim, RotaryPairs, Vocab};
+use super::tensors::Scope::{Dense, Expert, Layer, Mixture, Model};
 use super::tensors::{Role, TensorSpec};
 use super::{Architecture, keys};
 
@@ -15,16 +15,29 @@ pub static LLAMA: Architecture = Architecture {
         TensorSpec::weight(Role::Embedding, Model, "token_embd", &[Vocab, Dim]),
         TensorSpec::weight(Role::AttentionNorm, Layer, "attn_norm", &[Dim]),
         TensorSpec::weight(Role::Query, Layer, "attn_q", &[QDim, Dim]),
+        TensorSpec::bias(Role::QueryBias, Layer, "attn_q", &[QDim]).optional(),
+        TensorSpec::weight(Role::QueryNorm, Layer, "attn_q_norm", &[HeadDim]).optional(),
         TensorSpec::weight(Role::Key, Layer, "attn_k", &[KvDim, Dim]),
+        TensorSpec::bias(Role::KeyBias, Layer, "attn_k", &[KvDim]).optional(),
+        TensorSpec::weight(Role::KeyNorm, Layer, "attn_k_norm", &[HeadDim]).optional(),
         TensorSpec::weight(Role::Value, Layer, "attn_v", &[KvDim, Dim]),
+        TensorSpec::bias(Role::ValueBias, Layer, "attn_v", &[KvDim]).optional(),
         TensorSpec::weight(Role::AttentionOutput, Layer, "attn_output", &[Dim, QDim]),
+        TensorSpec::bias(Role::AttentionOutputBias, Layer, "attn_output", &[Dim]).optional(),
         TensorSpec::weight(Role::FeedForwardNorm, Layer, "ffn_norm", &[Dim]),
         TensorSpec::weight(Role::Router, Mixture, "ffn_gate_inp", &[Experts, Dim]),
         TensorSpec::weight(Role::Gate, Expert, "ffn_gate", &[HiddenDim, Dim]),
+        TensorSpec::bias(Role::GateBias, Dense, "ffn_gate", &[HiddenDim]).optional(),
         TensorSpec::weight(Role::Up, Expert, "ffn_up", &[HiddenDim, Dim]),
+        TensorSpec::bias(Role::UpBias, Dense, "ffn_up", &[HiddenDim]).optional(),
         TensorSpec::weight(Role::Down, Expert, "ffn_down", &[Dim, HiddenDim]),
+        TensorSpec::bias(Role::DownBias, Dense, "ffn_down", &[Dim]).optional(),
         TensorSpec::weight(Role::OutputNorm, Model, "output_norm", &[Dim]),
         TensorSpec::weight(Role::Output, Model, "output", &[Vocab, Dim]).optional(),
         TensorSpec::weight(Role::RotaryDivisors, Model, "rope_freqs", &[RotaryPairs]).optional(),
+        TensorSpec::weight(Role::LongRotaryDivisors, Model, "rope_factors_long", &[RotaryPairs])
+            .optional(),
+        TensorSpec::weight(Role::ShortRotaryDivisors, Model, "rope_factors_short", &[RotaryPairs])
+            .optional(),
     ],
 };

@@ -12,13 +12,15 @@ mod config;
 mod error;
 mod keys;
 mod llama;
+mod rope;
 mod spec;
 mod tensors;
 
-pub use config::{Config, RopeConfig};
+pub use config::Config;
 pub use error::ArchitectureError;
 pub use keys::MAX_SIZE;
 pub use llama::LLAMA;
+pub use rope::{RopeConfig, RopeScaling, Yarn};
 pub use spec::{ModelSpec, TensorSlot};
 pub use tensors::{Axis, ExpertLayout, ExpertTensor, Kind, Presence, Role, Scope, TensorSpec};
 

@@ -38,8 +38,30 @@ pub enum Role {
     FeedForwardNorm,
     /// The RMS norm before the output matrix.
     OutputNorm,
-    /// The divisors of the rotary frequencies.
+    /// What is added to queries.
+    QueryBias,
+    /// What is added to keys.
+    KeyBias,
+    /// What is added to values.
+    ValueBias,
+    /// What is added to attention's output.
+    AttentionOutputBias,
+    /// What is added to the gate of a dense feed-forward network.
+    GateBias,
+    /// What is added to the up projection of a dense feed-forward network.
+    UpBias,
+    /// What is added to the output of a dense feed-forward network.
+    DownBias,
+    /// The RMS norm of a head's query.
+    QueryNorm,
+    /// The RMS norm of a head's key.
+    KeyNorm,
+    /// The divisors of the rotary frequencies, of Llama 3.1 and later.
     RotaryDivisors,
+    /// LongRoPE's divisors in contexts up to the original length.
+    ShortRotaryDivisors,
+    /// LongRoPE's divisors in longer contexts.
+    LongRotaryDivisors,
 }
 
 /// Which of a model's sizes an axis of a tensor has.
@@ -51,6 +73,8 @@ pub enum Axis {
     Dim,
     /// Width of all query heads together.
     QDim,
+    /// Width of a head.
+    HeadDim,
     /// Width of all key heads together, or of all value heads.
     KvDim,
     /// Width inside an expert or a dense feed-forward network.
@@ -68,6 +92,7 @@ impl Axis {
             Axis::Vocab => n_vocab,
             Axis::Dim => config.dim,
             Axis::QDim => config.n_heads * config.head_dim,
+            Axis::HeadDim => config.head_dim,
             Axis::KvDim => config.n_kv_heads * config.head_dim,
             Axis::HiddenDim => config.hidden_dim,
             Axis::Experts => config.n_experts,
@@ -102,6 +127,8 @@ pub enum Scope {
     Model,
     /// Once in every layer.
     Layer,
+    /// Once in every layer of a dense model; not in a mixture of experts.
+    Dense,
     /// Once in every layer of a mixture of experts; not in a dense model.
     Mixture,
     /// Once in every layer of a dense model; in a mixture, once for every expert of a layer.
@@ -209,7 +236,11 @@ impl TensorSpec {
 
     /// Whether models of these sizes have such a tensor, if it is not optional.
     pub fn is_in(&self, config: &Config) -> bool {
-        self.scope != Scope::Mixture || config.n_experts > 0
+        match self.scope {
+            Scope::Dense => config.n_experts == 0,
+            Scope::Mixture => config.n_experts > 0,
+            Scope::Model | Scope::Layer | Scope::Expert => true,
+        }
     }
 
     /// Whether `part` is its part of a name, in any layout of experts.

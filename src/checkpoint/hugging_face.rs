@@ -5,9 +5,10 @@ use super::folder::Folder;
 use super::json::JsonObject;
 use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
 use super::layout::{Entry, Layout};
+use super::rope::{Computed, Rope};
 use super::stored::StoredTensors;
 use super::{Checkpoint, mistral, safetensors, vocabulary};
-use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
+use crate::architecture::{Config, LLAMA, ModelSpec, Role};
 
 /// The file that says what the model is.
 pub const CONFIG: &str = "config.json";
@@ -24,6 +25,19 @@ const COMMON: [Entry; 9] = [
     (Role::FeedForwardNorm, "model.layers.N.post_attention_layernorm.weight", Same),
     (Role::OutputNorm, "model.norm.weight", Same),
     (Role::Output, "lm_head.weight", Same),
+];
+
+/// What some models have besides. Normalized heads of queries and keys are rotated in halves too.
+const OPTIONAL: [Entry; 9] = [
+    (Role::QueryBias, "model.layers.N.self_attn.q_proj.bias", Halves),
+    (Role::KeyBias, "model.layers.N.self_attn.k_proj.bias", Halves),
+    (Role::ValueBias, "model.layers.N.self_attn.v_proj.bias", Same),
+    (Role::AttentionOutputBias, "model.layers.N.self_attn.o_proj.bias", Same),
+    (Role::QueryNorm, "model.layers.N.self_attn.q_norm.weight", Halves),
+    (Role::KeyNorm, "model.layers.N.self_attn.k_norm.weight", Halves),
+    (Role::GateBias, "model.layers.N.mlp.gate_proj.bias", Same),
+    (Role::UpBias, "model.layers.N.mlp.up_proj.bias", Same),
+    (Role::DownBias, "model.layers.N.mlp.down_proj.bias", Same),
 ];
 
 const DENSE: [Entry; 3] = [
@@ -54,13 +68,26 @@ const MERGED_EXPERTS: [Entry; 4] = [
 /// Whatever is wrong with its files.
 pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
     let config = JsonObject::read(&folder.file(CONFIG))?;
-    let model = model(&config)?;
+    let (mut model, computed) = model(&config)?;
     let mut metadata = model.metadata(folder.model_name(), config.path())?;
     let stored = weights(folder)?;
-    let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored)?;
-    let notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
+    let layout = Layout { computed, ..layout(&stored, &model) };
+    model.optional.extend(layout.optional(&stored));
+    let tensors = layout.arrange(folder.path(), &model, &stored)?;
+    let mut notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
+    notes.extend(note_of_window(&model.config));
     let (path, files) = (folder.path().to_path_buf(), stored.files);
     Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors, notes })
+}
+
+/// Mixtral's own configuration said for some weeks that there is a window; copies still do.
+fn note_of_window(config: &Config) -> Option<String> {
+    let window =
+        config.window.filter(|window| config.n_experts > 0 && *window < config.context_len)?;
+    Some(format!(
+        "attention reaches back over {window} tokens, as `sliding_window` in {CONFIG} says; Mixtral was trained \
+         without a window: if this is a copy of it, set the key to null"
+    ))
 }
 
 /// Whether a folder has weights in these files.
@@ -85,7 +112,7 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
         _ if has(".mlp.experts.") => &MERGED_EXPERTS,
         _ => &EXPERTS,
     };
-    let mut tensors = [&COMMON, experts].concat();
+    let mut tensors = [&COMMON, &OPTIONAL[..], experts].concat();
     // Saved without the head's wrapper around the model.
     if !stored.tensors.keys().any(|name| name.starts_with("model.")) {
         for (_, name, _) in &mut tensors {
@@ -97,7 +124,7 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
         true => &[".rotary_emb.inv_freq", "lm_head.weight"],
         false => &[".rotary_emb.inv_freq"],
     };
-    Layout { tensors, ignored }
+    Layout { tensors, computed: vec![], ignored }
 }
 
 /// What a kind of model takes for granted, as the transformers library does.
@@ -106,7 +133,8 @@ struct Defaults {
     n_experts: usize,
 }
 
-fn model(config: &JsonObject) -> Result<ModelSpec, CheckpointError> {
+/// What the model is, and tensors whose values its configuration has.
+fn model(config: &JsonObject) -> Result<(ModelSpec, Vec<Computed>), CheckpointError> {
     let kind = config.required("model_type", "the kind of model", config.str("model_type"))?;
     let defaults = match kind {
         "mixtral" => Defaults { rope_base: 1e6, n_experts: 8 },
@@ -135,14 +163,7 @@ fn model(config: &JsonObject) -> Result<ModelSpec, CheckpointError> {
         0 => 0,
         _ => config.size("num_experts_per_tok")?.unwrap_or(2),
     };
-    let mut context_len = size("max_position_embeddings", "the longest text")?;
-    // Mixtral attends to everything, whatever its file says; in other models what lies before the
-    // window would have to be forgotten.
-    if n_experts == 0
-        && let Some(window) = config.size("sliding_window")?
-    {
-        context_len = context_len.min(window);
-    }
+    let rope = Rope::read(config, head_dim, defaults.rope_base)?;
     let epsilon = config.positive("rms_norm_eps");
     let config_of_model = Config {
         architecture: &LLAMA,
@@ -154,40 +175,24 @@ fn model(config: &JsonObject) -> Result<ModelSpec, CheckpointError> {
         hidden_dim: size("intermediate_size", "how wide an expert is")?,
         n_experts,
         top_k,
-        context_len,
+        context_len: rope.context_len,
+        window: window(config, kind)?,
         norm_epsilon: config.required("rms_norm_eps", "the epsilon of norms", epsilon)?,
-        rope: rope(config, head_dim, defaults.rope_base)?,
+        rope: rope.config,
     };
     let n_vocab = size("vocab_size", "how many tokens there are")?;
     let is_tied = config.bool("tie_word_embeddings")?.unwrap_or(false);
-    let optional = if is_tied { vec![] } else { vec![Role::Output] };
-    Ok(ModelSpec { config: config_of_model, n_vocab, optional })
+    let mut optional = rope.divisors.iter().map(|(role, _)| *role).collect::<Vec<_>>();
+    optional.extend((!is_tied).then_some(Role::Output));
+    let model = ModelSpec { config: config_of_model, n_vocab, optional };
+    Ok((model, rope.divisors))
 }
 
-/// Rotary embedding: `rope_theta` and `rope_scaling`, or both in `rope_parameters`, where
-/// transformers 5 writes them.
-fn rope(config: &JsonObject, head_dim: usize, base: f32) -> Result<RopeConfig, CheckpointError> {
-    let parameters = config.object("rope_parameters")?;
-    let base_of = |object: &JsonObject| object.positive("rope_theta");
-    let nested = parameters.as_ref().map(base_of).transpose()?.flatten();
-    let base = nested.or(base_of(config)?).unwrap_or(base);
-    let scaling = match parameters {
-        Some(parameters) => Some(parameters),
-        None => config.object("rope_scaling")?,
-    };
-    let scale = scaling.as_ref().map_or(Ok(1.0), scale)?;
-    Ok(RopeConfig { n_dims: head_dim, base, scale })
-}
-
-/// What positions are divided by.
-fn scale(scaling: &JsonObject) -> Result<f32, CheckpointError> {
-    let key = if scaling.get("rope_type").is_some() { "rope_type" } else { "type" };
-    match scaling.str(key)? {
-        None | Some("default") => Ok(1.0),
-        Some("linear") => {
-            let factor = scaling.positive("factor");
-            scaling.required("factor", "how far positions are stretched", factor)
-        }
-        Some(_) => Err(scaling.refuse(key, "default or linear, the scalings that gatefold has")),
+/// The sliding window of attention. In the transformers library models of the kind `llama` have
+/// none, whatever their file says.
+fn window(config: &JsonObject, kind: &str) -> Result<Option<usize>, CheckpointError> {
+    match kind {
+        "llama" => Ok(None),
+        _ => config.size("sliding_window"),
     }
 }

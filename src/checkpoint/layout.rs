@@ -2,9 +2,10 @@
 //! a GGUF.
 
 use super::error::{CheckpointError, Problem};
+use super::rope::Computed;
 use super::stored::{StoredTensor, StoredTensors};
 use super::tensor::{Part, RowOrder, Tensor};
-use crate::architecture::{ModelSpec, Role, TensorSlot};
+use crate::architecture::{LLAMA, ModelSpec, Presence, Role, Scope, TensorSlot};
 use std::collections::HashSet;
 use std::iter;
 use std::path::Path;
@@ -13,6 +14,8 @@ use std::path::Path;
 pub struct Layout {
     /// Where each tensor is.
     pub tensors: Vec<Entry>,
+    /// Tensors that are in none of the files.
+    pub computed: Vec<Computed>,
     /// What the files may hold besides, by the ends of names: buffers that say what the sizes say.
     pub ignored: &'static [&'static str],
 }
@@ -26,7 +29,7 @@ pub type Entry = (Role, &'static str, Arrangement);
 pub enum Arrangement {
     /// As it is in a GGUF.
     Same,
-    /// A matrix whose heads rotate halves, not neighbours.
+    /// Heads rotate halves, not neighbours: the rows of a matrix, or the values of a vector.
     Halves,
     /// `[n_experts, rows, cols]` as a matrix per expert.
     Separate,
@@ -68,6 +71,11 @@ impl Layout {
         let mut used = HashSet::new();
         let mut tensors = Vec::new();
         for slot in model.tensors() {
+            let computed = self.computed.iter().find(|(role, _)| *role == slot.spec.role);
+            if let Some((_, values)) = computed {
+                tensors.push(Tensor::of_values(slot.name, values, folder));
+                continue;
+            }
             let (_, stored_name, arrangement) = self.entry(slot.spec.role);
             let mut parts = Vec::new();
             for piece in arrangement.pieces(&slot, model.config.head_dim) {
@@ -88,6 +96,18 @@ impl Layout {
                 Err(Problem::Unknown { tensor: name.clone() }.at(path))
             }
         }
+    }
+
+    /// What some models have in their layers, where the first layer has it among the `stored`.
+    pub fn optional(&self, stored: &StoredTensors) -> impl Iterator<Item = Role> {
+        let is_optional = |role: Role| {
+            let spec = LLAMA.tensor(role);
+            spec.is_some_and(|it| it.presence == Presence::Optional && it.scope != Scope::Model)
+        };
+        let is_stored = |name| stored.tensors.contains_key(&in_place(name, Some(0), 0));
+        let entries = self.tensors.iter();
+        let found = entries.filter(move |(role, name, _)| is_optional(*role) && is_stored(name));
+        found.map(|(role, ..)| *role)
     }
 
     fn entry(&self, role: Role) -> Entry {
@@ -134,9 +154,11 @@ impl Arrangement {
         match self {
             Arrangement::Same => once(all(whole)),
             Arrangement::Stacked => once(all(vec![n_experts * rows, cols])),
+            // The values of a vector are as many rows of one.
             Arrangement::Halves => {
+                let (rows, cols) = if whole.len() > 1 { (rows, cols) } else { (cols, 1) };
                 let order = RowOrder::HalvesToPairs { n_heads: rows / head_dim };
-                once(piece(0, whole, 0, order))
+                once(Piece { rows, cols, ..piece(0, whole, 0, order) })
             }
             Arrangement::Separate => {
                 Box::new((0..n_experts).map(move |expert_idx| {

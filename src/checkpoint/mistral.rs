@@ -111,7 +111,7 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
         _ if stacked() => &STACKED_EXPERTS,
         _ => &EXPERTS,
     };
-    Layout { tensors: [&COMMON, experts].concat(), ignored: &["rope.freqs"] }
+    Layout { tensors: [&COMMON, experts].concat(), computed: vec![], ignored: &["rope.freqs"] }
 }
 
 fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, CheckpointError> {
@@ -130,10 +130,10 @@ fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, Check
             moe.required(TOP_K, "how many experts a token is routed to", moe.size(TOP_K))?
         }
     };
-    let mut context_len = params.size("max_seq_len")?.unwrap_or(CONTEXT_LEN);
-    // What lies before the window would have to be forgotten.
-    if let Some(window) = params.size("sliding_window")? {
-        context_len = context_len.min(window);
+    for key in ["yarn", "llama_4_scaling"] {
+        if params.get(key).is_some() {
+            return Err(params.refuse(key, "no such key: use the checkpoint for transformers"));
+        }
     }
     // The first dense model was trained with the base of Llama, and its file does not say so.
     let rope_base = if n_experts > 0 { 1e6 } else { 1e4 };
@@ -148,13 +148,10 @@ fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, Check
         hidden_dim: size("hidden_dim", "how wide an expert is")?,
         n_experts,
         top_k,
-        context_len,
+        context_len: params.size("max_seq_len")?.unwrap_or(CONTEXT_LEN),
+        window: params.size("sliding_window")?,
         norm_epsilon: params.required("norm_eps", "the epsilon of norms", epsilon)?,
-        rope: RopeConfig {
-            n_dims: head_dim,
-            base: params.positive("rope_theta")?.unwrap_or(rope_base),
-            scale: 1.0,
-        },
+        rope: RopeConfig::plain(head_dim, params.positive("rope_theta")?.unwrap_or(rope_base)),
     };
     let n_vocab = n_vocab(params, stored)?;
     let is_tied = params.bool("tied_embeddings")?.unwrap_or(false);

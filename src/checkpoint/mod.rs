@@ -20,6 +20,7 @@ mod hugging_face;
 mod json;
 mod layout;
 mod mistral;
+mod rope;
 pub mod safetensors;
 mod stored;
 mod tensor;

@@ -6,7 +6,7 @@ use gatefold_quant::DynFormat;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -23,7 +23,14 @@ pub struct SourceFile {
     pub n_bytes: u64,
     /// When it was last written, where the system knows.
     pub modified: Option<SystemTime>,
-    file: Mutex<File>,
+    bytes: Mutex<Bytes>,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum Bytes {
+    File(File),
+    Memory(Cursor<Vec<u8>>),
 }
 
 /// What Git LFS writes at the start of a pointer.
@@ -48,8 +55,23 @@ impl SourceFile {
             return Err(Problem::LfsPointer.at(path));
         }
         let (n_bytes, modified) = (metadata.len(), metadata.modified().ok());
-        let file = Mutex::new(file);
-        Ok(Arc::new(SourceFile { path: path.to_path_buf(), n_bytes, modified, file }))
+        let bytes = Mutex::new(Bytes::File(file));
+        Ok(Arc::new(SourceFile { path: path.to_path_buf(), n_bytes, modified, bytes }))
+    }
+
+    /// Bytes that follow from what is at `path`, and are in no file.
+    pub(super) fn in_memory(path: &Path, bytes: Vec<u8>) -> Arc<SourceFile> {
+        let n_bytes = bytes.len() as u64;
+        let bytes = Mutex::new(Bytes::Memory(Cursor::new(bytes)));
+        Arc::new(SourceFile { path: path.to_path_buf(), n_bytes, modified: None, bytes })
+    }
+
+    /// The bytes, where they are in no file.
+    pub fn in_no_file(&self) -> Option<Vec<u8>> {
+        match &*self.bytes.lock().unwrap_or_else(PoisonError::into_inner) {
+            Bytes::File(_) => None,
+            Bytes::Memory(bytes) => Some(bytes.get_ref().clone()),
+        }
     }
 
     /// Fills `out` from the bytes at `offset`.
@@ -57,8 +79,11 @@ impl SourceFile {
     /// # Errors
     /// If the file ends before that, or cannot be read.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), CheckpointError> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(out));
+        let start = SeekFrom::Start(offset);
+        let read = match &mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) {
+            Bytes::File(file) => file.seek(start).and_then(|_| file.read_exact(out)),
+            Bytes::Memory(bytes) => bytes.seek(start).and_then(|_| bytes.read_exact(out)),
+        };
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Problem::Shrunk.at(&self.path),
             _ => Problem::Read(error).at(&self.path),

@@ -4,6 +4,7 @@ use super::error::CheckpointError;
 use super::stored::SourceFile;
 use gatefold_quant::DynFormat;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A tensor under its name in a GGUF, and where its weights are.
@@ -74,6 +75,15 @@ impl Tensor {
     pub(super) fn of_parts(name: String, shape: Vec<usize>, parts: Vec<Part>) -> Tensor {
         let format = finest(&parts);
         Tensor { name, shape, format, parts }
+    }
+
+    /// A vector that no file has, computed from what lies in `folder`.
+    pub(super) fn of_values(name: String, values: &[f32], folder: &Path) -> Tensor {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let format = DynFormat::by_name("F32").expect("F32 is registered");
+        let (file, cols) = (SourceFile::in_memory(folder, bytes), values.len());
+        let part = Part { file, offset: 0, format, rows: 1, cols, order: RowOrder::Stored };
+        Tensor::of_parts(name, vec![cols], vec![part])
     }
 
     /// Rows of all parts: the product of all sizes but the last.

@@ -1,5 +1,7 @@
 //! How an engine works.
 
+#[cfg(doc)]
+use crate::architecture::Config;
 use crate::language_model::LanguageModel;
 use crate::machine;
 use crate::model::{ModelError, PageLayout, TILE_LEN};
@@ -24,7 +26,7 @@ pub struct Options {
 
 impl Options {
     /// Up to 32 sequences in steps of 512 tokens, in the memory that is free beside the weights, with
-    /// the model's whole context or as much of it as fits there. The KV cache is Q8_0, or F16 where
+    /// the model's [usual context](Config::usual_context_len) or as much of it as fits there. The KV cache is Q8_0, or F16 where
     /// heads are no whole blocks.
     pub fn for_model(model: &LanguageModel) -> Options {
         Options::in_memory(model, machine::cache_bytes(model.gguf.n_tensor_bytes()))
@@ -39,7 +41,7 @@ impl Options {
         let max_tokens = usize::try_from(max_tokens).unwrap_or(usize::MAX);
         Options {
             cache_format,
-            context_len: config.context_len.min(max_tokens.max(TILE_LEN)),
+            context_len: config.usual_context_len().min(max_tokens.max(TILE_LEN)),
             max_batched_tokens: 512,
             max_running: 32,
             memory_bytes,

@@ -208,7 +208,7 @@ impl Header {
 pub struct PrefixFile {
     /// Where it is, or will be.
     pub path: PathBuf,
-    /// Identifies the model.
+    /// Identifies the model, and how it rotates keys.
     pub fingerprint: [u8; 32],
 }
 

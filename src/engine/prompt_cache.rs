@@ -61,7 +61,8 @@ pub enum Change {
 
 impl PromptCache {
     /// Puts what the file at `path` has into the engine's prefix cache, if there is one and it was made
-    /// for runs like this. `fingerprint` identifies the model.
+    /// for runs like this. `fingerprint` identifies what it depends on
+    /// beside the tokens ([`crate::LanguageModel::cache_fingerprint`]).
     ///
     /// # Errors
     /// If the file cannot be read or is of another kind, or there is no folder for it.

@@ -72,6 +72,8 @@ pub struct Sizes {
     pub n_experts: usize,
     pub n_experts_used: usize,
     pub context_len: usize,
+    pub usual_context_len: usize,
+    pub window: Option<usize>,
 }
 
 /// What a file says about text.
@@ -223,6 +225,8 @@ impl Sizes {
             n_experts: config.n_experts,
             n_experts_used: config.top_k,
             context_len: config.context_len,
+            usual_context_len: config.usual_context_len(),
+            window: config.window,
         }
     }
 }

@@ -54,7 +54,17 @@ impl Report {
             (n, used) => format!("{n}, {used} for each token, {hidden_dim} wide{layout}"),
         };
         line(f, "experts", experts)?;
-        line(f, "context", format!("{} tokens", model.context_len))
+        let usual = match model.usual_context_len {
+            usual if usual < model.context_len => {
+                format!("; {usual} unless `context_len` asks for more, which rotates otherwise")
+            }
+            _ => String::new(),
+        };
+        let window = model.window.filter(|&window| window < model.context_len);
+        let window = window.map_or(String::new(), |window| {
+            format!("; attention reaches back over {window} (sliding window)")
+        });
+        line(f, "context", format!("{} tokens{usual}{window}", model.context_len))
     }
 
     fn fmt_tokenizer(&self, f: &mut Formatter<'_>) -> fmt::Result {

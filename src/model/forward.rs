@@ -40,7 +40,7 @@ impl Model {
     pub fn load(gguf: &Gguf) -> Result<Model, ModelError> {
         let config = Config::from_gguf(gguf)?;
         let weights = Weights::from_gguf(gguf, &config)?;
-        let rope = Rope::new(&config.rope, weights.rope_divisors.as_deref());
+        let rope = Rope::new(&config.rope, weights.rope_divisors.clone());
         Ok(Model { config, weights, rope, workspace: Mutex::default() })
     }
 
@@ -145,6 +145,7 @@ impl Model {
         let dim = self.config.dim;
         let (mut x, mut rotations) = (Vec::new(), Vec::new());
         for Chunk { cache, tokens, .. } in chunks.iter() {
+            let frequencies = self.rope.frequencies(cache.context_len());
             for (position, &id) in (cache.len()..).zip(*tokens) {
                 let start = x.len();
                 x.resize(start + dim, 0.0);
@@ -153,7 +154,7 @@ impl Model {
                     id as usize,
                     &mut x[start..],
                 );
-                rotations.push(self.rope.rotation(position));
+                rotations.push(frequencies.rotation(position));
             }
         }
         Step { chunks, x, rotations }

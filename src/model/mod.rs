@@ -19,6 +19,7 @@ mod weights;
 pub use forward::Model;
 pub use kv_cache::KvCache;
 pub use pages::{PageLayout, PagePool, TILE_LEN};
+pub use rope::Divisors;
 pub use step::{Chunk, Logits, Wanted};
 pub use weights::{Expert, Layer, Matrix, Weights};
 

@@ -127,7 +127,7 @@ pub fn gather(inputs: &mut [Inputs], from: &Inputs, tokens: &[Vec<u32>]) {
     });
 }
 
-/// A product to be computed: `matrix` times `inputs`.
+/// A product to be computed: `matrix` times `inputs`, and its bias added.
 pub struct Product<'a> {
     /// The weights.
     pub matrix: &'a Matrix,
@@ -150,12 +150,19 @@ pub fn multiply<'a>(compute: &Compute, products: impl IntoIterator<Item = Produc
         weight_bytes += matrix.bytes.len() as u64;
         let panel_rows = panel_rows(x.n_tokens());
         let weights = matrix.bytes.chunks(panel_rows * matrix.row_bytes());
-        let panels = out.values.chunks_mut(panel_rows * x.n_tokens());
-        tasks
-            .extend(weights.zip(panels).map(|(weights, panel)| (matrix.format, weights, x, panel)));
+        let panels = out.values.chunks_mut(panel_rows * x.n_tokens()).enumerate();
+        tasks.extend(weights.zip(panels).map(|(weights, (panel_idx, panel))| {
+            let bias = matrix.bias.as_deref().map(|bias| &bias[panel_idx * panel_rows..]);
+            (matrix.format, weights, x, bias, panel)
+        }));
     }
-    tasks.into_par_iter().with_max_len(1).for_each(|(format, weights, x, panel)| {
+    tasks.into_par_iter().with_max_len(1).for_each(|(format, weights, x, bias, panel)| {
         format.multiply(compute.isa, weights, x, panel);
+        if let Some(bias) = bias {
+            let rows = panel.len() / x.n_tokens();
+            let tokens = panel.chunks_exact_mut(rows);
+            tokens.for_each(|token| compute.isa.add_scaled(token, 1.0, &bias[..rows]));
+        }
     });
     weight_bytes
 }

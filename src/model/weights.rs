@@ -4,10 +4,12 @@
 //! is mapped; only the norms, a few KB, are copied out.
 
 use super::ModelError;
-use crate::architecture::{Config, ExpertLayout, Presence, Role, TensorSpec};
+use super::rope::Divisors;
+use crate::architecture::{Config, ExpertLayout, Presence, Role, RopeScaling, TensorSpec};
 use crate::gguf::{Bytes, Gguf, Tensor};
 use gatefold_quant::{DynFormat, Isa};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A matrix `[rows = out features, cols = in features]` of blocks, where the file is mapped.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub struct Matrix {
     pub cols: usize,
     /// Its blocks, row after row.
     pub bytes: Bytes,
+    /// What is added to its products, `[rows]`, where the file has it.
+    pub bias: Option<Arc<[f32]>>,
 }
 
 impl Matrix {
@@ -28,7 +32,12 @@ impl Matrix {
         let [.., rows, cols] = tensor.shape[..] else {
             unreachable!("{} has the shape of a matrix", tensor.name)
         };
-        Matrix { format: tensor.format, rows, cols, bytes: tensor.bytes.clone() }
+        Matrix { format: tensor.format, rows, cols, bytes: tensor.bytes.clone(), bias: None }
+    }
+
+    /// The same with what is added to its products.
+    fn with_bias(self, bias: Option<Vec<f32>>) -> Matrix {
+        Matrix { bias: bias.map(Into::into), ..self }
     }
 
     /// Bytes per row.
@@ -64,8 +73,12 @@ pub struct Layer {
     pub attention_norm: Vec<f32>,
     /// Query projection, `[n_heads * head_dim, dim]`
     pub q: Matrix,
+    /// `[head_dim]`, where heads' queries are normalized before they are rotated.
+    pub q_norm: Option<Vec<f32>>,
     /// Key projection, `[n_kv_heads * head_dim, dim]`
     pub k: Matrix,
+    /// `[head_dim]`, where heads' keys are normalized before they are rotated.
+    pub k_norm: Option<Vec<f32>>,
     /// Value projection, `[n_kv_heads * head_dim, dim]`
     pub v: Matrix,
     /// Output projection, `[dim, n_heads * head_dim]`
@@ -88,8 +101,8 @@ pub struct Weights {
     pub output_norm: Vec<f32>,
     /// `[n_vocab, dim]`; the token embedding where a file ties the two.
     pub output: Matrix,
-    /// Divisors of the rotary frequencies, `[rope.n_dims / 2]`, where the file has them.
-    pub rope_divisors: Option<Vec<f32>>,
+    /// Divisors of the rotary frequencies.
+    pub rope_divisors: Divisors,
     /// How the file stores the experts.
     pub expert_layout: ExpertLayout,
 }
@@ -104,7 +117,7 @@ impl Weights {
         let mut tensors = Tensors::new(gguf, config)?;
         let token_embedding = tensors.matrix(Role::Embedding, 0)?;
         let output = tensors.optional_matrix(Role::Output, 0)?;
-        let rope_divisors = tensors.optional_vector(Role::RotaryDivisors, 0)?;
+        let rope_divisors = tensors.rope_divisors()?;
         let layers = (0..config.n_layers).map(|layer_idx| Layer::find(&mut tensors, layer_idx));
         let weights = Weights {
             layers: layers.collect::<Result<_, _>>()?,
@@ -151,10 +164,16 @@ impl Layer {
         Ok(Layer {
             router: tensors.optional_matrix(Role::Router, layer_idx)?,
             attention_norm: tensors.vector(Role::AttentionNorm, layer_idx)?,
-            q: tensors.matrix(Role::Query, layer_idx)?,
-            k: tensors.matrix(Role::Key, layer_idx)?,
-            v: tensors.matrix(Role::Value, layer_idx)?,
-            attention_output: tensors.matrix(Role::AttentionOutput, layer_idx)?,
+            q: tensors.biased(Role::Query, Role::QueryBias, layer_idx)?,
+            q_norm: tensors.optional_vector(Role::QueryNorm, layer_idx)?,
+            k: tensors.biased(Role::Key, Role::KeyBias, layer_idx)?,
+            k_norm: tensors.optional_vector(Role::KeyNorm, layer_idx)?,
+            v: tensors.biased(Role::Value, Role::ValueBias, layer_idx)?,
+            attention_output: tensors.biased(
+                Role::AttentionOutput,
+                Role::AttentionOutputBias,
+                layer_idx,
+            )?,
             ffn_norm: tensors.vector(Role::FeedForwardNorm, layer_idx)?,
             experts: Expert::find_all(tensors, layer_idx)?,
         })
@@ -167,9 +186,9 @@ impl Expert {
     }
 
     fn find_all(tensors: &mut Tensors<'_>, layer_idx: usize) -> Result<Vec<Expert>, ModelError> {
-        let gates = tensors.experts(Role::Gate, layer_idx)?;
-        let ups = tensors.experts(Role::Up, layer_idx)?;
-        let downs = tensors.experts(Role::Down, layer_idx)?;
+        let gates = tensors.experts(Role::Gate, Role::GateBias, layer_idx)?;
+        let ups = tensors.experts(Role::Up, Role::UpBias, layer_idx)?;
+        let downs = tensors.experts(Role::Down, Role::DownBias, layer_idx)?;
         let experts = gates.into_iter().zip(ups).zip(downs);
         Ok(experts.map(|((gate, up), down)| Expert { gate, up, down }).collect())
     }
@@ -267,6 +286,12 @@ impl<'a> Tensors<'a> {
         self.find(role, layer_idx).map(Matrix::of)
     }
 
+    /// A matrix with its bias, if there is one.
+    fn biased(&mut self, role: Role, bias: Role, layer_idx: usize) -> Result<Matrix, ModelError> {
+        let bias = self.optional_vector(bias, layer_idx)?;
+        Ok(self.matrix(role, layer_idx)?.with_bias(bias))
+    }
+
     fn optional_matrix(
         &mut self,
         role: Role,
@@ -287,11 +312,17 @@ impl<'a> Tensors<'a> {
         Ok(self.find_optional(role, layer_idx)?.map(floats))
     }
 
-    /// The matrices of every expert of a layer, from either layout; a dense model has one.
-    fn experts(&mut self, role: Role, layer_idx: usize) -> Result<Vec<Matrix>, ModelError> {
+    /// The matrices of every expert of a layer, from either layout; a dense model has one, perhaps
+    /// with a bias.
+    fn experts(
+        &mut self,
+        role: Role,
+        bias: Role,
+        layer_idx: usize,
+    ) -> Result<Vec<Matrix>, ModelError> {
         let (spec, n_experts) = (self.spec(role), self.config.n_experts);
         if n_experts == 0 {
-            return Ok(vec![self.matrix(role, layer_idx)?]);
+            return Ok(vec![self.biased(role, bias, layer_idx)?]);
         }
         let mut shape = spec.shape(self.config, self.n_vocab);
         if self.gguf.tensor(&spec.expert_name(layer_idx, 0)).is_some() {
@@ -309,6 +340,15 @@ impl<'a> Tensors<'a> {
             Matrix { bytes, ..Matrix::of(tensor) }
         });
         Ok(experts.collect())
+    }
+
+    /// LongRoPE's are two tensors, and a model cannot do without them.
+    fn rope_divisors(&mut self) -> Result<Divisors, ModelError> {
+        if let RopeScaling::LongRope { .. } = self.config.rope.scaling {
+            let short = Some(self.vector(Role::ShortRotaryDivisors, 0)?);
+            return Ok(Divisors { short, long: Some(self.vector(Role::LongRotaryDivisors, 0)?) });
+        }
+        Ok(Divisors { short: self.optional_vector(Role::RotaryDivisors, 0)?, long: None })
     }
 
     fn refuse_unused(&self) -> Result<(), ModelError> {

@@ -30,7 +30,8 @@ const BEGINNING: &[u8] = b"{\"input\":\"";
 /// What becomes what: a run goes on with the files of another that had the same job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Digest of the input's files (names, sizes, times) and of where they hold each tensor.
+    /// Digest of the input's files (names, sizes, times), of where they hold each tensor, and of the
+    /// tensors that are in none.
     pub input: String,
     /// Digest of the headers to be written, and of who writes.
     pub plan: String,
@@ -61,6 +62,7 @@ impl Job {
                 let Part { file, offset, format, rows, cols, order } = part;
                 let name = file.path.file_name();
                 input.update(format!("{name:?} {offset} {format} {rows} {cols} {order:?}\n"));
+                input.update(file.in_no_file().unwrap_or_default());
             }
         }
         let mut plan = Sha256::new_with_prefix(format!("{QUANTIZERS_REVISION}\n"));

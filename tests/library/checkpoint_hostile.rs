@@ -143,7 +143,21 @@ fn configs_that_cannot_be_used_are_refused() {
         ("rms_norm_eps", json!(1e300), "expected a positive number"),
         ("head_dim", json!(7), "expected an even number"),
         ("rope_parameters", json!([]), "rope_parameters is []; expected an object"),
-        ("rope_parameters", json!({"rope_type": "yarn"}), "rope_parameters.rope_type is \"yarn\""),
+        ("rope_parameters", json!({"rope_type": "ntk"}), "rope_parameters.rope_type is \"ntk\""),
+        ("rope_parameters", json!({"rope_type": "llama3"}), "has no rope_parameters.factor"),
+        (
+            "rope_scaling",
+            json!({"rope_type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}),
+            "rope_scaling.long_factor is [1.0]; expected a list of 4 positive numbers",
+        ),
+        (
+            "rope_scaling",
+            json!({
+                "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0
+            }),
+            "rope_scaling.high_freq_factor is 1.0; expected more than 4",
+        ),
+        ("partial_rotary_factor", json!(0.5), "partial_rotary_factor is 0.5; expected 1"),
         ("rope_parameters", json!({"rope_type": "linear"}), "has no rope_parameters.factor"),
         ("tie_word_embeddings", json!("no"), "expected true or false"),
     ];

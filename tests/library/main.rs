@@ -11,6 +11,7 @@ mod gguf_roundtrip;
 mod gguf_split;
 mod handle;
 mod layers;
+mod llama;
 mod logits;
 mod prefixes;
 mod prompt_logprobs;

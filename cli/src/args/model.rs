@@ -91,13 +91,14 @@ impl ModelArgs {
         let compute = self.compute.resolve()?;
         let language = LanguageModel::from_gguf(open_model(self.model.as_deref())?)?;
         print_file_notes(language.notes());
-        let trained_len = language.model.config().context_len;
+        let config = language.model.config();
+        let (trained_len, usual_len) = (config.context_len, config.usual_context_len());
         let context_len = match self.context {
-            None => default_context.unwrap_or(trained_len).min(trained_len),
+            None => default_context.unwrap_or(usual_len).min(usual_len),
             Some(context_len) => {
                 ensure!(
                     context_len > 0,
-                    "-c is 0, but a text takes some context; use 1 or more, or leave -c out for the {trained_len} that the model was made for"
+                    "-c is 0, but a text takes some context; use 1 or more, or leave -c out for the model's own {usual_len}"
                 );
                 ensure!(
                     context_len <= trained_len,

@@ -32,7 +32,8 @@ impl PromptCacheArgs {
         interrupted: &AtomicBool,
     ) -> Result<()> {
         let Some(path) = &self.prompt_cache else { return Ok(()) };
-        let mut cache = PromptCache::open(engine, path, loaded.language.gguf.fingerprint())?;
+        let fingerprint = loaded.language.cache_fingerprint(loaded.context_len);
+        let mut cache = PromptCache::open(engine, path, fingerprint)?;
         let prefix = &prefix()?;
         if let Err(error) = cache.check(prefix) {
             if let Some(problem) = cache.problem() {

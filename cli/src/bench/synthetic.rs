@@ -40,8 +40,9 @@ pub static SHAPES: &[Shape] = &[Shape {
         n_experts: 8,
         top_k: 2,
         context_len: 32_768,
+        window: None,
         norm_epsilon: 1e-5,
-        rope: RopeConfig { n_dims: 128, base: 1e6, scale: 1.0 },
+        rope: RopeConfig::plain(128, 1e6),
     },
     n_vocab: 32_000,
 }];

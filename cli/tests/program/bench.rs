@@ -25,8 +25,9 @@ const SMALL: Shape = Shape {
         n_experts: 8,
         top_k: 2,
         context_len: 128,
+        window: None,
         norm_epsilon: 1e-5,
-        rope: RopeConfig { n_dims: 64, base: 1e6, scale: 1.0 },
+        rope: RopeConfig::plain(64, 1e6),
     },
     n_vocab: 300,
 };

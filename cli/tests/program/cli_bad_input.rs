@@ -248,7 +248,7 @@ fn missing_mistyped_and_impossible_keys() {
         ("llama.rope.dimension_count", Value::U32(7)),
         ("llama.rope.dimension_count", Value::U32(18)),
         ("llama.rope.freq_base", Value::F32(f32::NAN)),
-        ("llama.rope.scaling.type", Value::String("yarn".into())),
+        ("llama.rope.scaling.type", Value::String("ntk".into())),
         ("llama.attention.layer_norm_rms_epsilon", Value::F32(-1e-5)),
         ("tokenizer.ggml.bos_token_id", Value::U32(5)),
     ];

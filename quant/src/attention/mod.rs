@@ -15,6 +15,7 @@ pub(crate) use steps::{accumulate_pv, score, softmax_update};
 
 use crate::format::FloatKind;
 use crate::vector::{Lanes, N_LANES, exp, update, zero_filled};
+use std::ops::Range;
 
 /// Most positions of a tile.
 pub const TILE_LEN: usize = 64;
@@ -33,10 +34,11 @@ pub struct Tile<'a> {
 }
 
 impl<'a> Tile<'a> {
-    /// The tile of the first `n_positions` positions.
-    pub fn first(self, n_positions: usize, head_dim: usize) -> Tile<'a> {
-        let n_bytes = n_positions * head_dim * self.kind.bytes();
-        Tile { keys: &self.keys[..n_bytes], values: &self.values[..n_bytes], ..self }
+    /// The tile of some of its positions.
+    pub fn rows(self, rows: Range<usize>, head_dim: usize) -> Tile<'a> {
+        let row_bytes = head_dim * self.kind.bytes();
+        let bytes = rows.start * row_bytes..rows.end * row_bytes;
+        Tile { keys: &self.keys[bytes.clone()], values: &self.values[bytes], ..self }
     }
 }
 

@@ -136,7 +136,7 @@ mod tests {
         };
         for (n_positions, shows) in [(1, false), (2, true), (3, true)] {
             let (mut states, mut out) = ([RunningSoftmax::default()], [0.0]);
-            let tile = tile.first(n_positions, 1);
+            let tile = tile.rows(0..n_positions, 1);
             Isa::SCALAR.attend(&[1.0], 1.0, tile, &mut states, &mut out);
             assert_eq!(out[0].is_nan(), shows);
             assert_eq!(states[0].sum.is_nan(), shows);

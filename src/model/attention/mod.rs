@@ -1,9 +1,10 @@
-//! The attention half of a layer: project, rotate, append keys and values to the KV cache, attend,
+//! The attention half of a layer: project, normalize heads in some models, rotate, append keys and values to the KV cache, attend,
 //! project back.
 
 mod spans;
 
 use super::product::{Inputs, Panels, Product, fill, multiply};
+use super::rope::Rotation;
 use super::step::Step;
 use super::weights::{Layer, Matrix};
 use crate::architecture::Config;
@@ -39,8 +40,8 @@ pub(super) fn add_attention(
         Product { matrix: &layer.v, inputs: h, out: &mut work.v },
     ];
     let qkv_bytes = multiply(compute, qkv);
-    rotate_queries(config, step, work);
-    append_kv(compute, config, layer_idx, step, work);
+    rotate_queries(compute, config, layer, step, work);
+    append_kv(compute, config, (layer_idx, layer), step, work);
     attend_all(compute, config, layer_idx, step, work);
 
     let Workspace { attended, attended_inputs, projected, .. } = work;
@@ -62,22 +63,45 @@ pub(super) fn input_matrices(layer: &Layer) -> impl Iterator<Item = &Matrix> {
     [&layer.q, &layer.k, &layer.v].into_iter()
 }
 
-fn rotate_queries(config: &Config, step: &Step<'_, '_>, work: &mut Workspace) {
+fn rotate_queries(
+    compute: &Compute,
+    config: &Config,
+    layer: &Layer,
+    step: &Step<'_, '_>,
+    work: &mut Workspace,
+) {
     let row_len = config.n_heads * config.head_dim;
     let Workspace { q, queries, .. } = work;
     queries.resize(step.rotations.len() * row_len, 0.0);
     let rows = queries.par_chunks_exact_mut(row_len).zip(&step.rotations).enumerate();
     rows.for_each(|(row, (query, rotation))| {
         q.copy_token(row, query);
-        query.chunks_exact_mut(config.head_dim).for_each(|head| rotation.apply(head));
+        rotate(compute, config, layer.q_norm.as_deref(), rotation, query);
     });
+}
+
+/// Rotates the heads of one position's queries or keys, normalized first where there is a norm.
+fn rotate(
+    compute: &Compute,
+    config: &Config,
+    norm: Option<&[f32]>,
+    rotation: &Rotation,
+    heads: &mut [f32],
+) {
+    for head in heads.chunks_exact_mut(config.head_dim) {
+        if let Some(norm) = norm {
+            let own = head.to_vec();
+            compute.isa.rms_norm(&own, norm, config.norm_epsilon, head);
+        }
+        rotation.apply(head);
+    }
 }
 
 /// Appends the step's keys, rotated, and values to the sequences' KV caches.
 fn append_kv(
     compute: &Compute,
     config: &Config,
-    layer_idx: usize,
+    (layer_idx, layer): (usize, &Layer),
     step: &mut Step<'_, '_>,
     work: &Workspace,
 ) {
@@ -99,7 +123,7 @@ fn append_kv(
             for (row, slot) in (first_row..).zip(new.slots.clone()) {
                 work.k.copy_token(row, key);
                 work.v.copy_token(row, value);
-                key.chunks_exact_mut(config.head_dim).for_each(|head| rotations[row].apply(head));
+                rotate(compute, config, layer.k_norm.as_deref(), &rotations[row], key);
                 new.store(compute.isa, layer_idx, slot, key, value);
             }
         },

@@ -4,6 +4,9 @@
 //! [`SPAN_TILES`] tiles. Each span is attended to by itself, tile after tile, and spans are merged in
 //! order. Both lie at fixed positions, whatever the chunks of a prompt, and may be worked on by any
 //! threads: a long context keeps all of them busy, even with a single token and few heads.
+//!
+//! With a sliding window a token skips the spans and tiles that lie before it. A block is short: of
+//! two neighbouring spans of it every token sees one, so that no two empty states are merged.
 
 use crate::architecture::Config;
 use crate::compute::Compute;
@@ -12,6 +15,7 @@ use crate::model::pages::{TILE_LEN, TileMemory};
 use gatefold_quant::Isa;
 use gatefold_quant::attention::RunningSoftmax;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Query tokens that one task takes together, so that a tile is read from the cache once for all.
 const QUERY_BLOCK: usize = 16;
@@ -88,11 +92,12 @@ struct Seen {
 }
 
 impl Block<'_> {
-    /// Attends to all positions up to each token's own; `out` has a slice per token.
+    /// Attends to what each token sees; `out` has a slice per token.
     fn attend(&self, isa: Isa, out: Vec<&mut [f32]>) {
         let queries = self.own_queries();
+        let first_span = self.visible(0).start / SPAN_LEN;
         let n_spans = (self.position + out.len()).div_ceil(SPAN_LEN);
-        let spans = (0..n_spans).into_par_iter().with_max_len(1);
+        let spans = (first_span..n_spans).into_par_iter().with_max_len(1);
         let spans: Vec<Seen> =
             spans.map(|span_idx| self.attend_span(isa, &queries, span_idx)).collect();
         let mut spans = spans.into_iter();
@@ -109,6 +114,13 @@ impl Block<'_> {
         }
     }
 
+    /// The positions that a token of the block sees: its own and those before it, as far back as the
+    /// model's window reaches.
+    fn visible(&self, token_idx: usize) -> Range<usize> {
+        let end = self.position + token_idx + 1;
+        self.config.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
+
     /// The head's queries, `[n_tokens, group_len * head_dim]`.
     fn own_queries(&self) -> Vec<f32> {
         let group = self.config.group_len() * self.config.head_dim;
@@ -120,18 +132,19 @@ impl Block<'_> {
         let (head_dim, group_len) = (self.config.head_dim, self.config.group_len());
         let n_tokens = queries.len() / (group_len * head_dim);
         let end = self.position + n_tokens;
+        let (first, last) = (self.visible(0), self.visible(n_tokens - 1));
         let scale = 1.0 / (head_dim as f32).sqrt();
         let mut seen = Seen {
             softmax: vec![RunningSoftmax::default(); n_tokens * group_len],
             values: vec![0.0; n_tokens * group_len * head_dim],
         };
         let mut memory = TileMemory::default();
-        let first_tile = span_idx * SPAN_TILES;
-        for tile_idx in first_tile..(first_tile + SPAN_TILES).min(end.div_ceil(TILE_LEN)) {
+        let first_tile = (span_idx * SPAN_TILES).max(first.start / TILE_LEN);
+        for tile_idx in first_tile..((span_idx + 1) * SPAN_TILES).min(end.div_ceil(TILE_LEN)) {
             let start = tile_idx * TILE_LEN;
             let n_rows = (end - start).min(TILE_LEN);
             let tile = self.cache.tile(isa, self.head, (tile_idx, n_rows), n_tokens, &mut memory);
-            if start + n_rows <= self.position + 1 {
+            if last.start <= start && start + n_rows <= first.end {
                 // Every token sees all of it.
                 isa.attend(queries, scale, tile, &mut seen.softmax, &mut seen.values);
                 continue;
@@ -140,10 +153,11 @@ impl Block<'_> {
             let values = seen.values.chunks_exact_mut(group_len * head_dim);
             let tokens = queries.chunks_exact(group_len * head_dim).zip(states.zip(values));
             for (token_idx, (queries, (states, values))) in tokens.enumerate() {
-                // A token sees positions up to its own.
-                let visible = (self.position + token_idx + 1).saturating_sub(start).min(n_rows);
-                if visible > 0 {
-                    isa.attend(queries, scale, tile.first(visible, head_dim), states, values);
+                let visible = self.visible(token_idx);
+                let row = |position: usize| position.saturating_sub(start).min(n_rows);
+                let rows = row(visible.start)..row(visible.end);
+                if !rows.is_empty() {
+                    isa.attend(queries, scale, tile.rows(rows, head_dim), states, values);
                 }
             }
         }

@@ -1,0 +1,109 @@
+//! What some models of the architecture have and others do not: stretched rotations, a sliding
+//! window, biases, normalized heads. From `config.json` to logits, against `transformers`.
+
+use crate::small_checkpoint::f32_gguf;
+use gatefold::Compute;
+use gatefold::checkpoint::Checkpoint;
+use gatefold::gguf::{Bytes, Gguf};
+use gatefold::model::{Chunk, KvCache, Model, Wanted};
+use gatefold::{DynFormat, Isa};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama").join(name)
+}
+
+/// A model of the fixtures, and which logits of it are known.
+struct Case {
+    name: String,
+    model: Model,
+    tokens: Vec<u32>,
+    context_len: usize,
+    rows: Vec<usize>,
+}
+
+impl Case {
+    fn new(case: &Value, tokens: &[u32]) -> Case {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        fs::write(path.join("config.json"), case["config"].to_string()).unwrap();
+        let beside = case["beside"].as_array().unwrap().iter().map(|file| file.as_str().unwrap());
+        for file in ["weights"].into_iter().chain(beside) {
+            let file = format!("{file}.safetensors");
+            fs::copy(fixture(&file), path.join(file)).unwrap();
+        }
+        let tokenizer = fixture("../checkpoint/tokenizer.model");
+        fs::copy(tokenizer, path.join("tokenizer.model")).unwrap();
+        let file = f32_gguf(&Checkpoint::open(path).unwrap());
+        let size = |key: &str| case[key].as_u64().unwrap() as usize;
+        let rows = case["rows"].as_array().unwrap();
+        Case {
+            name: case["name"].as_str().unwrap().to_owned(),
+            model: Model::load(&Gguf::from_bytes("llama.gguf", Bytes::from(file)).unwrap())
+                .unwrap(),
+            tokens: tokens[..size("n_tokens")].to_vec(),
+            context_len: size("context_len"),
+            rows: rows.iter().map(|row| row.as_u64().unwrap() as usize).collect(),
+        }
+    }
+
+    /// The logits of all tokens, read in chunks of these lengths, the last over and over.
+    fn logits(&self, chunk_lens: &[usize]) -> Vec<f32> {
+        let compute = Compute::new(Isa::detect(), Some(2)).unwrap();
+        let cache_format = DynFormat::by_name("F32").unwrap();
+        let mut cache = KvCache::new(self.model.config(), cache_format, self.context_len).unwrap();
+        let (mut tokens, mut logits) = (&self.tokens[..], Vec::new());
+        let mut lens = chunk_lens.iter().chain(std::iter::repeat(chunk_lens.last().unwrap()));
+        while !tokens.is_empty() {
+            let len = tokens.len().min(*lens.next().unwrap());
+            let chunk = tokens.split_off(..len).unwrap();
+            let chunk = Chunk { cache: &mut cache, tokens: chunk, wanted: Wanted::All };
+            logits.extend(self.model.forward(&compute, &mut [chunk]).unwrap().values);
+        }
+        logits
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let file: Value = serde_json::from_slice(&fs::read(fixture("cases.json")).unwrap()).unwrap();
+    let tokens = file["tokens"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32);
+    let tokens: Vec<u32> = tokens.collect();
+    file["cases"].as_array().unwrap().iter().map(|case| Case::new(case, &tokens)).collect()
+}
+
+#[test]
+fn logits_agree_with_transformers() {
+    let file = fs::read(fixture("logits.bin")).unwrap();
+    let mut expected = file.as_chunks().0.iter().map(|&bits| f32::from_le_bytes(bits));
+    let cases = cases();
+    for case in &cases {
+        let (found, n_vocab) = (case.logits(&[512]), case.model.n_vocab());
+        let (mut worst, mut squares) = (0f32, 0f32);
+        for row in &case.rows {
+            for (found, expected) in found[row * n_vocab..][..n_vocab].iter().zip(&mut expected) {
+                worst = worst.max((found - expected).abs());
+                squares += expected * expected;
+            }
+        }
+        let deviation = (squares / (case.rows.len() * n_vocab) as f32).sqrt();
+        // Frequencies in float32 there turn far positions by some 1e-4 more or less.
+        println!("{}: {:.6} standard deviations", case.name, worst / deviation);
+        assert!(worst < 1e-3 * deviation, "{}: {}", case.name, worst / deviation);
+    }
+    assert_eq!((cases.len(), expected.count()), (17, 0));
+}
+
+#[test]
+fn windows_do_not_depend_on_chunks() {
+    let windows = cases().into_iter().filter(|case| case.model.config().window.is_some());
+    for case in windows {
+        let expected = case.logits(&[usize::MAX]);
+        for chunk_lens in [&[1, 63, 7, 64, 500][..], &[1000, 17, 1]] {
+            let found = case.logits(chunk_lens);
+            let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same && found.len() == expected.len(), "{} in {chunk_lens:?}", case.name);
+        }
+    }
+}
