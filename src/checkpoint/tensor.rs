@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub struct Tensor {
     /// Its name in a GGUF: `blk.0.ffn_gate_exps.weight`.
     pub name: String,
-    /// Sizes, outermost first; a vector is one row.
+    /// Sizes, outermost first; a vector is one row, or one column where its values are reordered.
     pub shape: Vec<usize>,
     /// The format of its parts; where they differ, the finest: files of December 2023 gave some
     /// experts of a layer a better one than the others.
@@ -86,7 +86,8 @@ impl Tensor {
         Tensor::of_parts(name, vec![cols], vec![part])
     }
 
-    /// Rows of all parts: the product of all sizes but the last.
+    /// Rows of all parts: the product of all sizes but the last; as many as it has values, of one
+    /// column, for a vector whose values are stored in another order.
     pub fn n_rows(&self) -> usize {
         self.parts.iter().map(|part| part.rows).sum()
     }
@@ -98,7 +99,7 @@ impl Tensor {
 
     /// Weights per row.
     pub fn n_cols(&self) -> usize {
-        self.shape.last().copied().unwrap_or(1)
+        self.parts[0].cols
     }
 }
 

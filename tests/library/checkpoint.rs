@@ -1,7 +1,7 @@
 //! One small Mixtral in every layout is the same model, and the one that `transformers` computes.
 
 use crate::small_checkpoint::{
-    SHARDS, change_json, contents, f32_gguf, fixture, hugging_face, hugging_face_merged, mistral,
+    SHARDS, change_json, contents, fixture, hugging_face, hugging_face_merged, mistral,
     write_safetensors,
 };
 use gatefold::Compute;
@@ -44,6 +44,20 @@ fn in_f32(folder: TempDir, stem: &str) -> TempDir {
 
 fn is_torch(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "pth")
+}
+
+/// A checkpoint as a GGUF in F32.
+fn f32_gguf(checkpoint: &Checkpoint) -> Vec<u8> {
+    let format = DynFormat::by_name("F32").unwrap();
+    let contents = contents(checkpoint);
+    let plans = contents.iter().map(|(name, shape, _)| TensorPlan {
+        name: name.clone(),
+        format,
+        shape: shape.clone(),
+    });
+    let mut writer = Writer::new(Vec::new(), &checkpoint.metadata, plans.collect()).unwrap();
+    contents.iter().for_each(|(_, _, bytes)| writer.tensor(bytes).unwrap());
+    writer.finish().unwrap()
 }
 
 #[test]

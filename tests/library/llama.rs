@@ -1,12 +1,12 @@
 //! What some models of the architecture have and others do not: stretched rotations, a sliding
 //! window, biases, normalized heads. From `config.json` to logits, against `transformers`.
 
-use crate::small_checkpoint::f32_gguf;
 use gatefold::Compute;
 use gatefold::checkpoint::Checkpoint;
-use gatefold::gguf::{Bytes, Gguf};
+use gatefold::gguf::Gguf;
 use gatefold::model::{Chunk, KvCache, Model, Wanted};
 use gatefold::{DynFormat, Isa};
+use gatefold_fixtures::conversion::Conversion;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,13 +36,14 @@ impl Case {
         }
         let tokenizer = fixture("../checkpoint/tokenizer.model");
         fs::copy(tokenizer, path.join("tokenizer.model")).unwrap();
-        let file = f32_gguf(&Checkpoint::open(path).unwrap());
+        let checkpoint = Checkpoint::open(path).unwrap();
+        let conversion = Conversion { folder, checkpoint };
+        let (_, files) = conversion.run(&conversion.plan("F32"), "out.gguf").unwrap();
         let size = |key: &str| case[key].as_u64().unwrap() as usize;
         let rows = case["rows"].as_array().unwrap();
         Case {
             name: case["name"].as_str().unwrap().to_owned(),
-            model: Model::load(&Gguf::from_bytes("llama.gguf", Bytes::from(file)).unwrap())
-                .unwrap(),
+            model: Model::load(&Gguf::open(&files[0]).unwrap()).unwrap(),
             tokens: tokens[..size("n_tokens")].to_vec(),
             context_len: size("context_len"),
             rows: rows.iter().map(|row| row.as_u64().unwrap() as usize).collect(),

@@ -3,7 +3,6 @@
 
 use gatefold::checkpoint::Part;
 use gatefold::checkpoint::{Checkpoint, StoredTensors, Tensor};
-use gatefold::gguf::{TensorPlan, Writer};
 use gatefold::{DynFormat, Isa};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
@@ -100,18 +99,4 @@ pub fn write_safetensors(stored: &StoredTensors, path: &Path) {
         (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
     });
     safetensors::serialize_to_file(views, None, path).unwrap();
-}
-
-/// A checkpoint as a GGUF in F32.
-pub fn f32_gguf(checkpoint: &Checkpoint) -> Vec<u8> {
-    let format = DynFormat::by_name("F32").unwrap();
-    let contents = contents(checkpoint);
-    let plans = contents.iter().map(|(name, shape, _)| TensorPlan {
-        name: name.clone(),
-        format,
-        shape: shape.clone(),
-    });
-    let mut writer = Writer::new(Vec::new(), &checkpoint.metadata, plans.collect()).unwrap();
-    contents.iter().for_each(|(_, _, bytes)| writer.tensor(bytes).unwrap());
-    writer.finish().unwrap()
 }
