@@ -2,6 +2,7 @@
 
 use assert_cmd::cargo::CommandCargoExt;
 use serde_json::Value as Json;
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -14,9 +15,14 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// Starts the program, where it is for another CPU in the emulator that cargo has for it.
+/// Starts the program, where it is for another CPU in the emulator that cargo has for it; without the
+/// variables by which whoever runs the tests has set flags.
 pub fn command() -> Command {
-    Command::cargo_bin("gatefold").unwrap()
+    let mut command = Command::cargo_bin("gatefold").unwrap();
+    let variables = env::vars_os().map(|(name, _)| name);
+    let ours = variables.filter(|name| name.to_string_lossy().starts_with("GATEFOLD_"));
+    ours.for_each(|name| drop(command.env_remove(name)));
+    command
 }
 
 /// Runs the program with nothing on stdin.
