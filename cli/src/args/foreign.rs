@@ -135,7 +135,7 @@ pub fn translate(arguments: Vec<OsString>, program: &Command) -> Result<Translat
             translated.arguments.push(join(&spelling, attached));
             translated.arguments.extend(takes_value.then(|| rest.next()).flatten());
         } else if let Some(row) = look_up(command, &spelling) {
-            let values = values(row, &spelling, attached, &mut rest)?;
+            let values = values(row, command, &spelling, attached, &mut rest)?;
             translated.take(row, command, &spelling, values)?;
         } else {
             translated.arguments.push(argument);
@@ -146,10 +146,11 @@ pub fn translate(arguments: Vec<OsString>, program: &Command) -> Result<Translat
 
 /// A flag, with a value that is attached by `=`. As in llama.cpp, `_` stands for `-` in a long one.
 fn split(argument: &OsStr) -> Option<(String, Option<&OsStr>)> {
-    let bytes = argument.as_encoded_bytes();
-    let end = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
-    let spelling = str::from_utf8(&bytes[..end]).ok().filter(|name| name.starts_with('-'))?;
-    let attached = argument.to_str().and_then(|text| text.get(end + 1..)).map(OsStr::new);
+    let text = argument.to_str().filter(|text| text.starts_with('-'))?;
+    let (spelling, attached) = match text.split_once('=') {
+        Some((spelling, value)) => (spelling, Some(OsStr::new(value))),
+        None => (text, None),
+    };
     let is_long = spelling.starts_with("--");
     let spelling = if is_long { spelling.replace('_', "-") } else { spelling.to_owned() };
     Some((spelling, attached))
@@ -164,17 +165,25 @@ fn join(spelling: &str, value: Option<&OsStr>) -> OsString {
     joined
 }
 
-/// The values of a flag, which are taken from the rest of the command line.
+/// The values of a flag, which are taken from the rest of the command line. Where the value would go
+/// nowhere, a flag in its place means that it was forgotten.
 fn values(
     row: &Row,
+    command: &Command,
     spelling: &str,
     attached: Option<&OsStr>,
     rest: &mut std::vec::IntoIter<OsString>,
 ) -> Result<Vec<OsString>> {
+    let is_flag = |value: &OsString| {
+        let value = value.to_str().unwrap_or_default();
+        own(command, value).is_some() || look_up(command, value).is_some()
+    };
     let mut values: Vec<OsString> = attached.map(OsStr::to_owned).into_iter().collect();
     while values.len() < row.n_values {
-        let Some(value) = rest.next() else { bail!("{spelling} takes a value, and there is none") };
-        values.push(value);
+        match rest.next() {
+            Some(value) if row.same.is_some() || !is_flag(&value) => values.push(value),
+            _ => bail!("{spelling} takes a value, and there is none"),
+        }
     }
     let next = rest.as_slice().first().and_then(|next| next.to_str());
     if values.is_empty() && next.is_some_and(|next| row.words.contains(&next)) {

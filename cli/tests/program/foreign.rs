@@ -111,6 +111,19 @@ fn flags_become_ours() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn names_of_any_bytes_stay_what_they_are() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
+    let arguments = [&b"gatefold"[..], b"run", b"--file=\xff", b"-m", b"-\xff", b"\xff"].map(bytes);
+    let translated = translate(arguments.to_vec(), &Cli::command()).unwrap();
+    assert_eq!(translated.arguments, arguments);
+    let system = [&b"gatefold"[..], b"run", b"-sys", b"\xff"].map(bytes);
+    let translated = translate(system.to_vec(), &Cli::command()).unwrap();
+    assert_eq!(translated.arguments[2], bytes(b"--system=\xff"));
+}
+
 #[test]
 fn a_flag_is_what_the_command_makes_of_it() {
     assert_eq!(translated("batch", &["-np", "4"]).unwrap().0, ["--parallel=4"]);
@@ -189,6 +202,7 @@ fn what_is_not_done_is_refused_with_a_reason() {
         ("run --grammar x -p x", "not constrained"),
         ("run --port 8080", "`gatefold batch`"),
         ("run -p x -ngl", "-ngl takes a value"),
+        ("run -ngl -p x", "-ngl takes a value"),
         ("run model.gguf hello", "name the model with -m: -m model.gguf"),
         ("-m model.gguf -p x", "-m stands where the command must"),
         ("model.gguf", "model.gguf stands where the command must"),

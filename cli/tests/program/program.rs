@@ -19,9 +19,11 @@ pub struct Run {
 /// variables by which whoever runs the tests has set flags.
 pub fn command() -> Command {
     let mut command = Command::cargo_bin("gatefold").unwrap();
-    let variables = env::vars_os().map(|(name, _)| name);
-    let ours = variables.filter(|name| name.to_string_lossy().starts_with("GATEFOLD_"));
-    ours.for_each(|name| drop(command.env_remove(name)));
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("GATEFOLD_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
