@@ -23,7 +23,7 @@ static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../demo/model.gguf"));
 pub fn open_model(model: Option<&Path>) -> Result<Gguf, GgufError> {
     let Some(path) = model else {
         print_note(
-            "no model named with -m: this is the demo model, a toy that knows one small world; models.md lists real ones",
+            "no model named with -m or GATEFOLD_MODEL: this is the demo model, a toy that knows one small world; models.md lists real ones",
         );
         return open();
     };

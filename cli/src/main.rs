@@ -6,18 +6,24 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     interrupt::outlive_file_limits();
-    let command = match commands::parse() {
-        Ok(command) => command,
+    let (command, environment) = match commands::parse() {
+        Ok(parsed) => parsed,
         Err(exit_code) => return exit_code,
     };
     match command {
-        Command::Run(args) => commands::exit_code(commands::run::run(args)),
-        Command::Summarize(args) => commands::exit_code(commands::summarize::run(args)),
-        Command::Batch(args) => commands::exit_code(commands::batch::run(args)),
-        Command::Inspect(args) => commands::exit_code(commands::inspect::run(args)),
-        Command::Tokenize(args) => commands::exit_code(commands::tokenize::run(args)),
-        Command::Eval(args) => commands::exit_code(commands::eval::run(args)),
-        Command::Quantize(args) => commands::exit_code(commands::quantize::run(args)),
-        Command::Bench(args) => commands::exit_code(commands::bench::run(args)),
+        Command::Run(args) => commands::exit_code(commands::run::run(args), &environment),
+        Command::Summarize(args) => {
+            commands::exit_code(commands::summarize::run(args), &environment)
+        }
+        Command::Batch(args) => commands::exit_code(commands::batch::run(args), &environment),
+        Command::Inspect(args) => commands::exit_code(commands::inspect::run(args), &environment),
+        Command::Tokenize(args) => commands::exit_code(commands::tokenize::run(args), &environment),
+        Command::Eval(args) => commands::exit_code(commands::eval::run(args), &environment),
+        Command::Quantize(args) => commands::exit_code(commands::quantize::run(args), &environment),
+        Command::Bench(args) => commands::exit_code(commands::bench::run(args), &environment),
+        Command::Completions(args) => {
+            commands::exit_code(commands::completions::run(args), &environment)
+        }
+        Command::Man(args) => commands::exit_code(commands::man::run(args), &environment),
     }
 }

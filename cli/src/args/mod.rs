@@ -1,9 +1,12 @@
 //! The arguments that several commands share, and what they resolve to.
 
 pub mod engine;
+pub mod environment;
+pub mod foreign;
 pub mod model;
 pub mod prompt_cache;
 pub mod sampling;
 pub mod size;
+pub mod stdin;
 pub mod template;
 pub mod text;

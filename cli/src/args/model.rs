@@ -25,8 +25,8 @@ pub struct ModelArgs {
     #[command(flatten)]
     compute: ComputeArgs,
 
-    /// Tokens of context; for perplexity those of a window [default: as many as the model was made
-    /// for; perplexity: 512]
+    /// Tokens of context; for perplexity those of a window; 0 is as many as the model was made for
+    /// [default: 0; perplexity: 512]
     #[arg(short, long = "ctx-size", value_name = "N")]
     pub context: Option<usize>,
 
@@ -95,11 +95,8 @@ impl ModelArgs {
         let (trained_len, usual_len) = (config.context_len, config.usual_context_len());
         let context_len = match self.context {
             None => default_context.unwrap_or(usual_len).min(usual_len),
+            Some(0) => trained_len,
             Some(context_len) => {
-                ensure!(
-                    context_len > 0,
-                    "-c is 0, but a text takes some context; use 1 or more, or leave -c out for the model's own {usual_len}"
-                );
                 ensure!(
                     context_len <= trained_len,
                     "-c is {context_len}, but the model was made for contexts of up to {trained_len}"

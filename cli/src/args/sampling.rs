@@ -1,8 +1,9 @@
 //! The arguments that say how tokens are chosen.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use gatefold::sampler::Sampling;
+use std::num::ParseIntError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How tokens are chosen.
@@ -13,7 +14,7 @@ pub struct SamplingArgs {
     temp: Option<f32>,
 
     /// Draw from this many most probable tokens; 0 is all
-    #[arg(long, value_name = "N", default_value_t = 40)]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value = "40", value_parser = |n: &str| number_or(n, 0))]
     top_k: usize,
 
     /// Draw from the most probable tokens up to this sum of probabilities
@@ -28,14 +29,30 @@ pub struct SamplingArgs {
     #[arg(long, allow_negative_numbers = true, value_name = "R", default_value_t = 1.0)]
     repeat_penalty: f32,
 
-    /// How many last tokens are recent
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    /// How many last tokens are recent; -1 is all
+    #[arg(long, allow_negative_numbers = true, value_name = "N", default_value = "64", value_parser = |n: &str| number_or(n, usize::MAX))]
     repeat_last_n: usize,
 
-    /// Seed: the same one gives the same text on every machine [default: from the clock, of
-    /// summaries 0]
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    /// Seed: the same one gives the same text on every machine; -1 is one from the clock [default:
+    /// -1, of summaries 0]
+    #[arg(long, allow_negative_numbers = true, value_name = "N", value_parser = seed)]
+    seed: Option<Seed>,
+}
+
+/// Where the random numbers begin.
+#[derive(Clone, Copy)]
+enum Seed {
+    Clock,
+    Number(u64),
+}
+
+fn seed(text: &str) -> Result<Seed, ParseIntError> {
+    if text == "-1" { Ok(Seed::Clock) } else { text.parse().map(Seed::Number) }
+}
+
+/// A number, or what -1 stands for.
+fn number_or(text: &str, all: usize) -> Result<usize, ParseIntError> {
+    if text == "-1" { Ok(all) } else { text.parse() }
 }
 
 impl SamplingArgs {
@@ -43,11 +60,25 @@ impl SamplingArgs {
     /// clock.
     pub fn resolve(&self) -> Result<Sampling> {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.resolve_or(0.8, clock.as_nanos() as u64)
+        match self.seed {
+            Some(Seed::Number(seed)) => self.checked(0.8, seed),
+            Some(Seed::Clock) | None => self.checked(0.8, clock.as_nanos() as u64),
+        }
     }
 
-    /// Checked, with the temperature and the seed that hold where none is given.
+    /// Checked, with the temperature and the seed that hold where none is given, for answers that a
+    /// later run goes on from.
     pub fn resolve_or(&self, temperature: f32, seed: u64) -> Result<Sampling> {
+        match self.seed {
+            Some(Seed::Number(seed)) => self.checked(temperature, seed),
+            Some(Seed::Clock) => bail!(
+                "--seed -1 is one from the clock, with which no run goes on from an earlier one; give a number"
+            ),
+            None => self.checked(temperature, seed),
+        }
+    }
+
+    fn checked(&self, temperature: f32, seed: u64) -> Result<Sampling> {
         let Self { top_p, min_p, repeat_penalty, .. } = *self;
         let temp = self.temp.unwrap_or(temperature);
         ensure!(temp >= 0.0 && temp.is_finite(), "--temp is {temp}; expected 0 or more");
@@ -64,7 +95,7 @@ impl SamplingArgs {
             min_p,
             repeat_penalty,
             repeat_last_n: self.repeat_last_n,
-            seed: self.seed.unwrap_or(seed),
+            seed,
         })
     }
 }

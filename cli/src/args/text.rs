@@ -1,22 +1,62 @@
-//! Text from `-p`, `-f` or stdin.
+//! Text from the command line, a file or stdin.
 
+use super::stdin::{is_piped, read_stdin};
 use crate::terminal::print_note;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
+use gatefold::text::printable;
 use std::fs;
-use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 /// Where text comes from.
 #[derive(Args)]
 pub struct TextArgs {
     /// The text itself
-    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file", allow_hyphen_values = true)]
     pub prompt: Option<String>,
 
     /// A file with the text; `-` is stdin
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+
+    /// Take \n, \t, \", \', \\ and \xHH on the command line for the characters they stand for
+    #[arg(short, long)]
+    escape: bool,
+}
+
+/// Where text comes from, if it can be given without a flag too.
+#[derive(Args)]
+pub struct WordsArgs {
+    #[command(flatten)]
+    text: TextArgs,
+
+    /// The text itself, without -p
+    #[arg(value_name = "TEXT", conflicts_with_all = ["prompt", "file"])]
+    words: Vec<String>,
+}
+
+impl WordsArgs {
+    /// The text's arguments, with the words as if they had been given with -p.
+    ///
+    /// # Errors
+    /// If they are the name of a model.
+    pub fn resolve(self) -> Result<TextArgs> {
+        let WordsArgs { mut text, words } = self;
+        let Some(first) = words.first() else { return Ok(text) };
+        ensure!(
+            !is_model(first),
+            "{first} stands where the text must; name the model with -m: -m {first} (or give the text with -p, if this is one)",
+            first = printable(first)
+        );
+        if words.len() == 1 && Path::new(first).is_file() {
+            print_note(format_args!(
+                "note: {} is taken as the text itself; -f reads the file",
+                printable(first)
+            ));
+        }
+        text.prompt = Some(words.join(" "));
+        Ok(text)
+    }
 }
 
 impl TextArgs {
@@ -31,25 +71,89 @@ impl TextArgs {
     /// If it cannot be read or is not UTF-8.
     pub fn read(&self) -> Result<String> {
         if let Some(prompt) = &self.prompt {
-            return Ok(prompt.clone());
+            return Ok(if self.escape { unescaped(prompt) } else { prompt.clone() });
         }
         match self.file.as_deref().filter(|path| *path != Path::new("-")) {
             Some(path) => {
                 let name = path.display().to_string();
                 utf8(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
             }
-            None => {
-                if io::stdin().is_terminal() {
-                    print_note(
-                        "reading the text from the terminal; Ctrl-D on an empty line ends it",
-                    );
-                }
-                let mut bytes = Vec::new();
-                io::stdin().lock().read_to_end(&mut bytes).context("cannot read stdin")?;
-                utf8("stdin", bytes)
-            }
+            None => utf8("stdin", read_stdin()?),
         }
     }
+
+    /// The text as what is asked of a model first, in a chat whose other messages come from stdin.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not UTF-8 or is blank.
+    pub fn read_first(&self) -> Result<String> {
+        self.checked(self.read()?)
+    }
+
+    /// The text as what is asked of a model: behind a text on the command line, a blank line and what
+    /// is piped in.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not UTF-8 or is blank.
+    pub fn read_prompt(&self) -> Result<String> {
+        let text = self.read()?;
+        if self.prompt.is_none() || !is_piped() {
+            return self.checked(text);
+        }
+        let piped = utf8("stdin", read_stdin()?)?;
+        self.checked(match (is_blank(&text), is_blank(&piped)) {
+            (_, true) => text,
+            (true, false) => piped,
+            (false, false) => [text.trim_end_matches('\n'), &piped].join("\n\n"),
+        })
+    }
+
+    /// The text, unless it is blank: a model would answer to nothing.
+    fn checked(&self, text: String) -> Result<String> {
+        let whose = match (&self.prompt, &self.file) {
+            (Some(_), _) => String::new(),
+            (None, Some(path)) if path != Path::new("-") => {
+                format!(", {} has no text", path.display())
+            }
+            (None, _) => ", stdin has no text".to_owned(),
+        };
+        ensure!(
+            !is_blank(&text),
+            "the prompt is empty{whose}; give one with -p, in a file with -f, or through a pipe"
+        );
+        Ok(text)
+    }
+}
+
+/// Whether a text is the name of a model, and no sentence.
+pub fn is_model(text: &str) -> bool {
+    text.to_ascii_lowercase().ends_with(".gguf") && !text.contains(char::is_whitespace)
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// The text with characters in place of escapes; what is none stays.
+fn unescaped(text: &str) -> String {
+    let mut unescaped = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('\\') {
+        unescaped += before;
+        let byte = |digits: &str| u8::from_str_radix(digits, 16).ok();
+        let hex = behind.strip_prefix('x').and_then(|digits| byte(digits.get(..2)?));
+        let (c, len) = match (behind.chars().next(), hex) {
+            (Some('n'), _) => ('\n', 1),
+            (Some('r'), _) => ('\r', 1),
+            (Some('t'), _) => ('\t', 1),
+            (Some(quoted @ ('\'' | '"' | '\\')), _) => (quoted, 1),
+            (_, Some(byte)) => (char::from(byte), 3),
+            _ => ('\\', 0),
+        };
+        unescaped.push(c);
+        rest = &behind[len..];
+    }
+    unescaped + rest
 }
 
 fn utf8(name: &str, bytes: Vec<u8>) -> Result<String> {
@@ -57,4 +161,21 @@ fn utf8(name: &str, bytes: Vec<u8>) -> Result<String> {
         let at = error.utf8_error().valid_up_to();
         anyhow!("{name} is not UTF-8 text: byte {at} does not belong to a character; convert it, with iconv for example")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unescaped;
+
+    #[test]
+    fn escapes_are_read_and_other_backslashes_stay() {
+        for (text, expected) in [
+            (r"a\nb\tc\rd", "a\nb\tc\rd"),
+            (r#"\"it\'s\""#, "\"it's\""),
+            (r"C:\\new \d \", "C:\\new \\d \\"),
+            (r"\x41\xe9\x4g\x€", "Aé\\x4g\\x€"),
+        ] {
+            assert_eq!(unescaped(text), expected);
+        }
+    }
 }

@@ -5,9 +5,11 @@
 pub mod batch;
 pub mod bench;
 mod chat;
+pub mod completions;
 pub mod eval;
 mod ids;
 pub mod inspect;
+pub mod man;
 pub mod quantize;
 pub mod run;
 mod session;
@@ -15,11 +17,16 @@ pub mod summarize;
 mod summarize_notes;
 pub mod tokenize;
 
+use crate::args::environment::{self, Environment};
+use crate::args::foreign::{Translated, translate};
+use crate::flags::name_flags;
 use crate::jobs::Outcome;
 use crate::terminal::{interrupt, print_note};
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use gatefold::text::one_line;
+use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::process::{ExitCode, Termination};
 
@@ -51,15 +58,31 @@ pub enum Command {
     Quantize(quantize::QuantizeArgs),
     /// Measure the speed, beside what the machine can do at most
     Bench(bench::BenchArgs),
+    /// Print a script by which a shell completes commands and flags
+    Completions(completions::CompletionsArgs),
+    /// Print manual pages
+    Man(man::ManArgs),
 }
 
-/// The command that the arguments ask for, or the exit code once help or an error is printed.
-pub fn parse() -> Result<Command, ExitCode> {
-    Cli::try_parse().map(|cli| cli.command).map_err(|error| {
-        // Nobody may be reading: no reason to fail, or to fail otherwise.
-        let _ = error.print();
-        if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+/// The command that arguments and environment ask for, or the exit code once help or an error is
+/// printed.
+pub fn parse() -> Result<(Command, Environment), ExitCode> {
+    understand(env::args_os().collect()).map_err(|error| match error.downcast::<clap::Error>() {
+        Ok(error) => {
+            // Nobody may be reading: no reason to fail, or to fail otherwise.
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        Err(error) => exit_code(Err::<(), _>(error), &Environment::default()),
     })
+}
+
+fn understand(arguments: Vec<OsString>) -> Result<(Command, Environment)> {
+    let program = Cli::command();
+    let Translated { arguments, notes } = translate(arguments, &program)?;
+    let (matches, environment) = environment::parse(&program, arguments)?;
+    notes.iter().for_each(print_note);
+    Ok((Cli::from_arg_matches(&matches)?.command, environment))
 }
 
 impl Termination for Outcome {
@@ -74,7 +97,7 @@ impl Termination for Outcome {
 
 /// The exit code of what came out. Prints the error, if there is one, as a single line; success is a
 /// closed stdout too, since the reader that closed it (`| head`) has all it wanted.
-pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
+pub fn exit_code(result: Result<impl Termination>, environment: &Environment) -> ExitCode {
     let error = match result {
         Ok(outcome) => return outcome.report(),
         Err(error) => error,
@@ -86,6 +109,7 @@ pub fn exit_code(result: Result<impl Termination>) -> ExitCode {
     if closed_stdout {
         return ExitCode::SUCCESS;
     }
-    print_note(format_args!("error: {}", one_line(format!("{error:#}"))));
+    let message = name_flags(one_line(format!("{error:#}")));
+    print_note(format_args!("error: {message}{}", environment.named_in(&message)));
     ExitCode::FAILURE
 }

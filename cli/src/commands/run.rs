@@ -6,7 +6,7 @@ use crate::args::model::{LoadedModel, ModelArgs, cache_format};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
 use crate::args::template::{TemplateArgs, tell_folded, tell_origin};
-use crate::args::text::TextArgs;
+use crate::args::text::WordsArgs;
 use crate::jobs::Outcome;
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::{print_note, print_piece};
@@ -21,8 +21,9 @@ use std::sync::Arc;
 const EXAMPLES: &str = "\
 Examples:
   gatefold run -m mixtral.gguf                                   chat
-  gatefold run -m mixtral.gguf -p 'Why is the sky blue?' -n 200  one answer
+  gatefold run -m mixtral.gguf 'Why is the sky blue?' -n 200     one answer
   gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
+  gatefold run -m mixtral.gguf -p 'What is new in this?' < CHANGELOG.md    a prompt, and a text for it
   echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json
   gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   prefilled once, then kept";
 
@@ -34,9 +35,9 @@ pub struct RunArgs {
     model: ModelArgs,
 
     #[command(flatten)]
-    text: TextArgs,
+    text: WordsArgs,
 
-    /// Most tokens to make; -1 is up to the end of the context
+    /// Most tokens to make; -1 and -2 are up to the end of the context
     #[arg(short, long = "n-predict", value_name = "N", default_value_t = -1, allow_negative_numbers = true)]
     n_predict: i64,
 
@@ -52,11 +53,11 @@ pub struct RunArgs {
     chat: bool,
 
     /// System message of the chat
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
 
     /// End the answer before this text; may be given several times
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
 
     #[command(flatten)]
@@ -77,7 +78,7 @@ pub struct RunArgs {
 /// Completes a prompt, or chats.
 pub fn run(args: RunArgs) -> Result<Outcome> {
     let max_tokens = match args.n_predict {
-        -1 => None,
+        -1 | -2 => None,
         0 => anyhow::bail!(
             "-n is 0, so there is nothing to generate; use 1 or more, or -1 for no limit"
         ),
@@ -85,7 +86,8 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         n => Some(n as usize),
     };
     let sampling = args.sampling.resolve()?;
-    let on_terminal = args.text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
+    let text = args.text.resolve()?;
+    let on_terminal = text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
     // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
     let interrupts = (!args.chat && !on_terminal).then(Interrupts::watch).transpose()?;
     let loaded = args.model.load(None)?;
@@ -110,11 +112,12 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         );
         let template = template.expect("who chats has a template");
         tell_origin(&template);
-        Chat::new(session, template, args.system).run(&args.text)?;
+        let first = if text.is_empty() { None } else { Some(text.read_first()?) };
+        Chat::new(session, template, args.system).run(first)?;
         return Ok(Outcome::Done);
     }
     let interrupts = interrupts.map_or_else(Interrupts::watch, Ok)?;
-    let text = args.text.read()?;
+    let text = text.read_prompt()?;
     let prompt = match template {
         Some(template) => chat_prompt(&loaded, &template, args.system, text)?,
         None => text_prompt(&loaded, args.raw, args.system.is_some(), &text)?,

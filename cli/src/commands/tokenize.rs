@@ -1,7 +1,7 @@
 //! `gatefold tokenize`.
 
 use super::ids::parse_ids;
-use crate::args::text::TextArgs;
+use crate::args::text::WordsArgs;
 use crate::demo::open_model;
 use anyhow::{Context, Result};
 use clap::Args;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  gatefold tokenize -m mixtral.gguf -p 'How many tokens?'
+  gatefold tokenize -m mixtral.gguf 'How many tokens?'
   gatefold tokenize -m mixtral.gguf --json -f story.txt > ids.json
   gatefold tokenize -m mixtral.gguf --decode -f ids.json";
 
@@ -24,7 +24,7 @@ pub struct TokenizeArgs {
     model: Option<PathBuf>,
 
     #[command(flatten)]
-    text: TextArgs,
+    text: WordsArgs,
 
     /// Put the token that begins a text before the others
     #[arg(long, conflicts_with = "decode")]
@@ -48,7 +48,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     let gguf = open_model(args.model.as_deref())?;
     let tokenizer = Tokenizer::from_metadata(gguf.metadata())
         .with_context(|| gguf.path().display().to_string())?;
-    let text = args.text.read()?;
+    let text = args.text.resolve()?.read()?;
     let mut out = io::BufWriter::new(stdout().lock());
     if args.decode {
         let text = tokenizer.decode(&parse_ids(&text, tokenizer.n_vocab())?);

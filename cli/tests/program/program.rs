@@ -2,6 +2,7 @@
 
 use assert_cmd::cargo::CommandCargoExt;
 use serde_json::Value as Json;
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -14,9 +15,16 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// Starts the program, where it is for another CPU in the emulator that cargo has for it.
+/// Starts the program, where it is for another CPU in the emulator that cargo has for it; without the
+/// variables by which whoever runs the tests has set flags.
 pub fn command() -> Command {
-    Command::cargo_bin("gatefold").unwrap()
+    let mut command = Command::cargo_bin("gatefold").unwrap();
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("GATEFOLD_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs the program with nothing on stdin.

@@ -6,7 +6,6 @@ mod record;
 
 use super::session::Session;
 use crate::args::template::tell_folded;
-use crate::args::text::TextArgs;
 use crate::terminal::progress::count;
 use crate::terminal::{interrupt, print_note, print_piece, progress};
 use anyhow::{Result, ensure};
@@ -71,15 +70,15 @@ impl<'a> Chat<'a> {
     }
 
     /// Converses until the input ends. A text given on the command line is the first message.
-    pub fn run(mut self, first: &TextArgs) -> Result<()> {
+    pub fn run(mut self, first: Option<String>) -> Result<()> {
         // A bar would overwrite the line that is being typed.
         progress::hide();
         let mut lines = Lines::new()?;
         // The line editor takes the signal for itself when it is made, so this comes after it; while a
         // line is edited, Ctrl-C is a key like others.
         interrupt::watch(&self.session.interrupted)?;
-        if !first.is_empty() {
-            self.ask(message_text(first.read()?))?;
+        if let Some(first) = first {
+            self.ask(message_text(first))?;
         }
         loop {
             match lines.next()? {
