@@ -85,7 +85,7 @@ fn note_of_window(config: &Config) -> Option<String> {
     let window =
         config.window.filter(|window| config.n_experts > 0 && *window < config.context_len)?;
     Some(format!(
-        "attention reaches back over {window} tokens, as `sliding_window` in {CONFIG} says; Mixtral was trained \
+        "attention reaches back over {window} tokens, as sliding_window in {CONFIG} says; Mixtral was trained \
          without a window: if this is a copy of it, set the key to null"
     ))
 }
