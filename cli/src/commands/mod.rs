@@ -13,6 +13,7 @@ pub mod run;
 mod session;
 pub mod summarize;
 mod summarize_notes;
+mod summarize_preview;
 pub mod tokenize;
 
 use crate::jobs::Outcome;

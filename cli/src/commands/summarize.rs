@@ -1,6 +1,7 @@
 //! `gatefold summarize`.
 
 use super::summarize_notes as notes;
+use super::summarize_preview as preview;
 use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::prompt_cache::PromptCacheArgs;
@@ -29,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   gatefold summarize -m mixtral.gguf report.txt --length sentence --format text
   gatefold summarize -m mixtral.gguf letters/ -o letters.jsonl          a folder, resumable
+  gatefold summarize -m mixtral.gguf letters/ -o letters.jsonl --dry-run   what there is to do
   gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
   gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
@@ -56,8 +58,8 @@ failed, 130 if Ctrl-C or SIGTERM ended it.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SummarizeArgs {
-    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts; `-` is
-    /// stdin
+    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts, of which
+    /// files with other endings or none are counted on stderr, and hidden ones too; `-` is stdin
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
@@ -111,6 +113,15 @@ pub struct SummarizeArgs {
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
 
+    /// List the documents, with their lengths in tokens, into how many parts they are cut, and
+    /// whether -o has their summaries; summarize none. Nothing is written but that list
+    #[arg(long)]
+    dry_run: bool,
+
+    /// List them as JSON, an object per line
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+
     /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets; at most a quarter
     /// of the context]
     #[arg(short, long = "n-predict", value_name = "N")]
@@ -154,16 +165,22 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         "--beside needs a file with all results; name one with -o"
     );
     let interrupts = Interrupts::watch()?;
-    if let Some(path) = output_path {
+    if let Some(path) = output_path.filter(|_| !args.dry_run) {
         Output::check(path, args.format)?;
     }
-    let loaded = args.model.load(None)?;
+    let loaded = if args.dry_run { args.model.open(None)? } else { args.model.load(None)? };
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let setup = setup(&args, &loaded, &template, &options)?;
     let documents = documents(&args)?;
+    notes::tell_passed_over(&documents);
     let plan = plan(&documents, &setup)?;
     notes::tell_readings(&plan);
+    if args.dry_run {
+        let output = Output::look(&documents, &plan, output_path, args.format, args.beside)?;
+        let is_whole = preview::list(&documents, &plan, &setup.cutter, &output, args.json)?;
+        return Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed });
+    }
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     notes::tell_earlier(&earlier, plan.n_documents());
     if args.beside {
@@ -173,7 +190,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     tell_template(&template);
     let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
-    if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
+    if plan.entries.iter().any(|entry| !output.has(entry)) {
         let prefix = || Ok(setup.cutter.common_prefix()?);
         args.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
@@ -234,7 +251,7 @@ fn work(
 
 /// Bytes of the documents that have no summary yet.
 fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
-    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
+    let todo = plan.entries.iter().filter(|entry| !output.has(entry));
     todo.map(|entry| entry.n_bytes).sum()
 }
 

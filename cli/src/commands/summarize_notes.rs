@@ -7,6 +7,13 @@ use crate::terminal::progress::{RunProgress, count};
 use gatefold::text::printable;
 use std::collections::BTreeMap;
 
+/// Says what there is in folders that is no document.
+pub fn tell_passed_over(documents: &Documents) {
+    if !documents.passed_over().is_empty() {
+        print_note(documents.passed_over());
+    }
+}
+
 /// Says what earlier runs left.
 pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {
     let Earlier { n_done, changed, n_others, .. } = earlier;

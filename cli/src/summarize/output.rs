@@ -12,7 +12,7 @@ use super::beside::Beside;
 use super::error::SummarizeError;
 use super::form::Form;
 use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
-use super::plan::Plan;
+use super::plan::{Entry, Plan};
 use super::reduction::Answer;
 use crate::documents::Documents;
 use crate::jobs::{JobsError, Key, Lines, Results};
@@ -102,28 +102,10 @@ impl<'a> Output<'a> {
         form: Form,
         is_beside: bool,
     ) -> Result<(Output<'a>, Earlier), SummarizeError> {
+        let mut output = Output::at(documents, plan, path, form, is_beside)?;
         let mut earlier = Earlier::default();
-        let beside = is_beside.then(|| Beside::new(documents, plan, form));
-        let results_path = path.map(|path| results_path(path, form));
-        if let (Some(path), Some(results_path)) = (path, &results_path) {
-            if form != Form::Jsonl && path.exists() && !results_path.exists() {
-                let (path, results_path) = (path.into(), results_path.clone());
-                return Err(SummarizeError::Foreign { path, results_path });
-            }
-            for path in files(path, form) {
-                if documents.are_in(&path) {
-                    return Err(SummarizeError::IsInput { path });
-                }
-                if let Some(id) = beside.as_ref().and_then(|beside| beside.document_of(&path)) {
-                    return Err(SummarizeError::IsBeside { path, id: id.into() });
-                }
-            }
-        }
-        let (summaries, unwritten_ids) = Default::default();
-        let mut output = Output { plan, form, beside, file: None, summaries, unwritten_ids };
-        let (Some(path), Some(results_path)) = (path, results_path) else {
-            return Ok((output, earlier));
-        };
+        let Some(path) = path else { return Ok((output, earlier)) };
+        let results_path = results_path(path, form);
         let results = Results::open(&results_path, LINE_START, |line: Line| {
             output.holds(&line, &mut earlier)
         })?;
@@ -142,6 +124,54 @@ impl<'a> Output<'a> {
         let (path, parts) = (path.to_path_buf(), parts.transpose()?);
         output.file = Some(OutputFile { path, results_path, results, parts });
         Ok((output, earlier))
+    }
+
+    /// Sees what earlier runs have left in an output, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but that another run may have it.
+    pub fn look(
+        documents: &'a Documents,
+        plan: &'a Plan,
+        path: Option<&Path>,
+        form: Form,
+        is_beside: bool,
+    ) -> Result<Output<'a>, SummarizeError> {
+        let mut output = Output::at(documents, plan, path, form, is_beside)?;
+        if let Some(path) = path {
+            let mut earlier = Earlier::default();
+            Results::read(&results_path(path, form), LINE_START, |line: Line| {
+                output.holds(&line, &mut earlier);
+            })?;
+        }
+        Ok(output)
+    }
+
+    /// An output at a place that it may have.
+    fn at(
+        documents: &'a Documents,
+        plan: &'a Plan,
+        path: Option<&Path>,
+        form: Form,
+        is_beside: bool,
+    ) -> Result<Output<'a>, SummarizeError> {
+        let beside = is_beside.then(|| Beside::new(documents, plan, form));
+        if let Some(path) = path {
+            let results_path = results_path(path, form);
+            if form != Form::Jsonl && path.exists() && !results_path.exists() {
+                return Err(SummarizeError::Foreign { path: path.into(), results_path });
+            }
+            for path in files(path, form) {
+                if documents.are_in(&path) {
+                    return Err(SummarizeError::IsInput { path });
+                }
+                if let Some(id) = beside.as_ref().and_then(|beside| beside.document_of(&path)) {
+                    return Err(SummarizeError::IsBeside { path, id: id.into() });
+                }
+            }
+        }
+        let (summaries, unwritten_ids) = Default::default();
+        Ok(Output { plan, form, beside, file: None, summaries, unwritten_ids })
     }
 
     /// What a line of an earlier run is the summary of, if it still is.
@@ -184,9 +214,9 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Whether the summary is there from an earlier run.
-    pub fn has(&self, key: &Key) -> bool {
-        self.file.as_ref().is_some_and(|file| file.results.has(key))
+    /// Whether the summary of a document is there.
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.summaries.get(&entry.id) == Some(&entry.key)
     }
 
     /// Writes lines down; they are on the disk then, if they go there.

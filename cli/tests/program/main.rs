@@ -30,5 +30,6 @@ mod summarize;
 mod summarize_beside;
 mod summarize_hostile;
 mod summarize_kill;
+mod summarize_plan;
 mod summarize_resume;
 mod tokenizer_cli;
