@@ -109,7 +109,8 @@ pub struct SummarizeArgs {
     length: Option<Length>,
 
     /// File with the whole message to the model: {text} stands for the text, and {instruction},
-    /// {language} and {length} for what is said here
+    /// {language} and {length} for what is said here. {{text}} says {text}; any other name in a pair
+    /// of braces is refused
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
 
@@ -284,6 +285,10 @@ fn setup<'a>(
     chat: &ChatTemplate,
     options: &Options,
 ) -> Result<Setup<'a>> {
+    for (flag, text) in [("--instruction", &args.instruction), ("--language", &args.language)] {
+        let is_blank = text.as_ref().is_some_and(|text| text.trim().is_empty());
+        ensure!(!is_blank, "{flag} is blank; say something, or leave it out");
+    }
     let template = args.template.as_deref().map(read_template).transpose()?;
     let prompt_options = PromptOptions {
         instruction: args.instruction.clone(),
@@ -293,6 +298,7 @@ fn setup<'a>(
     };
     let model_key = Key::of_model(&loaded.language.gguf, chat, options);
     let prompts = prompt_options.prompts(chat.clone()).context("--template")?;
+    notes::tell_places(&prompt_options);
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
@@ -306,5 +312,7 @@ fn setup<'a>(
 }
 
 fn read_template(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    let read = fs::read_to_string(path);
+    let template = read.with_context(|| format!("cannot read {} as UTF-8 text", path.display()))?;
+    Ok(template.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(template))
 }

@@ -73,3 +73,33 @@ fn a_dry_run_tells_lengths_and_what_is_done() {
     );
     assert!(rows[7].contains("6 documents: 2 done, 3 to do with "), "{table}");
 }
+
+#[test]
+fn placeholders_that_stand_for_nothing_are_refused() {
+    let place = Workplace::new();
+    place.write("docs/a.txt", "the whale");
+    let with = |template: &str, args: &[&str]| {
+        place.write("t.txt", template);
+        place.summarize(&[&["docs", "--template", "t.txt", "-n", "5"], args].concat())
+    };
+    for (template, why) in [
+        ("{foo} {text}", "the template has {foo} in it, which stands for nothing"),
+        ("{instruction}", "the template has no {text} in it"),
+    ] {
+        let run = with(template, &[]).ended(1);
+        assert!(run.stderr.contains(&format!("--template: {why}")), "{}", run.stderr);
+    }
+    let in_language = |args: &[&str]| with("In {language}: {text}", args).ended(0).stderr;
+    assert!(in_language(&[]).contains("has {language} in it, and no --language says what"));
+    assert!(!in_language(&["--language", "French"]).contains("{language}"));
+    // Braces that are not those of a place; and a byte order mark is no part of it.
+    let key = |template: &str| {
+        let line: Json = serde_json::from_str(&with(template, &[]).ended(0).stdout).unwrap();
+        line["key"].clone()
+    };
+    assert_eq!(key("\u{FEFF}{\"a\": {{foo}}} {text}"), key("{\"a\": {{foo}}} {text}"));
+    let run = with("{text}", &["--language", "French"]).ended(0);
+    assert!(run.stderr.contains("note: --language changes no prompt"), "{}", run.stderr);
+    let run = with("{text}", &["--instruction", " "]).ended(1);
+    assert!(run.stderr.contains("--instruction is blank"), "{}", run.stderr);
+}
