@@ -6,7 +6,7 @@ use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
-use crate::documents::{Documents, Fields, Wanted};
+use crate::documents::{Documents, Fault, Fields, Wanted};
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
     Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, PromptOptions, Setup, Summarizer,
@@ -19,8 +19,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatefold::engine::{Engine, Options};
+use gatefold::text::printable;
 use gatefold::tokenizer::ChatTemplate;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,7 +37,7 @@ Examples:
   gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
   gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
-  curl https://example.org | gatefold summarize -m mixtral.gguf - --language French
+  curl https://example.org | gatefold summarize -m mixtral.gguf --language French
 
 A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
 finish_reason, n_parts; or id and error. Documents longer than the context are summarized in parts,
@@ -59,15 +61,17 @@ failed, 130 if Ctrl-C or SIGTERM ended it.";
 #[command(after_help = EXAMPLES)]
 pub struct SummarizeArgs {
     /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts, of which
-    /// files with other endings or none are counted on stderr, and hidden ones too; `-` is stdin
-    #[arg(required = true, value_name = "PATH")]
+    /// files with other endings or none are counted on stderr, and hidden ones too; `-` is stdin, as it is where nothing is named and
+    /// something is piped in
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     /// Keep the summaries in this file, each as soon as it is finished; `-` is stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end
+    /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end. A FILE that
+    /// is itself called .jsonl keeps JSON lines, and the form is that of the files of --beside
     #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
     format: Form,
 
@@ -165,6 +169,18 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         output_path.is_some() || !args.beside,
         "--beside needs a file with all results; name one with -o"
     );
+    if let Some(path) = output_path {
+        let is_lost = args.format.of_file(path) != args.format && !args.beside;
+        ensure!(
+            !is_lost,
+            "{} is called like JSON lines, and --format asks for something else; name a file of another ending with -o, beside which the JSON lines are kept, or leave --format out",
+            printable(path.display())
+        );
+    }
+    ensure!(
+        !args.paths.is_empty() || !io::stdin().is_terminal(),
+        "there are no documents: name files or folders, or pipe a text in"
+    );
     let interrupts = Interrupts::watch()?;
     if let Some(path) = output_path.filter(|_| !args.dry_run) {
         Output::check(path, args.format)?;
@@ -176,6 +192,11 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let documents = documents(&args)?;
     notes::tell_passed_over(&documents);
     let plan = plan(&documents, &setup)?;
+    let is_nothing = args.paths.is_empty() && matches!(plan.faults[..], [(_, Fault::Empty)]);
+    ensure!(
+        !is_nothing || !plan.entries.is_empty(),
+        "there are no documents: stdin is empty; name files or folders, or pipe a text in"
+    );
     notes::tell_readings(&plan);
     if args.dry_run {
         let output = Output::look(&documents, &plan, output_path, args.format, args.beside)?;
@@ -265,7 +286,9 @@ fn documents(args: &SummarizeArgs) -> Result<Documents> {
         is_jsonl: args.jsonl,
     };
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
-    Ok(Documents::open(&args.paths, &wanted, fields)?)
+    let stdin = [PathBuf::from("-")];
+    let paths = if args.paths.is_empty() { &stdin[..] } else { &args.paths };
+    Ok(Documents::open(paths, &wanted, fields)?)
 }
 
 fn plan(documents: &Documents, setup: &Setup<'_>) -> Result<Plan> {

@@ -1,7 +1,8 @@
 //! Where summaries go: to a file that another run goes on with, beside the documents, to stdout.
 //!
 //! A file of results has JSON lines, whatever the form asked for: Markdown and text are made of it
-//! at the end, since they say too little to go on from. While there are long documents, the answers
+//! at the end, since they say too little to go on from. An output that is called like JSON lines is
+//! that file itself, and the form is that of files beside documents. While there are long documents, the answers
 //! to their parts lie in a file beside it, which is removed when there are none left in it.
 //!
 //! Lines of earlier runs stay until a run has come to its end: then those go whose document has a
@@ -30,7 +31,7 @@ pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
 
 /// The file of results for an output: itself, if it has JSON lines, else one beside it.
 fn results_path(output: &Path, form: Form) -> PathBuf {
-    match form {
+    match form.of_file(output) {
         Form::Jsonl => output.into(),
         Form::Markdown | Form::Text => with_suffix(output, ".jsonl"),
     }
@@ -83,7 +84,7 @@ impl<'a> Output<'a> {
     /// If its files cannot be written.
     pub fn check(path: &Path, form: Form) -> Result<(), SummarizeError> {
         Results::check(&results_path(path, form))?;
-        if form != Form::Jsonl {
+        if form.of_file(path) != Form::Jsonl {
             Results::check_place(path)?;
         }
         Ok(())
@@ -156,6 +157,7 @@ impl<'a> Output<'a> {
         is_beside: bool,
     ) -> Result<Output<'a>, SummarizeError> {
         let beside = is_beside.then(|| Beside::new(documents, plan, form));
+        let form = path.map_or(form, |path| form.of_file(path));
         if let Some(path) = path {
             let results_path = results_path(path, form);
             if form != Form::Jsonl && path.exists() && !results_path.exists() {

@@ -1,7 +1,7 @@
 //! What `summarize` is going to do: which documents there are, which files are none, and how long
 //! they are.
 
-use crate::program::gatefold;
+use crate::program::{gatefold, gatefold_reading};
 use crate::summaries::{Workplace, line, story};
 use serde_json::Value as Json;
 use std::fs;
@@ -102,4 +102,21 @@ fn placeholders_that_stand_for_nothing_are_refused() {
     assert!(run.stderr.contains("note: --language changes no prompt"), "{}", run.stderr);
     let run = with("{text}", &["--instruction", " "]).ended(1);
     assert!(run.stderr.contains("--instruction is blank"), "{}", run.stderr);
+}
+
+#[test]
+fn what_is_piped_in_is_summarized_where_no_path_is_named() {
+    let args = ["summarize", "--format", "text", "-n", "5"];
+    let named = gatefold_reading("A storm hit the coast.", &[&args[..], &["-"]].concat());
+    let piped = gatefold_reading("A storm hit the coast.", &args).succeeded();
+    assert_eq!(piped.stdout, named.succeeded().stdout);
+    let lines = "{\"text\":\"A storm.\"}\n{\"text\":\"A match.\"}\n";
+    let run = gatefold_reading(lines, &[&args[..], &["--jsonl"]].concat()).succeeded();
+    assert!(run.stderr.contains("2 documents, 0 of them failed"), "{}", run.stderr);
+    for nothing in ["", " \n"] {
+        let run = gatefold_reading(nothing, &args);
+        assert_eq!((run.code, &*run.stdout), (1, ""));
+        let said = "error: there are no documents: stdin is empty; name files or folders, or";
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
 }
