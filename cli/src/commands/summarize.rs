@@ -14,7 +14,9 @@ use crate::summarize::{
 };
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, RunProgress, RunState, count, counter, describe_all};
+use crate::terminal::progress::{
+    self, RunProgress, RunState, count, counter, describe_all, describe_left,
+};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -53,8 +55,8 @@ Some chat templates tell the model the date, which is the same for a whole run. 
 another day keeps the summaries there are and tells the new date for the rest; with --date it is
 the same for all, and with another --date all documents are done again.
 
-Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
-failed, 130 if Ctrl-C or SIGTERM ended it.";
+Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why;
+--ok-exit makes that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold summarize`.
 #[derive(Args)]
@@ -117,6 +119,11 @@ pub struct SummarizeArgs {
     /// of braces is refused
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
+
+    /// End with code 0 when all is done that can be, in place of 2 where documents failed: queues of
+    /// jobs would try them again and again
+    #[arg(long)]
+    ok_exit: bool,
 
     /// List the documents, with their lengths in tokens, into how many parts they are cut, and
     /// whether -o has their summaries; summarize none. Nothing is written but that list
@@ -201,7 +208,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     if args.dry_run {
         let output = Output::look(&documents, &plan, output_path, args.format, args.beside)?;
         let is_whole = preview::list(&documents, &plan, &setup.cutter, &output, args.json)?;
-        return Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed });
+        return Ok(Outcome::of(is_whole || args.ok_exit));
     }
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     notes::tell_earlier(&earlier, plan.n_documents());
@@ -239,6 +246,7 @@ fn work(
         notes::tell_failed(&shown, lines);
         shown.update(&RunState {
             n_done: n_before + progress.n_done,
+            n_failed: progress.n_failed,
             tokens: progress.tokens,
             part: progress.part(n_bytes),
         });
@@ -252,15 +260,17 @@ fn work(
 
     unwritten.iter().for_each(print_note);
     notes::tell_truncations(&truncations, max_part_tokens);
+    let n_done = n_before + progress.n_done;
     if !is_done {
-        let n_done = n_before + progress.n_done;
+        let left = describe_left(progress.n_failed, n_documents - n_done - progress.n_failed);
         let hint =
             if args.output_path().is_some() { "; the same command goes on from there" } else { "" };
-        print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
+        print_note(format_args!(
+            "stopped with {n_done} of {n_documents} documents done{left}{hint}"
+        ));
         return Ok(Outcome::Interrupted);
     }
-    let n_summaries = n_before + progress.n_done - progress.n_failed;
-    notes::tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
+    notes::tell_cut_off(n_cut_off_before + progress.n_cut_off, n_done, max_tokens);
     print_note(format_args!(
         "{}, {} of them failed; {}",
         count(n_documents, "document"),
@@ -268,7 +278,7 @@ fn work(
         describe_all(progress.tokens, start.elapsed())
     ));
     let is_whole = progress.n_failed == 0 && unwritten.is_empty();
-    Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })
+    Ok(Outcome::of(is_whole || args.ok_exit))
 }
 
 /// Bytes of the documents that have no summary yet.

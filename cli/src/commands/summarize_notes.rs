@@ -32,10 +32,14 @@ pub fn tell_passed_over(documents: &Documents) {
 
 /// Says what earlier runs left.
 pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {
-    let Earlier { n_done, changed, n_others, .. } = earlier;
-    if *n_done > 0 {
+    let Earlier { n_done, failed, changed, n_others, .. } = earlier;
+    if *n_done > 0 || !failed.is_empty() {
+        let failed = match failed.len() {
+            0 => String::new(),
+            n_failed => format!(", {n_failed} failed and are tried again"),
+        };
         print_note(format_args!(
-            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done"
+            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done{failed}"
         ));
     }
     if let Some(first) = changed.first() {

@@ -68,6 +68,8 @@ pub struct Earlier {
     pub n_done: usize,
     /// Summaries of these that were cut off.
     pub n_cut_off: usize,
+    /// Documents that failed, and are tried again.
+    pub failed: BTreeSet<String>,
     /// Documents that were done, but are to be done again.
     pub changed: BTreeSet<String>,
     /// Summaries of documents that this run knows nothing of. They stay.
@@ -111,6 +113,7 @@ impl<'a> Output<'a> {
             output.holds(&line, &mut earlier)
         })?;
         earlier.changed.retain(|id| !output.summaries.contains_key(id));
+        earlier.failed.retain(|id| !output.summaries.contains_key(id));
         earlier.n_done = output.summaries.len();
         if let Some(beside) = &mut output.beside {
             beside.catch_up();
@@ -178,7 +181,15 @@ impl<'a> Output<'a> {
 
     /// What a line of an earlier run is the summary of, if it still is.
     fn holds(&mut self, line: &Line, earlier: &mut Earlier) -> Option<Key> {
-        let Line::Done(summary) = line else { return None };
+        let summary = match line {
+            Line::Done(summary) => summary,
+            Line::Failed(FailedLine { id, .. }) => {
+                if self.plan.has(id) {
+                    earlier.failed.insert(id.clone());
+                }
+                return None;
+            }
+        };
         let Summary { id, key, .. } = summary;
         let Some(entry) = self.plan.entry(id) else {
             earlier.n_others += usize::from(!self.plan.has(id));

@@ -80,8 +80,10 @@ pub fn counter(unit: &'static str) -> ProgressBar {
 /// How far a run over many documents or requests is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RunState {
-    /// Documents or requests that are finished.
+    /// Documents or requests that are done.
     pub n_done: usize,
+    /// Those that failed, and are not done.
+    pub n_failed: usize,
     /// Tokens that were read and written.
     pub tokens: Tokens,
     /// The part of this run's work that is done, from 0 to 1.
@@ -145,12 +147,13 @@ impl Log {
     }
 }
 
-/// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
+/// `12/200 documents, 3 failed, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
 fn describe(state: &RunState, n_all: usize, unit: &str, elapsed: Duration) -> String {
-    let RunState { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *state;
+    let RunState { n_done, n_failed, tokens: Tokens { n_read, n_written, .. }, part } = *state;
     let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
+    let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
     let mut line = format!(
-        "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
+        "{n_done}/{n_all} {unit}{failed}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
     );
     // A run of which next to nothing is done says nothing of the rest.
     let left = elapsed.as_secs_f64() * (1.0 - part) / part;
@@ -169,6 +172,12 @@ pub fn describe_all(tokens: Tokens, elapsed: Duration) -> String {
     let known = if n_reused > 0 { format!(", {n_reused} known already") } else { String::new() };
     let (read, time) = (count(n_read, "token"), HumanDuration(elapsed));
     format!("{read} read{known} and {n_written} written in {time}")
+}
+
+/// What is left of a run that was stopped, behind what is done: `, 5 failed and 7 to do`; nothing where
+/// none failed, since the rest is to do then.
+pub fn describe_left(n_failed: usize, n_to_do: usize) -> String {
+    if n_failed > 0 { format!(", {n_failed} failed and {n_to_do} to do") } else { String::new() }
 }
 
 /// A number of things: `1 document`, `2 documents`.
@@ -197,7 +206,7 @@ mod tests {
     fn a_run_is_described_with_what_is_left_of_it() {
         let minute = Duration::from_secs(60);
         let tokens = Tokens { n_read: 5_000, n_reused: 70, n_written: 1_000 };
-        let mut state = RunState { n_done: 3, tokens, part: 0.25 };
+        let mut state = RunState { n_done: 3, n_failed: 0, tokens, part: 0.25 };
         let line = describe(&state, 12, "documents", minute);
         let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
         assert_eq!(line, format!("{done}, 3 minutes left"));
@@ -205,6 +214,10 @@ mod tests {
             state.part = part;
             assert_eq!(describe(&state, 12, "documents", minute), done, "{part}");
         }
+        state.n_failed = 2;
+        assert!(
+            describe(&state, 12, "documents", minute).starts_with("3/12 documents, 2 failed, ")
+        );
         let start = describe(&RunState::default(), 1, "documents", Duration::ZERO);
         assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
         let all = describe_all(tokens, 2 * minute);

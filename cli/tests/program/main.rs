@@ -4,6 +4,7 @@ mod batch;
 mod batch_kill;
 mod batch_lines;
 mod batch_logprobs;
+mod batch_reasons;
 mod batch_templates;
 mod batches;
 mod bench;
