@@ -12,6 +12,8 @@ use indicatif::{
 use std::fmt::{Display, Write};
 use std::io::{self, IsTerminal};
 use std::sync::LazyLock;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a log hears of a run.
@@ -144,6 +146,45 @@ impl Log {
             self.next = now + LOG_INTERVAL;
         }
         is_due
+    }
+}
+
+/// Says what is being done, where that takes more than a moment and no terminal shows a bar: after two
+/// seconds, after twice as many, and so on up to once a minute. A thread of its own says it, so that
+/// what is done need not be interrupted.
+pub struct PatientLog {
+    doing: Option<Sender<String>>,
+}
+
+impl PatientLog {
+    /// Begins to wait.
+    pub fn begin() -> PatientLog {
+        if io::stderr().is_terminal() {
+            return PatientLog { doing: None };
+        }
+        let (doing, told) = mpsc::channel();
+        thread::spawn(move || {
+            let (mut now, mut pause) = (String::new(), PATIENCE);
+            let mut next = Instant::now() + pause;
+            loop {
+                match told.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                    Ok(doing) => now = doing,
+                    Err(RecvTimeoutError::Timeout) => {
+                        print_note(&now);
+                        pause = (2 * pause).min(LOG_INTERVAL);
+                        next += pause;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        PatientLog { doing: Some(doing) }
+    }
+
+    /// What is being done from now on.
+    pub fn doing(&self, what: String) {
+        // Whoever waits for it is there as long as this is.
+        let _ = self.doing.as_ref().map(|doing| doing.send(what));
     }
 }
 
