@@ -41,9 +41,9 @@ pub const DEFAULT_BATCH: usize = 512;
 /// What computes.
 #[derive(Args)]
 pub struct ComputeArgs {
-    /// Threads [default: the physical cores]
-    #[arg(short, long, value_name = "N")]
-    threads: Option<usize>,
+    /// Threads; -1 is the default [default: the physical cores]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    threads: Option<i64>,
 
     /// Instruction set: scalar, neon, avx2, avx512 or amx [default: the best that the CPU has]
     #[arg(long, value_name = "NAME")]
@@ -56,14 +56,26 @@ const MAX_THREADS: usize = 1024;
 impl ComputeArgs {
     /// The pool and the instruction set.
     pub fn resolve(&self) -> Result<Compute> {
-        if let Some(n_threads) = self.threads {
-            ensure!(
-                (1..=MAX_THREADS).contains(&n_threads),
-                "-t is {n_threads}; use 1 to {MAX_THREADS}, best as many as there are physical cores"
-            );
-        }
+        let n_threads = self.n_threads()?;
         let isa = self.isa.as_deref().map_or(Ok(Isa::detect()), Isa::named).context("--isa")?;
-        Compute::new(isa, self.threads).context("starting the threads")
+        Compute::new(isa, n_threads).context("starting the threads")
+    }
+
+    /// The number of threads, if one is given; as llama.cpp has it, -1 is none.
+    ///
+    /// # Errors
+    /// If it makes no sense.
+    pub fn n_threads(&self) -> Result<Option<usize>> {
+        let Some(n_threads) = self.threads.filter(|&n_threads| n_threads != -1) else {
+            return Ok(None);
+        };
+        let n_wanted = usize::try_from(n_threads).ok().filter(|n| (1..=MAX_THREADS).contains(n));
+        let n_wanted = n_wanted.with_context(|| {
+            format!(
+                "-t is {n_threads}; use 1 to {MAX_THREADS}, best as many as there are physical cores"
+            )
+        });
+        n_wanted.map(Some)
     }
 }
 
@@ -83,9 +95,16 @@ pub struct LoadedModel {
 }
 
 impl ModelArgs {
-    /// Opens the model. The context is `-c`, else `default_context` where that is less than the
-    /// model's own.
+    /// Opens the model, and begins to read its weights. The context is `-c`, else `default_context`
+    /// where that is less than the model's own.
     pub fn load(&self, default_context: Option<usize>) -> Result<LoadedModel> {
+        let mut loaded = self.open(default_context)?;
+        loaded._read_ahead = self.model.is_some().then(|| read_ahead(&loaded.language.gguf));
+        Ok(loaded)
+    }
+
+    /// The same without reading weights, for whoever asks the model nothing.
+    pub fn open(&self, default_context: Option<usize>) -> Result<LoadedModel> {
         let start = Instant::now();
         ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
         let compute = self.compute.resolve()?;
@@ -106,7 +125,7 @@ impl ModelArgs {
         };
         let (batch_len, load_time) = (self.batch, start.elapsed());
         Ok(LoadedModel {
-            _read_ahead: self.model.is_some().then(|| read_ahead(&language.gguf)),
+            _read_ahead: None,
             language,
             compute: Arc::new(compute),
             context_len,

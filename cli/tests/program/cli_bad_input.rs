@@ -61,6 +61,30 @@ fn models_that_are_none() {
     }
 }
 
+/// Whether they would run any or not; -1 is what no number is.
+#[test]
+fn numbers_of_threads_make_sense_in_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("a.txt"), "A storm.").unwrap();
+    for command in [
+        &["run", "-p", "a", "-n", "1"][..],
+        &["summarize", &path("a.txt"), "--dry-run"],
+        &["batch", &path("a.txt"), "--ok-exit"],
+        &["inspect"],
+        &["eval", "-p", "A storm hit the coast.", "-c", "8"],
+        &["bench", "-p", "1", "-n", "1", "-r", "1"],
+    ] {
+        for (n_threads, why) in
+            [("0", "-t is 0; use 1 to"), ("-7", "-t is -7; use"), ("4097", "is 4097;")]
+        {
+            let run = gatefold(&[command, &["-t", n_threads]].concat());
+            assert!(run.code == 1 && run.stderr.contains(why), "{command:?}: {}", run.stderr);
+        }
+        gatefold(&[command, &["-t", "-1"]].concat()).succeeded();
+    }
+}
+
 #[test]
 fn arguments_of_run() {
     let folder = Folder::new();
@@ -69,6 +93,7 @@ fn arguments_of_run() {
         ("-n -5", "-n is -5"),
         ("-t 0", "-t is 0"),
         ("-t 100000", "-t is 100000"),
+        ("-t -2", "-t is -2"),
         ("-b 0", "-b is 0"),
         ("-c 101", "-c is 101, but the model was made for contexts of up to 100"),
         ("-c 2", "5 tokens do not fit into the context of 2"),
