@@ -27,3 +27,5 @@ mod torch;
 mod torch_hostile;
 mod vocabulary_files;
 mod vocabulary_files_hostile;
+mod vocabulary_rows;
+mod vocabulary_spaces;

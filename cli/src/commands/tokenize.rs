@@ -46,8 +46,8 @@ pub struct TokenizeArgs {
 /// Runs it.
 pub fn run(args: TokenizeArgs) -> Result<()> {
     let gguf = open_model(args.model.as_deref())?;
-    let tokenizer = Tokenizer::from_metadata(gguf.metadata())
-        .with_context(|| gguf.path().display().to_string())?;
+    let tokenizer =
+        Tokenizer::from_gguf(&gguf).with_context(|| gguf.path().display().to_string())?;
     let text = args.text.read()?;
     let mut out = io::BufWriter::new(stdout().lock());
     if args.decode {
