@@ -1,4 +1,4 @@
-//! Hugging Face folders: `config.json` and safetensors.
+//! Hugging Face folders: `config.json` and safetensors, or PyTorch's files.
 
 use super::error::{CheckpointError, Problem};
 use super::folder::Folder;
@@ -6,7 +6,7 @@ use super::json::JsonObject;
 use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalves};
 use super::layout::{Entry, Layout};
 use super::stored::StoredTensors;
-use super::{Checkpoint, mistral, safetensors, vocabulary};
+use super::{Checkpoint, foreign, mistral, safetensors, shards, torch, vocabulary};
 use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
 
 /// The file that says what the model is.
@@ -57,7 +57,8 @@ pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
     let model = model(&config)?;
     let mut metadata = model.metadata(folder.model_name(), config.path())?;
     let stored = weights(folder)?;
-    let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored)?;
+    let tensors = layout(&stored, &model).arrange(folder.path(), &model, &stored);
+    let tensors = tensors.map_err(|error| foreign::explained(folder, &stored, error))?;
     let notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
     let (path, files) = (folder.path().to_path_buf(), stored.files);
     Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors, notes })
@@ -65,17 +66,29 @@ pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
 
 /// Whether a folder has weights in these files.
 pub(super) fn has_weights(folder: &Folder) -> bool {
-    folder.names().any(is_weights)
+    folder.names().any(|name| is_safetensors(name) || is_torch(name))
 }
 
-/// Mistral's files may lie beside these.
-fn is_weights(name: &str) -> bool {
-    name.ends_with(".safetensors") && !name.starts_with(mistral::STEM)
+/// Mistral's files may lie beside these, and adapters, which are no model.
+fn is_safetensors(name: &str) -> bool {
+    let is_other = name.starts_with(mistral::STEM) || name.starts_with("adapter_");
+    name.ends_with(".safetensors") && !is_other
 }
 
+/// Other files that end in `.bin` are states of a training, or of other programs.
+fn is_torch(name: &str) -> bool {
+    name.starts_with("pytorch_model") && name.ends_with(".bin")
+}
+
+/// Where there are both kinds of files, they hold the same.
 fn weights(folder: &Folder) -> Result<StoredTensors, CheckpointError> {
-    let none = || folder.problem(Problem::NoWeights { wanted: "model*.safetensors" });
-    safetensors::read_folder(folder, "model", is_weights)?.ok_or_else(none)
+    let wanted = "model*.safetensors or pytorch_model*.bin";
+    let (single, single_torch) = ("model.safetensors", "pytorch_model.bin");
+    match shards::read_folder(folder, single, is_safetensors, safetensors::read_file)? {
+        Some(stored) => Ok(stored),
+        None => shards::read_folder(folder, single_torch, is_torch, torch::read_file)?
+            .ok_or_else(|| folder.problem(Problem::NoWeights { wanted })),
+    }
 }
 
 fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {

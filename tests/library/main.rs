@@ -3,6 +3,7 @@
 mod chat_formats;
 mod chat_jinja;
 mod checkpoint;
+mod checkpoint_foreign;
 mod checkpoint_hostile;
 mod engine;
 mod gguf_fingerprint;
