@@ -74,7 +74,7 @@ impl Checkpoint {
         let of_folder = ["json", "safetensors", "pth", "pt", "bin"];
         let extension = path.extension().and_then(OsStr::to_str);
         if !extension.is_some_and(|extension| of_folder.contains(&extension)) {
-            return Err(Problem::NotACheckpoint("is not a GGUF file").at(path));
+            return Err(gguf_file::refusal(path));
         }
         let folder = Folder::open(folder_of(path))?;
         let checkpoint = match mistral::has_file(path) {
@@ -98,7 +98,7 @@ fn open_folder(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
         (_, true) => mistral::open(folder),
         (true, false) => hugging_face::open(folder),
         (false, false) => {
-            let what = "has neither config.json nor params.json";
+            let what = "has neither config.json nor params.json".to_owned();
             Err(folder.problem(Problem::NotACheckpoint(what)))
         }
     };

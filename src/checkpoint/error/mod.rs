@@ -46,7 +46,7 @@ pub enum Problem {
     #[error(
         "{0}; a checkpoint is a GGUF file, a folder with config.json and *.safetensors or pytorch_model*.bin (Hugging Face), or a folder with params.json and consolidated.* (Mistral)"
     )]
-    NotACheckpoint(&'static str),
+    NotACheckpoint(String),
     /// A folder, a pipe, a device.
     #[error("is not a file; put the file of this name in its place")]
     NotAFile,
