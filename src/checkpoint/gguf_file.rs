@@ -98,6 +98,7 @@ fn part(stored: &gguf::Tensor, files: &[Arc<SourceFile>]) -> Part {
         file: files[stored.part_idx].clone(),
         offset: stored.offset,
         format: stored.format,
+        decoding: None,
         rows: stored.n_weights() / cols,
         cols,
         order: RowOrder::Stored,

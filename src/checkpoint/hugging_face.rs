@@ -48,6 +48,9 @@ const MERGED_EXPERTS: [Entry; 4] = [
     (Role::Down, "model.layers.N.mlp.experts.down_proj", Same),
 ];
 
+/// Files with weights in F8 also say how to scale what such a model computes.
+const IGNORED: [&str; 4] = [".rotary_emb.inv_freq", ".input_scale", ".k_scale", ".v_scale"];
+
 /// Opens a folder.
 ///
 /// # Errors
@@ -105,11 +108,9 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
             *name = name.strip_prefix("model.").unwrap_or(name);
         }
     }
+    let mut ignored = IGNORED.to_vec();
     // A tied head may be stored nevertheless.
-    let ignored: &[&str] = match model.is_tied() {
-        true => &[".rotary_emb.inv_freq", "lm_head.weight"],
-        false => &[".rotary_emb.inv_freq"],
-    };
+    ignored.extend(model.is_tied().then_some("lm_head.weight"));
     Layout { tensors, ignored }
 }
 

@@ -106,7 +106,7 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
         _ if stacked() => &STACKED_EXPERTS,
         _ => &EXPERTS,
     };
-    Layout { tensors: [&COMMON, experts].concat(), ignored: &["rope.freqs"] }
+    Layout { tensors: [&COMMON, experts].concat(), ignored: vec!["rope.freqs"] }
 }
 
 fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, CheckpointError> {

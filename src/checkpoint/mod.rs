@@ -13,6 +13,7 @@
 //! tokenizer's files into metadata. Opening reads headers alone; the weights are read row by row, when
 //! somebody asks. A folder of another kind is told what it is (`foreign`).
 
+mod decoding;
 mod error;
 mod folder;
 mod foreign;
@@ -28,6 +29,7 @@ mod tensor;
 pub mod torch;
 pub mod vocabulary;
 
+pub use decoding::{Decoding, Numbers, Scale};
 pub use error::{CheckpointError, Foreign, Problem, TorchError, VocabularyProblem};
 pub use folder::Folder;
 pub use stored::{SourceFile, StoredTensor, StoredTensors};

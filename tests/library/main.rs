@@ -5,6 +5,7 @@ mod chat_jinja;
 mod checkpoint;
 mod checkpoint_foreign;
 mod checkpoint_hostile;
+mod checkpoint_numbers;
 mod engine;
 mod gguf_fingerprint;
 mod gguf_hostile;

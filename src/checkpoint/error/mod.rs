@@ -172,7 +172,7 @@ pub enum Problem {
     },
     /// A tensor of numbers that are no weights.
     #[error(
-        "tensor {tensor} is {found}, and gatefold reads F32, F16 and BF16; other numbers are codes that only the program understands which made them: download the model in one of these"
+        "tensor {tensor} is {found}, and gatefold reads F64, F32, F16, BF16, F8_E4M3 and F8_E5M2, and I8 with scales: other numbers are codes of the program that made them; download the model in one of these"
     )]
     NumberType {
         /// Which tensor.
