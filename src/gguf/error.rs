@@ -38,7 +38,7 @@ pub enum Problem {
     },
     /// A file that is still written.
     #[error(
-        "is not whole: by its name, its download (or `quantize`, which makes it) has not ended; let it end, or begin it again, and use the file that it becomes"
+        "is not whole: by its name, its download (or the conversion that makes it) has not ended; let it end, or begin it again, and use the file that it becomes"
     )]
     Unfinished,
     /// The other byte order.

@@ -105,12 +105,14 @@ fn other_kind(file: &[u8]) -> &'static str {
             "it looks like a web page; use the download link of the file itself"
         }
         _ if file.get(SAFETENSORS) == Some(b"{\"") => {
-            "it is a safetensors file; `quantize` the folder that it came in"
+            "it is a safetensors file; convert the folder that it came in with gatefold quantize"
         }
         [b'P', b'K', 3, 4, ..] => {
-            "it is a zip archive; unpack it, or if it is a PyTorch file, `quantize` the folder that it came in"
+            "it is a zip archive; unpack it, or if it is a PyTorch file, convert the folder that it came in with gatefold quantize"
         }
-        [0x80, 2..=5, ..] => "it is a PyTorch file; `quantize` the folder that it came in",
+        [0x80, 2..=5, ..] => {
+            "it is a PyTorch file; convert the folder that it came in with gatefold quantize"
+        }
         [0x1F, 0x8B, ..]
         | [0xFD, b'7', b'z', b'X', b'Z', ..]
         | [0x28, 0xB5, 0x2F, 0xFD, ..]

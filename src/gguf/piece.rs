@@ -142,12 +142,11 @@ mod tests {
             range.map(|piece| format!("a b.gguf.part{piece}")).collect()
         };
         let command = join_command(&names(1..3), "a b.gguf");
-        match cfg!(windows) {
-            true => {
-                assert_eq!(command, r#"copy /b "a b.gguf.part1" + "a b.gguf.part2" "a b.gguf""#)
-            }
-            false => assert_eq!(command, "cat 'a b.gguf.part1' 'a b.gguf.part2' > 'a b.gguf'"),
-        }
+        let expected = match cfg!(windows) {
+            true => r#"copy /b "a b.gguf.part1" + "a b.gguf.part2" "a b.gguf""#,
+            false => "cat 'a b.gguf.part1' 'a b.gguf.part2' > 'a b.gguf'",
+        };
+        assert_eq!(command, format!("join them: {expected}"));
         assert!(join_command(&names(1..99), "a").contains(" ... "));
     }
 }
