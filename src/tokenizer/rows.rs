@@ -12,6 +12,9 @@ const MOST_APART: usize = 1024;
 /// The part of the larger number that may lie between them where that is more.
 const MOST_APART_IN: usize = 16;
 
+/// Embeddings that rounding up to a convenient number adds at most.
+const MOST_PADDING: usize = 256;
+
 /// Whether a vocabulary can be that of a model with embeddings for `n_rows` tokens.
 pub(crate) fn belong_together(n_tokens: usize, n_rows: usize) -> bool {
     n_tokens.abs_diff(n_rows) <= MOST_APART.max(n_tokens.max(n_rows) / MOST_APART_IN)
@@ -45,7 +48,11 @@ pub(crate) fn note_on_padding(n_padding: usize) -> Option<String> {
         1 => "an embedding without a token, which is".to_owned(),
         _ => format!("{n_padding} embeddings without a token, which are"),
     };
-    Some(format!("the model has {what} never produced"))
+    let doubt = match n_padding > MOST_PADDING {
+        true => "; so many may mean that the vocabulary is another model's",
+        false => "",
+    };
+    Some(format!("the model has {what} never produced{doubt}"))
 }
 
 impl Vocabulary {
