@@ -202,8 +202,13 @@ fn model(config: &JsonObject) -> Result<(ModelSpec, Vec<Computed>), CheckpointEr
         }
     };
     if head_dim % 2 != 0 {
-        let key = if config.get("head_dim").is_some() { "head_dim" } else { "num_attention_heads" };
-        return Err(config.refuse(key, format!("even heads, but they are {head_dim} wide")));
+        return Err(match config.get("head_dim") {
+            Some(_) => config.refuse("head_dim", "an even number: heads are rotated in pairs"),
+            None => {
+                let expected = format!("a number that makes heads of even width, not {head_dim}");
+                config.refuse("num_attention_heads", expected)
+            }
+        });
     }
     let n_experts = match defaults.n_experts {
         0 => 0,

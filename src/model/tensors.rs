@@ -90,7 +90,12 @@ impl<'a> Tensors<'a> {
     }
 
     /// A matrix with its bias, if there is one.
-    pub fn biased(&mut self, role: Role, bias: Role, layer_idx: usize) -> Result<Matrix, ModelError> {
+    pub fn biased(
+        &mut self,
+        role: Role,
+        bias: Role,
+        layer_idx: usize,
+    ) -> Result<Matrix, ModelError> {
         let bias = self.optional_vector(bias, layer_idx)?;
         Ok(self.matrix(role, layer_idx)?.with_bias(bias))
     }
