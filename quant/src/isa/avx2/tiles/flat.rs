@@ -92,6 +92,7 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
                     pointers[t] = codes.as_ptr().add(t * token_bytes);
                 }
                 for registers in registers.chunks_exact(run_len) {
+                    let registers = of_unknown_length(registers);
                     let acc = add_products::<D, N>(dots, registers, pointers);
                     for t in 0..N {
                         for half in 0..2 {
@@ -116,6 +117,17 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
             }
         }
     }
+}
+
+/// The same slice, as long, but the compiler cannot know how long: a loop over it stays a loop.
+///
+/// Unrolled, the eight steps of a block have their 32 broadcasts moved to the front, more than there
+/// are registers, and a block of four tokens takes 86 memory operands where 16 would do. Rolled it
+/// is a quarter faster. (With super-blocks, where sums are scaled between the steps, the compiler
+/// leaves broadcasts where they are, and unrolled loops are faster.)
+#[inline(always)]
+fn of_unknown_length<T>(slice: &[T]) -> &[T] {
+    &slice[..std::hint::black_box(slice.len())]
 }
 
 /// The f16 at byte `at` of eight blocks.
