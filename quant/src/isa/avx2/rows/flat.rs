@@ -1,6 +1,7 @@
 //! GEMV with legacy formats, blocks of 32.
 
 use super::*;
+use crate::activations::Group;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx2::unpack::{Sixteen, eight_f16, is_wide, unpack};
 use crate::isa::stamp::each;
@@ -14,7 +15,7 @@ const N_BLOCKS: usize = 4;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply<F: Flat, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = places(&product);
+    let x = places::<F>(product.x.groups().next().expect("some tokens"));
     let (x, last_x) = x.as_chunks::<N>().0.as_chunks::<N_BLOCKS>();
     for rows in Rows::all(product.weights, n_rows, n_blocks) {
         let chunks = each!(r in [0 1 2 3 4 5 6 7] => {
@@ -51,22 +52,16 @@ struct Place {
 }
 
 /// The activations, `[n_blocks, n_tokens]`, prepared once for all rows.
-fn places<F: Flat>(product: &Product<'_, F>) -> Vec<Place> {
+fn places<F: Flat>(x: Group<'_>) -> Vec<Place> {
     let offset = if is_wide(&F::LAYOUT) { 0 } else { F::LAYOUT.offset() };
-    let (x, n_blocks) = (product.x, product.blocks_per_row());
-    let mut places = Vec::with_capacity(n_blocks * x.n_tokens());
-    for block in 0..n_blocks {
-        for t in 0..x.n_tokens() {
-            let (scale, sum) = (x.scale(t, block), x.sums(t, block)[0]);
-            places.push(Place {
-                codes: x.codes(t, block).try_into().expect("a block"),
-                offset: -offset * i32::from(sum),
-                scaled_sum: scale * f32::from(sum),
-                scale,
-            });
-        }
-    }
-    places
+    let blocks = x.codes().as_chunks().0.iter().zip(x.scales()).zip(x.sums());
+    let places = blocks.map(|((&codes, &scale), &sum)| Place {
+        codes,
+        offset: -offset * i32::from(sum),
+        scaled_sum: scale * f32::from(sum),
+        scale,
+    });
+    places.collect()
 }
 
 /// Adds to each token's sums what a block of each row contributes.

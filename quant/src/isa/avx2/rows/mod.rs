@@ -7,7 +7,8 @@
 //! sums advance together, one fused multiply-add per block.
 //!
 //! The rows are an eighth of the matrix apart, which makes eight long streams: memory answers them
-//! faster than one stream, or eight that jump from row to row.
+//! faster than one stream, or eight that jump from row to row. Software prefetch made reading 6%
+//! (Q4_K) to 35% (Q6_K) faster on a Zen 4, for 2 to 10% more time where the weights are in the caches.
 
 pub mod flat;
 pub mod super_block;

@@ -2,6 +2,7 @@
 //! after pair of them then goes through the block.
 
 use super::*;
+use crate::activations::Group;
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
@@ -11,39 +12,16 @@ use std::hint::black_box;
 
 /// Registers of a pair's block.
 const N_SIXTEENS: usize = SUPER_LEN / 16;
-/// Most tokens whose sums are in registers at once.
-const MAX_TOKENS: usize = 8;
 
-/// GEMV of a K-quant's matrix; see [`Super`] for the sum.
+/// GEMV of a K-quant's matrix with `N` tokens, up to eight, whose sums are in registers at once; see
+/// [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub fn multiply<F: Super>(product: Product<'_, F>) {
+pub fn multiply<F: Super, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let n_parts = product.n_tokens().div_ceil(MAX_TOKENS);
-    let x = prepare(&product, n_parts);
+    let x = places::<F>(product.x.groups().next().expect("some tokens"));
     for rows in Rows::all(product.weights, n_rows, n_blocks) {
-        // The first tokens read the rows from memory, the others from the cache.
-        for part in &x {
-            let out = &mut product.out[part.first * n_rows..][..part.n_tokens * n_rows];
-            match part.n_tokens {
-                1 => rows.store(sums::<F, 1>(&rows, &part.places), out),
-                2 => rows.store(sums::<F, 2>(&rows, &part.places), out),
-                3 => rows.store(sums::<F, 3>(&rows, &part.places), out),
-                4 => rows.store(sums::<F, 4>(&rows, &part.places), out),
-                5 => rows.store(sums::<F, 5>(&rows, &part.places), out),
-                6 => rows.store(sums::<F, 6>(&rows, &part.places), out),
-                7 => rows.store(sums::<F, 7>(&rows, &part.places), out),
-                _ => rows.store(sums::<F, MAX_TOKENS>(&rows, &part.places), out),
-            }
-        }
+        rows.store(sums::<F, N>(&rows, x.as_chunks().0), product.out);
     }
-}
-
-/// The activations of up to [`MAX_TOKENS`] tokens.
-struct Part {
-    first: usize,
-    n_tokens: usize,
-    /// `[n_blocks, n_tokens]`.
-    places: Vec<Place>,
 }
 
 /// A token's activations for a block, in the form that instructions take from memory.
@@ -55,36 +33,27 @@ struct Place {
     scale: f32,
 }
 
-/// Prepares the activations, once for all rows, in parts of nearly equal size.
+/// The activations, `[n_blocks, n_tokens]`, prepared once for all rows.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn prepare<F: Super>(product: &Product<'_, F>, n_parts: usize) -> Vec<Part> {
-    let (x, n_tokens, n_blocks) = (product.x, product.n_tokens(), product.blocks_per_row());
-    let mut parts = Vec::with_capacity(n_parts);
-    for part in 0..n_parts {
-        let (first, end) = (part * n_tokens / n_parts, (part + 1) * n_tokens / n_parts);
-        let mut places = Vec::with_capacity(n_blocks * (end - first));
-        for block in 0..n_blocks {
-            for t in first..end {
-                let mut codes = [_mm256_setzero_si256(); N_SIXTEENS];
-                for (to, codes) in codes.iter_mut().zip(x.codes(t, block).as_chunks().0) {
-                    *to = twice(codes);
-                }
-                let sums = x.sums(t, block).try_into().expect("sixteen sums");
-                // SAFETY: this function has AVX2.
-                let sums = unsafe { sum_pairs::<F>(sums) };
-                places.push(Place { codes, sums, scale: x.scale(t, block) });
-            }
+fn places<F: Super>(x: Group<'_>) -> Vec<Place> {
+    let mut places = Vec::with_capacity(x.scales().len());
+    let blocks = x.codes().as_chunks::<SUPER_LEN>().0.iter().zip(x.sums().as_chunks().0);
+    for ((x_codes, sums), &scale) in blocks.zip(x.scales()) {
+        let mut codes = [_mm256_setzero_si256(); N_SIXTEENS];
+        for (to, codes) in codes.iter_mut().zip(x_codes.as_chunks().0) {
+            *to = twice(codes);
         }
-        parts.push(Part { first, n_tokens: end - first, places });
+        // SAFETY: this function has AVX2.
+        places.push(Place { codes, sums: unsafe { sum_pairs::<F>(sums) }, scale });
     }
-    parts
+    places
 }
 
 /// The sums of eight rows for `N` tokens.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[Place]) -> [__m256; N] {
+fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[[Place; N]]) -> [__m256; N] {
     let mut sums = [_mm256_setzero_ps(); N];
-    for (block_idx, x) in x.as_chunks::<N>().0.iter().enumerate() {
+    for (block_idx, x) in x.iter().enumerate() {
         let blocks = each!(r in [0 1 2 3 4 5 6 7] => &rows.rows[r][block_idx]);
         prefetch(blocks);
         let bytes = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
