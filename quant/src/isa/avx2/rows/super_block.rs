@@ -146,7 +146,7 @@ static ORDERS: [[[u16; 16]; 2]; 4] = {
     let mut i = 0;
     while i < 4 * 2 * 16 {
         let word = (i / 16) as u16;
-        orders[i / 32][i / 16 % 2][i % 16] = (2 * word + 1) << 8 | 2 * word;
+        orders[i / 32][i / 16 % 2][i % 16] = ((2 * word + 1) << 8) | (2 * word);
         i += 1;
     }
     orders
