@@ -1,12 +1,16 @@
 //! Text from the command line, a file or stdin.
 
 use super::stdin::{is_piped, read_stdin};
+use crate::documents::utf_16_name;
 use crate::terminal::print_note;
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use gatefold::text::printable;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 /// Where text comes from.
 #[derive(Args)]
@@ -76,9 +80,9 @@ impl TextArgs {
         match self.file.as_deref().filter(|path| !is_dash(path)) {
             Some(path) => {
                 let name = path.display().to_string();
-                utf8(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
+                text_in(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
             }
-            None => utf8("stdin", read_stdin()?),
+            None => text_in("stdin", read_stdin()?),
         }
     }
 
@@ -101,7 +105,7 @@ impl TextArgs {
         if is_stdin || !is_piped() {
             return self.checked(text);
         }
-        let piped = utf8("stdin", read_stdin()?)?;
+        let piped = text_in("stdin", read_stdin()?)?;
         self.checked(match (is_blank(&text), is_blank(&piped)) {
             (_, true) => text,
             (true, false) => piped,
@@ -163,6 +167,22 @@ fn unescaped(text: &str) -> Result<String> {
     utf8("the prompt, with its escapes", unescaped)
 }
 
+/// The text of a file, with its byte order mark gone: editors put it there, not the author.
+///
+/// # Errors
+/// If it is not UTF-8. UTF-16 may look as if it were, with a zero between any two letters.
+fn text_in(name: &str, mut bytes: Vec<u8>) -> Result<String> {
+    if let Some(encoding) = utf_16_name(&bytes) {
+        bail!(
+            "{name} is UTF-16 text, and UTF-8 is read; convert it: iconv -f {encoding} -t UTF-8 FILE > FILE.utf8"
+        );
+    }
+    if bytes.starts_with(MARK) {
+        bytes.drain(..MARK.len());
+    }
+    utf8(name, bytes)
+}
+
 fn utf8(name: &str, bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -172,7 +192,7 @@ fn utf8(name: &str, bytes: Vec<u8>) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::unescaped;
+    use super::{text_in, unescaped};
 
     #[test]
     fn escapes_are_read_and_other_backslashes_stay() {
@@ -186,5 +206,31 @@ mod tests {
         }
         let error = unescaped(r"a\xe9").unwrap_err().to_string();
         assert!(error.contains("byte 1 does not belong to a character"), "{error}");
+    }
+
+    #[test]
+    fn files_have_their_mark_taken_off_and_utf_16_is_named() {
+        for (bytes, expected) in [
+            (&b"\xEF\xBB\xBFa\r\n"[..], "a\r\n"),
+            (b"\xEF\xBB\xBF\xEF\xBB\xBFa", "\u{FEFF}a"),
+            (b"\xEF\xBB\xBF", ""),
+            (b"a\0b\0c", "a\0b\0c"),
+            (b"the\0sea\0", "the\0sea\0"),
+            (b"\0", "\0"),
+            (b"", ""),
+        ] {
+            assert_eq!(text_in("a.txt", bytes.to_vec()).unwrap(), expected);
+        }
+        for (bytes, from) in [
+            (&b"\xff\xfea\0"[..], "-f UTF-16 -t UTF-8"),
+            (b"\xfe\xff\0a", "-f UTF-16 -t UTF-8"),
+            (b"a\0b\0", "-f UTF-16LE -t UTF-8"),
+            (b"\0a\0b", "-f UTF-16BE -t UTF-8"),
+        ] {
+            let error = text_in("a.txt", bytes.to_vec()).unwrap_err().to_string();
+            assert!(error.contains("a.txt is UTF-16 text") && error.contains(from), "{error}");
+        }
+        // Bytes that were asked for one by one are what was asked for.
+        assert_eq!(unescaped(r"a\x00b\x00").unwrap(), "a\0b\0");
     }
 }
