@@ -27,10 +27,18 @@ pub fn is_piped() -> bool {
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// All of stdin, up to its end.
+pub fn read_stdin() -> Result<Vec<u8>> {
+    await_stdin();
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).context("cannot read stdin")?;
+    Ok(bytes)
+}
+
+/// Waits until there is something to read on stdin, which nothing is taken from, or its end.
 ///
 /// Nobody can tell a pipe that nobody will write to from one whose writer is slow (another model, say).
 /// To go on without the text would spoil the answer, so this waits, and says so after a while.
-pub fn read_stdin() -> Result<Vec<u8>> {
+pub fn await_stdin() {
     let is_terminal = io::stdin().is_terminal();
     if is_terminal {
         print_note("reading the text from the terminal; Ctrl-D on an empty line ends it");
@@ -43,12 +51,7 @@ pub fn read_stdin() -> Result<Vec<u8>> {
             }
         });
     }
-    let mut stdin = io::stdin().lock();
-    let mut bytes = Vec::new();
-    let result = stdin.fill_buf().map(drop).and_then(|()| {
-        drop(arrived);
-        stdin.read_to_end(&mut bytes)
-    });
-    result.context("cannot read stdin")?;
-    Ok(bytes)
+    // What is wrong is told by whoever reads.
+    let _ = io::stdin().lock().fill_buf();
+    drop(arrived);
 }

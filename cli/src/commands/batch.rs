@@ -3,6 +3,7 @@
 use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::ModelArgs;
 use crate::args::prompt_cache::PromptCacheArgs;
+use crate::args::stdin::await_stdin;
 use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup, Terms};
 use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
@@ -86,7 +87,11 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     if let Some(path) = &args.output {
         Results::check(path)?;
     }
-    let input = Input::open(args.input.as_deref().unwrap_or(Path::new("-")))?;
+    let input = args.input.as_deref().unwrap_or(Path::new("-"));
+    if input == Path::new("-") {
+        await_stdin();
+    }
+    let input = Input::open(input)?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;

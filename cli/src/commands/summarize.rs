@@ -6,6 +6,7 @@ use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
+use crate::args::stdin::await_stdin;
 use crate::documents::{Documents, Fault, Fields, Wanted};
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
@@ -298,6 +299,9 @@ fn documents(args: &SummarizeArgs) -> Result<Documents> {
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
     let stdin = [PathBuf::from("-")];
     let paths = if args.paths.is_empty() { &stdin[..] } else { &args.paths };
+    if paths.contains(&stdin[0]) {
+        await_stdin();
+    }
     Ok(Documents::open(paths, &wanted, fields)?)
 }
 

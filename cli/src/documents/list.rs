@@ -3,6 +3,7 @@
 use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
 use super::filter::{Filter, JSONL_EXTENSIONS};
+use super::identity::Identity;
 use super::passed_over::PassedOver;
 use super::wanted::{LeftOut, Wanted};
 use crate::jobs::copy_of_stdin;
@@ -41,18 +42,23 @@ impl Source {
         Source { path, kind }
     }
 
-    /// How it is called in ids and messages.
+    /// How it is called in ids and messages. Bytes that are not UTF-8 stand there by their numbers, so
+    /// that names which differ in them still do.
     pub fn name(&self) -> String {
-        self.path.display().to_string()
+        let mut name = String::new();
+        for chunk in self.path.as_os_str().as_encoded_bytes().utf8_chunks() {
+            name.push_str(chunk.valid());
+            name.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        }
+        name
     }
 
-    /// Its path without links, if it is there. That of stdin is the name of no file.
-    pub fn true_path(&self) -> PathBuf {
-        let path = match self.kind {
-            Kind::Stdin { .. } => None,
-            _ => self.path.canonicalize().ok(),
-        };
-        path.unwrap_or_else(|| self.path.clone())
+    /// What file it is. The name of stdin is that of no file.
+    pub fn identity(&self) -> Identity {
+        match self.kind {
+            Kind::Stdin { .. } => Identity::Path(self.path.clone()),
+            _ => Identity::at(&self.path),
+        }
     }
 }
 
@@ -84,12 +90,12 @@ pub(super) fn sources(
     }
     let mut seen = HashSet::new();
     found.sort_by_key(|&(_, is_linked, _)| is_linked);
-    found.retain(|(.., source)| seen.insert(source.true_path()));
+    found.retain(|(.., source)| seen.insert(source.identity()));
     found.sort_by(|(a_idx, _, a), (b_idx, _, b)| (a_idx, &a.path).cmp(&(b_idx, &b.path)));
     let mut passed_over = PassedOver::default();
     for (path, why) in &left_out {
         // By another name it may be a document.
-        if seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+        if seen.insert(Identity::at(path)) {
             passed_over.add(path, if filter.is_own(path) { LeftOut::Own } else { *why });
         }
     }
@@ -325,12 +331,42 @@ mod tests {
         assert_eq!((found.len(), passed_over.n_files()), (2, 7));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn hard_links_are_names_of_one_file() {
+        let folder = folder_with(&["a.txt", "b.txt", "c.bin"]);
+        let path = |name: &str| folder.path().join(name);
+        for (from, to) in [("a.txt", "d.txt"), ("c.bin", "e.bin"), ("b.txt", "f.pdf")] {
+            fs::hard_link(path(from), path(to)).unwrap();
+        }
+        assert_eq!(names(folder.path(), &Wanted::default()), ["a.txt", "b.txt"]);
+        let paths = [path("d.txt"), folder.path().into()];
+        let (found, passed_over) = sources(&paths, &Wanted::default()).unwrap();
+        let found: Vec<&PathBuf> = found.iter().map(|source| &source.path).collect();
+        assert_eq!(found, [&path("d.txt"), &path("b.txt")]);
+        assert_eq!(passed_over.to_string(), "1 file passed over: 1 .bin");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_not_utf_8_differ() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let name = |bytes: &[u8]| {
+            let path = PathBuf::from(OsStr::from_bytes(bytes));
+            Source { path, kind: Kind::Text }.name()
+        };
+        assert_eq!(name("docs/é.txt".as_bytes()), "docs/é.txt");
+        assert_eq!(name(b"caf\xe9.txt"), "caf\\xe9.txt");
+        assert_eq!(name(b"caf\xe8\xff"), "caf\\xe8\\xff");
+    }
+
     #[test]
     fn stdin_is_no_file() {
         let source = |kind| Source { path: "-".into(), kind };
         let file = tempfile::tempfile().unwrap();
         let stdin = source(Kind::Stdin { copy: file, is_jsonl: false });
-        assert_eq!(stdin.true_path(), Path::new("-"));
+        assert_eq!(stdin.identity(), Identity::Path("-".into()));
     }
 
     #[test]

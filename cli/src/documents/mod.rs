@@ -2,8 +2,8 @@
 //!
 //! [`Documents`] knows where they lie and reads them one at a time, as often as is wanted: first to
 //! see what there is, later each one again when its turn comes. So their number costs memory for
-//! names alone. `list` finds files, in folders those that `filter` takes; the others are
-//! [`PassedOver`]. `jsonl` takes lines apart, `decode` makes text of bytes, in whatever `encoding` (which a page may declare: `prescan`), and
+//! names alone. `list` finds files, in folders those that `filter` takes, each once (`identity`); the
+//! others are [`PassedOver`]. `jsonl` takes lines apart, `decode` makes text of bytes, in whatever `encoding` (which a page may declare: `prescan`), and
 //! `html` of pages; `mail` knows what is no text. Whatever is wrong with a document is a [`Fault`] of
 //! that document.
 
@@ -12,6 +12,7 @@ mod encoding;
 mod error;
 mod filter;
 mod html;
+mod identity;
 mod jsonl;
 mod list;
 mod mail;
@@ -27,6 +28,7 @@ pub use passed_over::PassedOver;
 pub use wanted::{LeftOut, Wanted};
 
 use crate::jobs::Lines;
+use identity::Identity;
 use list::{Kind, Source};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -42,8 +44,8 @@ const MOST_BYTES: usize = 32 << 20;
 pub struct Documents {
     sources: Vec<Source>,
     fields: Fields,
-    /// The sources' paths without links.
-    true_paths: HashSet<PathBuf>,
+    /// The sources, under all their names.
+    identities: HashSet<Identity>,
     passed_over: PassedOver,
 }
 
@@ -80,8 +82,8 @@ impl Documents {
         fields: Fields,
     ) -> Result<Documents, DocumentsError> {
         let (sources, passed_over) = list::sources(paths, wanted)?;
-        let true_paths = sources.iter().map(Source::true_path).collect();
-        Ok(Documents { sources, fields, true_paths, passed_over })
+        let identities = sources.iter().map(Source::identity).collect();
+        Ok(Documents { sources, fields, identities, passed_over })
     }
 
     /// What there is in folders that is no document.
@@ -91,7 +93,7 @@ impl Documents {
 
     /// Whether there is a file at `path` that documents are read from, under whatever name.
     pub fn are_in(&self, path: &Path) -> bool {
-        path.canonicalize().is_ok_and(|path| self.true_paths.contains(&path))
+        Identity::of(path).is_some_and(|file| self.identities.contains(&file))
     }
 
     /// How the first file with documents is called.

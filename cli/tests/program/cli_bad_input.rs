@@ -92,10 +92,15 @@ fn pieces_of_a_file_are_told_how_to_be_joined() {
     for (len, names) in [
         (whole.len() / 2, ["m.Q4_K.gguf-split-a", "m.Q4_K.gguf-split-b"]),
         (100, ["n.gguf.part1of2", "n.gguf.part2of2"]),
+        (100, ["o.gguf.00.part", "o.gguf.01.part"]),
+        (whole.len() / 2, ["xaa", "xab"]),
     ] {
         let (first, second) = whole.split_at(len);
         let paths = [folder.write(names[0], first), folder.write(names[1], second)];
-        let target = names[0].split_inclusive(".gguf").next().unwrap();
+        let target = match names[0].split_once(".gguf") {
+            Some((model, _)) => format!("{model}.gguf"),
+            None => "joined.gguf".into(),
+        };
         for path in paths {
             if cfg!(unix) {
                 let command = format!("cat {} {} > {target}", names[0], names[1]);
@@ -106,6 +111,8 @@ fn pieces_of_a_file_are_told_how_to_be_joined() {
         }
     }
     run(&folder.write("alone.gguf.aa", &whole[..100])).refused("get the others");
+    folder.write("gap.gguf.aa", &whole[..100]);
+    run(&folder.write("gap.gguf.ac", &whole[200..])).refused("gap.gguf.ab is missing");
     run(&folder.write("alone.gguf.part", &whole[..100])).refused("has not ended");
     // A name alone says nothing of a file that is whole.
     run(&folder.write("whole.gguf.001", &whole)).succeeded();

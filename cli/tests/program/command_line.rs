@@ -98,17 +98,43 @@ fn stdin_that_is_a_file_counts_and_a_device_or_a_closed_one_does_not() {
 #[test]
 fn a_slow_pipe_is_waited_for_with_a_word() {
     let place = Place::new();
-    let mut run = command();
-    run.args(["run", "-m", &place.model(), "-p", "a", "-n", "1", "--json"]);
-    run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = run.spawn().unwrap();
-    sleep(Duration::from_secs(5));
-    child.stdin.take().unwrap().write_all(b"b").unwrap();
-    let output = child.wait_with_output().unwrap();
-    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["prompt_ids"], place.prompt(&["-p", "a\n\nb"], ""));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "waiting for text on stdin; with `< /dev/null` there is none\n");
+    let model = place.model();
+    let request = r#"{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"b"}],"max_tokens":1}}"#;
+    let runs = [
+        (&["run", "-p", "a", "-n", "1", "--json"][..], "b"),
+        (&["summarize", "--format", "text", "-n", "1"], "b"),
+        (&["summarize", "--format", "text", "-n", "1", "-"], "b"),
+        (&["batch"], request),
+        (&["batch", "-"], request),
+    ];
+    let start = |(args, text): (&'static [&'static str], &'static str)| {
+        let mut run = command();
+        run.args(args);
+        // The prompt of a summary is long where a byte is a token: the demo model reads it sooner.
+        if args[0] != "summarize" {
+            run.args(["-m", &model]);
+        }
+        run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        (args, text, run.spawn().unwrap())
+    };
+    let mut runs = runs.map(start);
+    sleep(Duration::from_secs(8));
+    for (args, text, child) in &mut runs {
+        let written = child.stdin.take().unwrap().write_all(text.as_bytes());
+        written.unwrap_or_else(|error| panic!("{args:?}: {error}"));
+    }
+    let word = "waiting for text on stdin; with `< /dev/null` there is none\n";
+    for (args, _, child) in runs {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+        assert_eq!(stderr.matches(word).count(), 1, "{args:?}: {stderr}");
+        if args[0] == "run" {
+            let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(json["prompt_ids"], place.prompt(&["-p", "a\n\nb"], ""));
+            assert_eq!(stderr, word);
+        }
+    }
 }
 
 #[test]
