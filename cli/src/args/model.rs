@@ -83,9 +83,16 @@ pub struct LoadedModel {
 }
 
 impl ModelArgs {
-    /// Opens the model. The context is `-c`, else `default_context` where that is less than the
-    /// model's own.
+    /// Opens the model, and begins to read its weights. The context is `-c`, else `default_context`
+    /// where that is less than the model's own.
     pub fn load(&self, default_context: Option<usize>) -> Result<LoadedModel> {
+        let mut loaded = self.open(default_context)?;
+        loaded._read_ahead = self.model.is_some().then(|| read_ahead(&loaded.language.gguf));
+        Ok(loaded)
+    }
+
+    /// The same without reading weights, for whoever asks the model nothing.
+    pub fn open(&self, default_context: Option<usize>) -> Result<LoadedModel> {
         let start = Instant::now();
         ensure!(self.batch > 0, "-b is 0, but a prompt cannot be read in chunks of nothing");
         let compute = self.compute.resolve()?;
@@ -106,7 +113,7 @@ impl ModelArgs {
         };
         let (batch_len, load_time) = (self.batch, start.elapsed());
         Ok(LoadedModel {
-            _read_ahead: self.model.is_some().then(|| read_ahead(&language.gguf)),
+            _read_ahead: None,
             language,
             compute: Arc::new(compute),
             context_len,

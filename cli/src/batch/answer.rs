@@ -93,9 +93,9 @@ impl Answer {
         Answer { id: format!("batch_req_{}", key.as_str()), custom_id, response, error }
     }
 
-    /// Whether it tells of a fault.
-    pub fn is_fault(&self) -> bool {
-        self.error.is_some()
+    /// HTTP's status of it.
+    pub fn status(&self) -> u16 {
+        self.response.status_code
     }
 }
 
@@ -151,6 +151,22 @@ pub(super) struct Kept {
 #[derive(Debug, Deserialize)]
 pub(super) struct KeptResponse {
     pub status_code: u16,
+    #[serde(default)]
+    pub body: KeptBody,
+}
+
+/// The body of such a response.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct KeptBody {
+    pub error: Option<KeptFault>,
+}
+
+/// The fault in such a body.
+#[derive(Debug, Deserialize)]
+pub(super) struct KeptFault {
+    pub message: String,
+    pub param: Option<String>,
+    pub code: String,
 }
 
 /// The `id` of a line.

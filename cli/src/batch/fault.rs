@@ -7,7 +7,7 @@ use serde_json::Value;
 /// request's fault: it is tried again by the next run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// HTTP's status: 400, or 500 and above.
+    /// HTTP's status: 400 or 404, or 500 and above.
     pub status: u16,
     /// For programs: `invalid_value`.
     pub code: &'static str,

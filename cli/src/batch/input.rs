@@ -1,10 +1,10 @@
 //! The file of requests, and what of it is to be done.
 
 use super::error::BatchError;
-use super::fault::Fault;
+use super::fault::{Fault, quoted};
 use super::line::Line;
 use crate::jobs::{Key, Lines, copy_of_stdin};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -21,13 +21,24 @@ pub struct Input {
     file: File,
 }
 
+/// What holds for all requests.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Stands for everything that an answer depends on besides its request: the model, say.
+    pub basis: Key,
+    /// Most tokens of answers to requests that do not say.
+    pub max_tokens: Option<usize>,
+    /// The one model that requests may ask for; without it they may ask for any.
+    pub model_name: Option<String>,
+}
+
 /// What is to be done: the lines of an input, with their keys.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The lines, in order.
     pub items: Vec<Item>,
-    /// Their keys.
-    pub keys: HashSet<Key>,
+    /// Their keys, and the numbers of the lines.
+    pub keys: HashMap<Key, usize>,
     /// The names of all requests.
     pub custom_ids: HashSet<String>,
 }
@@ -66,12 +77,11 @@ impl Input {
         }
     }
 
-    /// Reads all lines. `basis` stands for what answers depend on besides the requests: the model,
-    /// say; `max_tokens` holds for requests that do not say.
+    /// Reads all lines.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn plan(&self, basis: &Key, max_tokens: Option<usize>) -> Result<Plan, BatchError> {
+    pub fn plan(&self, terms: &Terms) -> Result<Plan, BatchError> {
         let failed = |error| BatchError::Input { path: self.path.clone(), error };
         let mut plan = Plan::default();
         (&self.file).rewind().map_err(failed)?;
@@ -81,10 +91,10 @@ impl Input {
                 continue;
             }
             let (number, range) = (line.number, line.range);
-            let line = parse(line.text.as_deref(), &range);
+            let line = parse(line.text.as_deref(), &range, terms);
             let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
-            let key = key(&line, number, !is_new, basis, max_tokens);
-            plan.keys.insert(key.clone());
+            let key = key(&line, number, !is_new, terms);
+            plan.keys.insert(key.clone(), number);
             plan.items.push(Item { key, number, range, is_duplicate: !is_new });
         }
         Ok(plan)
@@ -94,12 +104,7 @@ impl Input {
     ///
     /// # Errors
     /// If the file cannot be read, or has changed.
-    pub(super) fn line(
-        &self,
-        item: &Item,
-        basis: &Key,
-        max_tokens: Option<usize>,
-    ) -> Result<Line, BatchError> {
+    pub(super) fn line(&self, item: &Item, terms: &Terms) -> Result<Line, BatchError> {
         let read = || {
             let mut text = Vec::new();
             (&self.file).seek(SeekFrom::Start(item.range.start))?;
@@ -111,8 +116,8 @@ impl Input {
         let text = read().map_err(|error| BatchError::Input { path: self.path.clone(), error })?;
         let text = text.strip_suffix(b"\n").unwrap_or(&text);
         let is_read = text.len() <= MOST_LINE_BYTES;
-        let mut line = parse(is_read.then_some(text), &item.range);
-        if key(&line, item.number, item.is_duplicate, basis, max_tokens) != item.key {
+        let mut line = parse(is_read.then_some(text), &item.range, terms);
+        if key(&line, item.number, item.is_duplicate, terms) != item.key {
             return Err(BatchError::Changed { path: self.path.clone(), line: item.number });
         }
         if item.is_duplicate {
@@ -126,31 +131,37 @@ impl Input {
     }
 }
 
-fn parse(text: Option<&[u8]>, range: &Range<u64>) -> Line {
-    match text {
+fn parse(text: Option<&[u8]>, range: &Range<u64>, terms: &Terms) -> Line {
+    let mut line = match text {
         Some(text) => Line::parse(text),
         None => Line::too_long(range.end - range.start, MOST_LINE_BYTES),
+    };
+    if let (Ok(request), Some(expected)) = (&line.request, &terms.model_name)
+        && let Some(model) = request.model.as_ref().filter(|model| *model != expected)
+    {
+        let [model, expected] = [model, expected].map(|name| quoted(&name.as_str().into()));
+        let message = format!("body.model is {model}; expected {expected}, the model that runs");
+        let fault = Fault::at("model_not_found", "body.model", message);
+        line.request = Err(Fault { status: 404, ..fault });
     }
+    line
 }
 
 /// The key of a line. One with a fault is known by its number too: it may have no name, or one
 /// that is not its own.
-fn key(
-    line: &Line,
-    number: usize,
-    is_duplicate: bool,
-    basis: &Key,
-    max_tokens: Option<usize>,
-) -> Key {
-    let (number, max_tokens) = (number.to_string(), max_tokens.unwrap_or(0).to_string());
-    let mut parts = vec![("basis", basis.as_str().as_bytes()), ("line", &line.canonical)];
+fn key(line: &Line, number: usize, is_duplicate: bool, terms: &Terms) -> Key {
+    let (number, max_tokens) = (number.to_string(), terms.max_tokens.unwrap_or(0).to_string());
+    let mut parts = vec![("basis", terms.basis.as_str().as_bytes()), ("line", &line.canonical)];
     match &line.request {
         Ok(request) if !is_duplicate => {
             if request.params.max_tokens.is_none() {
                 parts.push(("tokens", max_tokens.as_bytes()));
             }
         }
-        _ => parts.push(("fault in line", number.as_bytes())),
+        _ => {
+            parts.push(("fault in line", number.as_bytes()));
+            parts.extend(terms.model_name.as_ref().map(|name| ("model", name.as_bytes())));
+        }
     }
     Key::of(&parts)
 }

@@ -24,6 +24,10 @@ pub struct Request {
     pub prompt: Prompt,
     /// How they are made.
     pub params: Params,
+    /// The model that is to make them.
+    pub model: Option<String>,
+    /// The number of the first message whose writer has a name, and that name.
+    pub name: Option<(usize, String)>,
 }
 
 /// What answers follow, which also decides on the endpoint.
@@ -70,8 +74,8 @@ const MOST_ANSWERS: usize = 128;
 const DEFAULT_TEXT_TOKENS: usize = 16;
 
 /// Fields of a body that change no answer.
-const IGNORED: [&str; 7] =
-    ["metadata", "model", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"];
+const IGNORED: [&str; 6] =
+    ["metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"];
 
 impl Line {
     /// Understands a line.
@@ -126,12 +130,17 @@ fn request(line: Value) -> Result<Request, Fault> {
 
 fn chat(mut body: Fields) -> Result<Request, Fault> {
     let messages = body.take("messages");
-    let prompt = Prompt::Chat(match body.required("messages", messages)? {
+    let messages = match body.required("messages", messages)? {
         Value::Array(messages) if !messages.is_empty() => {
-            messages.into_iter().enumerate().map(message).collect::<Result<_, _>>()?
+            messages.into_iter().enumerate().map(message).collect::<Result<Vec<_>, _>>()?
         }
         other => return Err(body.wrong("messages", quoted(&other), "an array of messages")),
-    });
+    };
+    let (messages, names): (_, Vec<Option<String>>) = messages.into_iter().unzip();
+    let mut names = names.into_iter().enumerate();
+    let name = names.find_map(|(idx, name)| Some((idx, name?)));
+    let prompt = Prompt::Chat(messages);
+    let model = body.string("model")?;
     let max_tokens = body.count("max_tokens", 1..=usize::MAX)?;
     let max_tokens = body.count("max_completion_tokens", 1..=usize::MAX)?.or(max_tokens);
     let wants_logprobs = body.bool("logprobs")?.unwrap_or(false);
@@ -147,7 +156,7 @@ fn chat(mut body: Fields) -> Result<Request, Fault> {
     body.unsupported("modalities", &json!(["text"]))?;
     body.unsupported("response_format", &json!({"type": "text"}))?;
     let n_logprobs = wants_logprobs.then_some(n_logprobs.unwrap_or(0));
-    Ok(Request { prompt, params: params(body, max_tokens, n_logprobs)? })
+    Ok(Request { prompt, params: params(body, max_tokens, n_logprobs)?, model, name })
 }
 
 fn completions(mut body: Fields) -> Result<Request, Fault> {
@@ -164,6 +173,7 @@ fn completions(mut body: Fields) -> Result<Request, Fault> {
     body.unsupported("echo", &json!(false))?;
     body.unsupported("suffix", &json!(""))?;
     let n_texts = texts.len();
+    let model = body.string("model")?;
     let params = params(body, Some(max_tokens), n_logprobs)?;
     if n_texts * params.n > MOST_ANSWERS {
         let message = format!(
@@ -172,7 +182,7 @@ fn completions(mut body: Fields) -> Result<Request, Fault> {
         );
         return Err(Fault::at("invalid_value", "body.n", message));
     }
-    Ok(Request { prompt: Prompt::Texts(texts), params })
+    Ok(Request { prompt: Prompt::Texts(texts), params, model, name: None })
 }
 
 /// What both endpoints have, and that there is nothing else.
@@ -227,7 +237,8 @@ impl Params {
     }
 }
 
-fn message((idx, value): (usize, Value)) -> Result<Message, Fault> {
+/// A message, and the name of whoever wrote it.
+fn message((idx, value): (usize, Value)) -> Result<(Message, Option<String>), Fault> {
     let mut message = Fields::of(value, format!("body.messages[{idx}]."))?;
     let role = message.string("role")?;
     let role = match message.required("role", role)?.as_str() {
@@ -249,8 +260,9 @@ fn message((idx, value): (usize, Value)) -> Result<Message, Fault> {
     for name in ["audio", "function_call", "refusal", "tool_calls"] {
         message.unsupported(name, &json!([]))?;
     }
-    message.finish(&["name"])?;
-    Ok(Message::new(role, text))
+    let name = message.string("name")?.filter(|name| !name.is_empty());
+    message.finish(&[])?;
+    Ok((Message::new(role, text), name))
 }
 
 /// The text of a content: itself, or its parts, a line each.

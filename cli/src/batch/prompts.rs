@@ -1,7 +1,8 @@
 //! From what is asked to tokens.
 
 use super::fault::Fault;
-use super::line::{Prompt, Text};
+use super::fault::quoted;
+use super::line::{Prompt, Request, Text};
 use gatefold::text::one_line;
 use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
 
@@ -16,8 +17,22 @@ pub struct Prompts<'m> {
 
 impl Prompts<'_> {
     /// The tokens of each prompt, one for a conversation; and if that was folded, why.
-    pub(super) fn encode(&self, prompt: &Prompt) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
-        match prompt {
+    ///
+    /// # Errors
+    /// If the conversation cannot be written, with the names that are in it.
+    pub(super) fn encode(
+        &self,
+        request: &Request,
+    ) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
+        if let Some((idx, name)) = &request.name {
+            let param = format!("body.messages[{idx}].name");
+            let name = quoted(&name.as_str().into());
+            let message = format!(
+                "{param} is {name}, and the model is told no names; leave it out, or make it a part of the content"
+            );
+            return Err(Fault::at("unsupported_parameter", param, message));
+        }
+        match &request.prompt {
             Prompt::Chat(messages) => {
                 let prompt = self.template.prompt(self.tokenizer, messages);
                 prompt.map(|prompt| (vec![prompt.ids], prompt.folded)).map_err(

@@ -1,18 +1,21 @@
 //! What an earlier run has left to do, and what becomes of its lines.
 
-use super::answer::{BEGINNING, Kept};
+use super::answer::{BEGINNING, Kept, KeptFault};
 use super::input::Plan;
+use super::reasons::Reasons;
 use crate::jobs::{JobsError, Key, Results};
 use std::collections::HashSet;
 use std::path::Path;
 
 /// What was found in an output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Requests that have their line.
     pub n_done: usize,
     /// Those among them that were refused.
     pub n_refused: usize,
+    /// Why these were.
+    pub reasons: Reasons,
     /// Requests that have a line, but are not what they were, or the model is not.
     pub n_changed: usize,
     /// Requests that failed, but through no fault of their own.
@@ -32,13 +35,16 @@ impl Found {
         let (mut failed, mut changed) = (HashSet::new(), HashSet::new());
         let results = Results::open(path, BEGINNING, |line: Kept| {
             let (status, custom_id) = (line.response.status_code, line.custom_id.clone());
-            match line.standing(plan) {
+            let (standing, fault) = line.standing(plan);
+            match standing {
                 Standing::Planned(key) if status >= 500 => {
                     failed.insert(key);
                 }
                 Standing::Planned(key) => {
-                    if status >= 400 {
-                        refused.insert(key.clone());
+                    let is_refused = status >= 400 && refused.insert(key.clone());
+                    if let Some(fault) = fault.filter(|_| is_refused) {
+                        let KeptFault { code, param, message } = &fault;
+                        found.reasons.insert(plan.keys[&key], code, param.as_deref(), message);
                     }
                     done.insert((key.clone(), custom_id));
                     return Some(key);
@@ -66,7 +72,7 @@ impl Found {
 /// # Errors
 /// As [`Results::retain`].
 pub(super) fn drop_replaced(results: &mut Results, plan: &Plan) -> Result<(), JobsError> {
-    let name = |line: Kept| match line.standing(plan) {
+    let name = |line: Kept| match line.standing(plan).0 {
         Standing::Planned(key) | Standing::Other(key) => Some(key),
         Standing::Changed | Standing::Useless => None,
     };
@@ -86,9 +92,10 @@ enum Standing {
 }
 
 impl Kept {
-    fn standing(self, plan: &Plan) -> Standing {
+    /// What it is to a plan, and what it says is wrong.
+    fn standing(self, plan: &Plan) -> (Standing, Option<KeptFault>) {
         let key = self.id.0;
-        if plan.keys.contains(&key) {
+        let standing = if plan.keys.contains_key(&key) {
             Standing::Planned(key)
         } else if self.custom_id.is_some_and(|id| plan.custom_ids.contains(&id)) {
             Standing::Changed
@@ -96,6 +103,7 @@ impl Kept {
             Standing::Useless
         } else {
             Standing::Other(key)
-        }
+        };
+        (standing, self.response.body.error)
     }
 }

@@ -3,9 +3,10 @@
 use super::answer::{Answer, Choice, Completion, Usage, completion_id};
 use super::error::BatchError;
 use super::fault::Fault;
-use super::input::{Input, Item, Plan};
+use super::input::{Input, Item, Plan, Terms};
 use super::line::{Line, Request};
 use super::prompts::Prompts;
+use super::reasons::Reasons;
 use super::results::drop_replaced;
 use crate::jobs::{JobSource, Key, Sink, Tally, Tokens};
 use gatefold::engine::{self, Engine, Event, Generated, Refusal, RequestId, common_prefix};
@@ -21,12 +22,10 @@ const WINDOW_BYTES: u64 = 16 << 20;
 pub struct Setup<'a> {
     /// The tokenizer and the chat template.
     pub prompts: Prompts<'a>,
-    /// What the model is called in answers.
+    /// What the model is called in answers to requests that do not say.
     pub model_name: String,
-    /// Stands for everything that an answer depends on besides its request.
-    pub basis: Key,
-    /// Most tokens of answers to requests that do not say.
-    pub max_tokens: Option<usize>,
+    /// What holds for all requests.
+    pub terms: Terms,
     /// Requests that are worked on together, at most.
     pub max_running: usize,
 }
@@ -34,9 +33,11 @@ pub struct Setup<'a> {
 /// How far a batch is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Lines written.
+    /// Requests that are done for good: answered or refused.
     pub n_done: usize,
-    /// Those among them that tell of a fault.
+    /// Those among them that are refused.
+    pub n_refused: usize,
+    /// Requests that failed through no fault of their own, and are tried again by the next run.
     pub n_failed: usize,
     /// Conversations that the template does not take as they are.
     pub n_folded: usize,
@@ -63,6 +64,7 @@ pub struct Batch<'a> {
     progress: Progress,
     /// Why the first conversation that was folded had to be.
     folded: Option<String>,
+    reasons: Reasons,
     on_progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -115,6 +117,7 @@ impl<'a> Batch<'a> {
             tally: Tally::default(),
             progress: Progress::default(),
             folded: None,
+            reasons: Reasons::default(),
             on_progress,
         }
     }
@@ -127,6 +130,11 @@ impl<'a> Batch<'a> {
     /// Why a conversation was folded, the first that was.
     pub fn folded(&self) -> Option<&str> {
         self.folded.as_deref()
+    }
+
+    /// Why requests of this run have no answer.
+    pub fn reasons(&self) -> &Reasons {
+        &self.reasons
     }
 
     /// Drops from the output what is replaced, when all is done.
@@ -173,10 +181,9 @@ impl<'a> Batch<'a> {
 
     /// Reads a line; one with a fault is finished by that.
     fn prepare(&mut self, item: &Item) -> Result<Option<Prepared>, BatchError> {
-        let Line { custom_id, request, .. } =
-            self.input.line(item, &self.setup.basis, self.setup.max_tokens)?;
+        let Line { custom_id, request, .. } = self.input.line(item, &self.setup.terms)?;
         let prepared = request.and_then(|request| {
-            let (prompts, folded) = self.setup.prompts.encode(&request.prompt)?;
+            let (prompts, folded) = self.setup.prompts.encode(&request)?;
             Ok((request, prompts, folded))
         });
         match prepared {
@@ -190,10 +197,16 @@ impl<'a> Batch<'a> {
                 Ok(Some(Prepared { number: item.number, line, prompts }))
             }
             Err(fault) => {
-                self.finished.push(Answer::new(&item.key, custom_id, Err(fault)));
+                self.fail(item.number, &item.key, custom_id, fault);
                 Ok(None)
             }
         }
+    }
+
+    /// Finishes a line with what is wrong with it.
+    fn fail(&mut self, number: usize, key: &Key, custom_id: Option<String>, fault: Fault) {
+        self.reasons.add(number, &fault);
+        self.finished.push(Answer::new(key, custom_id, Err(fault)));
     }
 
     /// Hands all requests of a line to the engine, or none.
@@ -204,7 +217,7 @@ impl<'a> Batch<'a> {
         for idx in 0..line.choices.len() {
             let request = engine::Request {
                 is_own_text: line.request.is_chat(),
-                max_tokens: params.max_tokens.or(self.setup.max_tokens),
+                max_tokens: params.max_tokens.or(self.setup.terms.max_tokens),
                 stops: params.stops.clone(),
                 n_logprobs: params.n_logprobs,
                 ..engine::Request::new(
@@ -217,7 +230,7 @@ impl<'a> Batch<'a> {
                 Err(refusal) => {
                     ids.into_iter().for_each(|id| engine.cancel(id));
                     let fault = refused(&line.request, &refusal);
-                    self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
+                    self.fail(number, &line.key, line.custom_id, fault);
                     return;
                 }
             }
@@ -233,7 +246,7 @@ impl<'a> Batch<'a> {
         let Some(line) = self.open.get_mut(&number) else { return };
         line.usage.completion_tokens += generated.tokens.len();
         self.progress.n_empty += usize::from(generated.text.trim().is_empty());
-        let Request { prompt, params } = &line.request;
+        let Request { prompt, params, .. } = &line.request;
         let tokenizer = self.setup.prompts.tokenizer;
         line.choices[idx] = Some(Choice::new(tokenizer, prompt, params, idx, generated));
         if line.choices.iter().all(Option::is_some)
@@ -252,10 +265,10 @@ impl<'a> Batch<'a> {
             id,
             object,
             created: now.as_secs(),
-            model: self.setup.model_name.clone(),
+            model: request.model.unwrap_or_else(|| self.setup.model_name.clone()),
             choices: choices.into_iter().flatten().collect(),
             usage,
-            system_fingerprint: format!("fp_{}", &self.setup.basis.as_str()[..12]),
+            system_fingerprint: format!("fp_{}", &self.setup.terms.basis.as_str()[..12]),
         };
         self.finished.push(Answer::new(&key, custom_id, Ok(completion)));
     }
@@ -311,7 +324,7 @@ impl JobSource for Batch<'_> {
                 self.submitted.remove(&id);
                 if let Some(line) = self.open.remove(&number) {
                     let fault = Fault::ours("model_failed", error.to_string());
-                    self.finished.push(Answer::new(&line.key, line.custom_id, Err(fault)));
+                    self.fail(number, &line.key, line.custom_id, fault);
                 }
             }
             _ => {}
@@ -321,10 +334,12 @@ impl JobSource for Batch<'_> {
     fn flush(&mut self) -> Result<(), BatchError> {
         if !self.finished.is_empty() {
             self.sink.append_all(&self.finished)?;
-            self.progress.n_done += self.finished.len();
-            self.progress.n_failed +=
-                self.finished.iter().filter(|answer| answer.is_fault()).count();
-            self.finished.clear();
+            for answer in self.finished.drain(..) {
+                let is_for_good = answer.status() < 500;
+                self.progress.n_done += usize::from(is_for_good);
+                self.progress.n_refused += usize::from(is_for_good && answer.status() >= 400);
+                self.progress.n_failed += usize::from(!is_for_good);
+            }
         }
         (self.on_progress)(self.progress);
         Ok(())

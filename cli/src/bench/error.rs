@@ -13,6 +13,19 @@ pub enum BenchError {
     /// The model or its caches are at fault.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Sequences would be longer than the model can take.
+    #[error(
+        "the model was made for contexts of up to {context_len} tokens, and these tests take more: {tests}; use a smaller -p, -n or -d"
+    )]
+    Context {
+        /// Tokens of the model's context.
+        context_len: usize,
+        /// The tests, with the tokens that they take.
+        tests: String,
+    },
+    /// There are no tests.
+    #[error("there is nothing to measure: -p and -n are 0, or -b and -d leave nothing for -n")]
+    Nothing,
     /// The sequences would not fit into memory.
     #[error(
         "the keys and values of all tests take {}B, and {}B of memory are available; use a smaller -d or -b",

@@ -51,7 +51,8 @@ const WARM_UP: Test = Test::Prompt { n_tokens: 64 };
 /// one how many are done, and what comes next.
 ///
 /// # Errors
-/// If the model's heads do not fit the cache's format, or the sequences the memory.
+/// If there are no tests, the sequences do not fit into the model's context or the memory, or its
+/// heads the cache's format.
 ///
 /// # Panics
 /// If rounds or steps are of nothing.
@@ -64,6 +65,7 @@ pub fn measure(
 ) -> Result<Vec<Measurement>, BenchError> {
     let Options { ref tests, n_rounds, step_len, cache_format } = *options;
     assert!(n_rounds > 0 && step_len > 0);
+    check_context(tests, model.config().context_len)?;
     let layout = PageLayout::new(model.config(), cache_format)?;
     check_memory(tests.iter().map(|test| test.cache_bytes(layout)).sum())?;
     let pool = PagePool::new(layout, u64::MAX);
@@ -90,6 +92,17 @@ pub fn measure(
     Ok(tests.iter().zip(&rounds).map(|(&test, rounds)| Measurement::new(test, rounds)).collect())
 }
 
+/// Checks that there are tests, and that the model can take their sequences.
+fn check_context(tests: &[Test], context_len: usize) -> Result<(), BenchError> {
+    let too_long = tests.iter().filter(|test| test.sequence_len() > context_len);
+    let named: Vec<String> =
+        too_long.map(|test| format!("{test} ({})", test.sequence_len())).collect();
+    if !named.is_empty() {
+        return Err(BenchError::Context { context_len, tests: named.join(", ") });
+    }
+    if tests.is_empty() { Err(BenchError::Nothing) } else { Ok(()) }
+}
+
 /// Checks that the caches fit into what is available.
 fn check_memory(needed: u64) -> Result<(), BenchError> {
     match Machine::this() {
@@ -103,6 +116,18 @@ fn check_memory(needed: u64) -> Result<(), BenchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_context_cannot_hold_is_refused() {
+        let tests = Test::all(&[8, 16, 17], 4, &[12, 13], &[1]);
+        let error = check_context(&tests, 16).unwrap_err().to_string();
+        assert!(
+            error.contains("up to 16 tokens") && error.contains(": pp17 (17), tg4@d13 (17);"),
+            "{error}"
+        );
+        assert!(check_context(&tests, 17).is_ok());
+        assert!(matches!(check_context(&[], 16), Err(BenchError::Nothing)));
+    }
 
     #[test]
     fn what_takes_more_memory_than_there_is_is_refused() {

@@ -71,6 +71,11 @@ impl Test {
         }
     }
 
+    /// Tokens of each of its sequences in the end.
+    pub fn sequence_len(self) -> usize {
+        self.sequences().2
+    }
+
     /// Bytes of the keys and values of all its sequences.
     pub fn cache_bytes(self, layout: PageLayout) -> u64 {
         let (n_sequences, _, len) = self.sequences();

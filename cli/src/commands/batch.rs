@@ -4,22 +4,24 @@ use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::ModelArgs;
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::template::tell_folded;
-use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup};
+use crate::batch::{Batch, Found, Input, Progress, Prompts, Setup, Terms};
 use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, RunProgress, RunState, count, describe_all};
-use anyhow::Result;
+use crate::terminal::progress::{self, RunProgress, RunState, count, describe_all, describe_left};
+use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
 use gatefold::engine::Engine;
-use std::path::PathBuf;
+use gatefold::text::printable;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
 Examples:
   gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
-  gatefold batch -m mixtral.gguf - < requests.jsonl > answers.jsonl   cannot be resumed
+  gatefold batch -m mixtral.gguf < requests.jsonl > answers.jsonl   cannot be resumed
 
 A line of INPUT, as OpenAI's batches have them (here on two):
   {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
@@ -34,16 +36,16 @@ Some chat templates tell the model the date, which is the same for a whole run. 
 another day keeps the answers there are and tells the new date for the rest; with --date it is the
 same for all, and with another --date all requests are done again.
 
-Exit codes: 0 if all requests were answered, 2 if some were refused (their lines say why), 1 if the
-run failed, 130 if Ctrl-C or SIGTERM ended it.";
+Exit codes: 0 if all requests were answered, 2 if some were not (their lines say why; --ok-exit makes
+that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold batch`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BatchArgs {
     /// The requests, a JSON object per line, to /v1/chat/completions or /v1/completions; `-` is
-    /// stdin
-    input: PathBuf,
+    /// stdin, as it is where nothing is named and something is piped in
+    input: Option<PathBuf>,
 
     /// Append the answers to this file, each as soon as it is finished [default: stdout]
     #[arg(short, long, value_name = "FILE")]
@@ -53,6 +55,16 @@ pub struct BatchArgs {
     /// the context]
     #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
     n_predict: Option<u32>,
+
+    /// Answer requests alone whose model is called so, or that name none, and refuse the others
+    /// [default: all are answered, under the name that they ask for]
+    #[arg(long, value_name = "NAME")]
+    model_name: Option<String>,
+
+    /// End with code 0 when all is done that can be, in place of 2 where requests failed: queues of
+    /// jobs would try them again and again
+    #[arg(long)]
+    ok_exit: bool,
 
     #[command(flatten)]
     model: ModelArgs,
@@ -66,22 +78,33 @@ pub struct BatchArgs {
 
 /// Answers a batch.
 pub fn run(args: BatchArgs) -> Result<Outcome> {
+    ensure!(
+        args.input.is_some() || !io::stdin().is_terminal(),
+        "there are no requests: name a file with them, or pipe them in"
+    );
     let interrupts = Interrupts::watch()?;
     if let Some(path) = &args.output {
         Results::check(path)?;
     }
-    let input = Input::open(&args.input)?;
+    let input = Input::open(args.input.as_deref().unwrap_or(Path::new("-")))?;
     let loaded = args.model.load(None)?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let setup = Setup {
         prompts: Prompts { tokenizer: &loaded.language.tokenizer, template: &template },
-        model_name: loaded.language.name()?,
-        basis: Key::of_model(&loaded.language.gguf, &template, &options),
-        max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
+        model_name: args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?,
+        terms: Terms {
+            basis: Key::of_model(&loaded.language.gguf, &template, &options),
+            max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
+            model_name: args.model_name.clone(),
+        },
         max_running: options.max_running,
     };
-    let plan = input.plan(&setup.basis, setup.max_tokens)?;
+    let plan = input.plan(&setup.terms)?;
+    ensure!(
+        args.input.is_some() || !plan.items.is_empty(),
+        "there are no requests: stdin is empty; name a file with them, or pipe them in"
+    );
     let (sink, found) = match &args.output {
         Some(path) => {
             let (results, found) = Found::open(path, &plan)?;
@@ -98,10 +121,10 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let n_todo = n_requests - found.n_done;
     // Begins with the work, behind the reading for the prompt cache.
     let mut shown = None;
-    let mut on_progress = |Progress { n_done, tokens, .. }: Progress| {
-        let part = n_done as f64 / n_todo as f64;
+    let mut on_progress = |Progress { n_done, n_failed, tokens, .. }: Progress| {
+        let part = (n_done + n_failed) as f64 / n_todo as f64;
         let shown = shown.get_or_insert_with(|| RunProgress::new(n_requests, "requests"));
-        shown.update(&RunState { n_done: found.n_done + n_done, tokens, part });
+        shown.update(&RunState { n_done: found.n_done + n_done, n_failed, tokens, part });
     };
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     if !batch.is_submitted() {
@@ -110,7 +133,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     }
     let start = Instant::now();
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;
-    let Progress { n_done, n_failed, n_folded, n_empty, tokens } = batch.progress();
+    let Progress { n_done, n_refused, n_failed, n_folded, n_empty, tokens } = batch.progress();
     progress::hide();
     if let Some(why) = batch.folded() {
         tell_folded(&count(n_folded, "conversation"), why);
@@ -119,27 +142,36 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         print_note(format_args!("note: answers that are empty: {n_empty}"));
     }
 
-    let (n_done, n_failed) = (found.n_done + n_done, found.n_refused + n_failed);
+    let mut reasons = found.reasons;
+    reasons.absorb(batch.reasons());
+    if reasons.n_requests() > 0 {
+        print_note(printable(&reasons));
+    }
+    let (n_done, n_refused) = (found.n_done + n_done, found.n_refused + n_refused);
     if !is_done {
         let hint = if args.output.is_some() { "; the same command goes on from there" } else { "" };
-        print_note(format_args!("stopped with {n_done} of {n_requests} requests done{hint}"));
+        let left = describe_left(n_failed, n_requests - n_done - n_failed);
+        print_note(format_args!("stopped with {n_done} of {n_requests} requests done{left}{hint}"));
         return Ok(Outcome::Interrupted);
     }
     batch.drop_replaced()?;
+    let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
     print_note(format_args!(
-        "{}, {n_failed} of them refused; {}",
+        "{}, {n_refused} of them refused{failed}; {}",
         count(n_requests, "request"),
         describe_all(tokens, start.elapsed())
     ));
-    Ok(if n_failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+    Ok(Outcome::of(n_refused + n_failed == 0 || args.ok_exit))
 }
 
 /// Says what an earlier run left.
 fn tell(found: &Found, n_requests: usize) {
-    let Found { n_done, n_changed, n_retried, n_others, .. } = *found;
+    let Found { n_done, n_refused, n_changed, n_retried, n_others, .. } = *found;
     if n_done > 0 {
+        let refused =
+            if n_refused > 0 { format!(", {n_refused} of them refused") } else { String::new() };
         print_note(format_args!(
-            "going on where an earlier run stopped: {n_done} of {n_requests} requests are done"
+            "going on where an earlier run stopped: {n_done} of {n_requests} requests are done{refused}"
         ));
     }
     if n_changed > 0 {

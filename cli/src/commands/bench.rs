@@ -5,7 +5,7 @@ use crate::bench::synthetic::{SHAPES, Shape, Synthetic};
 use crate::bench::{Ceiling, Measurement, Options, Test, measure};
 use crate::demo::open_model;
 use crate::terminal::print_note;
-use crate::terminal::progress::{amount_bar, progress_bar};
+use crate::terminal::progress::{PatientLog, amount_bar, progress_bar};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
@@ -37,13 +37,13 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "FILE")]
     model: Option<PathBuf>,
 
-    /// Lengths of the prompts; 0 for none
-    #[arg(short = 'p', long = "n-prompt", value_name = "N,...", value_delimiter = ',', default_value = "512", value_parser = up_to(1 << 20))]
+    /// Lengths of the prompts; 0 for none [default: 512, or the context where that is less]
+    #[arg(short = 'p', long = "n-prompt", value_name = "N,...", value_delimiter = ',', value_parser = up_to(1 << 20))]
     prompts: Vec<usize>,
 
-    /// Tokens to make; 0 for none
-    #[arg(short, long = "n-gen", value_name = "N", default_value = "32", value_parser = up_to(1 << 20))]
-    n_decode: usize,
+    /// Tokens to make; 0 for none [default: 32, or the context where that is less]
+    #[arg(short, long = "n-gen", value_name = "N", value_parser = up_to(1 << 20))]
+    n_decode: Option<usize>,
 
     /// How many sequences make them together
     #[arg(short, long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = up_to(1 << 12))]
@@ -122,17 +122,27 @@ pub fn run(args: BenchArgs) -> Result<()> {
     };
     let gguf = open_model(made.as_deref().or(args.model.as_deref()))?;
     let model = Model::load(&gguf)?;
+    let context_len = model.config().context_len;
+    let prompts = match &args.prompts[..] {
+        [] => &[512.min(context_len)],
+        prompts => prompts,
+    };
+    let n_decode = args.n_decode.unwrap_or(32.min(context_len));
     let options = Options {
-        tests: Test::all(&args.prompts, args.n_decode, &args.depths, &args.batches),
+        tests: Test::all(prompts, n_decode, &args.depths, &args.batches),
         n_rounds: args.rounds,
         step_len: args.step_len,
         cache_format: args.cache_type,
     };
-    let bar = progress_bar(options.n_rounds * options.tests.len(), "tests");
+    let n_runs = options.n_rounds * options.tests.len();
+    let bar = progress_bar(n_runs, "tests");
+    let log = PatientLog::begin();
     let measurements = measure(&gguf, &model, &compute, &options, |n_done, next| {
         bar.set_position(n_done as u64);
         bar.set_message(next.to_string());
+        log.doing(format!("{next}: {n_done} of {n_runs} tests done"));
     })?;
+    drop(log);
     bar.finish_and_clear();
     let setup = Setup {
         model: gguf.path().display().to_string(),

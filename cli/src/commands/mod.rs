@@ -15,6 +15,7 @@ pub mod run;
 mod session;
 pub mod summarize;
 mod summarize_notes;
+mod summarize_preview;
 pub mod tokenize;
 
 use crate::args::environment::{self, Environment};

@@ -1,11 +1,12 @@
 //! `gatefold summarize`.
 
 use super::summarize_notes as notes;
+use super::summarize_preview as preview;
 use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
-use crate::documents::{Documents, Fields, Wanted};
+use crate::documents::{Documents, Fault, Fields, Wanted};
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
     Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, PromptOptions, Setup, Summarizer,
@@ -13,13 +14,17 @@ use crate::summarize::{
 };
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, RunProgress, RunState, count, counter, describe_all};
+use crate::terminal::progress::{
+    self, RunProgress, RunState, count, counter, describe_all, describe_left,
+};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatefold::engine::{Engine, Options};
+use gatefold::text::printable;
 use gatefold::tokenizer::ChatTemplate;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,11 +34,12 @@ const EXAMPLES: &str = "\
 Examples:
   gatefold summarize -m mixtral.gguf report.txt --length sentence --format text
   gatefold summarize -m mixtral.gguf letters/ -o letters.jsonl          a folder, resumable
+  gatefold summarize -m mixtral.gguf letters/ -o letters.jsonl --dry-run   what there is to do
   gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
   gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
   gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
-  curl https://example.org | gatefold summarize -m mixtral.gguf - --language French
+  curl https://example.org | gatefold summarize -m mixtral.gguf --language French
 
 A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
 finish_reason, n_parts; or id and error. Documents longer than the context are summarized in parts,
@@ -49,23 +55,25 @@ Some chat templates tell the model the date, which is the same for a whole run. 
 another day keeps the summaries there are and tells the new date for the rest; with --date it is
 the same for all, and with another --date all documents are done again.
 
-Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why), 1 if the run
-failed, 130 if Ctrl-C or SIGTERM ended it.";
+Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why;
+--ok-exit makes that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold summarize`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SummarizeArgs {
-    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts; `-` is
-    /// stdin
-    #[arg(required = true, value_name = "PATH")]
+    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts, of which
+    /// files with other endings or none are counted on stderr, and hidden ones too; `-` is stdin, as it is where nothing is named and
+    /// something is piped in
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 
     /// Keep the summaries in this file, each as soon as it is finished; `-` is stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end
+    /// How to write them; with -o, markdown and text are made of FILE.jsonl at the end. A FILE that
+    /// is itself called .jsonl keeps JSON lines, and the form is that of the files of --beside
     #[arg(long, value_name = "FORM", value_parser = one_of(&Form::ALL), default_value = "jsonl")]
     format: Form,
 
@@ -107,9 +115,24 @@ pub struct SummarizeArgs {
     length: Option<Length>,
 
     /// File with the whole message to the model: {text} stands for the text, and {instruction},
-    /// {language} and {length} for what is said here
+    /// {language} and {length} for what is said here. {{text}} says {text}; any other name in a pair
+    /// of braces is refused
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
+
+    /// End with code 0 when all is done that can be, in place of 2 where documents failed: queues of
+    /// jobs would try them again and again
+    #[arg(long)]
+    ok_exit: bool,
+
+    /// List the documents, with their lengths in tokens, into how many parts they are cut, and
+    /// whether -o has their summaries; summarize none. Nothing is written but that list
+    #[arg(long)]
+    dry_run: bool,
+
+    /// List them as JSON, an object per line
+    #[arg(long, requires = "dry_run")]
+    json: bool,
 
     /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets; at most a quarter
     /// of the context]
@@ -153,17 +176,40 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         output_path.is_some() || !args.beside,
         "--beside needs a file with all results; name one with -o"
     );
-    let interrupts = Interrupts::watch()?;
     if let Some(path) = output_path {
+        let is_lost = args.format.of_file(path) != args.format && !args.beside;
+        ensure!(
+            !is_lost,
+            "{} is called like JSON lines, and --format asks for something else; name a file of another ending with -o, beside which the JSON lines are kept, or leave --format out",
+            printable(path.display())
+        );
+    }
+    ensure!(
+        !args.paths.is_empty() || !io::stdin().is_terminal(),
+        "there are no documents: name files or folders, or pipe a text in"
+    );
+    let interrupts = Interrupts::watch()?;
+    if let Some(path) = output_path.filter(|_| !args.dry_run) {
         Output::check(path, args.format)?;
     }
-    let loaded = args.model.load(None)?;
+    let loaded = if args.dry_run { args.model.open(None)? } else { args.model.load(None)? };
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let setup = setup(&args, &loaded, &template, &options)?;
     let documents = documents(&args)?;
+    notes::tell_passed_over(&documents);
     let plan = plan(&documents, &setup)?;
+    let is_nothing = args.paths.is_empty() && matches!(plan.faults[..], [(_, Fault::Empty)]);
+    ensure!(
+        !is_nothing || !plan.entries.is_empty(),
+        "there are no documents: stdin is empty; name files or folders, or pipe a text in"
+    );
     notes::tell_readings(&plan);
+    if args.dry_run {
+        let output = Output::look(&documents, &plan, output_path, args.format, args.beside)?;
+        let is_whole = preview::list(&documents, &plan, &setup.cutter, &output, args.json)?;
+        return Ok(Outcome::of(is_whole || args.ok_exit));
+    }
     let (output, earlier) = Output::open(&documents, &plan, output_path, args.format, args.beside)?;
     notes::tell_earlier(&earlier, plan.n_documents());
     if args.beside {
@@ -173,7 +219,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     tell_template(&template);
     let interrupted = interrupts.heed();
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
-    if plan.entries.iter().any(|entry| !output.has(&entry.key)) {
+    if plan.entries.iter().any(|entry| !output.has(entry)) {
         let prefix = || Ok(setup.cutter.common_prefix()?);
         args.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
@@ -200,6 +246,7 @@ fn work(
         notes::tell_failed(&shown, lines);
         shown.update(&RunState {
             n_done: n_before + progress.n_done,
+            n_failed: progress.n_failed,
             tokens: progress.tokens,
             part: progress.part(n_bytes),
         });
@@ -213,15 +260,17 @@ fn work(
 
     unwritten.iter().for_each(print_note);
     notes::tell_truncations(&truncations, max_part_tokens);
+    let n_done = n_before + progress.n_done;
     if !is_done {
-        let n_done = n_before + progress.n_done;
+        let left = describe_left(progress.n_failed, n_documents - n_done - progress.n_failed);
         let hint =
             if args.output_path().is_some() { "; the same command goes on from there" } else { "" };
-        print_note(format_args!("stopped with {n_done} of {n_documents} documents done{hint}"));
+        print_note(format_args!(
+            "stopped with {n_done} of {n_documents} documents done{left}{hint}"
+        ));
         return Ok(Outcome::Interrupted);
     }
-    let n_summaries = n_before + progress.n_done - progress.n_failed;
-    notes::tell_cut_off(n_cut_off_before + progress.n_cut_off, n_summaries, max_tokens);
+    notes::tell_cut_off(n_cut_off_before + progress.n_cut_off, n_done, max_tokens);
     print_note(format_args!(
         "{}, {} of them failed; {}",
         count(n_documents, "document"),
@@ -229,12 +278,12 @@ fn work(
         describe_all(progress.tokens, start.elapsed())
     ));
     let is_whole = progress.n_failed == 0 && unwritten.is_empty();
-    Ok(if is_whole { Outcome::Done } else { Outcome::SomeFailed })
+    Ok(Outcome::of(is_whole || args.ok_exit))
 }
 
 /// Bytes of the documents that have no summary yet.
 fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
-    let todo = plan.entries.iter().filter(|entry| !output.has(&entry.key));
+    let todo = plan.entries.iter().filter(|entry| !output.has(entry));
     todo.map(|entry| entry.n_bytes).sum()
 }
 
@@ -247,7 +296,9 @@ fn documents(args: &SummarizeArgs) -> Result<Documents> {
         is_jsonl: args.jsonl,
     };
     let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
-    Ok(Documents::open(&args.paths, &wanted, fields)?)
+    let stdin = [PathBuf::from("-")];
+    let paths = if args.paths.is_empty() { &stdin[..] } else { &args.paths };
+    Ok(Documents::open(paths, &wanted, fields)?)
 }
 
 fn plan(documents: &Documents, setup: &Setup<'_>) -> Result<Plan> {
@@ -267,6 +318,10 @@ fn setup<'a>(
     chat: &ChatTemplate,
     options: &Options,
 ) -> Result<Setup<'a>> {
+    for (flag, text) in [("--instruction", &args.instruction), ("--language", &args.language)] {
+        let is_blank = text.as_ref().is_some_and(|text| text.trim().is_empty());
+        ensure!(!is_blank, "{flag} is blank; say something, or leave it out");
+    }
     let template = args.template.as_deref().map(read_template).transpose()?;
     let prompt_options = PromptOptions {
         instruction: args.instruction.clone(),
@@ -276,6 +331,7 @@ fn setup<'a>(
     };
     let model_key = Key::of_model(&loaded.language.gguf, chat, options);
     let prompts = prompt_options.prompts(chat.clone()).context("--template")?;
+    notes::tell_places(&prompt_options);
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
@@ -289,5 +345,7 @@ fn setup<'a>(
 }
 
 fn read_template(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    let read = fs::read_to_string(path);
+    let template = read.with_context(|| format!("cannot read {} as UTF-8 text", path.display()))?;
+    Ok(template.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(template))
 }

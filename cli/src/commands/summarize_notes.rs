@@ -1,18 +1,45 @@
 //! What `gatefold summarize` says of its run, on stderr.
 
 use crate::documents::{Documents, Reading};
-use crate::summarize::{Earlier, FailedLine, Line, Plan, Truncations};
+use crate::summarize::{Earlier, FailedLine, Line, Plan, PromptOptions, Truncations};
 use crate::terminal::print_note;
 use crate::terminal::progress::{RunProgress, count};
 use gatefold::text::printable;
 use std::collections::BTreeMap;
 
+/// Says which wishes the template leaves out, and which it asks for that there are not.
+pub fn tell_places(wishes: &PromptOptions) {
+    for flag in wishes.without_place() {
+        let name = flag.trim_start_matches('-');
+        print_note(format_args!(
+            "note: {flag} changes no prompt: the template has no {{{name}}} in it"
+        ));
+    }
+    for flag in wishes.without_value() {
+        let name = flag.trim_start_matches('-');
+        print_note(format_args!(
+            "note: the template has {{{name}}} in it, and no {flag} says what that is: nothing is said there"
+        ));
+    }
+}
+
+/// Says what there is in folders that is no document.
+pub fn tell_passed_over(documents: &Documents) {
+    if !documents.passed_over().is_empty() {
+        print_note(documents.passed_over());
+    }
+}
+
 /// Says what earlier runs left.
 pub fn tell_earlier(earlier: &Earlier, n_documents: usize) {
-    let Earlier { n_done, changed, n_others, .. } = earlier;
-    if *n_done > 0 {
+    let Earlier { n_done, failed, changed, n_others, .. } = earlier;
+    if *n_done > 0 || !failed.is_empty() {
+        let failed = match failed.len() {
+            0 => String::new(),
+            n_failed => format!(", {n_failed} failed and are tried again"),
+        };
         print_note(format_args!(
-            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done"
+            "going on where an earlier run stopped: {n_done} of {n_documents} documents are done{failed}"
         ));
     }
     if let Some(first) = changed.first() {

@@ -1,5 +1,6 @@
 //! What can be wrong with documents.
 
+use super::passed_over::PassedOver;
 use super::wanted::{LeftOut, Wanted};
 use gatefold::text::printable;
 use std::io;
@@ -23,10 +24,14 @@ pub enum DocumentsError {
         problem: String,
     },
     /// Folders without documents.
-    #[error("there are no documents: no file in the folders has a name that {sought}")]
+    #[error(
+        "there are no documents: no file in the folders has a name that {sought}; {passed_over}"
+    )]
     NothingFound {
         /// What names were to be like, and how to wish for others.
         sought: String,
+        /// What there is.
+        passed_over: PassedOver,
     },
     /// Folders in which everything that is wanted is left out.
     #[error(
@@ -48,7 +53,10 @@ impl DocumentsError {
     pub(super) fn nothing_found(
         wanted: &Wanted,
         left_out: Vec<(PathBuf, LeftOut)>,
+        passed_over: PassedOver,
     ) -> DocumentsError {
+        let wanted_ones = left_out.into_iter().filter(|(_, why)| why.is_wanted());
+        let left_out: Vec<(PathBuf, LeftOut)> = wanted_ones.collect();
         let n_left_out = left_out.len();
         if let Some((first, why)) = left_out.into_iter().next() {
             return DocumentsError::AllLeftOut { n_left_out, first, why };
@@ -64,7 +72,7 @@ impl DocumentsError {
         } else {
             "ends as texts' do, in .txt say; --glob '*.EXT' takes others".into()
         };
-        DocumentsError::NothingFound { sought }
+        DocumentsError::NothingFound { sought, passed_over }
     }
 }
 

@@ -16,16 +16,6 @@ pub(super) const JSONL_EXTENSIONS: [&str; 2] = ["jsonl", "ndjson"];
 /// How the names of files end that are made beside documents: in folders they are passed over.
 pub const MADE_BESIDE: &str = ".summary";
 
-/// What a file in a folder is.
-pub(super) enum Verdict {
-    /// One of the documents.
-    Document,
-    /// It is wanted, but is none.
-    LeftOut(LeftOut),
-    /// Nobody asked for it.
-    Unwanted,
-}
-
 /// Tells which they are.
 pub(super) struct Filter {
     /// Where no pattern says.
@@ -56,9 +46,9 @@ impl Filter {
         Ok(Filter { extensions, names, paths, except })
     }
 
-    /// What a file is that lies in a folder which was named.
-    pub fn judge(&self, path: &Path, folder: &Path) -> Verdict {
-        let Some(name) = path.file_name().map(Path::new) else { return Verdict::Unwanted };
+    /// Why a file is no document that lies in a folder which was named; nothing if it is one.
+    pub fn judge(&self, path: &Path, folder: &Path) -> Option<LeftOut> {
+        let Some(name) = path.file_name().map(Path::new) else { return Some(LeftOut::Name) };
         let is_wanted = match &self.names {
             None => has_extension(name, self.extensions),
             Some(names) => {
@@ -66,13 +56,17 @@ impl Filter {
                 names.is_match(name) || self.paths.is_match(path)
             }
         };
-        let is_except = || path.canonicalize().is_ok_and(|path| self.except.contains(&path));
         match is_wanted {
-            false => Verdict::Unwanted,
-            true if is_beside(path) => Verdict::LeftOut(LeftOut::Beside),
-            true if is_except() => Verdict::LeftOut(LeftOut::Own),
-            true => Verdict::Document,
+            false => Some(LeftOut::Name),
+            true if is_beside(path) => Some(LeftOut::Beside),
+            true if self.is_own(path) => Some(LeftOut::Own),
+            true => None,
         }
+    }
+
+    /// Whether it is a file of the run itself.
+    pub fn is_own(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|path| self.except.contains(&path))
     }
 }
 

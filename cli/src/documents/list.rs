@@ -2,7 +2,8 @@
 
 use super::decode::has_extension;
 use super::error::{DocumentsError, Fault};
-use super::filter::{Filter, JSONL_EXTENSIONS, Verdict};
+use super::filter::{Filter, JSONL_EXTENSIONS};
+use super::passed_over::PassedOver;
 use super::wanted::{LeftOut, Wanted};
 use crate::jobs::copy_of_stdin;
 use std::collections::{HashSet, VecDeque};
@@ -55,11 +56,15 @@ impl Source {
     }
 }
 
-/// The files that `paths` lead to, in their order, those of a folder in the order of their names.
+/// The files that `paths` lead to, in their order, those of a folder in the order of their names; and
+/// what else there is in folders.
 ///
 /// A file with several names is taken once, and has a name through a link in a folder only if it has
 /// no other: else a new link would rename what is done already, and it would be done again.
-pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>, DocumentsError> {
+pub(super) fn sources(
+    paths: &[PathBuf],
+    wanted: &Wanted,
+) -> Result<(Vec<Source>, PassedOver), DocumentsError> {
     let filter = Filter::new(wanted)?;
     let (mut found, mut left_out) = (Vec::new(), Vec::new());
     for (path_idx, path) in paths.iter().enumerate() {
@@ -81,9 +86,16 @@ pub(super) fn sources(paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<Source>,
     found.sort_by_key(|&(_, is_linked, _)| is_linked);
     found.retain(|(.., source)| seen.insert(source.true_path()));
     found.sort_by(|(a_idx, _, a), (b_idx, _, b)| (a_idx, &a.path).cmp(&(b_idx, &b.path)));
+    let mut passed_over = PassedOver::default();
+    for (path, why) in &left_out {
+        // By another name it may be a document.
+        if seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())) {
+            passed_over.add(path, if filter.is_own(path) { LeftOut::Own } else { *why });
+        }
+    }
     match found.is_empty() {
-        true => Err(DocumentsError::nothing_found(wanted, left_out)),
-        false => Ok(found.into_iter().map(|(.., source)| source).collect()),
+        true => Err(DocumentsError::nothing_found(wanted, left_out, passed_over)),
+        false => Ok((found.into_iter().map(|(.., source)| source).collect(), passed_over)),
     }
 }
 
@@ -101,7 +113,7 @@ struct Walk<'a> {
     seen: HashSet<PathBuf>,
     /// Links that are to be followed.
     links: VecDeque<PathBuf>,
-    /// Files that are left out though they are wanted.
+    /// Files that are no documents.
     left_out: Vec<(PathBuf, LeftOut)>,
 }
 
@@ -133,15 +145,18 @@ impl<'a> Walk<'a> {
         if !self.is_new(folder) {
             return;
         }
-        let is_shown = |entry: &DirEntry| !entry.file_name().as_encoded_bytes().starts_with(b".");
-        let entries = WalkDir::new(folder).min_depth(1).sort_by_file_name();
-        let mut entries = entries.into_iter().filter_entry(is_shown);
+        let is_hidden = |entry: &DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+        let mut entries = WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter();
         while let Some(entry) = entries.next() {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {
-                    if !self.is_new(entry.path()) {
+                    if is_hidden(&entry) || !self.is_new(entry.path()) {
                         entries.skip_current_dir();
                     }
+                }
+                Ok(entry) if is_hidden(&entry) => {
+                    let is_file = entry.file_type().is_file();
+                    self.left_out.extend(is_file.then(|| (entry.into_path(), LeftOut::Hidden)));
                 }
                 Ok(entry) if entry.file_type().is_symlink() => {
                     self.links.push_back(entry.into_path());
@@ -168,8 +183,10 @@ impl<'a> Walk<'a> {
     fn take(&mut self, path: PathBuf, there: io::Result<FileType>, is_linked: bool) {
         let is_closed_folder = there.is_err() && path.is_dir();
         match self.filter.judge(&path, self.root) {
-            Verdict::Unwanted if !is_closed_folder => {}
-            Verdict::LeftOut(why) if !is_closed_folder => self.left_out.push((path, why)),
+            Some(why) if !is_closed_folder => {
+                let is_file = there.is_ok_and(|there| there.is_file());
+                self.left_out.extend(is_file.then_some((path, why)));
+            }
             _ => (self.add)(is_linked, Source::at(path, there, self.wanted)),
         }
     }
@@ -180,7 +197,7 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path, wanted: &Wanted) -> Vec<String> {
-        let sources = sources(&[folder.to_path_buf()], wanted).unwrap();
+        let (sources, _) = sources(&[folder.to_path_buf()], wanted).unwrap();
         let name = |source: &Source| {
             let path = source.path.strip_prefix(folder).unwrap().display().to_string();
             if matches!(source.kind, Kind::Fault(_)) { format!("{path}!") } else { path }
@@ -279,8 +296,33 @@ mod tests {
         assert_eq!(found(&[]), ["b/v2/y.txt", "v3/x.txt", "w.txt", "z.txt"]);
         // Nor does the order of paths matter where a link leads from one to the other.
         let both = [docs.clone(), path("other")];
-        let both = sources(&both, &Wanted::default()).unwrap();
+        let (both, _) = sources(&both, &Wanted::default()).unwrap();
         assert!(both.iter().any(|source| source.path == path("other/v2/y.txt")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_document_is_counted_once() {
+        use std::os::unix::fs::symlink;
+        let files = ["a.txt", "b.pdf", "c/d.csv", "c/e.CSV", "README", ".f", ".git/g.pdf", "h.bin"];
+        let folder = folder_with(&[&files[..], &["o.jsonl", "a.txt.summary.txt"]].concat());
+        let path = |name: &str| folder.path().join(name);
+        symlink(path("c"), path("i")).unwrap();
+        symlink(path("b.pdf"), path("j.pdf")).unwrap();
+        symlink(path("nowhere"), path("k.pdf")).unwrap();
+        // By this name it is a document.
+        symlink(path("h.bin"), path("h.txt")).unwrap();
+        let wanted = Wanted { except: vec![path("o.jsonl")], ..Wanted::default() };
+        let (_, passed_over) = sources(&[folder.path().into(), path("c")], &wanted).unwrap();
+        assert_eq!(
+            passed_over.to_string(),
+            "6 files passed over: 1 .pdf, 1 called like a summary of --beside, 1 hidden, 1 without an ending, 2 .csv"
+        );
+        // What is named is a document, whatever it is called.
+        let paths = [folder.path().into(), path("b.pdf")];
+        let globs = vec!["*.csv".into()];
+        let (found, passed_over) = sources(&paths, &Wanted { globs, ..Wanted::default() }).unwrap();
+        assert_eq!((found.len(), passed_over.n_files()), (2, 7));
     }
 
     #[test]
@@ -298,7 +340,8 @@ mod tests {
             let Err(error) = sources(&[folder.path().into()], &wanted) else { panic!() };
             error.to_string()
         };
-        assert!(error(Wanted::default()).contains("--glob '*.EXT' takes others"));
+        let said = "--glob '*.EXT' takes others; 1 file passed over: 1 .rs";
+        assert!(error(Wanted::default()).contains(said));
         let is_jsonl = true;
         assert!(error(Wanted { is_jsonl, ..Wanted::default() }).contains("or .ndjson"));
         let globs = vec!["*.c".into(), "b/*".into()];
@@ -333,6 +376,6 @@ mod tests {
         let folder = folder_with(&["a.txt", "b/c.txt"]);
         let path = |name: &str| folder.path().join(name);
         let paths = [path("."), path("a.txt"), path("b/../a.txt"), path("b"), path("./b/c.txt")];
-        assert_eq!(sources(&paths, &Wanted::default()).unwrap().len(), 2);
+        assert_eq!(sources(&paths, &Wanted::default()).unwrap().0.len(), 2);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`Documents`] knows where they lie and reads them one at a time, as often as is wanted: first to
 //! see what there is, later each one again when its turn comes. So their number costs memory for
-//! names alone. `list` finds files, in folders those that `filter` takes, `jsonl` takes lines apart,
-//! `decode` makes text of bytes, in whatever `encoding` (which a page may declare: `prescan`), and
+//! names alone. `list` finds files, in folders those that `filter` takes; the others are
+//! [`PassedOver`]. `jsonl` takes lines apart, `decode` makes text of bytes, in whatever `encoding` (which a page may declare: `prescan`), and
 //! `html` of pages; `mail` knows what is no text. Whatever is wrong with a document is a [`Fault`] of
 //! that document.
 
@@ -15,6 +15,7 @@ mod html;
 mod jsonl;
 mod list;
 mod mail;
+mod passed_over;
 mod prescan;
 mod wanted;
 
@@ -22,6 +23,7 @@ pub use encoding::Reading;
 pub use error::{DocumentsError, Fault};
 pub use filter::MADE_BESIDE;
 pub use jsonl::Fields;
+pub use passed_over::PassedOver;
 pub use wanted::{LeftOut, Wanted};
 
 use crate::jobs::Lines;
@@ -42,6 +44,7 @@ pub struct Documents {
     fields: Fields,
     /// The sources' paths without links.
     true_paths: HashSet<PathBuf>,
+    passed_over: PassedOver,
 }
 
 /// Where a document lies.
@@ -76,9 +79,14 @@ impl Documents {
         wanted: &Wanted,
         fields: Fields,
     ) -> Result<Documents, DocumentsError> {
-        let sources = list::sources(paths, wanted)?;
+        let (sources, passed_over) = list::sources(paths, wanted)?;
         let true_paths = sources.iter().map(Source::true_path).collect();
-        Ok(Documents { sources, fields, true_paths })
+        Ok(Documents { sources, fields, true_paths, passed_over })
+    }
+
+    /// What there is in folders that is no document.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
     }
 
     /// Whether there is a file at `path` that documents are read from, under whatever name.

@@ -15,19 +15,30 @@ pub struct Wanted {
     pub is_jsonl: bool,
 }
 
-/// Why a file in a folder is left out that has a name which is wanted.
+/// Why a file in a folder is no document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
-    /// By its name, it was made beside a document.
+    /// Its name begins with a dot.
+    Hidden,
+    /// Nobody asked for files with such names.
+    Name,
+    /// Its name is wanted, but says that it was made beside a document.
     Beside,
     /// It is one of [`Wanted::except`].
     Own,
 }
 
 impl LeftOut {
+    /// Whether it has a name that is wanted.
+    pub(super) fn is_wanted(self) -> bool {
+        matches!(self, LeftOut::Beside | LeftOut::Own)
+    }
+
     /// Why, as a clause that follows its name.
     pub(super) fn reason(self) -> &'static str {
         match self {
+            LeftOut::Hidden => "whose name begins with a dot",
+            LeftOut::Name => "which has another name than is wanted",
             LeftOut::Beside => {
                 "which is called like a summary that --beside has made: named as a path, it is summarized"
             }

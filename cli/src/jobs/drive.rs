@@ -39,6 +39,13 @@ pub enum Outcome {
     Interrupted,
 }
 
+impl Outcome {
+    /// Of work that has come to its end.
+    pub fn of(is_whole: bool) -> Outcome {
+        if is_whole { Outcome::Done } else { Outcome::SomeFailed }
+    }
+}
+
 /// Works until all is done, or `interrupted`; returns whether it is done.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -98,6 +98,22 @@ impl Results {
         Ok(results)
     }
 
+    /// Shows `see` the results in a file, which may be missing, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but that another run may have it.
+    pub fn read<T: DeserializeOwned>(
+        path: &Path,
+        beginning: &'static str,
+        mut see: impl FnMut(T),
+    ) -> Result<(), JobsError> {
+        match File::open(path) {
+            Ok(file) => scan(&file, path, beginning, |result, _| see(result)).map(drop),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(JobsError::file(path, "opened")(error)),
+        }
+    }
+
     /// Drops the lines without a name, and of several with one name all but the last; returns how
     /// many are left. If any are dropped, the file is written anew: beside, and renamed.
     ///
@@ -135,41 +151,9 @@ impl Results {
     /// Reads the file, and shows `see` each result and where it is.
     fn scan<T: DeserializeOwned>(
         &self,
-        mut see: impl FnMut(T, Range<u64>),
+        see: impl FnMut(T, Range<u64>),
     ) -> Result<Contents, JobsError> {
-        let failed = JobsError::file(&self.path, "read");
-        let beginning = self.beginning.as_bytes();
-        let mut contents = Contents { ranges: Vec::new(), has_holes: false, end: 0 };
-        (&self.file).rewind().map_err(&failed)?;
-        for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
-            let line = line.map_err(&failed)?;
-            let foreign = || JobsError::Foreign { path: self.path.clone(), line: line.number };
-            let text = line.text.ok_or_else(foreign)?;
-            let is_blank = text.trim_ascii().is_empty();
-            let is_ours = text.starts_with(beginning);
-            // Where power failed in the middle of a write, parts of it may be zeros on the disk.
-            let is_begun = contents.has_holes || !contents.ranges.is_empty();
-            let is_hole = (is_ours || is_begun) && text.contains(&0);
-            let result = serde_json::from_slice(&text);
-            // What is JSON without being a result was not torn: it is somebody's.
-            let is_others = result.is_err() && serde_json::from_slice::<IgnoredAny>(&text).is_ok();
-            let may_be_torn = is_ours || is_hole || is_blank || beginning.starts_with(&text);
-            if !line.is_ended && may_be_torn && !is_others {
-                break;
-            }
-            match result {
-                Ok(result) if is_ours => {
-                    see(result, line.range.clone());
-                    contents.ranges.push(line.range.clone());
-                }
-                _ if is_hole => contents.has_holes = true,
-                // Editors leave such.
-                _ if is_blank => {}
-                _ => return Err(foreign()),
-            }
-            contents.end = line.range.end;
-        }
-        Ok(contents)
+        scan(&self.file, &self.path, self.beginning, see)
     }
 
     /// Whether the result of this was there when the file was opened.
@@ -205,6 +189,48 @@ impl Results {
         self.n_bytes += text.len() as u64;
         Ok(())
     }
+}
+
+/// Reads a file of results from its beginning, and shows `see` each result and where it is.
+fn scan<T: DeserializeOwned>(
+    mut file: &File,
+    path: &Path,
+    beginning: &str,
+    mut see: impl FnMut(T, Range<u64>),
+) -> Result<Contents, JobsError> {
+    let failed = JobsError::file(path, "read");
+    let beginning = beginning.as_bytes();
+    let mut contents = Contents { ranges: Vec::new(), has_holes: false, end: 0 };
+    file.rewind().map_err(&failed)?;
+    for line in Lines::new(BufReader::new(file), MOST_LINE_BYTES) {
+        let line = line.map_err(&failed)?;
+        let foreign = || JobsError::Foreign { path: path.into(), line: line.number };
+        let text = line.text.ok_or_else(foreign)?;
+        let is_blank = text.trim_ascii().is_empty();
+        let is_ours = text.starts_with(beginning);
+        // Where power failed in the middle of a write, parts of it may be zeros on the disk.
+        let is_begun = contents.has_holes || !contents.ranges.is_empty();
+        let is_hole = (is_ours || is_begun) && text.contains(&0);
+        let result = serde_json::from_slice(&text);
+        // What is JSON without being a result was not torn: it is somebody's.
+        let is_others = result.is_err() && serde_json::from_slice::<IgnoredAny>(&text).is_ok();
+        let may_be_torn = is_ours || is_hole || is_blank || beginning.starts_with(&text);
+        if !line.is_ended && may_be_torn && !is_others {
+            break;
+        }
+        match result {
+            Ok(result) if is_ours => {
+                see(result, line.range.clone());
+                contents.ranges.push(line.range.clone());
+            }
+            _ if is_hole => contents.has_holes = true,
+            // Editors leave such.
+            _ if is_blank => {}
+            _ => return Err(foreign()),
+        }
+        contents.end = line.range.end;
+    }
+    Ok(contents)
 }
 
 /// The results as JSON, a line each.

@@ -5,9 +5,19 @@ use super::prompt::Prompts;
 use super::split::{Pieces, halves};
 use gatefold::engine::common_prefix;
 use gatefold::tokenizer::{ChatError, Specials, Tokenizer};
+use serde::Serialize;
 
 /// Fewest tokens of text that are worth a prompt. No character takes more.
 const LEAST_TEXT: usize = 16;
+
+/// How long a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Extent {
+    /// Its tokens.
+    pub n_tokens: usize,
+    /// Parts that it has to be cut into; 1 for the whole.
+    pub n_parts: usize,
+}
 
 /// Turns texts into prompts.
 pub struct Cutter<'m> {
@@ -64,6 +74,15 @@ impl<'m> Cutter<'m> {
     pub fn common_prefix(&self) -> Result<Vec<u32>, ChatError> {
         let [a, b] = ["0", "A"].map(|text| self.prompts.encode(self.tokenizer, text));
         Ok(common_prefix([&a?[..], &b?[..]]).to_vec())
+    }
+
+    /// How long a text is.
+    ///
+    /// # Errors
+    /// As [`Self::prompts`].
+    pub fn measure(&self, text: &str) -> Result<Extent, Failure> {
+        let n_tokens = self.tokenizer.encode(text, Specials::AsText)?.len();
+        Ok(Extent { n_tokens, n_parts: self.prompts(text)?.len() })
     }
 
     /// The prompts that ask for summaries of a text: one if it fits, else one for each part.

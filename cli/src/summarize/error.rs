@@ -13,8 +13,18 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum SummarizeError {
     /// A template that says nothing of the text.
-    #[error("the template has no {{text}} in it, where the text is to go")]
+    #[error(
+        "the template has no {{text}} in it, where the text is to go ({{{{text}}}} says it as it is)"
+    )]
     NoText,
+    /// A template with places for what nobody knows.
+    #[error(
+        "the template has {places} in it, which stands for nothing; there are {{text}}, {{instruction}}, {{language}} and {{length}}, and what is to be said as it is has two pairs of braces: {{{{name}}}}"
+    )]
+    UnknownPlaces {
+        /// As they are written.
+        places: String,
+    },
     /// There is nothing to do.
     #[error(
         "there are no documents: {} is empty or has blank lines alone; expected is a JSON object on each line",

@@ -2,6 +2,7 @@
 
 use super::line::{FailedLine, Line, Summary};
 use gatefold::text::printable;
+use std::path::Path;
 
 /// How summaries are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,16 @@ impl Form {
     /// All of them, by name.
     pub const ALL: [(&str, Form); 3] =
         [("jsonl", Form::Jsonl), ("markdown", Form::Markdown), ("text", Form::Text)];
+
+    /// The form of an output with this name, where this one is asked for: JSON lines, if that is how
+    /// the name ends.
+    pub fn of_file(self, path: &Path) -> Form {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        let is_lines = |ending: &str| {
+            ["jsonl", "ndjson", "json"].iter().any(|lines| lines.eq_ignore_ascii_case(ending))
+        };
+        if ending.is_some_and(is_lines) { Form::Jsonl } else { self }
+    }
 
     /// How the names of files end that hold a single summary.
     pub(super) fn extension(self) -> &'static str {

@@ -20,7 +20,7 @@ mod setup;
 mod split;
 mod work;
 
-pub use cut::Cutter;
+pub use cut::{Cutter, Extent};
 pub use error::{Failure, Obstacle, SummarizeError};
 pub use form::Form;
 pub use line::{FailedLine, Line, Summary};

@@ -1,7 +1,8 @@
 //! Where summaries go: to a file that another run goes on with, beside the documents, to stdout.
 //!
 //! A file of results has JSON lines, whatever the form asked for: Markdown and text are made of it
-//! at the end, since they say too little to go on from. While there are long documents, the answers
+//! at the end, since they say too little to go on from. An output that is called like JSON lines is
+//! that file itself, and the form is that of files beside documents. While there are long documents, the answers
 //! to their parts lie in a file beside it, which is removed when there are none left in it.
 //!
 //! Lines of earlier runs stay until a run has come to its end: then those go whose document has a
@@ -12,7 +13,7 @@ use super::beside::Beside;
 use super::error::SummarizeError;
 use super::form::Form;
 use super::line::{FailedLine, LINE_START, Line, PART_START, PartLine, Summary};
-use super::plan::Plan;
+use super::plan::{Entry, Plan};
 use super::reduction::Answer;
 use crate::documents::Documents;
 use crate::jobs::{JobsError, Key, Lines, Results};
@@ -30,7 +31,7 @@ pub fn files(output: &Path, form: Form) -> [PathBuf; 4] {
 
 /// The file of results for an output: itself, if it has JSON lines, else one beside it.
 fn results_path(output: &Path, form: Form) -> PathBuf {
-    match form {
+    match form.of_file(output) {
         Form::Jsonl => output.into(),
         Form::Markdown | Form::Text => with_suffix(output, ".jsonl"),
     }
@@ -67,6 +68,8 @@ pub struct Earlier {
     pub n_done: usize,
     /// Summaries of these that were cut off.
     pub n_cut_off: usize,
+    /// Documents that failed, and are tried again.
+    pub failed: BTreeSet<String>,
     /// Documents that were done, but are to be done again.
     pub changed: BTreeSet<String>,
     /// Summaries of documents that this run knows nothing of. They stay.
@@ -83,7 +86,7 @@ impl<'a> Output<'a> {
     /// If its files cannot be written.
     pub fn check(path: &Path, form: Form) -> Result<(), SummarizeError> {
         Results::check(&results_path(path, form))?;
-        if form != Form::Jsonl {
+        if form.of_file(path) != Form::Jsonl {
             Results::check_place(path)?;
         }
         Ok(())
@@ -102,32 +105,15 @@ impl<'a> Output<'a> {
         form: Form,
         is_beside: bool,
     ) -> Result<(Output<'a>, Earlier), SummarizeError> {
+        let mut output = Output::at(documents, plan, path, form, is_beside)?;
         let mut earlier = Earlier::default();
-        let beside = is_beside.then(|| Beside::new(documents, plan, form));
-        let results_path = path.map(|path| results_path(path, form));
-        if let (Some(path), Some(results_path)) = (path, &results_path) {
-            if form != Form::Jsonl && path.exists() && !results_path.exists() {
-                let (path, results_path) = (path.into(), results_path.clone());
-                return Err(SummarizeError::Foreign { path, results_path });
-            }
-            for path in files(path, form) {
-                if documents.are_in(&path) {
-                    return Err(SummarizeError::IsInput { path });
-                }
-                if let Some(id) = beside.as_ref().and_then(|beside| beside.document_of(&path)) {
-                    return Err(SummarizeError::IsBeside { path, id: id.into() });
-                }
-            }
-        }
-        let (summaries, unwritten_ids) = Default::default();
-        let mut output = Output { plan, form, beside, file: None, summaries, unwritten_ids };
-        let (Some(path), Some(results_path)) = (path, results_path) else {
-            return Ok((output, earlier));
-        };
+        let Some(path) = path else { return Ok((output, earlier)) };
+        let results_path = results_path(path, form);
         let results = Results::open(&results_path, LINE_START, |line: Line| {
             output.holds(&line, &mut earlier)
         })?;
         earlier.changed.retain(|id| !output.summaries.contains_key(id));
+        earlier.failed.retain(|id| !output.summaries.contains_key(id));
         earlier.n_done = output.summaries.len();
         if let Some(beside) = &mut output.beside {
             beside.catch_up();
@@ -144,9 +130,66 @@ impl<'a> Output<'a> {
         Ok((output, earlier))
     }
 
+    /// Sees what earlier runs have left in an output, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but that another run may have it.
+    pub fn look(
+        documents: &'a Documents,
+        plan: &'a Plan,
+        path: Option<&Path>,
+        form: Form,
+        is_beside: bool,
+    ) -> Result<Output<'a>, SummarizeError> {
+        let mut output = Output::at(documents, plan, path, form, is_beside)?;
+        if let Some(path) = path {
+            let mut earlier = Earlier::default();
+            Results::read(&results_path(path, form), LINE_START, |line: Line| {
+                output.holds(&line, &mut earlier);
+            })?;
+        }
+        Ok(output)
+    }
+
+    /// An output at a place that it may have.
+    fn at(
+        documents: &'a Documents,
+        plan: &'a Plan,
+        path: Option<&Path>,
+        form: Form,
+        is_beside: bool,
+    ) -> Result<Output<'a>, SummarizeError> {
+        let beside = is_beside.then(|| Beside::new(documents, plan, form));
+        let form = path.map_or(form, |path| form.of_file(path));
+        if let Some(path) = path {
+            let results_path = results_path(path, form);
+            if form != Form::Jsonl && path.exists() && !results_path.exists() {
+                return Err(SummarizeError::Foreign { path: path.into(), results_path });
+            }
+            for path in files(path, form) {
+                if documents.are_in(&path) {
+                    return Err(SummarizeError::IsInput { path });
+                }
+                if let Some(id) = beside.as_ref().and_then(|beside| beside.document_of(&path)) {
+                    return Err(SummarizeError::IsBeside { path, id: id.into() });
+                }
+            }
+        }
+        let (summaries, unwritten_ids) = Default::default();
+        Ok(Output { plan, form, beside, file: None, summaries, unwritten_ids })
+    }
+
     /// What a line of an earlier run is the summary of, if it still is.
     fn holds(&mut self, line: &Line, earlier: &mut Earlier) -> Option<Key> {
-        let Line::Done(summary) = line else { return None };
+        let summary = match line {
+            Line::Done(summary) => summary,
+            Line::Failed(FailedLine { id, .. }) => {
+                if self.plan.has(id) {
+                    earlier.failed.insert(id.clone());
+                }
+                return None;
+            }
+        };
         let Summary { id, key, .. } = summary;
         let Some(entry) = self.plan.entry(id) else {
             earlier.n_others += usize::from(!self.plan.has(id));
@@ -184,9 +227,9 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Whether the summary is there from an earlier run.
-    pub fn has(&self, key: &Key) -> bool {
-        self.file.as_ref().is_some_and(|file| file.results.has(key))
+    /// Whether the summary of a document is there.
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.summaries.get(&entry.id) == Some(&entry.key)
     }
 
     /// Writes lines down; they are on the disk then, if they go there.

@@ -7,11 +7,11 @@ use crate::jobs::Tokens;
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Documents that are finished, in whatever way.
+    /// Documents that have their summary.
     pub n_done: usize,
-    /// Those among them without a summary.
+    /// Documents that have none, and will not have one in this run.
     pub n_failed: usize,
-    /// Those among them whose summary was cut off.
+    /// Summaries that were cut off.
     pub n_cut_off: usize,
     /// Bytes of documents, those of unfinished ones by how far they are.
     pub n_bytes: usize,
@@ -29,10 +29,10 @@ impl Progress {
 
     /// Counts documents that are finished.
     pub(super) fn finish(&mut self, lines: &[Line]) {
-        self.n_done += lines.len();
         for line in lines {
             match line {
                 Line::Done(summary) => {
+                    self.n_done += 1;
                     self.n_cut_off += usize::from(summary.finish_reason.is_cut_off());
                 }
                 Line::Failed(_) => self.n_failed += 1,

@@ -2,6 +2,7 @@
 
 use super::error::SummarizeError;
 use gatefold::tokenizer::{ChatError, ChatTemplate, Message, Tokenizer};
+use std::iter;
 
 /// How long a summary is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub struct PromptOptions {
     pub language: Option<String>,
     /// At which length.
     pub length: Option<Length>,
-    /// The message with `{text}`, and `{instruction}`, `{language}` and `{length}` if it likes.
+    /// The message with `{text}`, and `{instruction}`, `{language}` and `{length}` if it likes;
+    /// `{{text}}` says `{text}`.
     pub template: Option<String>,
 }
 
@@ -76,35 +78,110 @@ impl PromptOptions {
     /// Prompts with these wishes.
     ///
     /// # Errors
-    /// If the template has no place for the text.
+    /// If the template has no place for the text, or places for what nobody knows.
     pub fn prompts(&self, chat: ChatTemplate) -> Result<Prompts, SummarizeError> {
         let instruction = self.instruction();
-        let values = [
-            ("{instruction}", instruction.as_str()),
-            ("{language}", self.language.as_deref().unwrap_or("")),
-            ("{length}", self.length.map_or("", Length::phrase)),
-        ];
-        let template = self.template.as_deref().unwrap_or(TEMPLATE);
-        let around: Vec<String> = template
-            .split("{text}")
-            .map(|part| {
-                // One pass, so that values are not searched for names.
-                let (mut filled, mut rest) = (String::new(), part);
-                while let Some(at) = rest.find('{') {
-                    let (before, behind) = rest.split_at(at);
-                    let value = values.iter().find(|(name, _)| behind.starts_with(name));
-                    let (name, value) = value.unwrap_or(&("{", "{"));
-                    filled.extend([before, value]);
-                    rest = &behind[name.len()..];
+        let (mut around, mut unknown) = (vec![String::new()], Vec::new());
+        for piece in pieces(self.template()) {
+            let value = match piece {
+                Piece::Words(words) => words,
+                Piece::Place("{instruction}") => instruction.as_str(),
+                Piece::Place("{language}") => self.language.as_deref().unwrap_or(""),
+                Piece::Place("{length}") => self.length.map_or("", Length::phrase),
+                Piece::Place("{text}") => {
+                    around.push(String::new());
+                    continue;
                 }
-                filled + rest
-            })
-            .collect();
+                Piece::Place(place) => {
+                    unknown.push(place);
+                    continue;
+                }
+            };
+            around.last_mut().expect("there is always one").push_str(value);
+        }
+        if !unknown.is_empty() {
+            unknown.dedup();
+            return Err(SummarizeError::UnknownPlaces { places: unknown.join(" ") });
+        }
         match around.len() {
             1 => Err(SummarizeError::NoText),
             _ => Ok(Prompts { around, chat }),
         }
     }
+
+    /// The flags of wishes that the template has no place for.
+    pub fn without_place(&self) -> Vec<&'static str> {
+        let has_instruction = self.has("{instruction}");
+        let flags = [
+            ("--instruction", self.instruction.is_some(), has_instruction),
+            ("--language", self.language.is_some(), has_instruction || self.has("{language}")),
+            ("--length", self.length.is_some(), has_instruction || self.has("{length}")),
+        ];
+        let lost = flags.into_iter().filter(|&(_, is_given, has_place)| is_given && !has_place);
+        lost.map(|(flag, ..)| flag).collect()
+    }
+
+    /// The flags of wishes that the template has a place for, and that were not given: nothing is said
+    /// there.
+    pub fn without_value(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--language", self.language.is_none() && self.has("{language}")),
+            ("--length", self.length.is_none() && self.has("{length}")),
+        ];
+        flags.into_iter().filter(|&(_, is_missing)| is_missing).map(|(flag, _)| flag).collect()
+    }
+
+    fn has(&self, place: &str) -> bool {
+        pieces(self.template()).any(|piece| piece == Piece::Place(place))
+    }
+
+    fn template(&self) -> &str {
+        self.template.as_deref().unwrap_or(TEMPLATE)
+    }
+}
+
+/// A piece of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    /// What is said as it is.
+    Words(&'a str),
+    /// A name in braces, with them: what it stands for is said.
+    Place(&'a str),
+}
+
+/// The pieces of a template. A name in braces is a place; in two pairs of them, as `{{text}}`, it is
+/// the name in one pair, said as it is. All other braces are words like any.
+fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = template;
+    iter::from_fn(move || {
+        let (words, behind) = rest.split_at(rest.find('{').unwrap_or(rest.len()));
+        if !words.is_empty() {
+            rest = behind;
+            return Some(Piece::Words(words));
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        let escaped = rest[1..].strip_prefix('{').and_then(|_| place(&rest[1..]));
+        let escaped = escaped.filter(|place| rest[1 + place.len()..].starts_with('}'));
+        let (piece, n_bytes) = match (escaped, place(rest)) {
+            (Some(words), _) => (Piece::Words(words), words.len() + 2),
+            (None, Some(place)) => (Piece::Place(place), place.len()),
+            (None, None) => (Piece::Words("{"), 1),
+        };
+        rest = &rest[n_bytes..];
+        Some(piece)
+    })
+}
+
+/// The name in braces that a text begins with. Spaces around it, as Jinja has them, are a slip that
+/// should not go unseen.
+fn place(text: &str) -> Option<&str> {
+    let end = text.find('}')?;
+    let name = text[..end].strip_prefix('{')?.trim_matches(' ');
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    is_name.then(|| &text[..=end])
 }
 
 /// Makes prompts of texts.
@@ -166,11 +243,37 @@ mod tests {
             language: Some("{text}".into()),
             ..PromptOptions::default()
         };
-        let wishes = with("{ {language} {x} {{length}}\n{text}|{text}{");
-        assert_eq!(message(&wishes), "{ {text} {x} {}\nTEXT {instruction}|TEXT {instruction}{");
-        assert!(matches!(
-            with("no place").prompts(ChatTemplate::mistral()),
-            Err(SummarizeError::NoText)
-        ));
+        let wishes = with("{ {language} {1} {{length}} {{{x}}}\n{text}|{text}{");
+        let expected = "{ {text} {1} {length} {{x}}\nTEXT {instruction}|TEXT {instruction}{";
+        assert_eq!(message(&wishes), expected);
+        let as_is = r#"{"a": {"b": {}}} {a: b} {{"c": 1}} } { "#;
+        assert_eq!(
+            message(&with(&format!("{as_is}{{text}}"))),
+            as_is.to_owned() + "TEXT {instruction}"
+        );
+        let error = |template: &str| match with(template).prompts(ChatTemplate::mistral()) {
+            Err(error) => error.to_string(),
+            Ok(prompts) => panic!("{prompts:?}"),
+        };
+        assert!(error("no place").contains("has no {text} in it"));
+        assert!(error("{{text}}").contains("has no {text} in it"));
+        let unknown = error("{text} {foo} {foo} { text } {Text} {{bar}}");
+        assert!(unknown.contains("{foo} { text } {Text} in it"), "{unknown}");
+    }
+
+    #[test]
+    fn what_a_template_has_no_place_for_is_known() {
+        let with = |template: &str| PromptOptions {
+            instruction: Some("Who?".into()),
+            language: Some("French".into()),
+            length: None,
+            template: Some(template.into()),
+        };
+        assert_eq!(with("{text}").without_place(), ["--instruction", "--language"]);
+        let places = with("{language} {{instruction}} {length} {text}");
+        assert_eq!(places.without_place(), ["--instruction"]);
+        assert_eq!(places.without_value(), ["--length"]);
+        let places = with("{instruction} {text}");
+        assert!(places.without_place().is_empty() && places.without_value().is_empty());
     }
 }

@@ -65,7 +65,7 @@ impl<'a> Summarizer<'a> {
             basis: setup.basis(),
             setup,
             documents,
-            waiting: plan.in_working_order(|entry| !output.has(&entry.key)).into(),
+            waiting: plan.in_working_order(|entry| !output.has(entry)).into(),
             output,
             answers: earlier.answers,
             open: HashMap::new(),

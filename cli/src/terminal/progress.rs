@@ -12,6 +12,8 @@ use indicatif::{
 use std::fmt::{Display, Write};
 use std::io::{self, IsTerminal};
 use std::sync::LazyLock;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a log hears of a run.
@@ -80,8 +82,10 @@ pub fn counter(unit: &'static str) -> ProgressBar {
 /// How far a run over many documents or requests is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RunState {
-    /// Documents or requests that are finished.
+    /// Documents or requests that are done.
     pub n_done: usize,
+    /// Those that failed, and are not done.
+    pub n_failed: usize,
     /// Tokens that were read and written.
     pub tokens: Tokens,
     /// The part of this run's work that is done, from 0 to 1.
@@ -145,12 +149,52 @@ impl Log {
     }
 }
 
-/// `12/200 documents, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
+/// Says what is being done, where that takes more than a moment and no terminal shows a bar: after two
+/// seconds, after twice as many, and so on up to once a minute. A thread of its own says it, so that
+/// what is done need not be interrupted.
+pub struct PatientLog {
+    doing: Option<Sender<String>>,
+}
+
+impl PatientLog {
+    /// Begins to wait.
+    pub fn begin() -> PatientLog {
+        if io::stderr().is_terminal() {
+            return PatientLog { doing: None };
+        }
+        let (doing, told) = mpsc::channel();
+        thread::spawn(move || {
+            let (mut now, mut pause) = (String::new(), PATIENCE);
+            let mut next = Instant::now() + pause;
+            loop {
+                match told.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                    Ok(doing) => now = doing,
+                    Err(RecvTimeoutError::Timeout) => {
+                        print_note(&now);
+                        pause = (2 * pause).min(LOG_INTERVAL);
+                        next += pause;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        PatientLog { doing: Some(doing) }
+    }
+
+    /// What is being done from now on.
+    pub fn doing(&self, what: String) {
+        // Whoever waits for it is there as long as this is.
+        let _ = self.doing.as_ref().map(|doing| doing.send(what));
+    }
+}
+
+/// `12/200 documents, 3 failed, 31000 tokens read and 3100 written, 310.2/s, 2 hours left`
 fn describe(state: &RunState, n_all: usize, unit: &str, elapsed: Duration) -> String {
-    let RunState { n_done, tokens: Tokens { n_read, n_written, .. }, part } = *state;
+    let RunState { n_done, n_failed, tokens: Tokens { n_read, n_written, .. }, part } = *state;
     let rate = (n_read + n_written) as f64 / elapsed.as_secs_f64().max(1e-3);
+    let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
     let mut line = format!(
-        "{n_done}/{n_all} {unit}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
+        "{n_done}/{n_all} {unit}{failed}, {n_read} tokens read and {n_written} written, {rate:.1}/s"
     );
     // A run of which next to nothing is done says nothing of the rest.
     let left = elapsed.as_secs_f64() * (1.0 - part) / part;
@@ -169,6 +213,12 @@ pub fn describe_all(tokens: Tokens, elapsed: Duration) -> String {
     let known = if n_reused > 0 { format!(", {n_reused} known already") } else { String::new() };
     let (read, time) = (count(n_read, "token"), HumanDuration(elapsed));
     format!("{read} read{known} and {n_written} written in {time}")
+}
+
+/// What is left of a run that was stopped, behind what is done: `, 5 failed and 7 to do`; nothing where
+/// none failed, since the rest is to do then.
+pub fn describe_left(n_failed: usize, n_to_do: usize) -> String {
+    if n_failed > 0 { format!(", {n_failed} failed and {n_to_do} to do") } else { String::new() }
 }
 
 /// A number of things: `1 document`, `2 documents`.
@@ -197,7 +247,7 @@ mod tests {
     fn a_run_is_described_with_what_is_left_of_it() {
         let minute = Duration::from_secs(60);
         let tokens = Tokens { n_read: 5_000, n_reused: 70, n_written: 1_000 };
-        let mut state = RunState { n_done: 3, tokens, part: 0.25 };
+        let mut state = RunState { n_done: 3, n_failed: 0, tokens, part: 0.25 };
         let line = describe(&state, 12, "documents", minute);
         let done = "3/12 documents, 5000 tokens read and 1000 written, 100.0/s";
         assert_eq!(line, format!("{done}, 3 minutes left"));
@@ -205,6 +255,10 @@ mod tests {
             state.part = part;
             assert_eq!(describe(&state, 12, "documents", minute), done, "{part}");
         }
+        state.n_failed = 2;
+        assert!(
+            describe(&state, 12, "documents", minute).starts_with("3/12 documents, 2 failed, ")
+        );
         let start = describe(&RunState::default(), 1, "documents", Duration::ZERO);
         assert_eq!(start, "0/1 documents, 0 tokens read and 0 written, 0.0/s");
         let all = describe_all(tokens, 2 * minute);

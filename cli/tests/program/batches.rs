@@ -7,7 +7,7 @@ use gatefold::gguf::{Array, Value};
 use gatefold::sampler::Sampling;
 use gatefold::tokenizer::ChatTemplate;
 use gatefold::{DynFormat, Isa, LanguageModel};
-use gatefold_cli::batch::{self, Prompts};
+use gatefold_cli::batch::{self, Prompts, Terms};
 use gatefold_cli::jobs::Key;
 use gatefold_cli::summarize::{Cutter, PromptOptions, Setup};
 use gatefold_fixtures::random_mixtral::{self, ExpertLayout};
@@ -116,14 +116,12 @@ impl Loaded {
     pub fn batches<'a>(
         &'a self,
         template: &'a ChatTemplate,
-        basis: Key,
         max_running: usize,
     ) -> batch::Setup<'a> {
         batch::Setup {
             prompts: Prompts { tokenizer: &self.language.tokenizer, template },
             model_name: String::new(),
-            basis,
-            max_tokens: None,
+            terms: Terms { basis: Key::of(&[]), max_tokens: None, model_name: None },
             max_running,
         }
     }

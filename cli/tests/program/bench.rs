@@ -1,6 +1,6 @@
 //! `gatefold bench`, and the models that it makes.
 
-use crate::program::gatefold;
+use crate::program::{command, gatefold};
 use ::gatefold::architecture::{Config, LLAMA, RopeConfig};
 use gatefold::Compute;
 use gatefold::gguf::Gguf;
@@ -9,7 +9,9 @@ use gatefold::tokenizer::Tokenizer;
 use gatefold::{DynFormat, FORMATS, Isa};
 use gatefold_cli::bench::synthetic::{Shape, Synthetic};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 /// A Mixtral of toy size.
 const SMALL: Shape = Shape {
@@ -132,6 +134,42 @@ fn a_model_is_made_once() {
     synthetic.make(folder.path(), &compute, |_, _| {}).unwrap();
     assert!(fs::read(&path).unwrap() == made, "the same bytes in every run");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// Before anything runs; and what nobody asked for is as long as the context lets it be.
+#[test]
+fn what_the_context_cannot_hold_is_refused() {
+    let demo = ["bench", "-n", "1", "-r", "1", "-p"];
+    let said =
+        "contexts of up to 1024 tokens, and these tests take more: pp2000 (2000), pp99999 (99999);";
+    gatefold_refuses(&[&demo[..], &["1024,2000,99999"]].concat(), said);
+    gatefold_refuses(&["bench", "-p", "0", "-n", "8", "-d", "1017"], "more: tg8@d1017 (1025);");
+    gatefold_refuses(&["bench", "-p", "0", "-n", "0"], "there is nothing to measure");
+    let folder = tempfile::tempdir().unwrap();
+    let gguf = make("Q4_0", 1, folder.path());
+    let path = gguf.path().to_str().unwrap();
+    let run = gatefold(&["bench", "-m", path, "-r", "1", "--json"]).succeeded();
+    let json = run.json();
+    let names: Vec<_> = json.as_array().unwrap().iter().map(|test| &test["test"]).collect();
+    assert_eq!(names, ["pp128", "tg32"]);
+}
+
+/// With the note of the demo model before it.
+fn gatefold_refuses(args: &[&str], why: &str) {
+    let run = gatefold(args);
+    assert_eq!((run.code, &*run.stdout), (1, ""), "{}", run.stderr);
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+}
+
+#[test]
+fn what_takes_long_is_told() {
+    let mut command = command();
+    command.args(["bench", "-p", "1024", "-n", "0", "-r", "4096", "-t", "1"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.ends_with(" of 4096 tests done")));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

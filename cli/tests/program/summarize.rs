@@ -181,6 +181,7 @@ fn silence_is_a_failure() {
     for _ in 0..2 {
         let run = place.summarize(&["docs", "-o", "out.jsonl"]).ended(2);
         assert!(run.stderr.contains("2 documents, 2 of them failed"), "{}", run.stderr);
+        place.summarize(&["docs", "-o", "out.jsonl", "--ok-exit"]).ended(0);
         for id in ["docs/long.txt", "docs/short.txt"] {
             let error = line(&place.lines("out.jsonl"), id)["error"].to_string();
             assert!(error.contains("the model's answer is empty"), "{error}");

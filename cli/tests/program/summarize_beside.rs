@@ -43,10 +43,8 @@ fn what_is_missing_beside_is_made_up_for() {
     for args in [&ARGS[..], &[&ARGS[..], &["--format", "text"]].concat()] {
         let place = workplace();
         let is_json = args.len() == ARGS.len();
-        let (name, results) = match is_json {
-            true => ("docs/a.txt.summary.json", "out.jsonl"),
-            false => ("docs/a.txt.summary.txt", "out.jsonl.jsonl"),
-        };
+        let ending = if is_json { "json" } else { "txt" };
+        let (name, results) = (&*format!("docs/a.txt.summary.{ending}"), "out.jsonl");
         place.summarize(args).ended(0);
         let (old_file, old_results) = (place.read(name), place.read(results));
         place.write("docs/a.txt", "the old sailor saw a whale in the sea");
@@ -58,9 +56,6 @@ fn what_is_missing_beside_is_made_up_for() {
         assert_eq!(place.read(name), new_file);
         // A result that is gone and made again is the same, but for the time.
         fs::remove_file(place.path(results)).unwrap();
-        if !is_json {
-            fs::remove_file(place.path("out.jsonl")).unwrap();
-        }
         place.summarize(args).ended(0);
     }
 }
@@ -119,16 +114,11 @@ fn a_document_is_not_overwritten() {
         let run = place.summarize(&args).ended(0);
         assert!(run.stderr.contains("2 of 2 documents are done"), "{}", run.stderr);
         assert_ne!(place.read(&name), summary);
-        // The line that vouched for the old file is gone, and the text was made of the new one.
-        let results = if form == "text" { "out.jsonl.jsonl" } else { "out.jsonl" };
-        let lines = place.lines(results);
+        // The line that vouched for the old file is gone.
+        let lines = place.lines("out.jsonl");
         let new = line(&lines, "docs/a.txt")["summary"].as_str().unwrap();
         match form {
-            "text" => {
-                assert_eq!(place.read(&name), format!("{new}\n"));
-                let all = place.read("out.jsonl");
-                assert!(all.contains(&format!("==> docs/a.txt <==\n{new}\n")), "{all}");
-            }
+            "text" => assert_eq!(place.read(&name), format!("{new}\n")),
             _ => assert_eq!(beside(&place, &name)["summary"], new),
         }
     }
@@ -153,6 +143,33 @@ fn a_file_that_was_not_written_is_not_disowned() {
     let lines = place.lines("out.jsonl");
     assert_eq!(beside(&place, "docs/a.txt.summary.json")["key"], line(&lines, "docs/a.txt")["key"]);
     assert_eq!(lines.len(), 2);
+}
+
+/// An output that is called like JSON lines has them, and the form is for the files beside; of any
+/// other the JSON lines lie beside it.
+#[test]
+fn an_output_is_in_the_form_of_its_name() {
+    let place = workplace();
+    let run = |output: &str, more: &[&str]| {
+        place.summarize(&[&["docs", "-n", "5", "--format", "text", "-o", output], more].concat())
+    };
+    for output in ["log.jsonl", "LOG.JSONL", "log.ndjson", "log.json"] {
+        run(output, &["--beside"]).ended(0);
+        let lines = place.lines(output);
+        assert_eq!(lines.len(), 2);
+        let summary = line(&lines, "docs/a.txt")["summary"].as_str().unwrap();
+        assert_eq!(place.read("docs/a.txt.summary.txt"), format!("{summary}\n"));
+        assert!(!place.path(&format!("{output}.jsonl")).exists());
+        let again = run(output, &["--beside"]).ended(0);
+        assert!(again.stderr.contains("2 of 2 documents are done"), "{}", again.stderr);
+        let refused = run(output, &[]).ended(1);
+        assert!(refused.stderr.contains("is called like JSON lines"), "{}", refused.stderr);
+    }
+    run("all.txt", &["--beside"]).ended(0);
+    let lines = place.lines("all.txt.jsonl");
+    let summary = line(&lines, "docs/b.md")["summary"].as_str().unwrap();
+    assert!(place.read("all.txt").contains(&format!("==> docs/b.md <==\n{summary}\n")));
+    assert!(run("all.txt", &[]).ended(0).stderr.contains("2 of 2 documents are done"));
 }
 
 #[test]

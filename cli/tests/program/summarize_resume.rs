@@ -203,6 +203,7 @@ fn ctrl_c_keeps_what_is_done() {
     use std::process::Command;
     let place = Workplace::new();
     place.write_stories(400);
+    place.write("docs/bad.txt", "a\0b");
     let args = [&ARGS[..], &["--parallel", "2", "-t", "1"]].concat();
     let mut child = place.command(&args).spawn().unwrap();
     while fs::metadata(place.path("out.jsonl")).map_or(0, |there| there.len()) < 1000 {
@@ -212,9 +213,17 @@ fn ctrl_c_keeps_what_is_done() {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
-    assert!(stderr.contains("documents done; the same command goes on"), "{stderr}");
-    let n_kept = place.lines("out.jsonl").len();
+    let n_kept = place.lines("out.jsonl").len() - 1;
     assert!((1..400).contains(&n_kept));
+    // What failed is not done, in this run as in the next.
+    let n_left = 400 - n_kept;
+    let said = format!(
+        "stopped with {n_kept} of 401 documents done, 1 failed and {n_left} to do; the same command goes on"
+    );
+    assert!(stderr.contains(&said), "{stderr}");
+    let next = place.summarize(&[&ARGS[..], &["--dry-run", "--json"]].concat()).ended(2);
+    let said = format!("401 documents: {n_kept} done, {n_left} to do with ");
+    assert!(next.stderr.contains(&said), "{}", next.stderr);
     // The rest would take long here; that some of it is done is enough.
     let mut file = OpenOptions::new().append(true).open(place.path("out.jsonl")).unwrap();
     write!(file, "{{\"id\":\"docs/").unwrap();
