@@ -70,7 +70,7 @@ pub use request::{
     Delta, Event, FinishReason, GenerateError, Generated, PromptLogprobs, Refusal, Request,
     RequestId, Token, TokenLogprobs,
 };
-pub use scheduler::Engine;
+pub use scheduler::{Engine, Status};
 pub use speed::Speed;
 
 /// Stands in keys of results and in files of prefixes for all that turns a request into its answer:

@@ -40,6 +40,21 @@ pub struct Engine {
     next_id: u64,
     /// Bytes of weights read by all steps so far.
     weight_bytes: u64,
+    n_steps: u64,
+}
+
+/// How much an engine has to do, and has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Requests that wait for memory, or for their turn.
+    pub n_waiting: usize,
+    /// Requests that are worked on.
+    pub n_running: usize,
+    /// Bytes of keys and values, of running sequences and in the prefix cache.
+    pub memory_bytes: u64,
+    /// Steps of the model that were taken.
+    pub n_steps: u64,
 }
 
 impl Engine {
@@ -75,6 +90,7 @@ impl Engine {
             prefix_cache: PrefixCache::default(),
             next_id: 0,
             weight_bytes: 0,
+            n_steps: 0,
         })
     }
 
@@ -106,6 +122,12 @@ impl Engine {
         }
     }
 
+    /// [Ends](Self::cancel) all requests.
+    pub fn cancel_all(&mut self) {
+        let sequences = self.waiting.iter_mut().chain(&mut self.running);
+        sequences.for_each(|sequence| sequence.is_cancelled = true);
+    }
+
     /// Whether all requests are answered.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
@@ -126,6 +148,16 @@ impl Engine {
         self.pool.layout().bytes_of(self.pool.n_used())
     }
 
+    /// How much there is to do, and was done.
+    pub fn status(&self) -> Status {
+        Status {
+            n_waiting: self.n_waiting(),
+            n_running: self.n_running(),
+            memory_bytes: self.memory_bytes(),
+            n_steps: self.n_steps,
+        }
+    }
+
     /// Evicts everything from the prefix cache.
     pub fn clear_prefix_cache(&mut self) {
         while self.prefix_cache.evict_oldest() {}
@@ -136,8 +168,7 @@ impl Engine {
     pub fn run(&mut self, interrupted: &AtomicBool, listener: &mut dyn FnMut(RequestId, Event)) {
         while !self.is_idle() {
             if interrupted.load(Ordering::Relaxed) {
-                let sequences = self.waiting.iter_mut().chain(&mut self.running);
-                sequences.for_each(|sequence| sequence.is_cancelled = true);
+                self.cancel_all();
             }
             self.step(listener);
         }
@@ -273,6 +304,7 @@ impl Engine {
         let logits = self.model.forward(&self.compute, &mut chunks);
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
+        self.n_steps += 1;
         let (n_vocab, mut values) = (self.model.n_vocab(), &logits.values[..]);
         let rows = self.running.iter_mut().zip(n_logits).map(|(sequence, n_rows)| {
             let rows = values.split_off(..n_rows * n_vocab).expect("a row for each that is wanted");

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::fault::quoted;
-use super::line::{Prompt, Request, Text};
+use super::request::{Prompt, Request, Text};
 use gatefold::text::one_line;
 use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
 
@@ -20,12 +20,9 @@ impl Prompts<'_> {
     ///
     /// # Errors
     /// If the conversation cannot be written, with the names that are in it.
-    pub(super) fn encode(
-        &self,
-        request: &Request,
-    ) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
+    pub fn encode(&self, request: &Request) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
         if let Some((idx, name)) = &request.name {
-            let param = format!("body.messages[{idx}].name");
+            let param = request.param(&format!("messages[{idx}].name"));
             let name = quoted(&name.as_str().into());
             let message = format!(
                 "{param} is {name}, and the model is told no names; leave it out, or make it a part of the content"
@@ -40,19 +37,23 @@ impl Prompts<'_> {
                         ChatError::Machine { .. } => {
                             Fault::ours("template_stopped", one_line(error))
                         }
-                        error => Fault::at("invalid_value", "body.messages", one_line(error)),
+                        error => {
+                            Fault::at("invalid_value", request.param("messages"), one_line(error))
+                        }
                     },
                 )
             }
             Prompt::Texts(texts) => {
-                let ids: Result<_, _> = texts.iter().map(|text| self.encode_text(text)).collect();
+                let param = &request.param("prompt");
+                let encode = |text| self.encode_text(text, param);
+                let ids: Result<_, _> = texts.iter().map(encode).collect();
                 Ok((ids?, None))
             }
         }
     }
 
-    fn encode_text(&self, text: &Text) -> Result<Vec<u32>, Fault> {
-        let fault = |message| Fault::at("invalid_value", "body.prompt", message);
+    fn encode_text(&self, text: &Text, param: &str) -> Result<Vec<u32>, Fault> {
+        let fault = |message| Fault::at("invalid_value", param, message);
         match text {
             Text::Text(text) => {
                 self.tokenizer.encode_text(text).map_err(|error| fault(one_line(error)))
@@ -61,7 +62,7 @@ impl Prompts<'_> {
                 let n_vocab = self.tokenizer.n_vocab();
                 match ids.iter().find(|&&id| id as usize >= n_vocab) {
                     Some(id) => Err(fault(format!(
-                        "body.prompt has token {id}, and the model's end at {}",
+                        "{param} has token {id}, and the model's end at {}",
                         n_vocab - 1
                     ))),
                     None => Ok(ids.clone()),
