@@ -13,7 +13,8 @@
 //! 8. [`terminal`]: notes, progress and interrupts;
 //! 9. [`demo`]: the model in the program;
 //! 10. [`args`]: the arguments that commands share, and what they resolve to;
-//! 11. [`commands`]: one file per subcommand.
+//! 11. [`server`]: OpenAI's API over HTTP, on one engine;
+//! 12. [`commands`]: one file per subcommand.
 
 pub mod args;
 pub mod batch;
@@ -24,5 +25,6 @@ pub mod documents;
 pub mod flags;
 pub mod jobs;
 pub mod openai;
+pub mod server;
 pub mod summarize;
 pub mod terminal;
