@@ -55,7 +55,7 @@ impl LanguageModel {
     /// As [`Self::open`].
     pub fn from_gguf(gguf: Gguf) -> Result<LanguageModel, OpenError> {
         let model = Model::load(&gguf)?;
-        let tokenizer = Tokenizer::from_metadata(gguf.metadata())
+        let tokenizer = Tokenizer::from_gguf(&gguf)
             .map_err(|error| OpenError::Tokenizer { path: gguf.path().into(), error })?;
         Ok(LanguageModel {
             gguf: Arc::new(gguf),

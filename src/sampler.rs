@@ -8,6 +8,7 @@ use gatefold_quant::Isa;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// How tokens are chosen.
@@ -75,6 +76,8 @@ pub struct Sampler {
     rng: ChaCha8Rng,
     /// The tokens of the answer so far, and how often it has each.
     counts: BTreeMap<u32, u32>,
+    /// Ids that are never chosen, ascending.
+    never: Arc<[u32]>,
 }
 
 /// A token and its logit.
@@ -95,7 +98,12 @@ impl Sampler {
     /// A sampler at the beginning of its random numbers.
     pub fn new(isa: Isa, sampling: Sampling) -> Sampler {
         let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
-        Sampler { sampling, isa, rng, counts: BTreeMap::new() }
+        Sampler { sampling, isa, rng, counts: BTreeMap::new(), never: Arc::default() }
+    }
+
+    /// The same, which never chooses these tokens, given in ascending order: there must be others.
+    pub fn without(self, never: Arc<[u32]>) -> Sampler {
+        Sampler { never, ..self }
     }
 
     /// Chooses the token that follows `history`: the prompt, and all tokens chosen so far.
@@ -115,6 +123,9 @@ impl Sampler {
         let mut candidates: Vec<Candidate> =
             (0..).zip(logits).map(|(id, &logit)| Candidate { id, logit }).collect();
         self.penalize(&mut candidates, history);
+        if !self.never.is_empty() {
+            candidates.retain(|candidate| self.never.binary_search(&candidate.id).is_err());
+        }
         if self.sampling.temperature <= 0.0 {
             let best =
                 candidates.iter().min_by(|a, b| a.order(b)).expect("a vocabulary is not empty");
@@ -211,6 +222,15 @@ mod tests {
     fn greedy_takes_the_lower_of_equals() {
         let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
         assert_eq!(draws(greedy, 3), [1, 1, 1]);
+    }
+
+    #[test]
+    fn tokens_that_must_not_be_are_never_chosen() {
+        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        let mut greedy = sampler(greedy).without([1, 3].into());
+        assert_eq!(greedy.choose(&LOGITS, &[]).unwrap(), 4);
+        let mut drawing = sampler(Sampling::default()).without([1, 3].into());
+        assert!((0..100).all(|_| ![1, 3].contains(&drawing.choose(&LOGITS, &[]).unwrap())));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::error::{CheckpointError, Problem};
 use super::stored::SourceFile;
 use super::tensor::{Part, RowOrder, Tensor};
 use crate::architecture::{Architecture, ExpertTensor};
-use crate::gguf::{self, Gguf, is_of_one_file};
+use crate::gguf::{self, Gguf, GgufError, is_of_one_file};
 use std::collections::HashSet;
 use std::iter;
 use std::path::Path;
@@ -47,6 +47,21 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     })
 }
 
+/// What a file is that begins as nothing does which is read.
+pub(super) fn refusal(path: &Path) -> CheckpointError {
+    let not_gguf = |why: &str| format!("is not a GGUF file{why}");
+    match Gguf::open(path) {
+        Err(GgufError { path, problem }) => match *problem {
+            gguf::Problem::NotGguf(why) => {
+                Problem::NotACheckpoint(not_gguf(&format!(": {why}"))).at(&path)
+            }
+            problem => GgufError { path, problem: Box::new(problem) }.into(),
+        },
+        // Somebody has put another file there in the meantime.
+        Ok(_) => Problem::NotACheckpoint(not_gguf("")).at(path),
+    }
+}
+
 /// The tensors, in file order; merged experts come where the first one was.
 fn tensors(gguf: &Gguf, files: &[Arc<SourceFile>]) -> Result<Vec<Tensor>, CheckpointError> {
     let architecture = Architecture::of(gguf.metadata())?;
@@ -83,6 +98,7 @@ fn part(stored: &gguf::Tensor, files: &[Arc<SourceFile>]) -> Part {
         file: files[stored.part_idx].clone(),
         offset: stored.offset,
         format: stored.format,
+        decoding: None,
         rows: stored.n_weights() / cols,
         cols,
         order: RowOrder::Stored,

@@ -1,4 +1,4 @@
-//! Hugging Face folders: `config.json` and safetensors.
+//! Hugging Face folders: `config.json` and safetensors, or PyTorch's files.
 
 use super::error::{CheckpointError, Problem};
 use super::folder::Folder;
@@ -7,7 +7,7 @@ use super::layout::Arrangement::{Halves, LowerHalves, Same, Separate, UpperHalve
 use super::layout::{Entry, Layout};
 use super::rope::{Computed, Rope};
 use super::stored::StoredTensors;
-use super::{Checkpoint, mistral, safetensors, vocabulary};
+use super::{Checkpoint, foreign, mistral, safetensors, shards, torch, vocabulary};
 use crate::architecture::{Config, LLAMA, ModelSpec, Role};
 
 /// The file that says what the model is.
@@ -62,6 +62,9 @@ const MERGED_EXPERTS: [Entry; 4] = [
     (Role::Down, "model.layers.N.mlp.experts.down_proj", Same),
 ];
 
+/// Files with weights in F8 also say how to scale what such a model computes.
+const IGNORED: [&str; 4] = [".rotary_emb.inv_freq", ".input_scale", ".k_scale", ".v_scale"];
+
 /// Opens a folder.
 ///
 /// # Errors
@@ -73,7 +76,8 @@ pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
     let stored = weights(folder)?;
     let layout = Layout { computed, ..layout(&stored, &model) };
     model.optional.extend(layout.optional(&stored));
-    let tensors = layout.arrange(folder.path(), &model, &stored)?;
+    let tensors = layout.arrange(folder.path(), &model, &stored);
+    let tensors = tensors.map_err(|error| foreign::explained(folder, &stored, error))?;
     let mut notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
     notes.extend(note_of_window(&model.config));
     let (path, files) = (folder.path().to_path_buf(), stored.files);
@@ -85,24 +89,36 @@ fn note_of_window(config: &Config) -> Option<String> {
     let window =
         config.window.filter(|window| config.n_experts > 0 && *window < config.context_len)?;
     Some(format!(
-        "attention reaches back over {window} tokens, as `sliding_window` in {CONFIG} says; Mixtral was trained \
+        "attention reaches back over {window} tokens, as sliding_window in {CONFIG} says; Mixtral was trained \
          without a window: if this is a copy of it, set the key to null"
     ))
 }
 
 /// Whether a folder has weights in these files.
 pub(super) fn has_weights(folder: &Folder) -> bool {
-    folder.names().any(is_weights)
+    folder.names().any(|name| is_safetensors(name) || is_torch(name))
 }
 
-/// Mistral's files may lie beside these.
-fn is_weights(name: &str) -> bool {
-    name.ends_with(".safetensors") && !name.starts_with(mistral::STEM)
+/// Mistral's files may lie beside these, and adapters, which are no model.
+fn is_safetensors(name: &str) -> bool {
+    let is_other = name.starts_with(mistral::STEM) || name.starts_with("adapter_");
+    name.ends_with(".safetensors") && !is_other
 }
 
+/// Other files that end in `.bin` are states of a training, or of other programs.
+fn is_torch(name: &str) -> bool {
+    name.starts_with("pytorch_model") && name.ends_with(".bin")
+}
+
+/// Where there are both kinds of files, they hold the same.
 fn weights(folder: &Folder) -> Result<StoredTensors, CheckpointError> {
-    let none = || folder.problem(Problem::NoWeights { wanted: "model*.safetensors" });
-    safetensors::read_folder(folder, "model", is_weights)?.ok_or_else(none)
+    let wanted = "model*.safetensors or pytorch_model*.bin";
+    let (single, single_torch) = ("model.safetensors", "pytorch_model.bin");
+    match shards::read_folder(folder, single, is_safetensors, safetensors::read_file)? {
+        Some(stored) => Ok(stored),
+        None => shards::read_folder(folder, single_torch, is_torch, torch::read_file)?
+            .ok_or_else(|| folder.problem(Problem::NoWeights { wanted })),
+    }
 }
 
 fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
@@ -119,11 +135,9 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
             *name = name.strip_prefix("model.").unwrap_or(name);
         }
     }
+    let mut ignored = IGNORED.to_vec();
     // A tied head may be stored nevertheless.
-    let ignored: &[&str] = match model.is_tied() {
-        true => &[".rotary_emb.inv_freq", "lm_head.weight"],
-        false => &[".rotary_emb.inv_freq"],
-    };
+    ignored.extend(model.is_tied().then_some("lm_head.weight"));
     Layout { tensors, computed: vec![], ignored }
 }
 

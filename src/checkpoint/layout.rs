@@ -1,11 +1,13 @@
 //! Layouts: under which names, and in which arrangement, a kind of checkpoint stores the tensors of
 //! a GGUF.
 
+use super::decoding::{Decoding, Numbers, Scale};
 use super::error::{CheckpointError, Problem};
 use super::rope::Computed;
 use super::stored::{StoredTensor, StoredTensors};
 use super::tensor::{Part, RowOrder, Tensor};
 use crate::architecture::{LLAMA, ModelSpec, Presence, Role, Scope, TensorSlot};
+use gatefold_quant::DynFormat;
 use std::collections::HashSet;
 use std::iter;
 use std::path::Path;
@@ -16,8 +18,9 @@ pub struct Layout {
     pub tensors: Vec<Entry>,
     /// Tensors that are in none of the files.
     pub computed: Vec<Computed>,
-    /// What the files may hold besides, by the ends of names: buffers that say what the sizes say.
-    pub ignored: &'static [&'static str],
+    /// What the files may hold besides, by the ends of names: buffers that say what the sizes say, and
+    /// scales of what a model computes.
+    pub ignored: Vec<&'static str>,
 }
 
 /// A line of a layout: a tensor's role, its name in the checkpoint (in which `N` stands for the layer
@@ -82,8 +85,12 @@ impl Layout {
                 let name = in_place(stored_name, slot.layer_idx, piece.expert_idx);
                 let missing = || Problem::MissingTensor { tensor: name.clone() }.at(folder);
                 let source = stored.tensors.get(&name).ok_or_else(missing)?;
-                parts.push(piece.part(&name, source)?);
+                let scale = scale_of(&name, stored);
+                let part = piece.part(&name, source, scale)?;
+                let is_scaled = part.decoding.as_ref().is_some_and(|it| it.scale.is_some());
+                used.extend(scale.filter(|_| is_scaled).map(|(name, _)| name.clone()));
                 used.insert(name);
+                parts.push(part);
             }
             tensors.push(Tensor::of_parts(slot.name, slot.shape, parts));
         }
@@ -114,6 +121,12 @@ impl Layout {
         let mut entries = self.tensors.iter();
         *entries.find(|entry| entry.0 == role).expect("a layout has a line per role")
     }
+}
+
+/// What the numbers of a stored matrix are multiplied by, if the files have that.
+fn scale_of<'s>(name: &str, stored: &'s StoredTensors) -> Option<(&'s String, &'s StoredTensor)> {
+    let names = ["_scale_inv", "_scale"].map(|end| format!("{name}{end}"));
+    names.iter().find_map(|name| stored.tensors.get_key_value(name))
 }
 
 /// The stored name, with the numbers in place of `N` and `E`.
@@ -181,7 +194,12 @@ impl Arrangement {
 impl Piece {
     /// Where the piece is. Only a stored tensor of the right shape has one: its size is the file's,
     /// so that products of its sizes cannot overflow.
-    fn part(self, name: &str, stored: &StoredTensor) -> Result<Part, CheckpointError> {
+    fn part(
+        self,
+        name: &str,
+        stored: &StoredTensor,
+        scale: Option<(&String, &StoredTensor)>,
+    ) -> Result<Part, CheckpointError> {
         let Piece { shape, start, rows, cols, order, .. } = self;
         let refuse = |problem: Problem| Err(problem.at(&stored.file.path));
         let tensor = name.to_owned();
@@ -189,14 +207,23 @@ impl Piece {
             let found = stored.shape.clone();
             return refuse(Problem::Shape { tensor, found, expected: shape });
         }
-        let format = match &stored.format {
-            Ok(format) => *format,
+        // The scale of a matrix that is all there is to the tensor; of others, it would be unclear.
+        let scale = scale.filter(|_| shape == [rows, cols] && order != RowOrder::Transposed);
+        let scale = scale.map(|(name, stored)| Scale::new(name, stored, [rows, cols]));
+        let scale = scale.transpose()?;
+        // One weight per block: checkpoints of this kind hold plain numbers.
+        let (format, decoding, weight_bytes) = match &stored.format {
+            Ok(format) => (*format, None, format.block_bytes),
             Err(found) => {
-                return refuse(Problem::NumberType { tensor, found: found.clone() });
+                let numbers = Numbers::by_name(found);
+                let Some(numbers) = numbers.filter(|it| it.are_weights() || scale.is_some()) else {
+                    return refuse(Problem::NumberType { tensor, found: found.clone() });
+                };
+                let format = DynFormat::by_name("F32").expect("F32 is registered");
+                (format, Some(Decoding { numbers, scale }), numbers.n_bytes())
             }
         };
-        // One weight per block: checkpoints of this kind hold plain numbers.
-        let offset = stored.offset + (start * format.block_bytes) as u64;
-        Ok(Part { file: stored.file.clone(), offset, format, rows, cols, order })
+        let offset = stored.offset + (start * weight_bytes) as u64;
+        Ok(Part { file: stored.file.clone(), offset, format, decoding, rows, cols, order })
     }
 }

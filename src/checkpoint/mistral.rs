@@ -6,10 +6,10 @@ use super::json::JsonObject;
 use super::layout::Arrangement::{Same, Separate, Stacked, StackedTransposed};
 use super::layout::{Entry, Layout};
 use super::stored::StoredTensors;
-use super::{Checkpoint, safetensors, torch, vocabulary};
+use super::{Checkpoint, safetensors, shards, torch, vocabulary};
 use crate::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig};
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file that says what the model is.
 pub const PARAMS: &str = "params.json";
@@ -89,18 +89,13 @@ pub(super) fn has_file(path: &Path) -> bool {
 fn weights(folder: &Folder) -> Result<StoredTensors, CheckpointError> {
     let named = |name: &str, end| name.starts_with(STEM) && name.ends_with(end);
     let is_safetensors = |name: &str| named(name, ".safetensors");
-    if let Some(stored) = safetensors::read_folder(folder, STEM, is_safetensors)? {
-        return Ok(stored);
-    }
     let is_torch = |name: &str| named(name, ".pth") || named(name, ".pt");
-    let paths = folder.files(is_torch);
-    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-    match paths.is_empty() {
-        false => torch::read(&paths),
-        true => {
-            let wanted = "consolidated.safetensors, consolidated.*.pth or consolidated.*.pt";
-            Err(folder.problem(Problem::NoWeights { wanted }))
-        }
+    let wanted = "consolidated.safetensors, consolidated.*.pth or consolidated.*.pt";
+    let (single, single_torch) = ("consolidated.safetensors", "consolidated.pth");
+    match shards::read_folder(folder, single, is_safetensors, safetensors::read_file)? {
+        Some(stored) => Ok(stored),
+        None => shards::read_folder(folder, single_torch, is_torch, torch::read_file)?
+            .ok_or_else(|| folder.problem(Problem::NoWeights { wanted })),
     }
 }
 
@@ -111,7 +106,7 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
         _ if stacked() => &STACKED_EXPERTS,
         _ => &EXPERTS,
     };
-    Layout { tensors: [&COMMON, experts].concat(), computed: vec![], ignored: &["rope.freqs"] }
+    Layout { tensors: [&COMMON, experts].concat(), computed: vec![], ignored: vec!["rope.freqs"] }
 }
 
 fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, CheckpointError> {

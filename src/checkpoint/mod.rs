@@ -2,19 +2,21 @@
 //!
 //! Three kinds of input come in, and all leave in the same shape:
 //!
-//! 1. `hugging_face`: a folder with `config.json` and safetensors;
+//! 1. `hugging_face`: a folder with `config.json` and safetensors, or PyTorch's `.bin` files;
 //! 2. `mistral`: a folder with `params.json` and `consolidated.*`, PyTorch zip files or safetensors;
 //! 3. `gguf_file`: a GGUF, of any format and either expert layout.
 //!
-//! [`safetensors`] and [`torch`] find the tensors that files hold, under the names they have there
-//! ([`StoredTensors`]). A [`Folder`] is listed once. [`crate::architecture`] says which tensors the
-//! model has, and the folders' layouts (`layout`) where each of them is stored and how its rows are
-//! arranged there ([`Tensor`]).
-//! [`vocabulary`] turns the tokenizer's files into metadata. Opening reads headers alone; the weights
-//! are read row by row, when somebody asks.
+//! [`safetensors`] and [`torch`] find the tensors that files hold, of which a model has one or many
+//! (`shards`), under the names they have there ([`StoredTensors`]). A [`Folder`] is listed once.
+//! [`crate::architecture`] says which tensors the model has, and the folders' layouts (`layout`) where
+//! each of them is stored and how its rows are arranged there ([`Tensor`]). [`vocabulary`] turns the
+//! tokenizer's files into metadata. Opening reads headers alone; the weights are read row by row, when
+//! somebody asks. A folder of another kind is told what it is (`foreign`).
 
+mod decoding;
 mod error;
 mod folder;
+mod foreign;
 mod gguf_file;
 mod hugging_face;
 mod json;
@@ -22,12 +24,14 @@ mod layout;
 mod mistral;
 mod rope;
 pub mod safetensors;
+mod shards;
 mod stored;
 mod tensor;
 pub mod torch;
 pub mod vocabulary;
 
-pub use error::{CheckpointError, Problem, TorchError, VocabularyProblem};
+pub use decoding::{Decoding, Numbers, Scale};
+pub use error::{CheckpointError, Foreign, Problem, TorchError, VocabularyProblem};
 pub use folder::Folder;
 pub use stored::{SourceFile, StoredTensor, StoredTensors};
 pub use tensor::{Part, Reader, RowOrder, Tensor};
@@ -70,10 +74,10 @@ impl Checkpoint {
         if gguf_file::has_magic(path)? {
             return gguf_file::open(path);
         }
-        let of_folder = ["json", "safetensors", "pth", "pt"];
+        let of_folder = ["json", "safetensors", "pth", "pt", "bin"];
         let extension = path.extension().and_then(OsStr::to_str);
         if !extension.is_some_and(|extension| of_folder.contains(&extension)) {
-            return Err(Problem::NotACheckpoint("is not a GGUF file").at(path));
+            return Err(gguf_file::refusal(path));
         }
         let folder = Folder::open(folder_of(path))?;
         let checkpoint = match mistral::has_file(path) {
@@ -92,13 +96,14 @@ impl Checkpoint {
 /// Mistral's repositories on the hub have both kinds of weights beside each other, with the same
 /// content: Hugging Face's are taken if they are there.
 fn open_folder(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
-    match (folder.has(hugging_face::CONFIG), folder.has(mistral::PARAMS)) {
+    let opened = match (folder.has(hugging_face::CONFIG), folder.has(mistral::PARAMS)) {
         (true, true) if hugging_face::has_weights(folder) => hugging_face::open(folder),
         (_, true) => mistral::open(folder),
         (true, false) => hugging_face::open(folder),
         (false, false) => {
-            let what = "has neither config.json nor params.json";
+            let what = "has neither config.json nor params.json".to_owned();
             Err(folder.problem(Problem::NotACheckpoint(what)))
         }
-    }
+    };
+    opened.map_err(|error| foreign::explained(folder, &StoredTensors::default(), error))
 }

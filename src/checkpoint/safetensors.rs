@@ -1,17 +1,14 @@
-//! Safetensors files, one or several with an index.
+//! Safetensors files.
 //!
 //! The format: <https://github.com/huggingface/safetensors#format>. Eight bytes of length, a header
 //! of that length in JSON, the numbers. The numbers are not looked at.
 
 use super::error::{CheckpointError, Problem};
-use super::folder::Folder;
-use super::json::JsonObject;
+use super::shards::{self, FileTensors};
 use super::stored::{SourceFile, StoredTensor, StoredTensors};
 use gatefold_quant::DynFormat;
 use safetensors::tensor::Metadata;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 /// Bytes of the length before a header.
 const LENGTH_BYTES: u64 = 8;
@@ -24,86 +21,11 @@ const MOST_HEADER_BYTES: u64 = 100_000_000;
 /// # Errors
 /// If a file is damaged, or two of them hold a tensor of the same name.
 pub fn read(paths: &[&Path]) -> Result<StoredTensors, CheckpointError> {
-    let mut stored = StoredTensors::default();
-    for path in paths {
-        let (file, tensors) = read_file(path)?;
-        stored.files.push(file);
-        for (name, tensor) in tensors {
-            stored.insert(name, tensor)?;
-        }
-    }
-    Ok(stored)
+    shards::read(paths, read_file)
 }
-
-/// Reads the headers of a model's files in a folder: the one `STEM.safetensors`, or those that
-/// `STEM.safetensors.index.json` lists, or all whose names are `accepted`. `None` where there is no
-/// such file.
-///
-/// # Errors
-/// As [`read`]; and if a file of the index is missing, or has not the tensors that it should have.
-pub fn read_folder(
-    folder: &Folder,
-    stem: &str,
-    accepted: impl Fn(&str) -> bool,
-) -> Result<Option<StoredTensors>, CheckpointError> {
-    let single = format!("{stem}.safetensors");
-    if folder.has(&single) {
-        return read(&[&folder.file(&single)]).map(Some);
-    }
-    let index = format!("{stem}.safetensors.index.json");
-    if folder.has(&index) {
-        return read_index(folder, &index).map(Some);
-    }
-    let paths = folder.files(accepted);
-    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
-    if paths.is_empty() { Ok(None) } else { read(&paths).map(Some) }
-}
-
-/// Each tensor is where the index says; tensors that it leaves out are where they are.
-fn read_index(folder: &Folder, index: &str) -> Result<StoredTensors, CheckpointError> {
-    const WEIGHT_MAP: &str = "weight_map";
-    let object = JsonObject::read(&folder.file(index))?;
-    let what = "which tensor is in which file";
-    let map = object.required(WEIGHT_MAP, what, object.object(WEIGHT_MAP))?;
-    let mut listed = BTreeMap::new();
-    for (tensor, _) in map.iter() {
-        let file = map.required(tensor, "the tensor's file", map.str(tensor))?;
-        // Neither another folder nor, on systems that have them, another drive.
-        if file.is_empty() || file == ".." || file.contains(['/', '\\', ':']) {
-            let (tensor, file) = (tensor.to_owned(), file.to_owned());
-            return Err(Problem::Outside { tensor, file }.at(object.path()));
-        }
-        listed.insert(tensor, file);
-    }
-    let mut shards: Vec<&str> = listed.values().copied().collect();
-    shards.sort_unstable();
-    shards.dedup();
-    let mut stored = StoredTensors::default();
-    for shard in shards {
-        if !folder.has(shard) {
-            return Err(Problem::MissingShard { file: shard.to_owned() }.at(object.path()));
-        }
-        let (file, tensors) = read_file(&folder.file(shard))?;
-        stored.files.push(file);
-        for (name, tensor) in tensors {
-            if listed.get(name.as_str()).is_none_or(|&its_shard| its_shard == shard) {
-                stored.insert(name, tensor)?;
-            }
-        }
-    }
-    match listed.iter().find(|&(&tensor, _)| !stored.tensors.contains_key(tensor)) {
-        None => Ok(stored),
-        Some((&tensor, &file)) => {
-            let (tensor, file) = (tensor.to_owned(), file.to_owned());
-            Err(Problem::NotInShard { tensor, file }.at(object.path()))
-        }
-    }
-}
-
-type FileTensors = (Arc<SourceFile>, Vec<(String, StoredTensor)>);
 
 /// One file and its tensors.
-fn read_file(path: &Path) -> Result<FileTensors, CheckpointError> {
+pub(super) fn read_file(path: &Path) -> Result<FileTensors, CheckpointError> {
     let damaged = |problem: String| Problem::Damaged(problem).at(path);
     let file = SourceFile::open(path)?;
     if file.n_bytes < LENGTH_BYTES {

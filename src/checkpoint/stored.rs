@@ -95,7 +95,8 @@ impl SourceFile {
 #[derive(Clone, Debug)]
 pub struct StoredTensor {
     /// The format of its blocks; single numbers are blocks of one. Where there is none for its
-    /// type of numbers, the name of that type, `I64`: an error once a model needs the tensor.
+    /// type of numbers, the name of that type, `I64`: an error once a model needs the tensor and
+    /// the numbers cannot be decoded.
     pub format: Result<&'static DynFormat, String>,
     /// Sizes, outermost first.
     pub shape: Vec<usize>,

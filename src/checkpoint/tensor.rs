@@ -1,5 +1,6 @@
 //! A tensor of the GGUF to be, and the stored matrices out of which its rows are read.
 
+use super::decoding::Decoding;
 use super::error::CheckpointError;
 use super::stored::SourceFile;
 use gatefold_quant::DynFormat;
@@ -31,8 +32,10 @@ pub struct Part {
     pub file: Arc<SourceFile>,
     /// Where its first byte is.
     pub offset: u64,
-    /// The format of its blocks.
+    /// The format of its blocks, as read.
     pub format: &'static DynFormat,
+    /// How its numbers become F32, where they have no format.
+    pub decoding: Option<Decoding>,
     /// Out features, as read.
     pub rows: usize,
     /// In features, as read.
@@ -82,7 +85,8 @@ impl Tensor {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let format = DynFormat::by_name("F32").expect("F32 is registered");
         let (file, cols) = (SourceFile::in_memory(folder, bytes), values.len());
-        let part = Part { file, offset: 0, format, rows: 1, cols, order: RowOrder::Stored };
+        let order = RowOrder::Stored;
+        let part = Part { file, offset: 0, format, decoding: None, rows: 1, cols, order };
         Tensor::of_parts(name, vec![cols], vec![part])
     }
 
@@ -173,8 +177,15 @@ impl Part {
         Ok(())
     }
 
+    /// Reads from byte `start` on, counted in the format as which they are read.
     fn read(&self, start: usize, out: &mut [u8]) -> Result<(), CheckpointError> {
-        self.file.read_at(self.offset + start as u64, out)
+        let Some(decoding) = &self.decoding else {
+            return self.file.read_at(self.offset + start as u64, out);
+        };
+        let stored_cols = if self.order == RowOrder::Transposed { self.rows } else { self.cols };
+        let row_bytes = stored_cols * self.format.block_bytes;
+        let rows = start / row_bytes..(start + out.len()) / row_bytes;
+        decoding.read(&self.file, self.offset, rows, out)
     }
 }
 
@@ -279,7 +290,8 @@ mod tests {
         ] {
             let parts = formats.map(|name| {
                 let (format, order) = (DynFormat::by_name(name).unwrap(), RowOrder::Stored);
-                Part { file: file.clone(), offset: 0, format, rows: 1, cols: 256, order }
+                let (file, decoding) = (file.clone(), None);
+                Part { file, offset: 0, format, decoding, rows: 1, cols: 256, order }
             });
             assert_eq!(finest(&parts).name, expected, "{formats:?}");
         }

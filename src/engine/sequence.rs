@@ -66,7 +66,7 @@ impl Sequence {
             n_logprobs: request.n_logprobs,
             wanted_of_prompt: request.prompt_logprobs,
             deadline: request.deadline,
-            sampler: Sampler::new(isa, request.sampling),
+            sampler: Sampler::new(isa, request.sampling).without(Arc::clone(tokenizer.padding())),
             text: OutputText::new(tokenizer, request.is_own_text, request.stops),
             logprobs: Vec::new(),
             prompt_logprobs: Vec::new(),

@@ -28,6 +28,19 @@ pub enum Problem {
     /// Another kind of file.
     #[error("is not a GGUF file: {0}")]
     NotGguf(String),
+    /// A piece of a file that was cut where it happened to be.
+    #[error(
+        "is a piece of a GGUF that was cut into several files, none of which works alone; {join}"
+    )]
+    Piece {
+        /// What to do: how to put them together.
+        join: String,
+    },
+    /// A file that is still written.
+    #[error(
+        "is not whole: by its name, its download (or the conversion that makes it) has not ended; let it end, or begin it again, and use the file that it becomes"
+    )]
+    Unfinished,
     /// The other byte order.
     #[error(
         "is a big-endian GGUF, and gatefold reads little-endian ones; convert it with gguf-convert-endian of the Python package gguf, or download the little-endian file"

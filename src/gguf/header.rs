@@ -10,6 +10,7 @@ use super::value::{ARRAY, Kind};
 use gatefold_quant::DynFormat;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 /// Bytes of the largest header read. A vocabulary of a quarter million tokens takes 12 MB.
 const MOST_HEADER_BYTES: usize = 64 << 20;
@@ -88,13 +89,38 @@ fn check_magic(file: &[u8]) -> Result<(), Problem> {
         [b'l' | b't' | b'f' | b'a', b'j' | b'm' | b'l', b'g', b'g', ..] => {
             wrong("it is in a ggml format older than GGUF; convert or download the model again")
         }
+        _ => wrong(other_kind(file)),
+    }
+}
+
+/// What a file is that does not begin as a GGUF does.
+fn other_kind(file: &[u8]) -> &'static str {
+    /// The length of its header, then the header.
+    const SAFETENSORS: Range<usize> = 8..10;
+    match file {
         _ if file.starts_with(b"version https://git-lfs") => {
-            wrong("it is the Git LFS pointer to one; fetch the file itself with `git lfs pull`")
+            "it is the Git LFS pointer to one; fetch the file itself with `git lfs pull`"
         }
-        _ if file.starts_with(b"<") => {
-            wrong("it looks like a web page; use the download link of the file itself")
+        _ if file.trim_ascii_start().starts_with(b"<") => {
+            "it looks like a web page; use the download link of the file itself"
         }
-        _ => wrong("it does not begin with the letters GGUF; name a GGUF file"),
+        _ if file.get(SAFETENSORS) == Some(b"{\"") => {
+            "it is a safetensors file; convert the folder that it came in with gatefold quantize"
+        }
+        [b'P', b'K', 3, 4, ..] => {
+            "it is a zip archive; unpack it, or if it is a PyTorch file, convert the folder that it came in with gatefold quantize"
+        }
+        [0x80, 2..=5, ..] => {
+            "it is a PyTorch file; convert the folder that it came in with gatefold quantize"
+        }
+        [0x1F, 0x8B, ..]
+        | [0xFD, b'7', b'z', b'X', b'Z', ..]
+        | [0x28, 0xB5, 0x2F, 0xFD, ..]
+        | [b'7', b'z', 0xBC, 0xAF, ..] => "it is compressed; unpack it",
+        [0, 0, 0, 0, ..] => {
+            "it begins with zeros, as a download does that has not ended; download it again"
+        }
+        _ => "it does not begin with the letters GGUF; name a GGUF file",
     }
 }
 

@@ -15,6 +15,7 @@ mod formats;
 mod header;
 mod map;
 mod metadata;
+mod piece;
 mod read_ahead;
 mod split;
 mod validate;
@@ -177,7 +178,10 @@ impl File {
             return Err(Problem::NotAFile(kind_of(&metadata)).at(path));
         }
         let bytes = Bytes::map(path).map_err(|error| Problem::Read(error).at(path))?;
-        File::parse(path, bytes)
+        File::parse(path, bytes).map_err(|GgufError { path, problem }| {
+            let problem = piece::explained(&path, *problem);
+            problem.at(&path)
+        })
     }
 
     fn parse(path: &Path, bytes: Bytes) -> Result<File, GgufError> {

@@ -193,7 +193,7 @@ impl Loadable {
         let config = noted(Config::from_gguf(gguf), &mut faults);
         let weights = config.as_ref().map(|config| Weights::from_gguf(gguf, config));
         let weights = weights.and_then(|weights| noted(weights, &mut faults));
-        let tokenizer = Tokenizer::from_metadata(gguf.metadata());
+        let tokenizer = Tokenizer::from_gguf(gguf);
         let tokenizer = tokenizer.map_err(|error| format!("{}: {error}", gguf.path().display()));
         let tokenizer = noted(tokenizer, &mut faults);
         notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());

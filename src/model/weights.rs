@@ -213,21 +213,10 @@ impl<'a> Tensors<'a> {
         Ok(tensors)
     }
 
-    /// Rows of the embedding: as many as the tokenizer has tokens, or ids would mean nothing.
+    /// Rows of the embedding.
     fn n_vocab(&mut self) -> Result<usize, ModelError> {
-        const TOKENS: &str = "tokenizer.ggml.tokens";
         let name = self.spec(Role::Embedding).name(0);
-        let n_rows = self.get(&name)?.shape[0];
-        match self.gguf.metadata().strings(TOKENS)? {
-            Some(tokens) if tokens.len() != n_rows => {
-                let n_tokens = tokens.len();
-                let problem = format!(
-                    "has {n_rows} rows, but {TOKENS} has {n_tokens} tokens; convert the model again"
-                );
-                Err(self.error(&name, problem))
-            }
-            _ => Ok(n_rows),
-        }
+        Ok(self.get(&name)?.shape[0])
     }
 
     fn error(&self, tensor: &str, problem: String) -> ModelError {

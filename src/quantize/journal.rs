@@ -59,7 +59,7 @@ impl Job {
         for tensor in &checkpoint.tensors {
             input.update(format!("{:?} {:?} {}\n", tensor.name, tensor.shape, tensor.format));
             for part in &tensor.parts {
-                let Part { file, offset, format, rows, cols, order } = part;
+                let Part { file, offset, format, decoding: _, rows, cols, order } = part;
                 let name = file.path.file_name();
                 input.update(format!("{name:?} {offset} {format} {rows} {cols} {order:?}\n"));
                 input.update(file.in_no_file().unwrap_or_default());

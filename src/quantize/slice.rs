@@ -223,7 +223,7 @@ mod tests {
         let file = SourceFile::open(&path).unwrap();
         let tensors = shapes.iter().map(|&[rows, cols]| {
             let (file, order) = (file.clone(), RowOrder::Stored);
-            let part = Part { file, offset: 0, format, rows, cols, order };
+            let part = Part { file, offset: 0, format, decoding: None, rows, cols, order };
             Tensor { name: "matrix".into(), shape: vec![rows, cols], format, parts: vec![part] }
         });
         let (metadata, files) = (Metadata::new(), vec![file.clone()]);

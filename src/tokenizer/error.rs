@@ -50,6 +50,17 @@ pub enum TokenizerError {
         found: usize,
     },
 
+    /// The vocabulary of another model.
+    #[error(
+        "`token_embd.weight` has {n_rows} rows, but `tokenizer.ggml.tokens` has {n_tokens} tokens: they do not belong together; convert the model again"
+    )]
+    Rows {
+        /// Tokens in the vocabulary.
+        n_tokens: usize,
+        /// Tokens that the model has embeddings for.
+        n_rows: usize,
+    },
+
     /// Two arrays that run in parallel differ in length.
     #[error("`{key}` holds {found} values for {expected} pieces in `tokenizer.ggml.tokens`")]
     Length {
@@ -67,7 +78,7 @@ pub enum TokenizerError {
         /// The key.
         key: &'static str,
         /// Its value.
-        id: u64,
+        id: i128,
         /// The largest id there is.
         last: u32,
     },

@@ -18,3 +18,13 @@ pub(crate) const ADD_SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
 pub(crate) const CHAT_TEMPLATE: &str = "tokenizer.chat_template";
 /// The names of further templates, each of which has a key `tokenizer.chat_template.NAME`.
 pub(crate) const CHAT_TEMPLATES: &str = "tokenizer.chat_templates";
+
+/// Keys of gatefold's own, for what the others cannot say of a tokenizer. They are set where it
+/// differs from what goes without saying; other programs pass them over.
+pub(crate) const SPACE_BEFORE_TEXT: &str = "gatefold.tokenizer.space_before_text";
+pub(crate) const SPACE_BEHIND_TOKENS: &str = "gatefold.tokenizer.space_behind_tokens";
+pub(crate) const LSTRIP: &str = "gatefold.tokenizer.lstrip_token_ids";
+pub(crate) const RSTRIP: &str = "gatefold.tokenizer.rstrip_token_ids";
+pub(crate) const SINGLE_WORD: &str = "gatefold.tokenizer.single_word_token_ids";
+pub(crate) const NORMALIZED: &str = "gatefold.tokenizer.normalized_token_ids";
+pub(crate) const SYMBOLS: &str = "gatefold.tokenizer.symbol_token_ids";

@@ -3,15 +3,12 @@
 use super::error::TokenizerError;
 use super::keys::TOKEN_TYPE;
 use super::sentencepiece::byte_of;
-use super::vocabulary::{END_NAMES, PieceKind, beginning, check_length};
+use super::vocabulary::{END_NAMES, PieceKind, check_length, some_of};
 use crate::gguf::Metadata;
 use std::collections::HashSet;
 
 /// Marks that have another form than `<|...|>`, besides those that end an answer.
 const OTHER_MARKS: &[&str] = &["<s>", "<bos>", "<eos>", "<pad>"];
-
-/// How many tokens a note names.
-const MOST_NAMED: usize = 4;
 
 /// The kinds of the pieces, with a sentence on each way in which they are not what the file says;
 /// byte-level vocabularies have `merges`.
@@ -65,7 +62,7 @@ pub(super) fn kinds(
     if types.is_some() && !marks.is_empty() {
         notes.push(format!(
             "`{TOKEN_TYPE}` calls {} text or unused: taken as control tokens",
-            some_of(marks.iter().map(|&id| pieces[id].as_str()))
+            some_of(marks.iter().map(|&id| (pieces[id].as_str(), String::new())))
         ));
     }
     Ok(kinds)
@@ -83,14 +80,4 @@ fn is_mark(piece: &str) -> bool {
         || is_between("<｜", "｜>")
         || END_NAMES.contains(&piece)
         || OTHER_MARKS.contains(&piece)
-}
-
-/// The first of some tokens, for a note.
-fn some_of<'p>(mut pieces: impl Iterator<Item = &'p str>) -> String {
-    let names = pieces.by_ref().take(MOST_NAMED).map(|piece| format!("`{}`", beginning(piece)));
-    let names = names.collect::<Vec<_>>().join(", ");
-    match pieces.count() {
-        0 => names,
-        n_more => format!("{names} and {n_more} more"),
-    }
 }

@@ -11,25 +11,35 @@ mod chat;
 mod error;
 pub(crate) mod keys;
 mod kinds;
+pub(crate) mod manner;
 mod pre_tokenizer;
+mod rows;
 mod scores;
 mod sentencepiece;
+mod spaces;
 mod specials;
 mod stream;
 mod vocabulary;
 
 pub use chat::{ChatError, ChatTemplate, Date, Message, Origin, Prompt};
 pub use error::TokenizerError;
+pub use manner::Manner;
 pub use pre_tokenizer::PreTokenizer;
+#[cfg(feature = "checkpoints")]
+pub(crate) use rows::{belong_together, note_on_left_out, note_on_padding, padding_piece};
 pub(crate) use sentencepiece::{SPACE, byte_of};
+pub use spaces::{AddSpace, Spaces};
 pub use specials::Specials;
 pub use stream::{TextBytes, TextStream};
 pub use vocabulary::{Algorithm, PieceKind, Vocabulary};
 
-use crate::gguf::Metadata;
+use crate::architecture::{Architecture, Role};
+use crate::gguf::{Gguf, Metadata};
 use byte_level::{ByteLevel, Speller};
 use sentencepiece::SentencePiece;
 use specials::{Fragment, SpecialTokens};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What SentencePiece writes for the unknown token.
 const UNKNOWN_TEXT: &str = " \u{2047} ";
@@ -40,6 +50,7 @@ pub struct Tokenizer {
     model: Model,
     specials: SpecialTokens,
     texts: Texts,
+    padding: Arc<[u32]>,
 }
 
 enum Model {
@@ -48,16 +59,32 @@ enum Model {
 }
 
 impl Tokenizer {
+    /// The tokenizer of a file, whose ids are those that its model has embeddings for.
+    ///
+    /// # Errors
+    /// If the file has no usable vocabulary, or that of another model.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Tokenizer, TokenizerError> {
+        let metadata = gguf.metadata();
+        let architecture = Architecture::of(metadata)?;
+        let embedding = architecture.and_then(|architecture| architecture.tensor(Role::Embedding));
+        let embedding = embedding.and_then(|spec| gguf.tensor(&spec.name(0)));
+        let n_rows = embedding.and_then(|tensor| tensor.shape.first().copied());
+        Tokenizer::new(Vocabulary::from_metadata(metadata, n_rows)?)
+    }
+
     /// The tokenizer that a file's keys `tokenizer.ggml.*` describe.
+    ///
+    /// # Errors
+    /// If they describe none.
     pub fn from_metadata(metadata: &Metadata) -> Result<Tokenizer, TokenizerError> {
-        Tokenizer::new(Vocabulary::from_metadata(metadata)?)
+        Tokenizer::new(Vocabulary::from_metadata(metadata, None)?)
     }
 
     /// The tokenizer of a vocabulary.
     pub fn new(vocabulary: Vocabulary) -> Result<Tokenizer, TokenizerError> {
         let model = match &vocabulary.algorithm {
-            Algorithm::SentencePiece { scores, adds_space_prefix } => {
-                Model::SentencePiece(SentencePiece::new(&vocabulary, scores, *adds_space_prefix)?)
+            Algorithm::SentencePiece { scores, spaces } => {
+                Model::SentencePiece(SentencePiece::new(&vocabulary, scores, *spaces)?)
             }
             Algorithm::ByteLevel { pre_tokenizer, merges } => {
                 let model = ByteLevel::new(&vocabulary.pieces, merges, pre_tokenizer)?;
@@ -66,13 +93,14 @@ impl Tokenizer {
         };
         let specials = SpecialTokens::new(&vocabulary)?;
         let texts = Texts::new(&vocabulary);
-        Ok(Tokenizer { vocabulary, model, specials, texts })
+        let padding = vocabulary.padding().into();
+        Ok(Tokenizer { vocabulary, model, specials, texts, padding })
     }
 
     /// The ids of a text, without BOS.
     ///
     /// SentencePiece vocabularies put a space before a text, and before the text behind a special
-    /// token unless it has one already.
+    /// token unless it has one already, if the file does not say it otherwise ([`Spaces`]).
     pub fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, TokenizerError> {
         self.encode_guarded(text, specials, None)
     }
@@ -95,30 +123,23 @@ impl Tokenizer {
     ) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = Vec::new();
         for (idx, fragment) in self.specials.split(text, specials).into_iter().enumerate() {
-            match (fragment, guard) {
+            match (fragment, &self.model) {
                 (Fragment::Token(id), _) => ids.push(id),
-                (Fragment::Text(text), None) => self.append_text(text, idx == 0, &mut ids)?,
-                (Fragment::Text(text), Some(guard)) => {
-                    self.append_text(&text.replace(guard, ""), idx == 0, &mut ids)?;
+                (Fragment::Text(text), Model::ByteLevel(model)) => {
+                    model.encode(&without(guard, text), &mut ids)?;
+                }
+                (Fragment::Text(text), Model::SentencePiece(model)) => {
+                    let spelled = model.spell(text, idx == 0);
+                    for fragment in self.specials.split_spelled(&spelled, specials) {
+                        match fragment {
+                            Fragment::Token(id) => ids.push(id),
+                            Fragment::Text(text) => model.encode(&without(guard, text), &mut ids),
+                        }
+                    }
                 }
             }
         }
         Ok(ids)
-    }
-
-    fn append_text(
-        &self,
-        text: &str,
-        is_first: bool,
-        ids: &mut Vec<u32>,
-    ) -> Result<(), TokenizerError> {
-        match &self.model {
-            Model::SentencePiece(model) => {
-                model.encode(text, is_first || !text.starts_with(' '), ids);
-                Ok(())
-            }
-            Model::ByteLevel(model) => model.encode(text, ids),
-        }
     }
 
     /// The text of tokens: what [`Tokenizer::encode`] would have made them of. Control tokens have
@@ -133,6 +154,11 @@ impl Tokenizer {
     /// What was read otherwise than the file says it, or may be lost: a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.vocabulary.notes
+    }
+
+    /// The ids that no answer may have, ascending: they stand for embeddings without a token.
+    pub fn padding(&self) -> &Arc<[u32]> {
+        &self.padding
     }
 
     /// How many tokens there are.
@@ -200,6 +226,14 @@ impl Tokenizer {
         // A control token may be spelled like one, and adds no bytes.
         let is_spelled_so = self.piece(id).is_some_and(|piece| piece.starts_with(SPACE));
         self.adds_space_prefix() && is_spelled_so && self.bytes(id).starts_with(b" ")
+    }
+}
+
+/// A text without its guards.
+fn without(guard: Option<char>, text: &str) -> Cow<'_, str> {
+    match guard {
+        Some(guard) => text.replace(guard, "").into(),
+        None => text.into(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! place, which takes O(n log n) for n characters.
 
 use super::error::TokenizerError;
+use super::spaces::{AddSpace, Spaces};
 use super::vocabulary::{PieceKind, Vocabulary};
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -19,7 +20,7 @@ pub(super) struct SentencePiece {
     scores: Vec<f32>,
     byte_ids: Box<[Option<u32>; 256]>,
     unknown: Option<u32>,
-    adds_space_prefix: bool,
+    spaces: Spaces,
     /// Length of the longest piece in bytes: anything longer need not be looked up.
     longest: usize,
     /// No piece holds a space behind another character, so words can be merged one by one.
@@ -30,7 +31,7 @@ impl SentencePiece {
     pub(super) fn new(
         vocabulary: &Vocabulary,
         scores: &[f32],
-        adds_space_prefix: bool,
+        spaces: Spaces,
     ) -> Result<SentencePiece, TokenizerError> {
         let mut byte_ids = Box::new([None; 256]);
         let mut ids: HashMap<Box<str>, u32> = HashMap::with_capacity(vocabulary.pieces.len());
@@ -60,29 +61,35 @@ impl SentencePiece {
             scores: scores.iter().map(|score| score + 0.0).collect(),
             byte_ids,
             unknown: vocabulary.unknown,
-            adds_space_prefix,
+            spaces,
             words_are_apart,
         })
     }
 
     /// Whether a text is preceded by a space.
     pub(super) fn adds_space_prefix(&self) -> bool {
-        self.adds_space_prefix
+        self.spaces.adds_space_prefix()
     }
 
-    /// Appends the ids of a text, which is preceded by a space where the vocabulary wants that and
-    /// `is_start` is set.
-    pub(super) fn encode(&self, text: &str, is_start: bool, ids: &mut Vec<u32>) {
-        if text.is_empty() {
-            return;
-        }
-        let mut spelled = String::with_capacity(text.len() + text.len() / 2 + SPACE.len_utf8());
-        if is_start && self.adds_space_prefix {
-            spelled.push(SPACE);
-        }
-        spelled.extend(text.chars().map(|c| if c == ' ' { SPACE } else { c }));
+    /// A stretch of text with its spaces spelled as U+2581, one of which precedes it where the
+    /// vocabulary wants that; `is_start` says that it is no stretch behind a token.
+    pub(super) fn spell(&self, text: &str, is_start: bool) -> String {
+        let adds = if is_start { self.spaces.before_text } else { self.spaces.behind_tokens };
+        let adds_space = match adds {
+            AddSpace::Never => false,
+            AddSpace::UnlessThere => !text.starts_with([' ', SPACE]),
+            AddSpace::Always => true,
+        };
+        let mut all = String::with_capacity(text.len() + text.len() / 2 + SPACE.len_utf8());
+        all.extend(adds_space.then_some(SPACE));
+        all.extend(text.chars().map(spelled_char));
+        all
+    }
+
+    /// Appends the ids of a text whose spaces are spelled as U+2581.
+    pub(super) fn encode(&self, spelled: &str, ids: &mut Vec<u32>) {
         let mut merger = Merger { model: self, text: "", symbols: vec![], queue: vec![].into() };
-        let mut rest = spelled.as_str();
+        let mut rest = spelled;
         while !rest.is_empty() {
             let (word, behind) = rest.split_at(self.end_of_word(rest));
             merger.merge(word);
@@ -112,6 +119,15 @@ impl SentencePiece {
             }
         }
     }
+}
+
+/// A text as SentencePiece spells it.
+pub(super) fn spelled(text: &str) -> String {
+    text.chars().map(spelled_char).collect()
+}
+
+fn spelled_char(c: char) -> char {
+    if c == ' ' { SPACE } else { c }
 }
 
 /// The byte that a piece like `<0x0A>` stands for.

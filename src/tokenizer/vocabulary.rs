@@ -1,14 +1,15 @@
 //! The vocabulary of a file, checked as a whole before anything is built on it.
 
 use super::error::TokenizerError;
-use super::keys::{
-    ADD_BOS, ADD_SPACE_PREFIX, BOS, EOM, EOS, EOT, MERGES, MODEL, PRE, TOKENS, UNKNOWN,
-};
+use super::keys::{ADD_BOS, BOS, EOM, EOS, EOT, MERGES, MODEL, PRE, TOKENS, UNKNOWN};
 use super::kinds::kinds;
+use super::manner::{Manner, manners};
 use super::pre_tokenizer::PreTokenizer;
+use super::rows;
 use super::scores::scores;
+use super::spaces::Spaces;
 use crate::gguf::Metadata;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Tokens that end an answer in one chat format or another, or a document of what a model of code was
 /// trained on. Files often name just one of theirs as EOS, and that not always the one which their
@@ -73,8 +74,8 @@ pub enum Algorithm {
     SentencePiece {
         /// The score of each piece; none is NaN.
         scores: Vec<f32>,
-        /// Whether a text is preceded by a space.
-        adds_space_prefix: bool,
+        /// Where text is preceded by a space.
+        spaces: Spaces,
     },
     /// `gpt2`: byte-level byte-pair encoding, which merges by rank inside of pre-tokens.
     ByteLevel {
@@ -96,6 +97,8 @@ pub struct Vocabulary {
     pub pieces: Vec<String>,
     /// Their kinds.
     pub kinds: Vec<PieceKind>,
+    /// How those of them are found in a text that are not just cut out of it.
+    pub manners: HashMap<u32, Manner>,
     /// The token that begins a text.
     pub bos: Option<u32>,
     /// The token that ends a text.
@@ -112,16 +115,31 @@ pub struct Vocabulary {
 
 impl Vocabulary {
     /// Reads and checks the keys `tokenizer.ggml.*`.
-    pub fn from_metadata(metadata: &Metadata) -> Result<Vocabulary, TokenizerError> {
+    ///
+    /// A model with embeddings for `n_rows` tokens has the ids below that. Tokens beyond are left
+    /// out, and have no role; embeddings without a token get pieces that are never produced.
+    pub fn from_metadata(
+        metadata: &Metadata,
+        n_rows: Option<usize>,
+    ) -> Result<Vocabulary, TokenizerError> {
         let pieces =
             metadata.strings(TOKENS)?.ok_or(TokenizerError::MissingKey { key: TOKENS })?.to_vec();
         if pieces.is_empty() || u32::try_from(pieces.len()).is_err() {
             return Err(TokenizerError::PieceCount { found: pieces.len() });
         }
+        let n_rows = n_rows.unwrap_or(pieces.len());
+        rows::check(pieces.len(), n_rows)?;
         let mut notes = Vec::new();
         let (algorithm, kinds) = algorithm_and_kinds(metadata, &pieces, &mut notes)?;
-        let id = |key| special_id(metadata, key, pieces.len());
-        let named = |name: &str| Some(pieces.iter().position(|piece| piece == name)? as u32);
+        let manners = manners(metadata, pieces.len())?;
+        let id = |key| {
+            let id = special_id(metadata, key, pieces.len().max(n_rows))?;
+            Ok::<_, TokenizerError>(id.filter(|&id| (id as usize) < n_rows))
+        };
+        let named = |name: &str| {
+            let id = pieces.iter().take(n_rows).position(|piece| piece == name)?;
+            Some(id as u32)
+        };
         let (bos, eos, unknown) = match algorithm {
             Algorithm::SentencePiece { .. } => (
                 id(BOS)?.or_else(|| named("<s>")),
@@ -137,8 +155,22 @@ impl Vocabulary {
             Algorithm::ByteLevel { pre_tokenizer, .. } => pre_tokenizer.adds_bos,
         });
         let mut ends = named_ends(&pieces, &kinds);
+        ends.retain(|&id| (id as usize) < n_rows);
         ends.extend([eos, id(EOT)?, id(EOM)?].into_iter().flatten());
-        Ok(Vocabulary { algorithm, pieces, kinds, bos, eos, unknown, ends, adds_bos, notes })
+        let mut vocabulary = Vocabulary {
+            algorithm,
+            pieces,
+            kinds,
+            manners,
+            bos,
+            eos,
+            unknown,
+            ends,
+            adds_bos,
+            notes,
+        };
+        vocabulary.fit(n_rows);
+        Ok(vocabulary)
     }
 }
 
@@ -151,8 +183,8 @@ fn algorithm_and_kinds(
         "llama" => {
             let kinds = kinds(metadata, pieces, None, notes)?;
             let scores = scores(metadata, pieces, &kinds, notes)?;
-            let adds_space_prefix = metadata.bool(ADD_SPACE_PREFIX)?.unwrap_or(true);
-            Ok((Algorithm::SentencePiece { scores, adds_space_prefix }, kinds))
+            let spaces = Spaces::from_metadata(metadata)?;
+            Ok((Algorithm::SentencePiece { scores, spaces }, kinds))
         }
         "gpt2" => {
             let pre_tokenizer = pre_tokenizer(metadata, pieces, notes)?;
@@ -221,6 +253,20 @@ pub(super) fn beginning(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
+/// How many tokens a note names.
+const MOST_NAMED: usize = 4;
+
+/// The first of some tokens, each with what is to be said of it, for a note.
+pub(super) fn some_of<'p>(mut tokens: impl Iterator<Item = (&'p str, String)>) -> String {
+    let names = tokens.by_ref().take(MOST_NAMED);
+    let names = names.map(|(piece, more)| format!("`{}`{more}", beginning(piece)));
+    let names = names.collect::<Vec<_>>().join(", ");
+    match tokens.count() {
+        0 => names,
+        n_more => format!("{names} and {n_more} more"),
+    }
+}
+
 fn special_id(
     metadata: &Metadata,
     key: &'static str,
@@ -228,7 +274,7 @@ fn special_id(
 ) -> Result<Option<u32>, TokenizerError> {
     match metadata.u64(key)? {
         Some(id) if id >= n_pieces as u64 => {
-            Err(TokenizerError::IdOutOfRange { key, id, last: n_pieces as u32 - 1 })
+            Err(TokenizerError::IdOutOfRange { key, id: id.into(), last: n_pieces as u32 - 1 })
         }
         id => Ok(id.map(|id| id as u32)),
     }

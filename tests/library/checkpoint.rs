@@ -1,7 +1,7 @@
 //! One small Mixtral in every layout is the same model, and the one that `transformers` computes.
 
 use crate::small_checkpoint::{
-    SHARDS, change_json, contents, fixture, hugging_face, hugging_face_merged, mistral,
+    SHARDS, change_json, contents, fixture, folder, hugging_face, hugging_face_merged, mistral,
     write_safetensors,
 };
 use gatefold::Compute;
@@ -42,6 +42,30 @@ fn in_f32(folder: TempDir, stem: &str) -> TempDir {
     rewritten(folder, stem, |name| Some(name.to_owned()))
 }
 
+/// A Hugging Face folder with PyTorch's files, of which these are no shards.
+fn pytorch(others: &[&str]) -> TempDir {
+    let shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+    let files = [&shards, others, &["tokenizer.model"]].concat();
+    let mut files: Vec<_> = files.iter().map(|&name| (name, name)).collect();
+    files.push(("hugging-face/config.json", "config.json"));
+    folder(&files)
+}
+
+#[test]
+fn safetensors_go_before_pytorchs_files() {
+    let folder = hugging_face();
+    for name in ["pytorch_model.bin", "training_args.bin", "adapter_model.safetensors"] {
+        fs::write(folder.path().join(name), b"damaged").unwrap();
+    }
+    open(&folder);
+    let error = Checkpoint::open(&folder.path().join("pytorch_model.bin")).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("is not among the files"), "{error}");
+    let folder = pytorch(&[]);
+    fs::write(folder.path().join("training_args.bin"), b"damaged").unwrap();
+    open(&folder);
+    Checkpoint::open(&folder.path().join("pytorch_model-00002-of-00002.bin")).unwrap();
+}
+
 fn is_torch(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "pth")
 }
@@ -67,6 +91,8 @@ fn every_layout_holds_the_same_tensors() {
     let layouts = [
         ("hugging face, merged experts, F16", hugging_face_merged()),
         ("hugging face, F32", in_f32(hugging_face(), "model")),
+        ("hugging face, PyTorch's files with an index", pytorch(&["pytorch_model.bin.index.json"])),
+        ("hugging face, PyTorch's files without", pytorch(&[])),
         ("hugging face, merged experts, F32", in_f32(hugging_face_merged(), "model")),
         ("mistral, BF16", mistral("separate.pth")),
         ("mistral, stacked experts, F16", mistral("stacked.pth")),

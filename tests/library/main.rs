@@ -3,7 +3,9 @@
 mod chat_formats;
 mod chat_jinja;
 mod checkpoint;
+mod checkpoint_foreign;
 mod checkpoint_hostile;
+mod checkpoint_numbers;
 mod engine;
 mod gguf_fingerprint;
 mod gguf_hostile;
@@ -28,3 +30,5 @@ mod torch;
 mod torch_hostile;
 mod vocabulary_files;
 mod vocabulary_files_hostile;
+mod vocabulary_rows;
+mod vocabulary_spaces;

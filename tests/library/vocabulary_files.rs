@@ -62,26 +62,16 @@ fn llamas_tokenizer_json_gives_the_ids_of_hugging_face() {
     assert!(flag(&metadata, "add_bos_token") && !flag(&metadata, "add_eos_token"));
 }
 
-/// The steps that other versions write for the same.
+/// As files of earlier versions have them.
 #[test]
-fn spaces_may_be_spelled_by_either_step() {
-    let metaspace = |scheme: &str| {
-        changed(LLAMA, |json| {
-            json["normalizer"] = Json::Null;
-            json["pre_tokenizer"] = json!({
-                "type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false,
-            });
-            let merges = json["model"]["merges"].as_array_mut().unwrap();
-            for merge in merges {
-                let pieces = merge.as_array().unwrap().iter().map(|piece| piece.as_str().unwrap());
-                *merge = json!(pieces.collect::<Vec<_>>().join(" "));
-            }
-        })
-    };
-    let metadata = read(420, &[("tokenizer.json", &metaspace("first"))]);
-    assert_ids(&metadata, "llama");
-    let metadata = read(420, &[("tokenizer.json", &metaspace("never"))]);
-    assert!(!flag(&metadata, "add_space_prefix"));
+fn merges_may_be_strings() {
+    let json = changed(LLAMA, |json| {
+        for merge in json["model"]["merges"].as_array_mut().unwrap() {
+            let pieces = merge.as_array().unwrap().iter().map(|piece| piece.as_str().unwrap());
+            *merge = json!(pieces.collect::<Vec<_>>().join(" "));
+        }
+    });
+    assert_ids(&read(420, &[("tokenizer.json", &json)]), "llama");
 }
 
 #[test]

@@ -41,9 +41,9 @@ pub const DEFAULT_BATCH: usize = 512;
 /// What computes.
 #[derive(Args)]
 pub struct ComputeArgs {
-    /// Threads [default: the physical cores]
-    #[arg(short, long, value_name = "N")]
-    threads: Option<usize>,
+    /// Threads; -1 is the default [default: the physical cores]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    threads: Option<i64>,
 
     /// Instruction set: scalar, neon, avx2, avx512 or amx [default: the best that the CPU has]
     #[arg(long, value_name = "NAME")]
@@ -56,14 +56,26 @@ const MAX_THREADS: usize = 1024;
 impl ComputeArgs {
     /// The pool and the instruction set.
     pub fn resolve(&self) -> Result<Compute> {
-        if let Some(n_threads) = self.threads {
-            ensure!(
-                (1..=MAX_THREADS).contains(&n_threads),
-                "-t is {n_threads}; use 1 to {MAX_THREADS}, best as many as there are physical cores"
-            );
-        }
+        let n_threads = self.n_threads()?;
         let isa = self.isa.as_deref().map_or(Ok(Isa::detect()), Isa::named).context("--isa")?;
-        Compute::new(isa, self.threads).context("starting the threads")
+        Compute::new(isa, n_threads).context("starting the threads")
+    }
+
+    /// The number of threads, if one is given; as llama.cpp has it, -1 is none.
+    ///
+    /// # Errors
+    /// If it makes no sense.
+    pub fn n_threads(&self) -> Result<Option<usize>> {
+        let Some(n_threads) = self.threads.filter(|&n_threads| n_threads != -1) else {
+            return Ok(None);
+        };
+        let n_wanted = usize::try_from(n_threads).ok().filter(|n| (1..=MAX_THREADS).contains(n));
+        let n_wanted = n_wanted.with_context(|| {
+            format!(
+                "-t is {n_threads}; use 1 to {MAX_THREADS}, best as many as there are physical cores"
+            )
+        });
+        n_wanted.map(Some)
     }
 }
 

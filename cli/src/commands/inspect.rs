@@ -45,6 +45,7 @@ pub struct InspectArgs {
 
 /// Runs it.
 pub fn run(args: InspectArgs) -> Result<()> {
+    args.compute.n_threads()?;
     let gguf = open_model(args.model.or(args.file).as_deref())?;
     let mut report = Report::new(&gguf, Machine::this())?;
     report.verdict.notes.iter_mut().for_each(|note| *note = name_flags(&*note));

@@ -99,6 +99,7 @@ fn tensor_type(text: &str) -> Result<Override, String> {
 
 /// Runs it.
 pub fn run(args: QuantizeArgs) -> Result<()> {
+    args.compute.n_threads()?;
     let checkpoint = Checkpoint::open(&args.input)?;
     print_file_notes(&checkpoint.notes);
     let options = Options {

@@ -5,7 +5,7 @@ use crate::args::text::WordsArgs;
 use crate::demo::open_model;
 use anyhow::{Context, Result};
 use clap::Args;
-use gatefold::tokenizer::{Specials, Tokenizer};
+use gatefold::tokenizer::{Specials, TextBytes, TextStream, Tokenizer};
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
@@ -46,8 +46,8 @@ pub struct TokenizeArgs {
 /// Runs it.
 pub fn run(args: TokenizeArgs) -> Result<()> {
     let gguf = open_model(args.model.as_deref())?;
-    let tokenizer = Tokenizer::from_metadata(gguf.metadata())
-        .with_context(|| gguf.path().display().to_string())?;
+    let tokenizer =
+        Tokenizer::from_gguf(&gguf).with_context(|| gguf.path().display().to_string())?;
     let text = args.text.resolve()?.read()?;
     let mut out = io::BufWriter::new(stdout().lock());
     if args.decode {
@@ -68,10 +68,34 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
         if args.json {
             writeln!(out, "{}", serde_json::to_string(&ids)?)?;
         } else {
+            let mut text = TextStream::new(&tokenizer);
             for id in ids {
-                writeln!(out, "{id:>6}  {}", tokenizer.piece(id).unwrap_or("").escape_debug())?;
+                let piece = tokenizer.piece(id).unwrap_or("");
+                let meaning = meaning(&tokenizer, id, piece, &text.push(id));
+                writeln!(out, "{id:>6}  {}{meaning}", piece.escape_debug())?;
             }
         }
     }
     Ok(out.flush()?)
+}
+
+/// What a token says, where its piece does not: the text that it adds or completes, and bytes that are
+/// a part of a character.
+fn meaning(tokenizer: &Tokenizer, id: u32, piece: &str, completed: &str) -> String {
+    let bytes = TextBytes::new(false).of(tokenizer, id);
+    let is_byte = piece.starts_with("<0x") && bytes.len() == 1;
+    let mut meaning = String::new();
+    if str::from_utf8(bytes).is_err() && !is_byte {
+        meaning.push_str("  ");
+        for chunk in bytes.utf8_chunks() {
+            meaning.extend(chunk.valid().escape_debug());
+            meaning.extend(chunk.invalid().iter().map(|byte| format!("<0x{byte:02X}>")));
+        }
+    }
+    let says_itself =
+        completed == piece.replace('\u{2581}', " ") || (is_byte && completed.len() == 1);
+    if !completed.is_empty() && !says_itself {
+        meaning.push_str(&format!("  {completed:?}"));
+    }
+    meaning
 }

@@ -61,6 +61,76 @@ fn models_that_are_none() {
     }
 }
 
+/// Whether they would run any or not; -1 is what no number is.
+#[test]
+fn numbers_of_threads_make_sense_in_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("a.txt"), "A storm.").unwrap();
+    for command in [
+        &["run", "-p", "a", "-n", "1"][..],
+        &["summarize", &path("a.txt"), "--dry-run"],
+        &["batch", &path("a.txt"), "--ok-exit"],
+        &["inspect"],
+        &["eval", "-p", "A storm hit the coast.", "-c", "8"],
+        &["bench", "-p", "1", "-n", "1", "-r", "1"],
+    ] {
+        for (n_threads, why) in
+            [("0", "-t is 0; use 1 to"), ("-7", "-t is -7; use"), ("4097", "is 4097;")]
+        {
+            let run = gatefold(&[command, &["-t", n_threads]].concat());
+            assert!(run.code == 1 && run.stderr.contains(why), "{command:?}: {}", run.stderr);
+        }
+        gatefold(&[command, &["-t", "-1"]].concat()).succeeded();
+    }
+}
+
+#[test]
+fn pieces_of_a_file_are_told_how_to_be_joined() {
+    let folder = Folder::new();
+    let whole = Model::with_merged_experts().file();
+    for (len, names) in [
+        (whole.len() / 2, ["m.Q4_K.gguf-split-a", "m.Q4_K.gguf-split-b"]),
+        (100, ["n.gguf.part1of2", "n.gguf.part2of2"]),
+    ] {
+        let (first, second) = whole.split_at(len);
+        let paths = [folder.write(names[0], first), folder.write(names[1], second)];
+        let target = names[0].split_inclusive(".gguf").next().unwrap();
+        for path in paths {
+            if cfg!(unix) {
+                let command = format!("cat {} {} > {target}", names[0], names[1]);
+                run(&path).refused(&command);
+                gatefold(&["quantize", &path, "out.gguf", "--type", "COPY"]).refused(&command);
+            }
+            run(&path).refused("is a piece of a GGUF");
+        }
+    }
+    run(&folder.write("alone.gguf.aa", &whole[..100])).refused("get the others");
+    run(&folder.write("alone.gguf.part", &whole[..100])).refused("has not ended");
+    // A name alone says nothing of a file that is whole.
+    run(&folder.write("whole.gguf.001", &whole)).succeeded();
+}
+
+#[test]
+fn files_of_other_kinds_are_told_what_they_are() {
+    let folder = Folder::new();
+    let safetensors = b"\x10\0\0\0\0\0\0\0{\"a\":0}";
+    for (bytes, expected) in [
+        (&b"\n <!DOCTYPE html>"[..], "web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"PK\x03\x04", "zip archive"),
+        (b"\x1F\x8B\x08", "compressed"),
+        (safetensors, "safetensors"),
+        (b"\x80\x02}", "PyTorch"),
+        (b"\0\0\0\0\0", "zeros"),
+    ] {
+        let path = folder.write("m.gguf", bytes);
+        run(&path).refused(expected);
+        let quantize = gatefold(&["quantize", &path, "out.gguf", "--type", "COPY"]);
+        quantize.refused(if expected == "git lfs pull" { "Git LFS" } else { expected });
+    }
+}
+
 #[test]
 fn arguments_of_run() {
     let folder = Folder::new();
@@ -69,6 +139,7 @@ fn arguments_of_run() {
         ("-n -5", "-n is -5"),
         ("-t 0", "-t is 0"),
         ("-t 100000", "-t is 100000"),
+        ("-t -2", "-t is -2"),
         ("-b 0", "-b is 0"),
         ("-c 101", "-c is 101, but the model was made for contexts of up to 100"),
         ("-c 2", "5 tokens do not fit into the context of 2"),
@@ -262,20 +333,15 @@ fn missing_mistyped_and_impossible_keys() {
 }
 
 #[test]
-fn tokens_without_embeddings_and_embeddings_without_tokens() {
+fn the_vocabulary_of_another_model() {
     let folder = Folder::new();
-    for n_tokens in [4, 6] {
-        let mut model = Model::with_merged_experts();
-        let tokens = ["<unk>", "<s>", "</s>", "▁", "a", "b"][..n_tokens].iter();
-        let tokens = tokens.map(|&token| token.to_owned()).collect();
-        model.metadata.set("tokenizer.ggml.tokens", Value::Array(Array::String(tokens)));
-        model.metadata.set("tokenizer.ggml.scores", Value::Array(Array::F32(vec![0.0; n_tokens])));
-        model.metadata = without(&model.metadata, "tokenizer.ggml.token_type");
-        let path = folder.write("bad.gguf", &model.file());
-        run(&path).refused(&format!("5 rows, but tokenizer.ggml.tokens has {n_tokens} tokens"));
-        let report = gatefold(&["inspect", &path, "--json"]).succeeded().json();
-        assert_eq!(report["verdict"]["runs"], false);
-    }
+    let mut model = Model::with_merged_experts();
+    let tokens = (0..2000).map(|id| format!("<{id}>")).collect();
+    model.metadata.set("tokenizer.ggml.tokens", Value::Array(Array::String(tokens)));
+    let path = folder.write("bad.gguf", &model.file());
+    run(&path).refused("has 5 rows, but `tokenizer.ggml.tokens` has 2000 tokens");
+    let report = gatefold(&["inspect", &path, "--json"]).succeeded().json();
+    assert_eq!(report["verdict"]["runs"], false);
 }
 
 #[test]

@@ -73,14 +73,14 @@ fn whole(reply: &Reply) -> Json {
         let text = choice["text"].as_str().unwrap().to_owned() + text.as_str().unwrap_or_default();
         choice["text"] = text.into();
         choice["finish_reason"] = piece["finish_reason"].clone();
+        if choice["logprobs"].is_null() {
+            choice["logprobs"] = piece["logprobs"].clone();
+            continue;
+        }
         let arrays = piece["logprobs"].as_object().into_iter().flatten();
         for (name, array) in arrays.filter(|(_, array)| array.is_array()) {
-            if choice["logprobs"].is_null() {
-                choice["logprobs"] = piece["logprobs"].clone();
-            } else {
-                let array = array.as_array().unwrap().clone();
-                choice["logprobs"][name].as_array_mut().unwrap().extend(array);
-            }
+            let array = array.as_array().unwrap().clone();
+            choice["logprobs"][name].as_array_mut().unwrap().extend(array);
         }
     }
     let object = if is_chat { "chat.completion" } else { "text_completion" };

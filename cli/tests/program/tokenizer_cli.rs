@@ -69,6 +69,27 @@ fn ids_come_as_a_list() {
 }
 
 #[test]
+fn ids_say_what_their_pieces_do_not() {
+    let folder = Folder::with(&vocabulary::mistral());
+    let goat = "   243  <0xF0>\n   162  <0x9F>\n   169  <0xA6>\n   156  <0x99>  \"\u{1F999}\"\n";
+    folder.prints(&["-p", "\u{1F999}"], "", &format!(" 28705  ▁\n{goat}"));
+    let folder = Folder::with(&vocabulary::smollm2_small("smollm"));
+    let id = |piece: &str| {
+        let metadata = vocabulary::smollm2_small("smollm");
+        let pieces = metadata.strings("tokenizer.ggml.tokens").unwrap().unwrap();
+        pieces.iter().position(|known| known == piece).unwrap()
+    };
+    let lines =
+        [("the", ""), ("Ġ", "  \" \""), ("ã", "  <0xE3>"), ("ĥ", "  <0x83>"), ("Ľ", "  <0x9B>")];
+    let mut expected = String::new();
+    for (piece, meaning) in lines {
+        expected += &format!("{:>6}  {piece}{meaning}\n", id(piece));
+    }
+    let expected = expected.trim_end().to_owned() + "  \"ホ\"\n";
+    folder.prints(&["-p", "the ホ"], "", &expected);
+}
+
+#[test]
 fn texts_come_back_to_the_byte() {
     let folder = Folder::with(&vocabulary::smollm2_small("smollm"));
     let text = "  naïve 東京\r\n\n</s> don't  \n";

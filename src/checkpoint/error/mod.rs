@@ -1,8 +1,10 @@
 //! What can be wrong with a checkpoint.
 
+mod foreign;
 mod torch;
 mod vocabulary;
 
+pub use foreign::Foreign;
 pub use torch::TorchError;
 pub use vocabulary::VocabularyProblem;
 
@@ -42,9 +44,9 @@ pub enum Problem {
     Read(io::Error),
     /// Neither a folder nor a file that holds a model.
     #[error(
-        "{0}; a checkpoint is a GGUF file, a folder with config.json and *.safetensors (Hugging Face), or a folder with params.json and consolidated.* (Mistral)"
+        "{0}; a checkpoint is a GGUF file, a folder with config.json and *.safetensors or pytorch_model*.bin (Hugging Face), or a folder with params.json and consolidated.* (Mistral)"
     )]
-    NotACheckpoint(&'static str),
+    NotACheckpoint(String),
     /// A folder, a pipe, a device.
     #[error("is not a file; put the file of this name in its place")]
     NotAFile,
@@ -170,7 +172,7 @@ pub enum Problem {
     },
     /// A tensor of numbers that are no weights.
     #[error(
-        "tensor {tensor} is {found}, and gatefold reads F32, F16 and BF16; download the model in one of these"
+        "tensor {tensor} is {found}, and gatefold reads F64, F32, F16, BF16, F8_E4M3 and F8_E5M2, and I8 with scales: other numbers are codes of the program that made them; download the model in one of these"
     )]
     NumberType {
         /// Which tensor.
@@ -186,6 +188,9 @@ pub enum Problem {
         /// Which tensor.
         tensor: String,
     },
+    /// Another kind of model.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// A PyTorch file.
     #[error(transparent)]
     Torch(#[from] TorchError),

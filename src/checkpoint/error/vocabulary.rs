@@ -69,7 +69,7 @@ pub enum VocabularyProblem {
     #[error(
         "has {n_tokens} tokens, and the model has embeddings for {n_vocab}: they do not belong together; download both from one place"
     )]
-    TooManyTokens {
+    OtherModel {
         /// The largest id and one.
         n_tokens: u64,
         /// Tokens that the model has embeddings for.
@@ -79,7 +79,7 @@ pub enum VocabularyProblem {
     #[error("has two tokens with id {id}, `{first}` and `{second}`; download it again")]
     SameId {
         /// The id.
-        id: u32,
+        id: u64,
         /// The one.
         first: String,
         /// The other.

@@ -18,6 +18,7 @@ mod zip;
 pub use super::error::TorchError;
 
 use super::error::CheckpointError;
+use super::shards::{self, FileTensors};
 use super::stored::{SourceFile, StoredTensors};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,16 +33,12 @@ const MOST_PICKLE_BYTES: u64 = 1 << 24;
 /// If a file is damaged, asks for a class or an opcode outside of what tensors need, or two files
 /// hold a tensor of the same name.
 pub fn read(paths: &[&Path]) -> Result<StoredTensors, CheckpointError> {
-    let mut stored = StoredTensors::default();
-    for path in paths {
-        let file = SourceFile::open(path)?;
-        read_file(&file, &mut stored)?;
-        stored.files.push(file);
-    }
-    Ok(stored)
+    shards::read(paths, read_file)
 }
 
-fn read_file(file: &Arc<SourceFile>, stored: &mut StoredTensors) -> Result<(), CheckpointError> {
+/// One file and its tensors.
+pub(super) fn read_file(path: &Path) -> Result<FileTensors, CheckpointError> {
+    let file = &SourceFile::open(path)?;
     let at = |error: TorchError| error.at(&file.path);
     recognize(file)?;
     let directory = zip::Directory::read(file)?;
@@ -59,6 +56,7 @@ fn read_file(file: &Arc<SourceFile>, stored: &mut StoredTensors) -> Result<(), C
     let pickle = read_entry(file, *pickle, "bytes in its data.pkl", MOST_PICKLE_BYTES)?;
     let (values, result) = machine::run(&pickle).map_err(at)?;
 
+    let mut found = Vec::new();
     for (name, view) in tensors::named(&values, result).map_err(at)? {
         let wrong = |wrong| at(TorchError::Tensor { tensor: name.into(), wrong });
         let key = view.storage.key;
@@ -66,9 +64,9 @@ fn read_file(file: &Arc<SourceFile>, stored: &mut StoredTensors) -> Result<(), C
             wrong(format!("is in storage {key}, which the file lacks; download it again"))
         })?;
         let tensor = tensors::locate(view, *entry, file).map_err(wrong)?;
-        stored.insert(name.into(), tensor)?;
+        found.push((name.to_owned(), tensor));
     }
-    Ok(())
+    Ok((Arc::clone(file), found))
 }
 
 /// Tells zip files from what else there is under the names of PyTorch's files.

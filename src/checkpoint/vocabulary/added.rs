@@ -5,7 +5,7 @@ use super::settings::spelling;
 use crate::checkpoint::error::{CheckpointError, Problem, VocabularyProblem};
 use crate::checkpoint::folder::Folder;
 use crate::checkpoint::json::JsonObject;
-use crate::tokenizer::PieceKind;
+use crate::tokenizer::{Manner, PieceKind};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -18,20 +18,44 @@ pub(super) struct AddedToken {
     /// Whether it steers the model and is no text.
     #[serde(default)]
     pub special: bool,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    /// By default all but special ones are.
+    normalized: Option<bool>,
 }
 
 impl AddedToken {
+    /// A token that nothing else is said of.
+    fn new(id: u64, content: &str, special: bool) -> AddedToken {
+        let content = content.to_owned();
+        let (single_word, lstrip, rstrip, normalized) = (false, false, false, None);
+        AddedToken { id, content, special, single_word, lstrip, rstrip, normalized }
+    }
+
     /// Puts the token in its place. Where the vocabulary has it there already, as more than text,
-    /// it knows best what the token is.
+    /// it knows best what the token is, but not how it is found.
     pub(super) fn add_to(&self, pieces: &mut Pieces) -> Result<(), VocabularyProblem> {
-        let is_known =
-            |piece: &Piece| piece.text == self.content && piece.kind != PieceKind::Normal;
-        if pieces.get(self.id).is_some_and(is_known) {
-            return Ok(());
+        let known = pieces
+            .get(self.id)
+            .filter(|piece| piece.text == self.content && piece.kind != PieceKind::Normal);
+        let (kind, score) =
+            known.map_or((self.kind(), Piece::NEVER_MERGED), |piece| (piece.kind, piece.score));
+        let (text, manner) = (self.content.clone(), self.manner());
+        pieces.replace(self.id, Piece { text, kind, manner, score })
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            lstrip: self.lstrip,
+            rstrip: self.rstrip,
+            single_word: self.single_word,
+            normalized: self.normalized.unwrap_or(!self.special),
+            symbol: false,
         }
-        let text = self.content.clone();
-        let score = Piece::NEVER_MERGED;
-        pieces.replace(self.id, Piece { text, kind: self.kind(), score })
     }
 
     /// Marks like `<|im_start|>` count as control tokens even where they are not called special:
@@ -54,8 +78,7 @@ pub(super) fn add_listed(
     let special = named_special(tokenizer_config, special_tokens_map);
     for (content, id) in listed.iter() {
         let id = id.as_u64().ok_or_else(|| listed.refuse(content, "an id"))?;
-        let (content, special) = (content.to_owned(), special.contains(content));
-        let token = AddedToken { id, content, special };
+        let token = AddedToken::new(id, content, special.contains(content));
         token.add_to(pieces).map_err(|problem| Problem::from(problem).at(listed.path()))?;
     }
     for token in decoder(tokenizer_config)? {
@@ -72,9 +95,16 @@ fn decoder(tokenizer_config: &JsonObject) -> Result<Vec<AddedToken>, CheckpointE
     let Some(decoder) = tokenizer_config.get(KEY) else { return Ok(vec![]) };
     let token = |(id, description): (&String, &Value)| {
         let id = id.parse().ok()?;
-        let content = spelling(description)?.to_owned();
-        let special = description.get("special").and_then(Value::as_bool).unwrap_or(false);
-        Some(AddedToken { id, content, special })
+        let content = spelling(description)?;
+        let flag = |name| description.get(name).and_then(Value::as_bool);
+        let is = |name| flag(name).unwrap_or(false);
+        Some(AddedToken {
+            single_word: is("single_word"),
+            lstrip: is("lstrip"),
+            rstrip: is("rstrip"),
+            normalized: flag("normalized"),
+            ..AddedToken::new(id, content, is("special"))
+        })
     };
     let tokens = decoder.as_object().and_then(|tokens| tokens.iter().map(token).collect());
     tokens.ok_or_else(|| tokenizer_config.refuse(KEY, "an object from ids to tokens"))

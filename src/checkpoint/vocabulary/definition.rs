@@ -3,16 +3,18 @@
 
 use crate::checkpoint::error::VocabularyProblem;
 use crate::text::shortened;
-use crate::tokenizer::PieceKind;
-use std::collections::BTreeMap;
+use crate::tokenizer::{
+    Manner, PieceKind, Spaces, belong_together, note_on_left_out, note_on_padding, padding_piece,
+};
+use std::collections::{BTreeMap, HashSet};
 
 /// A tokenizer, before what the files beside its own say.
 pub(super) struct Definition {
     pub algorithm: Algorithm,
     pub pieces: Pieces,
     pub ids: SpecialIds,
-    /// Whether a text is preceded by a space.
-    pub adds_space_prefix: bool,
+    /// Where text is preceded by a space.
+    pub spaces: Spaces,
 }
 
 /// How text becomes pieces.
@@ -42,6 +44,8 @@ pub(super) struct SpecialIds {
 pub(super) struct Piece {
     pub text: String,
     pub kind: PieceKind,
+    /// How it is found in a text.
+    pub manner: Manner,
     /// Pieces of a higher score are merged first.
     pub score: f32,
 }
@@ -50,6 +54,8 @@ pub(super) struct Piece {
 pub(super) struct Pieces {
     by_id: BTreeMap<u32, Piece>,
     n_vocab: usize,
+    /// Tokens whose ids are not.
+    left_out: BTreeMap<u64, String>,
 }
 
 impl Pieces {
@@ -59,19 +65,17 @@ impl Pieces {
     /// None yet, for a model with embeddings for `n_vocab` tokens.
     pub(super) fn new(n_vocab: usize) -> Result<Pieces, VocabularyProblem> {
         match n_vocab {
-            1..=Pieces::MOST => Ok(Pieces { by_id: BTreeMap::new(), n_vocab }),
+            1..=Pieces::MOST => {
+                Ok(Pieces { by_id: BTreeMap::new(), n_vocab, left_out: BTreeMap::new() })
+            }
             _ => Err(VocabularyProblem::ModelSize { n_vocab, most: Pieces::MOST }),
         }
     }
 
     /// Adds the piece of an id that has none yet.
     pub(super) fn insert(&mut self, id: u64, piece: Piece) -> Result<(), VocabularyProblem> {
-        let id = self.checked(id)?;
-        match self.by_id.get(&id) {
-            None => {
-                self.by_id.insert(id, piece);
-                Ok(())
-            }
+        match self.get(id) {
+            None => self.replace(id, piece),
             Some(first) => Err(VocabularyProblem::SameId {
                 id,
                 first: shortened(&first.text),
@@ -80,27 +84,54 @@ impl Pieces {
         }
     }
 
-    /// Adds the piece of an id, in place of the one it had.
+    /// Adds the piece of an id, in place of the one it had; where the model has no embedding for it,
+    /// it is left out.
     pub(super) fn replace(&mut self, id: u64, piece: Piece) -> Result<(), VocabularyProblem> {
-        let id = self.checked(id)?;
-        self.by_id.insert(id, piece);
+        self.expect(id.saturating_add(1))?;
+        match u32::try_from(id) {
+            Ok(id) if (id as usize) < self.n_vocab => drop(self.by_id.insert(id, piece)),
+            _ => drop(self.left_out.insert(id, piece.text)),
+        }
         Ok(())
     }
 
-    fn checked(&self, id: u64) -> Result<u32, VocabularyProblem> {
-        match u32::try_from(id) {
-            Ok(id) if (id as usize) < self.n_vocab => Ok(id),
-            _ => Err(self.too_many(id.saturating_add(1))),
+    /// Refuses a tokenizer with far more tokens than the model has embeddings.
+    pub(super) fn expect(&self, n_tokens: u64) -> Result<(), VocabularyProblem> {
+        if n_tokens <= self.n_vocab as u64 { Ok(()) } else { self.check(n_tokens) }
+    }
+
+    /// Refuses one with far fewer, once it is complete.
+    pub(super) fn check_number(&self) -> Result<(), VocabularyProblem> {
+        let last = self.by_id.last_key_value().map_or(0, |(&id, _)| u64::from(id));
+        self.check(last + 1)
+    }
+
+    fn check(&self, n_tokens: u64) -> Result<(), VocabularyProblem> {
+        let n_vocab = self.n_vocab;
+        match usize::try_from(n_tokens).is_ok_and(|found| belong_together(found, n_vocab)) {
+            true => Ok(()),
+            false => Err(VocabularyProblem::OtherModel { n_tokens, n_vocab }),
         }
     }
 
-    /// Refuses a tokenizer with more tokens than the model has embeddings.
-    pub(super) fn expect(&self, n_tokens: u64) -> Result<(), VocabularyProblem> {
-        if n_tokens > self.n_vocab as u64 { Err(self.too_many(n_tokens)) } else { Ok(()) }
+    /// What is to be known of the tokens that were left out, and of embeddings that have none.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let left_out = self.left_out.iter().map(|(&id, text)| (id, text.as_str()));
+        let n_padding = self.n_vocab - self.by_id.len();
+        note_on_left_out(left_out).into_iter().chain(note_on_padding(n_padding)).collect()
     }
 
-    fn too_many(&self, n_tokens: u64) -> VocabularyProblem {
-        VocabularyProblem::TooManyTokens { n_tokens, n_vocab: self.n_vocab }
+    /// The merges, two pieces with a space between them each, that speak of no token which was left
+    /// out.
+    pub(super) fn known_merges(&self, mut merges: Vec<String>) -> Vec<String> {
+        if !self.left_out.is_empty() {
+            let known: HashSet<&str> = self.iter().map(|piece| piece.text.as_str()).collect();
+            merges.retain(|merge| {
+                let joined = merge.replacen(' ', "", 1);
+                merge.split(' ').chain([joined.as_str()]).all(|piece| known.contains(piece))
+            });
+        }
+        merges
     }
 
     pub(super) fn get(&self, id: u64) -> Option<&Piece> {
@@ -128,8 +159,9 @@ impl Pieces {
     pub(super) fn into_rows(mut self) -> impl Iterator<Item = Piece> {
         (0..self.n_vocab as u32).map(move |id| {
             self.by_id.remove(&id).unwrap_or_else(|| Piece {
-                text: format!("[PAD{id}]"),
+                text: padding_piece(id),
                 kind: PieceKind::Unused,
+                manner: Manner::default(),
                 score: Piece::NEVER_MERGED,
             })
         })

@@ -6,10 +6,10 @@
 //! 3. The files beside it say which tokens are `special`, and how conversations are written
 //!    (`chat_template`).
 //!
-//! What a GGUF cannot say of a tokenizer is refused, so that a text has the same ids before and
-//! after. Three things are not looked at, as they change ids in rare texts alone: normalization to
-//! NFC; added tokens that take the spaces beside them; and that Hugging Face's form of SentencePiece
-//! may leave out the space before a text that begins with one, or behind a special token.
+//! What metadata cannot say of a tokenizer is refused, so that a text has the same ids before and
+//! after. Keys of gatefold's own say what a GGUF of other programs does not: where spaces are put
+//! before text, and how added tokens are found in it. One thing is not looked at, as it changes ids
+//! in rare texts alone: normalization to NFC.
 
 mod added;
 mod byte_level;
@@ -27,8 +27,9 @@ pub use super::error::VocabularyProblem;
 
 use super::error::CheckpointError;
 use super::folder::Folder;
+use super::json::JsonObject;
 use crate::gguf::{Array, Metadata, Value};
-use crate::tokenizer::{PieceKind, SPACE, Tokenizer, keys};
+use crate::tokenizer::{Manner, PieceKind, SPACE, Spaces, Tokenizer, keys, manner};
 use definition::{Algorithm, Definition};
 use special::{Beside, Special};
 use tokenizer_json::Outline;
@@ -49,17 +50,41 @@ pub fn read(
     let (file, mut definition, outline) = define(folder, n_vocab)?;
     let config = &beside.tokenizer_config;
     added::add_listed(folder, config, &beside.special_tokens_map, &mut definition.pieces)?;
+    let too_few = |problem| folder.problem_of(&file, problem);
+    definition.pieces.check_number().map_err(too_few)?;
     let special = beside.special(&definition, outline.as_ref())?;
-    if let Some(adds) = config.bool("add_prefix_space")?
-        && matches!(definition.algorithm, Algorithm::SentencePiece)
-    {
-        definition.adds_space_prefix = adds;
+    if matches!(definition.algorithm, Algorithm::SentencePiece) {
+        definition.spaces = spaces(&definition, outline.as_ref(), config)?;
     }
+    let mut notes = definition.pieces.notes();
     set(metadata, definition, &special);
     chat_template::read(folder, config, metadata)?;
     let unusable = |error| folder.problem_of(&file, VocabularyProblem::Unusable(error));
     let tokenizer = Tokenizer::from_metadata(metadata).map_err(unusable)?;
-    Ok(tokenizer.notes().to_vec())
+    notes.extend_from_slice(tokenizer.notes());
+    Ok(notes)
+}
+
+/// Where the transformers library puts spaces: as `tokenizer.json` says. Where there is none it
+/// makes one, in which `legacy` decides what becomes of the text behind a token. `add_prefix_space`
+/// overrules both.
+fn spaces(
+    definition: &Definition,
+    outline: Option<&Outline>,
+    config: &JsonObject,
+) -> Result<Spaces, CheckpointError> {
+    let own = definition.spaces;
+    let spaces = match (outline.and_then(Outline::spaces), config.bool("legacy")?) {
+        (Some(spaces), _) => spaces,
+        (None, Some(false)) if own.adds_space_prefix() => Spaces::FIRST,
+        (None, Some(true)) if own.adds_space_prefix() => Spaces::EVERYWHERE,
+        (None, _) => own,
+    };
+    Ok(match config.bool("add_prefix_space")? {
+        Some(false) => Spaces::NONE,
+        Some(true) if !spaces.adds_space_prefix() => Spaces::by_default(true),
+        _ => spaces,
+    })
 }
 
 /// The tokenizer and the name of the file that defines it; with the outline of `tokenizer.json`,
@@ -109,7 +134,7 @@ fn model_name(folder: &Folder) -> Option<&str> {
 
 fn set(metadata: &mut Metadata, definition: Definition, special: &Special) {
     let is_sentencepiece = matches!(definition.algorithm, Algorithm::SentencePiece);
-    let (mut texts, mut scores, mut kinds) = (vec![], vec![], vec![]);
+    let (mut texts, mut scores, mut kinds, mut manners) = (vec![], vec![], vec![], vec![]);
     for (id, mut piece) in (0..).zip(definition.pieces.into_rows()) {
         if is_sentencepiece && piece.kind == PieceKind::UserDefined {
             // These are looked for in a text before its spaces are spelled in another way.
@@ -117,6 +142,9 @@ fn set(metadata: &mut Metadata, definition: Definition, special: &Special) {
         }
         if is_sentencepiece && special.ids.unknown == Some(id) {
             piece.kind = PieceKind::Unknown;
+        }
+        if piece.manner != Manner::default() {
+            manners.push((id as u32, piece.manner));
         }
         texts.push(piece.text);
         scores.push(piece.score);
@@ -155,5 +183,6 @@ fn set(metadata: &mut Metadata, definition: Definition, special: &Special) {
     }
     metadata.set(keys::ADD_BOS, Value::Bool(special.adds_bos));
     metadata.set(keys::ADD_EOS, Value::Bool(special.adds_eos));
-    metadata.set(keys::ADD_SPACE_PREFIX, Value::Bool(definition.adds_space_prefix));
+    definition.spaces.set(metadata);
+    manner::set(&manners, metadata);
 }

@@ -5,7 +5,7 @@ use super::definition::{Algorithm, Definition, Piece, Pieces, SpecialIds};
 use super::protobuf::{Message, Value};
 use crate::checkpoint::error::VocabularyProblem;
 use crate::text::shortened;
-use crate::tokenizer::PieceKind;
+use crate::tokenizer::{Manner, PieceKind, Spaces};
 
 const SUPPORTED: &str = "SentencePiece models of type BPE that leave the text as it is";
 
@@ -71,7 +71,7 @@ pub(super) fn read(bytes: &[u8], n_vocab: usize) -> Result<Definition, Vocabular
         algorithm: Algorithm::SentencePiece,
         pieces,
         ids: specs.ids,
-        adds_space_prefix: specs.adds_space_prefix,
+        spaces: Spaces::by_default(specs.adds_space_prefix),
     })
 }
 
@@ -91,7 +91,8 @@ fn messages(
 }
 
 fn read_piece(message: Message<'_>) -> Result<Piece, VocabularyProblem> {
-    let mut piece = Piece { text: String::new(), kind: PieceKind::Normal, score: 0.0 };
+    let (text, manner) = (String::new(), Manner::default());
+    let mut piece = Piece { text, kind: PieceKind::Normal, manner, score: 0.0 };
     for field in message {
         match field? {
             (1, Value::Bytes(text)) => piece.text = read_text(text)?,
@@ -99,6 +100,7 @@ fn read_piece(message: Message<'_>) -> Result<Piece, VocabularyProblem> {
             (3, Value::Varint(number)) => {
                 let kind = i64::try_from(number).ok().and_then(PieceKind::by_number);
                 piece.kind = kind.ok_or_else(|| message.malformed("a piece of unknown type"))?;
+                piece.manner.symbol = piece.kind == PieceKind::UserDefined;
             }
             (1..=3, _) => return Err(message.malformed("a piece with a field of another type")),
             _ => {}

@@ -11,7 +11,7 @@ use super::steps::{Step, TemplatePart, describe, unsupported};
 use super::{byte_level, merges};
 use crate::checkpoint::error::VocabularyProblem;
 use crate::text::shortened;
-use crate::tokenizer::{PieceKind, SPACE, byte_of};
+use crate::tokenizer::{Manner, PieceKind, SPACE, Spaces, byte_of};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -22,6 +22,8 @@ pub(super) struct Outline {
     /// Tokens that are cut out of a text before anything else.
     #[serde(default)]
     pub added_tokens: Vec<AddedToken>,
+    normalizer: Option<Step>,
+    pre_tokenizer: Option<Step>,
     post_processor: Option<Step>,
     model: Kind,
 }
@@ -34,9 +36,7 @@ struct Kind {
 
 /// What makes pieces of a text.
 #[derive(Deserialize)]
-struct Pipeline {
-    normalizer: Option<Step>,
-    pre_tokenizer: Option<Step>,
+struct Whole {
     model: Model,
 }
 
@@ -54,6 +54,11 @@ struct Model {
 impl Outline {
     pub(super) fn parse(bytes: &[u8]) -> Result<Outline, VocabularyProblem> {
         serde_json::from_slice(bytes).map_err(|error| VocabularyProblem::json(&error))
+    }
+
+    /// Where text is preceded by a space, if this is a tokenizer of SentencePiece's kind.
+    pub(super) fn spaces(&self) -> Option<Spaces> {
+        spaces(&flat(self.normalizer.as_ref()), &flat(self.pre_tokenizer.as_ref()))
     }
 
     /// BOS and EOS, where the file's template puts them around a text; none without a template.
@@ -75,19 +80,12 @@ impl Outline {
         if let Some(other) = self.model.name.as_deref().filter(|&name| name != "BPE") {
             return Err(unsupported(format!("a model of type {}", shortened(other))));
         }
-        let pipeline: Pipeline =
+        let Whole { model } =
             serde_json::from_slice(bytes).map_err(|error| VocabularyProblem::json(&error))?;
-        let mut pieces = pipeline.model.pieces(n_vocab)?;
+        let mut pieces = model.pieces(n_vocab)?;
         for token in &self.added_tokens {
             token.add_to(&mut pieces)?;
         }
-        pipeline.define(pieces)
-    }
-}
-
-impl Pipeline {
-    fn define(self, mut pieces: Pieces) -> Result<Definition, VocabularyProblem> {
-        let model = self.model;
         for affix in [&model.continuing_subword_prefix, &model.end_of_word_suffix] {
             if let Some(affix) = affix.as_deref().filter(|affix| !affix.is_empty()) {
                 return Err(unsupported(format!("`{}` as a mark of words", shortened(affix))));
@@ -102,10 +100,11 @@ impl Pipeline {
             let pre = byte_level::pre_tokenizer(&normalizer, &pre_tokenizer, ignores_merges)?;
             let merges = model.merges.iter();
             let merges = merges.map(|merge| format!("{} {}", merge.left, merge.right)).collect();
-            let algorithm = Algorithm::ByteLevel { pre, merges };
-            return Ok(Definition { algorithm, pieces, ids, adds_space_prefix: false });
+            let algorithm = Algorithm::ByteLevel { pre, merges: pieces.known_merges(merges) };
+            return Ok(Definition { algorithm, pieces, ids, spaces: Spaces::NONE });
         }
-        let adds_space_prefix = adds_space_prefix(&normalizer, &pre_tokenizer)?;
+        let spaces = spaces(&normalizer, &pre_tokenizer);
+        let spaces = spaces.ok_or_else(|| unsupported(describe(&normalizer, &pre_tokenizer)))?;
         if ignores_merges {
             return Err(unsupported("spaces as U+2581 and `ignore_merges`".into()));
         }
@@ -113,7 +112,7 @@ impl Pipeline {
             mark_bytes(&mut pieces);
         }
         merges::score(&model.merges, &mut pieces)?;
-        Ok(Definition { algorithm: Algorithm::SentencePiece, pieces, ids, adds_space_prefix })
+        Ok(Definition { algorithm: Algorithm::SentencePiece, pieces, ids, spaces })
     }
 }
 
@@ -122,8 +121,9 @@ impl Model {
         let mut pieces = Pieces::new(n_vocab)?;
         pieces.expect(self.vocab.values().max().map_or(0, |id| id.saturating_add(1)))?;
         for (text, &id) in &self.vocab {
+            let (kind, manner) = (PieceKind::Normal, Manner::default());
             let (text, score) = (text.clone(), Piece::NEVER_MERGED);
-            pieces.insert(id, Piece { text, kind: PieceKind::Normal, score })?;
+            pieces.insert(id, Piece { text, kind, manner, score })?;
         }
         Ok(pieces)
     }
@@ -137,36 +137,46 @@ fn mark_bytes(pieces: &mut Pieces) {
     }
 }
 
-/// Whether a text is preceded by a space, in a pipeline that spells spaces as SentencePiece does and
+/// Where text is preceded by a space, in a pipeline that spells spaces as SentencePiece does and
 /// does nothing else.
-fn adds_space_prefix(
-    normalizer: &[&Step],
-    pre_tokenizer: &[&Step],
-) -> Result<bool, VocabularyProblem> {
+///
+/// The normalizer `Prepend` puts one before every stretch between tokens, the pre-tokenizer
+/// `Metaspace` before every one or the first, and not where there is one.
+fn spaces(normalizer: &[&Step], pre_tokenizer: &[&Step]) -> Option<Spaces> {
     let space = SPACE.to_string();
-    let (mut escapes, mut adds_prefix, mut others) = (false, false, false);
+    let (mut escapes, mut spaces) = (false, Spaces::NONE);
     for step in normalizer {
         match step.kind.as_str() {
-            "Prepend" if step.prepend.as_ref() == Some(&space) => adds_prefix = true,
+            "Prepend" if step.prepend.as_ref() == Some(&space) => {
+                spaces = Spaces::EVERYWHERE;
+            }
             "Replace" if step.replaces(" ", &space) => escapes = true,
-            _ => others = true,
+            _ => return None,
         }
     }
     for step in pre_tokenizer {
         let is_plain = step.kind == "Metaspace"
             && step.replacement.as_ref() == Some(&space)
             && step.split == Some(false);
-        escapes |= is_plain;
-        others |= !is_plain;
-        adds_prefix |= match step.prepend_scheme.as_deref() {
-            Some(scheme) => scheme != "never",
-            None => step.add_prefix_space.unwrap_or(true),
+        let adds_space = step.add_prefix_space.unwrap_or(true);
+        let adds = match step.prepend_scheme.as_deref() {
+            Some("always") => Spaces::UNLESS_THERE,
+            Some("first") => Spaces::FIRST,
+            Some("never") => Spaces::NONE,
+            None if adds_space => Spaces::UNLESS_THERE,
+            None => Spaces::NONE,
+            Some(_) => return None,
         };
+        if !is_plain {
+            return None;
+        }
+        escapes = true;
+        // What a normalizer put there is there already.
+        if spaces == Spaces::NONE {
+            spaces = adds;
+        }
     }
-    if others || !escapes {
-        return Err(unsupported(describe(normalizer, pre_tokenizer)));
-    }
-    Ok(adds_prefix)
+    escapes.then_some(spaces)
 }
 
 fn flat(step: Option<&Step>) -> Vec<&Step> {
