@@ -3,7 +3,8 @@
 use super::limits::Limits;
 use super::prefix_file::{PrefixFile, PrefixFileError};
 use super::request::{Event, GenerateError, Generated, Refusal, Request, RequestId};
-use super::scheduler::{Engine, Status};
+use super::scheduler::Engine;
+use super::status::Status;
 use crossbeam_channel::{Receiver, SendError, Sender, bounded, unbounded};
 use std::collections::HashMap;
 use std::fmt;
@@ -97,7 +98,7 @@ impl Handle {
     pub fn status(&self) -> Option<Status> {
         let status = self.status.upgrade()?;
         let status = status.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(*status)
+        Some(status.clone())
     }
 
     /// Runs `op` on the engine, between two steps, and returns its result: how much it has to do, or

@@ -5,6 +5,7 @@ use super::options::Options;
 use super::prefix_cache::{self, Prefix, PrefixCache};
 use super::request::{Delta, Event, FinishReason, Refusal, Request, RequestId};
 use super::sequence::{Finished, Sequence};
+use super::status::{Status, Work};
 use crate::compute::Compute;
 use crate::language_model::LanguageModel;
 use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
@@ -40,21 +41,7 @@ pub struct Engine {
     next_id: u64,
     /// Bytes of weights read by all steps so far.
     weight_bytes: u64,
-    n_steps: u64,
-}
-
-/// How much an engine has to do, and has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Status {
-    /// Requests that wait for memory, or for their turn.
-    pub n_waiting: usize,
-    /// Requests that are worked on.
-    pub n_running: usize,
-    /// Bytes of keys and values, of running sequences and in the prefix cache.
-    pub memory_bytes: u64,
-    /// Steps of the model that were taken.
-    pub n_steps: u64,
+    work: Work,
 }
 
 impl Engine {
@@ -90,7 +77,7 @@ impl Engine {
             prefix_cache: PrefixCache::default(),
             next_id: 0,
             weight_bytes: 0,
-            n_steps: 0,
+            work: Work::default(),
         })
     }
 
@@ -154,7 +141,7 @@ impl Engine {
             n_waiting: self.n_waiting(),
             n_running: self.n_running(),
             memory_bytes: self.memory_bytes(),
-            n_steps: self.n_steps,
+            work: self.work.clone(),
         }
     }
 
@@ -304,7 +291,7 @@ impl Engine {
         let logits = self.model.forward(&self.compute, &mut chunks);
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
-        self.n_steps += 1;
+        self.work.add(&logits.expert_tokens);
         let (n_vocab, mut values) = (self.model.n_vocab(), &logits.values[..]);
         let rows = self.running.iter_mut().zip(n_logits).map(|(sequence, n_rows)| {
             let rows = values.split_off(..n_rows * n_vocab).expect("a row for each that is wanted");

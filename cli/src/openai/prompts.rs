@@ -29,6 +29,9 @@ impl Prompts<'_> {
             );
             return Err(Fault::at("unsupported_parameter", param, message));
         }
+        for &(id, _) in &request.params.sampling.logit_bias {
+            self.check(id, &request.param("logit_bias"))?;
+        }
         match &request.prompt {
             Prompt::Chat(messages) => {
                 let prompt = self.template.prompt(self.tokenizer, messages);
@@ -59,15 +62,20 @@ impl Prompts<'_> {
                 self.tokenizer.encode_text(text).map_err(|error| fault(one_line(error)))
             }
             Text::Tokens(ids) => {
-                let n_vocab = self.tokenizer.n_vocab();
-                match ids.iter().find(|&&id| id as usize >= n_vocab) {
-                    Some(id) => Err(fault(format!(
-                        "{param} has token {id}, and the model's end at {}",
-                        n_vocab - 1
-                    ))),
-                    None => Ok(ids.clone()),
-                }
+                ids.iter().try_for_each(|&id| self.check(id, param))?;
+                Ok(ids.clone())
             }
         }
+    }
+
+    /// That there is a token with this id.
+    fn check(&self, id: u32, param: &str) -> Result<(), Fault> {
+        let n_vocab = self.tokenizer.n_vocab();
+        if (id as usize) < n_vocab {
+            return Ok(());
+        }
+        let last = n_vocab - 1;
+        let message = format!("{param} has token {id}, and the model's end at {last}");
+        Err(Fault::at("invalid_value", param, message))
     }
 }

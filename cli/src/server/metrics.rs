@@ -4,7 +4,7 @@
 
 use super::Shared;
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{Arguments, Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -98,7 +98,7 @@ pub(super) fn page(shared: &Shared) -> String {
         n_reused.get(),
     );
     page.number("tokens_predicted_total", "Tokens of answers", n_tokens.get());
-    page.number("steps_total", "Steps of the model", status.n_steps);
+    page.number("steps_total", "Steps of the model", status.work.n_steps);
     page.number("answers_cancelled_total", "Answers that were ended early", n_cancelled.get());
     page.number("requests_processing", "Answers that are worked on", status.n_running as u64);
     page.number("requests_deferred", "Answers that wait", status.n_waiting as u64);
@@ -110,6 +110,14 @@ pub(super) fn page(shared: &Shared) -> String {
     );
     page.number("kv_cache_bytes", "Bytes of keys and values", status.memory_bytes);
     page.number("kv_cache_limit_bytes", "Bytes that they may take", limit);
+    page.head(
+        "expert_tokens_total",
+        "Tokens that each expert has evaluated, in all layers",
+        "counter",
+    );
+    for (idx, n_tokens) in status.work.expert_tokens.iter().enumerate() {
+        page.line(&format!("expert_tokens_total{{expert=\"{idx}\"}}"), n_tokens);
+    }
     let Metrics { first_token, next_token, answers, .. } = &*shared.metrics;
     page.times("time_to_first_token_seconds", "From a request to its first token", first_token);
     page.times("time_between_tokens_seconds", "From a token to the next", next_token);
@@ -132,11 +140,11 @@ impl Page {
         self.line_of(format_args!("# TYPE gatefold_{name} {kind}"));
     }
 
-    fn line(&mut self, name: &str, value: impl std::fmt::Display) {
+    fn line(&mut self, name: &str, value: impl Display) {
         self.line_of(format_args!("gatefold_{name} {value}"));
     }
 
-    fn line_of(&mut self, line: std::fmt::Arguments<'_>) {
+    fn line_of(&mut self, line: Arguments<'_>) {
         writeln!(self.text, "{line}").expect("a string takes all that is written");
     }
 

@@ -143,6 +143,6 @@ async fn unknown(request: Request) -> Refused {
 
 async fn wrong_method(request: Request) -> Refused {
     let (method, path) = (request.method(), quoted(&request.uri().path().into()));
-    let message = format!("{path} is not asked by {method}");
+    let message = format!("{path} is not asked with the method {method}");
     Fault::new("method_not_allowed", message).with_status(405).into()
 }

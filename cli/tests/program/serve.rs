@@ -271,6 +271,7 @@ fn what_is_wrong_is_said_before_the_first_header() {
             "stream_options.other",
         ),
         (with(completion("id", json!([1, 9999])), "max_tokens", 1), "invalid_value", "prompt"),
+        (with(chat("id", "?"), "logit_bias", json!({"9999": 1})), "invalid_value", "logit_bias"),
         (completion("id", json!([])), "invalid_value", "prompt"),
         (with(chat("id", "?"), "model", "other"), "model_not_found", "model"),
     ];
