@@ -63,7 +63,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     allowed_host: Vec<String>,
 
-    /// Let pages from there ask, as https://chat.example.org, or from anywhere, as *; may be repeated
+    /// Let pages of this origin ask, given as scheme://host, or of any, as *; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Vec<String>,
 
