@@ -27,11 +27,12 @@ pub(super) async fn answer(
     body: Body,
 ) -> Result<Response, Refused> {
     let (arrival, active) = (Instant::now(), Active::new(&shared));
+    let bytes = body::read(body).await?;
+    // Before the work that tokens are.
     shared.service()?;
     if shared.places.are_full() {
         return Err(shared.queue_is_full());
     }
-    let bytes = body::read(body).await?;
     let own = Arc::clone(&shared);
     let (request, prompts) = blocking(move || understand(&own, endpoint, &bytes)).await?;
     let answers = Answers::submit(active, request, prompts, arrival)?;

@@ -18,7 +18,7 @@ pub(super) struct Listener {
     pub last: Instant,
     n_computed: usize,
     n_tokens: usize,
-    /// Given back with the last event, when this is dropped.
+    /// Free again behind the last event, when the engine drops this.
     _place: Place,
 }
 

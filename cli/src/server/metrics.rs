@@ -2,7 +2,10 @@
 //!
 //! Their names have the meaning of llama.cpp's.
 
-use super::Shared;
+use super::reply::of_type;
+use super::routes::App;
+use axum::extract::State;
+use axum::response::Response;
 use std::collections::BTreeMap;
 use std::fmt::{Arguments, Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,8 +87,8 @@ impl Metrics {
     }
 }
 
-/// All counters.
-pub(super) fn page(shared: &Shared) -> String {
+/// `GET /metrics`: all counters.
+pub(super) async fn page(State(shared): App) -> Response {
     let Metrics { n_prompt_tokens, n_reused, n_tokens, n_cancelled, .. } = &*shared.metrics;
     let service = shared.service.get();
     let status = service.and_then(|service| service.handle.status()).unwrap_or_default();
@@ -126,7 +129,7 @@ pub(super) fn page(shared: &Shared) -> String {
     for (&(path, status), n) in lock(&shared.metrics.requests).iter() {
         page.line(&format!("requests_total{{path=\"{path}\",status=\"{status}\"}}"), n);
     }
-    page.text
+    of_type("text/plain; version=0.0.4; charset=utf-8", page.text)
 }
 
 #[derive(Default)]

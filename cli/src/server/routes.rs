@@ -2,13 +2,13 @@
 
 use super::Shared;
 use super::answers::answer;
+use super::body;
 use super::metrics;
-use super::reply::{Refused, json, of_type};
+use super::reply::{Refused, json};
 use super::service::Service;
 use super::tokens;
 use crate::openai::{Endpoint, Fault, quoted};
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -32,8 +32,11 @@ const PATHS: [&str; 8] = [
 /// How long a browser may remember that it may ask, in seconds.
 const PREFLIGHT_AGE: &str = "600";
 
-type App = State<Arc<Shared>>;
-type Reply = Result<Response, Refused>;
+/// What handlers are given of the server.
+pub(super) type App = State<Arc<Shared>>;
+
+/// What they come to.
+pub(super) type Reply = Result<Response, Refused>;
 
 /// All that the server has.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
@@ -45,21 +48,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model))
         .route("/health", get(health))
-        .route(
-            "/metrics",
-            get(async |State(shared): App| {
-                of_type("text/plain; version=0.0.4; charset=utf-8", metrics::page(&shared))
-            }),
-        )
-        .route(
-            "/tokenize",
-            post(async |State(shared): App, body: Body| tokens::tokenize(shared, body).await),
-        )
-        .route(
-            "/detokenize",
-            post(async |State(shared): App, body: Body| tokens::detokenize(shared, body).await),
-        )
-        .route("/tokenizer_info", get(async |State(shared): App| tokens::info(&shared)))
+        .route("/metrics", get(metrics::page))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::info))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), guard))
@@ -72,7 +64,10 @@ async fn guard(State(shared): App, request: Request, next: Next) -> Response {
     let path = PATHS.into_iter().find(|path| *path == uri.path()).unwrap_or("other");
     let cors = shared.access.cors(headers);
     let mut response = match shared.access.check(method, uri, headers) {
-        Err(fault) => Refused::from(fault).into_response(),
+        Err(fault) => {
+            body::discard(request.into_body()).await;
+            Refused::from(fault).into_response()
+        }
         Ok(()) if method == Method::OPTIONS => preflight(headers),
         Ok(()) => next.run(request).await,
     };
@@ -138,11 +133,13 @@ fn description(service: &Service) -> Value {
 async fn unknown(request: Request) -> Refused {
     let path = quoted(&request.uri().path().into());
     let message = format!("there is nothing at {path}; OpenAI's API is below /v1");
+    body::discard(request.into_body()).await;
     Fault::new("unknown_url", message).with_status(404).into()
 }
 
 async fn wrong_method(request: Request) -> Refused {
     let (method, path) = (request.method(), quoted(&request.uri().path().into()));
     let message = format!("{path} is not asked with the method {method}");
+    body::discard(request.into_body()).await;
     Fault::new("method_not_allowed", message).with_status(405).into()
 }

@@ -1,21 +1,20 @@
 //! Text to tokens and back, as evaluation harnesses ask for it.
 
-use super::Shared;
 use super::answers::blocking;
 use super::body;
-use super::reply::{Refused, json};
+use super::reply::json;
+use super::routes::{App, Reply};
 use crate::openai::{Fault, Fields, quoted};
 use axum::body::Body;
-use axum::response::Response;
+use axum::extract::State;
 use gatefold::text::one_line;
 use gatefold::tokenizer::{Specials, Tokenizer};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// `POST /tokenize`: the tokens of `prompt` (vLLM) or `content` (llama.cpp). Spellings of control tokens
 /// are these tokens, unless `parse_special` is false; the first token of prompts comes first, unless
 /// `add_special_tokens` is false (of a `content`, if `add_special` is true).
-pub(super) async fn tokenize(shared: Arc<Shared>, body: Body) -> Result<Response, Refused> {
+pub(super) async fn tokenize(State(shared): App, body: Body) -> Reply {
     let bytes = body::read(body).await?;
     let op = move || {
         let service = shared.service()?;
@@ -47,7 +46,7 @@ fn tokens(tokenizer: &Tokenizer, mut body: Fields) -> Result<Vec<u32>, Fault> {
 }
 
 /// `POST /detokenize`: the text of `tokens`, under both names.
-pub(super) async fn detokenize(shared: Arc<Shared>, body: Body) -> Result<Response, Refused> {
+pub(super) async fn detokenize(State(shared): App, body: Body) -> Reply {
     let bytes = body::read(body).await?;
     let op = move || {
         let text = text(&shared.service()?.tokenizer, body::fields(&bytes)?)?;
@@ -73,7 +72,7 @@ fn text(tokenizer: &Tokenizer, mut body: Fields) -> Result<String, Fault> {
 }
 
 /// `GET /tokenizer_info`: what a client needs to write conversations itself.
-pub(super) fn info(shared: &Shared) -> Result<Response, Refused> {
+pub(super) async fn info(State(shared): App) -> Reply {
     let service = shared.service()?;
     let tokenizer = &service.tokenizer;
     let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id));

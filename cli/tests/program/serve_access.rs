@@ -39,7 +39,14 @@ fn keys_hosts_and_origins_are_checked() {
     let without = get(&[]);
     assert_eq!((without.status, without.code()), (401, "invalid_api_key".into()));
     assert_eq!(without.headers["www-authenticate"], "Bearer");
+    // Whoever has much to say hears it too.
+    let large = vec![b' '; 4_000_000];
+    for path in ["/v1/completions", "/nowhere", "/v1/models"] {
+        assert_eq!(serving.send("POST", path, &[], &large).status, 401, "{path}");
+    }
     let key = ("Authorization", "Bearer second");
+    assert_eq!(serving.send("POST", "/nowhere", &[key], &large).status, 404);
+    assert_eq!(serving.send("POST", "/v1/models", &[key], &large).status, 405);
     assert_eq!(get(&[("Authorization", "Bearer third")]).status, 401);
     assert_eq!(get(&[key]).status, 200);
     assert_eq!(get(&[key, ("Host", "box.example")]).status, 200);

@@ -55,7 +55,7 @@ fn more_than_the_queue_takes_are_told_to_come_again() {
     serving.wait_for("requests_processing", |n| n == 1.0);
     let waiting = serving.begin(&lasting(3, false));
     serving.wait_for("requests_deferred", |n| n == 1.0);
-    let refused = serving.begin(&lasting(3, false)).reply();
+    let refused = serving.begin(&with(lasting(3, false), "user", "x".repeat(4_000_000))).reply();
     assert_eq!((refused.status, refused.code()), (503, "queue_full".into()));
     let seconds: u64 = refused.headers["retry-after"].parse().unwrap();
     assert!((1..=120).contains(&seconds) && !refused.headers.contains_key("x-should-retry"));
