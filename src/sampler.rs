@@ -1,12 +1,13 @@
 //! From logits to the next token.
 //!
-//! The steps, in llama.cpp's order: repeat penalty, top-k, top-p, min-p, temperature, draw. Sums
+//! The steps, in llama.cpp's order: bias, penalties, top-k, top-p, min-p, temperature, draw. Sums
 //! run in one order, exponentials are our own and the random numbers are ChaCha8's, so a seed gives
 //! the same text on every machine.
 
 use gatefold_quant::Isa;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -25,6 +26,12 @@ pub struct Sampling {
     pub repeat_penalty: f32,
     /// How many last tokens are recent.
     pub repeat_last_n: usize,
+    /// Taken from the logit of each token that the answer has already; 0 changes nothing.
+    pub presence_penalty: f32,
+    /// The same for each time that the answer has it; 0 changes nothing.
+    pub frequency_penalty: f32,
+    /// Tokens, and what is added to their logits before anything else; finite.
+    pub logit_bias: Vec<(u32, f32)>,
     /// Seed of the draws.
     pub seed: u64,
 }
@@ -38,6 +45,9 @@ impl Default for Sampling {
             min_p: 0.05,
             repeat_penalty: 1.0,
             repeat_last_n: 64,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
             seed: 0,
         }
     }
@@ -64,6 +74,8 @@ pub struct Sampler {
     sampling: Sampling,
     isa: Isa,
     rng: ChaCha8Rng,
+    /// The tokens of the answer so far, and how often it has each.
+    counts: BTreeMap<u32, u32>,
     /// Ids that are never chosen, ascending.
     never: Arc<[u32]>,
 }
@@ -86,7 +98,7 @@ impl Sampler {
     /// A sampler at the beginning of its random numbers.
     pub fn new(isa: Isa, sampling: Sampling) -> Sampler {
         let rng = ChaCha8Rng::seed_from_u64(sampling.seed);
-        Sampler { sampling, isa, rng, never: Arc::default() }
+        Sampler { sampling, isa, rng, counts: BTreeMap::new(), never: Arc::default() }
     }
 
     /// The same, which never chooses these tokens, given in ascending order: there must be others.
@@ -94,11 +106,17 @@ impl Sampler {
         Sampler { never, ..self }
     }
 
-    /// Chooses the token that follows `history`.
+    /// Chooses the token that follows `history`: the prompt, and all tokens chosen so far.
     ///
     /// # Errors
     /// If a logit is not finite.
     pub fn choose(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplerError> {
+        let chosen = self.choose_uncounted(logits, history)?;
+        *self.counts.entry(chosen).or_default() += 1;
+        Ok(chosen)
+    }
+
+    fn choose_uncounted(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplerError> {
         if let Some(id) = logits.iter().position(|logit| !logit.is_finite()) {
             return Err(SamplerError::NotFinite { id, logit: logits[id] });
         }
@@ -126,6 +144,11 @@ impl Sampler {
     }
 
     fn penalize(&self, candidates: &mut [Candidate], history: &[u32]) {
+        for &(id, bias) in &self.sampling.logit_bias {
+            if let Some(Candidate { logit, .. }) = candidates.get_mut(id as usize) {
+                *logit += bias;
+            }
+        }
         let penalty = self.sampling.repeat_penalty;
         let recent = history.len().saturating_sub(self.sampling.repeat_last_n);
         let mut recent = history[recent..].to_vec();
@@ -134,6 +157,13 @@ impl Sampler {
         for id in recent {
             if let Some(Candidate { logit, .. }) = candidates.get_mut(id as usize) {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+        let Sampling { presence_penalty, frequency_penalty, .. } = self.sampling;
+        if presence_penalty != 0.0 || frequency_penalty != 0.0 {
+            for (&id, &n_times) in &self.counts {
+                candidates[id as usize].logit -=
+                    presence_penalty + frequency_penalty * n_times as f32;
             }
         }
     }
@@ -209,6 +239,33 @@ mod tests {
         let mut sampler = sampler(greedy);
         assert_eq!(sampler.choose(&LOGITS, &[1]).unwrap(), 3);
         assert_eq!(sampler.choose(&[-1.0, -1.2], &[0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn presence_and_frequency_of_the_answer_s_tokens_push_them_down() {
+        let greedy = |presence_penalty, frequency_penalty| {
+            let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+            draws(Sampling { presence_penalty, frequency_penalty, ..greedy }, 6)
+        };
+        // Tokens by logit: 1 and 3 have 2, 4 has 1, 0 has 0.5, 5 has 0.
+        assert_eq!(greedy(1.25, 0.0), [1, 3, 4, 1, 1, 1]);
+        assert_eq!(greedy(0.0, 0.75), [1, 3, 1, 3, 4, 0]);
+        assert_eq!(greedy(-0.5, 0.0), [1; 6]);
+        // What the prompt has does not count.
+        let sampling = Sampling { temperature: 0.0, presence_penalty: 2.0, ..Sampling::default() };
+        assert_eq!(sampler(sampling).choose(&LOGITS, &[1, 1, 3]).unwrap(), 1);
+    }
+
+    #[test]
+    fn bias_comes_before_all_else() {
+        let biased = |logit_bias: &[(u32, f32)], temperature| {
+            let logit_bias = logit_bias.to_vec();
+            draws(Sampling { temperature, logit_bias, ..Sampling::default() }, 20)
+        };
+        assert_eq!(biased(&[(2, 3.5)], 0.0), [2; 20]);
+        assert_eq!(biased(&[(5, 100.0)], 1.0), [5; 20]);
+        let without = biased(&[(1, -100.0), (3, -100.0), (99, 7.0)], 1.0);
+        assert!(without.iter().all(|id| ![1, 3].contains(id)), "{without:?}");
     }
 
     #[test]

@@ -4,13 +4,14 @@ use super::limits::Limits;
 use super::prefix_file::{PrefixFile, PrefixFileError};
 use super::request::{Event, GenerateError, Generated, Refusal, Request, RequestId};
 use super::scheduler::Engine;
+use super::status::Status;
 use crossbeam_channel::{Receiver, SendError, Sender, bounded, unbounded};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 
 /// Hears what becomes of a request, in the engine's thread.
@@ -19,7 +20,7 @@ type Listener = Box<dyn FnMut(Event) + Send>;
 /// What the thread is asked for.
 enum Command {
     /// An answer.
-    Submit { ticket: u64, request: Request, listener: Listener },
+    Submit { ticket: u64, request: Box<Request>, listener: Listener },
     /// To let go of a request, wherever it is.
     Cancel { ticket: u64 },
     /// Something else, between two steps.
@@ -34,6 +35,7 @@ pub struct Handle {
     commands: Sender<Command>,
     limits: Limits,
     next_ticket: Arc<AtomicU64>,
+    status: Weak<Mutex<Status>>,
     thread: ThreadId,
 }
 
@@ -45,10 +47,13 @@ impl Engine {
     pub fn spawn(self) -> io::Result<Handle> {
         let (commands, received) = unbounded();
         let limits = self.limits();
-        let worker = Worker { engine: self, listeners: HashMap::new(), ids: HashMap::new() };
+        let shown = Arc::new(Mutex::new(self.status()));
+        let status = Arc::downgrade(&shown);
+        let (listeners, ids) = (HashMap::new(), HashMap::new());
+        let worker = Worker { engine: self, listeners, ids, status: shown };
         let builder = thread::Builder::new().name("gatefold-engine".into());
         let thread = builder.spawn(move || worker.work(received))?.thread().id();
-        Ok(Handle { commands, limits, next_ticket: Arc::default(), thread })
+        Ok(Handle { commands, limits, next_ticket: Arc::default(), status, thread })
     }
 }
 
@@ -80,12 +85,20 @@ impl Handle {
     ) -> Result<Ticket, Refusal> {
         self.limits.check(&request)?;
         let number = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        let listener = Box::new(listener);
+        let (request, listener) = (Box::new(request), Box::new(listener));
         let submit = Command::Submit { ticket: number, request, listener };
         if let Err(SendError(Command::Submit { mut listener, .. })) = self.commands.send(submit) {
             listener(Event::Failed(GenerateError::Stopped));
         }
         Ok(Ticket { number, commands: self.commands.clone() })
+    }
+
+    /// How much the engine has to do and has done, as of its last step: unlike [`Self::call`], this waits
+    /// for nothing. `None` if its thread has ended.
+    pub fn status(&self) -> Option<Status> {
+        let status = self.status.upgrade()?;
+        let status = status.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(status.clone())
     }
 
     /// Runs `op` on the engine, between two steps, and returns its result: how much it has to do, or
@@ -106,6 +119,12 @@ impl Handle {
     /// As [`Engine::clear_prefix_cache`]; `None` as for [`Self::call`].
     pub fn clear_prefix_cache(&self) -> Option<()> {
         self.change(Engine::clear_prefix_cache)
+    }
+
+    /// Ends all requests, whoever has made them: before the next step, with what they have until then.
+    pub fn cancel_all(&self) {
+        // A thread that has ended works on nothing.
+        let _ = self.commands.send(Command::Call(Box::new(Engine::cancel_all)));
     }
 
     fn change<R: Send + 'static>(
@@ -195,6 +214,8 @@ struct Worker {
     engine: Engine,
     listeners: HashMap<RequestId, (u64, Listener)>,
     ids: HashMap<u64, RequestId>,
+    /// What handles see of the engine.
+    status: Arc<Mutex<Status>>,
 }
 
 impl Worker {
@@ -208,8 +229,14 @@ impl Worker {
             while let Ok(command) = commands.try_recv() {
                 self.obey(command);
             }
+            self.show_status();
             self.step();
+            self.show_status();
         }
+    }
+
+    fn show_status(&self) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.status();
     }
 
     fn obey(&mut self, command: Command) {
@@ -224,7 +251,7 @@ impl Worker {
                 }
             }
             Command::Submit { ticket, request, mut listener } => {
-                match self.engine.submit(request) {
+                match self.engine.submit(*request) {
                     Ok(id) => {
                         self.ids.insert(ticket, id);
                         self.listeners.insert(id, (ticket, listener));
@@ -239,7 +266,7 @@ impl Worker {
     }
 
     fn step(&mut self) {
-        let Worker { engine, listeners, ids } = self;
+        let Worker { engine, listeners, ids, .. } = self;
         let mut deaf = Vec::new();
         engine.step(&mut |id, event| {
             let is_last = matches!(event, Event::Done(_) | Event::Failed(_));

@@ -43,7 +43,7 @@
 //! The parts: `request` has what goes in and out, `options` how an engine works, `scheduler` the
 //! engine, `handle` its thread, `sequence` a request on its way, `limits` what is refused,
 //! `prefix_cache` finds common prefixes, `prefix_file` keeps them in files and `prompt_cache` knows
-//! when, `output_text` and `stop` make the text, `speed` measures. Keys and values lie in
+//! when, `output_text` and `stop` make the text, `speed` measures, `status` counts. Keys and values lie in
 //! [pages](crate::model::PagePool). [`LogitsSession`] is for those who want the logits of every token.
 
 mod handle;
@@ -58,6 +58,7 @@ mod request;
 mod scheduler;
 mod sequence;
 mod speed;
+mod status;
 mod stop;
 
 pub use handle::{Handle, Stream, Ticket};
@@ -72,6 +73,7 @@ pub use request::{
 };
 pub use scheduler::Engine;
 pub use speed::Speed;
+pub use status::{Status, Work};
 
 /// Stands in keys of results and in files of prefixes for all that turns a request into its answer:
 /// results of one revision are the same bits, and go together in one output.

@@ -5,6 +5,7 @@ use super::options::Options;
 use super::prefix_cache::{self, Prefix, PrefixCache};
 use super::request::{Delta, Event, FinishReason, Refusal, Request, RequestId};
 use super::sequence::{Finished, Sequence};
+use super::status::{Status, Work};
 use crate::compute::Compute;
 use crate::language_model::LanguageModel;
 use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
@@ -40,6 +41,7 @@ pub struct Engine {
     next_id: u64,
     /// Bytes of weights read by all steps so far.
     weight_bytes: u64,
+    work: Work,
 }
 
 impl Engine {
@@ -75,6 +77,7 @@ impl Engine {
             prefix_cache: PrefixCache::default(),
             next_id: 0,
             weight_bytes: 0,
+            work: Work::default(),
         })
     }
 
@@ -106,6 +109,12 @@ impl Engine {
         }
     }
 
+    /// [Ends](Self::cancel) all requests.
+    pub fn cancel_all(&mut self) {
+        let sequences = self.waiting.iter_mut().chain(&mut self.running);
+        sequences.for_each(|sequence| sequence.is_cancelled = true);
+    }
+
     /// Whether all requests are answered.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
@@ -126,6 +135,16 @@ impl Engine {
         self.pool.layout().bytes_of(self.pool.n_used())
     }
 
+    /// How much there is to do, and was done.
+    pub fn status(&self) -> Status {
+        Status {
+            n_waiting: self.n_waiting(),
+            n_running: self.n_running(),
+            memory_bytes: self.memory_bytes(),
+            work: self.work.clone(),
+        }
+    }
+
     /// Evicts everything from the prefix cache.
     pub fn clear_prefix_cache(&mut self) {
         while self.prefix_cache.evict_oldest() {}
@@ -136,8 +155,7 @@ impl Engine {
     pub fn run(&mut self, interrupted: &AtomicBool, listener: &mut dyn FnMut(RequestId, Event)) {
         while !self.is_idle() {
             if interrupted.load(Ordering::Relaxed) {
-                let sequences = self.waiting.iter_mut().chain(&mut self.running);
-                sequences.for_each(|sequence| sequence.is_cancelled = true);
+                self.cancel_all();
             }
             self.step(listener);
         }
@@ -273,6 +291,7 @@ impl Engine {
         let logits = self.model.forward(&self.compute, &mut chunks);
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
+        self.work.add(&logits.expert_tokens);
         let (n_vocab, mut values) = (self.model.n_vocab(), &logits.values[..]);
         let rows = self.running.iter_mut().zip(n_logits).map(|(sequence, n_rows)| {
             let rows = values.split_off(..n_rows * n_vocab).expect("a row for each that is wanted");

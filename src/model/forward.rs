@@ -131,8 +131,9 @@ impl Model {
             chunk.cache.advance(chunk.tokens.len());
         }
         let (values, output_bytes) = self.logits(compute, &step, &mut work);
+        let expert_tokens = mem::take(&mut work.moe.expert_tokens);
         *self.workspace() = work;
-        Logits { values, weight_bytes: weight_bytes + output_bytes }
+        Logits { values, weight_bytes: weight_bytes + output_bytes, expert_tokens }
     }
 
     /// The memory of the last step. A step that runs beside another makes its own.

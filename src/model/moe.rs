@@ -71,6 +71,8 @@ pub(super) struct Workspace {
     ups: Vec<Panels>,
     hidden: Vec<Inputs>,
     downs: Vec<Panels>,
+    /// How many tokens each expert has evaluated in this step.
+    pub expert_tokens: Vec<u64>,
 }
 
 impl Workspace {
@@ -90,6 +92,14 @@ impl Workspace {
             hidden.reset((tokens.len(), expert.down.cols), [&expert.down]);
         }
     }
+
+    fn count(&mut self, routing: &Routing) {
+        let n_experts = self.expert_tokens.len().max(routing.tokens.len());
+        self.expert_tokens.resize(n_experts, 0);
+        for (n_tokens, tokens) in self.expert_tokens.iter_mut().zip(&routing.tokens) {
+            *n_tokens += tokens.len() as u64;
+        }
+    }
 }
 
 /// Adds the experts' outputs for normalized rows `h` to the residual rows `x`, `[n_tokens, dim]`.
@@ -106,6 +116,7 @@ pub(super) fn add_experts(
     let (routing, router_bytes) =
         routing(compute, layer, top_k, h, x.len() / dim, &mut work.router);
     work.reset(layer, &routing);
+    work.count(&routing);
     gather(&mut work.inputs, h, &routing.tokens);
     let gate_up_bytes = multiply(compute, gate_up(layer, work));
     let Workspace { gates, ups, hidden, .. } = work;

@@ -30,6 +30,8 @@ pub struct Logits {
     pub values: Vec<f32>,
     /// Bytes of weights that the step read.
     pub weight_bytes: u64,
+    /// How many tokens each expert has evaluated, in all layers together.
+    pub expert_tokens: Vec<u64>,
 }
 
 /// A step on its way through the layers.

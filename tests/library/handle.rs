@@ -1,6 +1,6 @@
 //! An engine in a thread of its own.
 
-use gatefold::engine::{Event, FinishReason, Refusal, Request};
+use gatefold::engine::{Event, FinishReason, Options, Refusal, Request};
 use gatefold_fixtures::small_engine::{CONTEXT_LEN, Small, essence, greedy, tokens};
 use std::sync::mpsc;
 use std::thread;
@@ -90,6 +90,33 @@ fn what_is_impossible_is_refused_at_once_and_the_thread_ends_with_its_last_user(
     drop(handle.submit_to(greedy(tokens(9, 1), 1), move |_| drop(sender.clone())).unwrap());
     drop(handle);
     assert_eq!(ended.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_handle_tells_how_much_there_is_to_do_and_ends_all_of_it() {
+    let small = Small::new();
+    let options = small.options("F16");
+    let handle = small.engine(Options { max_running: 1, ..options }).spawn().unwrap();
+    let endless = Request { max_tokens: None, ..greedy(tokens(9, 1), 1) };
+    let mut running = handle.submit(endless.clone()).unwrap();
+    let waiting = handle.submit(endless).unwrap();
+    assert!(matches!(running.next(), Some(Event::Prefill { .. })));
+    // What was asked behind them has been seen then.
+    handle.call(|_| ()).unwrap();
+    let status = handle.status().unwrap();
+    assert_eq!((status.n_running, status.n_waiting), (1, 1));
+    assert!(status.work.n_steps > 0 && status.memory_bytes > 0);
+    let config = small.language.model.config();
+    let n_routed: u64 = status.work.expert_tokens.iter().sum();
+    assert_eq!(status.work.expert_tokens.len(), config.n_experts);
+    assert!(n_routed >= 9 * (config.n_layers * config.top_k) as u64, "{status:?}");
+    handle.cancel_all();
+    assert_eq!(running.wait().unwrap().finish_reason, FinishReason::Cancelled);
+    assert_eq!(waiting.wait().unwrap().finish_reason, FinishReason::Cancelled);
+    let start = Instant::now();
+    while handle.status().unwrap().n_running + handle.status().unwrap().n_waiting > 0 {
+        assert!(start.elapsed() < LONG, "the status is an old one");
+    }
 }
 
 #[test]

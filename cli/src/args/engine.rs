@@ -48,6 +48,11 @@ impl EngineArgs {
         }
     }
 
+    /// How many requests are worked on together, at most.
+    pub fn max_running(&self) -> usize {
+        self.parallel.into()
+    }
+
     /// The chat template, with the date that was given.
     pub fn chat_template(&self, loaded: &LoadedModel) -> Result<ChatTemplate> {
         let template = self.template.resolve(loaded)?;

@@ -5,7 +5,7 @@ use crate::terminal::print_note;
 use crate::terminal::progress::progress_bar;
 use anyhow::Result;
 use clap::Args;
-use gatefold::engine::{Change, Engine, Kept, PrefixFileError, PromptCache};
+use gatefold::engine::{Change, Engine, Handle, Kept, PrefixFileError, PromptCache};
 use gatefold::text::printable;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -32,8 +32,7 @@ impl PromptCacheArgs {
         interrupted: &AtomicBool,
     ) -> Result<()> {
         let Some(path) = &self.prompt_cache else { return Ok(()) };
-        let fingerprint = loaded.language.cache_fingerprint(loaded.context_len);
-        let mut cache = PromptCache::open(engine, path, fingerprint)?;
+        let mut cache = open(path, engine, loaded)?;
         let prefix = &prefix()?;
         if let Err(error) = cache.check(prefix) {
             if let Some(problem) = cache.problem() {
@@ -52,6 +51,35 @@ impl PromptCacheArgs {
         }
         Ok(())
     }
+
+    /// Takes up what the file has, for an engine that does not know yet what it will be asked.
+    pub fn open(&self, engine: &mut Engine, loaded: &LoadedModel) -> Result<OpenCache> {
+        let path = self.prompt_cache.clone();
+        let cache = path.map(|path| Ok::<_, PrefixFileError>((open(&path, engine, loaded)?, path)));
+        Ok(OpenCache(cache.transpose()?))
+    }
+}
+
+/// The file of an engine at work, if there is one.
+pub struct OpenCache(Option<(PromptCache, PathBuf)>);
+
+impl OpenCache {
+    /// Puts what the engine has of a prefix into the file, where that is worth it.
+    pub fn keep(self, engine: &Handle, prefix: Vec<u32>) {
+        if let Some((mut cache, path)) = self.0 {
+            // An engine that has died has nothing to keep.
+            engine.call(move |engine| keep(&mut cache, &path, engine, &prefix));
+        }
+    }
+}
+
+fn open(
+    path: &Path,
+    engine: &mut Engine,
+    loaded: &LoadedModel,
+) -> Result<PromptCache, PrefixFileError> {
+    let fingerprint = loaded.language.cache_fingerprint(loaded.context_len);
+    PromptCache::open(engine, path, fingerprint)
 }
 
 /// Puts a prefix into the file, if that is to have it, and says what became of the one before.

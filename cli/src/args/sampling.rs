@@ -96,6 +96,7 @@ impl SamplingArgs {
             repeat_penalty,
             repeat_last_n: self.repeat_last_n,
             seed,
+            ..Sampling::default()
         })
     }
 }

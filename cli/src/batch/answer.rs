@@ -1,11 +1,7 @@
 //! The shape of what is written.
 
-use super::fault::Fault;
-use super::line::{Params, Prompt};
-use super::logprobs::Logprobs;
 use crate::jobs::Key;
-use gatefold::engine::{FinishReason, Generated};
-use gatefold::tokenizer::Tokenizer;
+use crate::openai::{Completion, Fault};
 use serde::{Deserialize, Serialize};
 
 /// How every line of an output begins.
@@ -41,43 +37,6 @@ struct ErrorNote {
     message: String,
 }
 
-/// The answers to a request.
-#[derive(Debug, Serialize)]
-pub(super) struct Completion {
-    pub id: String,
-    pub object: &'static str,
-    /// Seconds since 1970.
-    pub created: u64,
-    pub model: String,
-    pub choices: Vec<Choice>,
-    pub usage: Usage,
-    pub system_fingerprint: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Usage {
-    pub prompt_tokens: usize,
-    pub completion_tokens: usize,
-    pub total_tokens: usize,
-}
-
-/// An answer.
-#[derive(Debug, Serialize)]
-pub(super) struct Choice {
-    index: usize,
-    #[serde(flatten)]
-    said: Said,
-    logprobs: Option<Logprobs>,
-    finish_reason: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Said {
-    Message { role: &'static str, content: String, refusal: () },
-    Text(String),
-}
-
 impl Answer {
     /// The line for a request that was answered, or why not.
     pub fn new(key: &Key, custom_id: Option<String>, outcome: Result<Completion, Fault>) -> Answer {
@@ -99,44 +58,9 @@ impl Answer {
     }
 }
 
-/// The name of a completion.
-pub(super) fn completion_id(key: &Key, prompt: &Prompt) -> (String, &'static str) {
-    match prompt {
-        Prompt::Chat(_) => (format!("chatcmpl-{}", short(key)), "chat.completion"),
-        Prompt::Texts(_) => (format!("cmpl-{}", short(key)), "text_completion"),
-    }
-}
-
 /// As much of a key as a name needs.
-fn short(key: &Key) -> &str {
+pub(super) fn short(key: &Key) -> &str {
     &key.as_str()[..24]
-}
-
-impl Choice {
-    /// The answer with this number.
-    pub fn new(
-        tokenizer: &Tokenizer,
-        prompt: &Prompt,
-        params: &Params,
-        index: usize,
-        generated: Generated,
-    ) -> Choice {
-        let logprobs = params.n_logprobs.map(|_| Logprobs::new(tokenizer, prompt, &generated));
-        let said = match prompt {
-            Prompt::Chat(_) => {
-                Said::Message { role: "assistant", content: generated.text, refusal: () }
-            }
-            Prompt::Texts(_) => Said::Text(generated.text),
-        };
-        let finish_reason = match generated.finish_reason {
-            FinishReason::EndOfText | FinishReason::StopString => "stop",
-            FinishReason::Length
-            | FinishReason::Context
-            | FinishReason::Deadline
-            | FinishReason::Cancelled => "length",
-        };
-        Choice { index, said, logprobs, finish_reason }
-    }
 }
 
 /// A line of an output, as far as it is read again.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a batch stopped. What is wrong with a request is a [`Fault`](super::Fault).
+/// Why a batch stopped. What is wrong with a request is a [`Fault`](crate::openai::Fault).
 #[derive(Debug, Error)]
 pub enum BatchError {
     /// The input cannot be read.

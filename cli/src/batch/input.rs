@@ -1,17 +1,17 @@
 //! The file of requests, and what of it is to be done.
 
 use super::error::BatchError;
-use super::fault::{Fault, quoted};
 use super::line::Line;
 use crate::jobs::{Key, Lines, copy_of_stdin};
+use crate::openai::{Fault, MOST_BODY_BYTES};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a line: a long document in a conversation has a tenth of it.
-const MOST_LINE_BYTES: usize = 4 << 20;
+/// Bytes of a line.
+const MOST_LINE_BYTES: usize = MOST_BODY_BYTES;
 
 /// The file of requests. It is read twice, the second time as its requests come up, so that the
 /// memory does not depend on its size.
@@ -137,12 +137,9 @@ fn parse(text: Option<&[u8]>, range: &Range<u64>, terms: &Terms) -> Line {
         None => Line::too_long(range.end - range.start, MOST_LINE_BYTES),
     };
     if let (Ok(request), Some(expected)) = (&line.request, &terms.model_name)
-        && let Some(model) = request.model.as_ref().filter(|model| *model != expected)
+        && let Err(fault) = request.expect_model(expected)
     {
-        let [model, expected] = [model, expected].map(|name| quoted(&name.as_str().into()));
-        let message = format!("body.model is {model}; expected {expected}, the model that runs");
-        let fault = Fault::at("model_not_found", "body.model", message);
-        line.request = Err(Fault { status: 404, ..fault });
+        line.request = Err(fault);
     }
     line
 }

@@ -1,6 +1,6 @@
 //! Why requests have no answer, in one line for all.
 
-use super::fault::Fault;
+use crate::openai::Fault;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,19 +1,17 @@
 //! From requests to answers.
 
-use super::answer::{Answer, Choice, Completion, Usage, completion_id};
+use super::answer::{Answer, short};
 use super::error::BatchError;
-use super::fault::Fault;
 use super::input::{Input, Item, Plan, Terms};
-use super::line::{Line, Request};
-use super::prompts::Prompts;
+use super::line::Line;
 use super::reasons::Reasons;
 use super::results::drop_replaced;
 use crate::jobs::{JobSource, Key, Sink, Tally, Tokens};
-use gatefold::engine::{self, Engine, Event, Generated, Refusal, RequestId, common_prefix};
+use crate::openai::{Choice, Completion, Fault, Heading, Prompts, Request, Usage};
+use gatefold::engine::{Engine, Event, Generated, RequestId, common_prefix};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of input that are read ahead: some times the longest line.
 const WINDOW_BYTES: u64 = 16 << 20;
@@ -82,15 +80,16 @@ struct OpenLine {
     key: Key,
     custom_id: Option<String>,
     request: Request,
+    /// The tokens of its prompts.
+    prompts: Vec<Vec<u32>>,
     choices: Vec<Option<Choice>>,
     usage: Usage,
 }
 
-/// A line that is understood, and tokens of its prompts.
+/// A line that is understood.
 struct Prepared {
     number: usize,
     line: OpenLine,
-    prompts: Vec<Vec<u32>>,
 }
 
 impl<'a> Batch<'a> {
@@ -155,7 +154,7 @@ impl<'a> Batch<'a> {
     /// If the input cannot be read, or has changed.
     pub fn common_prefix(&mut self) -> Result<Vec<u32>, BatchError> {
         self.prepare_window()?;
-        let prompts = self.prepared.iter().flat_map(|prepared| &prepared.prompts);
+        let prompts = self.prepared.iter().flat_map(|prepared| &prepared.line.prompts);
         if prompts.clone().nth(1).is_none() {
             return Ok(Vec::new());
         }
@@ -190,11 +189,11 @@ impl<'a> Batch<'a> {
             Ok((request, prompts, folded)) => {
                 self.progress.n_folded += usize::from(folded.is_some());
                 self.folded = self.folded.take().or(folded);
-                let choices = (0..prompts.len() * request.params.n).map(|_| None).collect();
-                let prompt_tokens = prompts.iter().map(Vec::len).sum();
-                let usage = Usage { prompt_tokens, ..Usage::default() };
-                let line = OpenLine { key: item.key.clone(), custom_id, request, choices, usage };
-                Ok(Some(Prepared { number: item.number, line, prompts }))
+                let choices = (0..request.n_answers()).map(|_| None).collect();
+                let usage = Usage::of_prompts(&prompts);
+                let key = item.key.clone();
+                let line = OpenLine { key, custom_id, request, prompts, choices, usage };
+                Ok(Some(Prepared { number: item.number, line }))
             }
             Err(fault) => {
                 self.fail(item.number, &item.key, custom_id, fault);
@@ -211,25 +210,15 @@ impl<'a> Batch<'a> {
 
     /// Hands all requests of a line to the engine, or none.
     fn submit_line(&mut self, engine: &mut Engine, prepared: Prepared) {
-        let Prepared { number, line, prompts } = prepared;
-        let params = &line.request.params;
+        let Prepared { number, line } = prepared;
+        let (max_tokens, seed) = (self.setup.terms.max_tokens, line.default_seed());
         let mut ids = Vec::new();
-        for idx in 0..line.choices.len() {
-            let request = engine::Request {
-                is_own_text: line.request.is_chat(),
-                max_tokens: params.max_tokens.or(self.setup.terms.max_tokens),
-                stops: params.stops.clone(),
-                n_logprobs: params.n_logprobs,
-                ..engine::Request::new(
-                    prompts[idx / params.n].clone(),
-                    params.sampling(idx, line.default_seed()),
-                )
-            };
+        for request in line.request.of_engine(&line.prompts, max_tokens, seed) {
             match engine.submit(request) {
                 Ok(id) => ids.push(id),
                 Err(refusal) => {
                     ids.into_iter().for_each(|id| engine.cancel(id));
-                    let fault = refused(&line.request, &refusal);
+                    let fault = line.request.refused(&refusal);
                     self.fail(number, &line.key, line.custom_id, fault);
                     return;
                 }
@@ -244,11 +233,12 @@ impl<'a> Batch<'a> {
     fn answered(&mut self, number: usize, idx: usize, generated: Generated) {
         // A line with a fault is finished before its last answer.
         let Some(line) = self.open.get_mut(&number) else { return };
-        line.usage.completion_tokens += generated.tokens.len();
+        line.usage.add_answer(generated.tokens.len());
         self.progress.n_empty += usize::from(generated.text.trim().is_empty());
-        let Request { prompt, params, .. } = &line.request;
+        let prompt = &line.prompts[idx / line.request.params.n];
         let tokenizer = self.setup.prompts.tokenizer;
-        line.choices[idx] = Some(Choice::new(tokenizer, prompt, params, idx, generated));
+        let choice = Choice::new(tokenizer, &line.request, idx, prompt, generated);
+        line.choices[idx] = Some(choice);
         if line.choices.iter().all(Option::is_some)
             && let Some(line) = self.open.remove(&number)
         {
@@ -257,19 +247,12 @@ impl<'a> Batch<'a> {
     }
 
     fn finish(&mut self, line: OpenLine) {
-        let OpenLine { key, custom_id, request, choices, mut usage } = line;
-        usage.total_tokens = usage.prompt_tokens + usage.completion_tokens;
-        let (id, object) = completion_id(&key, &request.prompt);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let completion = Completion {
-            id,
-            object,
-            created: now.as_secs(),
-            model: request.model.unwrap_or_else(|| self.setup.model_name.clone()),
-            choices: choices.into_iter().flatten().collect(),
-            usage,
-            system_fingerprint: format!("fp_{}", &self.setup.terms.basis.as_str()[..12]),
-        };
+        let OpenLine { key, custom_id, request, choices, usage, .. } = line;
+        let (endpoint, basis) = (request.endpoint(), self.setup.terms.basis.as_str());
+        let model = request.model.unwrap_or_else(|| self.setup.model_name.clone());
+        let heading = Heading::new(endpoint, short(&key), model, basis);
+        let choices = choices.into_iter().flatten().collect();
+        let completion = Completion::new(heading, choices, usage);
         self.finished.push(Answer::new(&key, custom_id, Ok(completion)));
     }
 }
@@ -278,17 +261,6 @@ impl OpenLine {
     /// The seed where the request names none: with it, too, a request has the same answers again.
     fn default_seed(&self) -> u64 {
         u64::from_str_radix(&self.key.as_str()[..16], 16).expect("keys are hexadecimal")
-    }
-}
-
-/// What it means for the request that the engine refuses it.
-fn refused(request: &Request, refusal: &Refusal) -> Fault {
-    let param = if request.is_chat() { "body.messages" } else { "body.prompt" };
-    match refusal {
-        Refusal::EmptyPrompt => Fault::at("invalid_value", param, refusal.to_string()),
-        Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
-        // Another run may have more memory.
-        _ => Fault::ours("out_of_memory", refusal.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod inspect;
 pub mod man;
 pub mod quantize;
 pub mod run;
+pub mod serve;
 mod session;
 pub mod summarize;
 mod summarize_notes;
@@ -49,6 +50,8 @@ pub enum Command {
     Summarize(summarize::SummarizeArgs),
     /// Answer a file of requests in OpenAI's batch format
     Batch(batch::BatchArgs),
+    /// Answer requests over HTTP, in the form of OpenAI's API
+    Serve(serve::ServeArgs),
     /// Say what a GGUF holds, and whether it will run here
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back

@@ -156,8 +156,8 @@ fn a_bad_line_gets_its_own_error_and_the_rest_goes_on() {
         ),
         (
             "f",
-            with(chat("f", "?"), "frequency_penalty", 0.5).to_string(),
-            "body.frequency_penalty is 0.5, which gatefold does not do",
+            with(completion("f", "?"), "suffix", "!").to_string(),
+            "body.suffix is \"!\", which gatefold does not do",
         ),
         ("x", with(chat("x", "?"), "top_hat", 1).to_string(), "body.top_hat is not known"),
         (

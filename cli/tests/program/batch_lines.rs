@@ -2,7 +2,8 @@
 
 use crate::batches::{chat, completion, with};
 use gatefold::tokenizer::Message;
-use gatefold_cli::batch::{Line, Prompt, Request, Text};
+use gatefold_cli::batch::Line;
+use gatefold_cli::openai::{Prompt, Request, Text};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -176,7 +177,9 @@ fn defaults_are_openai_s() {
     let mut line = completion("id", "a");
     line["body"].as_object_mut().unwrap().remove("max_tokens");
     let params = request(&line).params;
-    assert_eq!((params.temperature, params.top_p, params.n), (1.0, 1.0, 1));
+    let sampling = &params.sampling;
+    assert_eq!((sampling.temperature, sampling.top_p, params.n), (1.0, 1.0, 1));
+    assert_eq!((sampling.top_k, sampling.min_p, sampling.repeat_penalty), (0, 0.0, 1.0));
     assert_eq!((params.max_tokens, params.seed, params.n_logprobs), (Some(16), None, None));
     let mut line = chat("id", "a");
     line["body"].as_object_mut().unwrap().remove("max_tokens");
@@ -200,8 +203,10 @@ fn what_would_change_the_answer_is_not_ignored() {
         request(&with(chat("id", "?"), field, value));
     }
     let changing = [
-        ("presence_penalty", json!(-0.5)),
-        ("logit_bias", json!({"5": 100})),
+        ("presence_penalty", json!(-2.5)),
+        ("reasoning_effort", json!("high")),
+        ("logit_bias", json!({"5": 101})),
+        ("logit_bias", json!({"five": 1})),
         ("stream", json!(true)),
         ("response_format", json!({"type": "json_object"})),
         ("tools", json!([{"type": "function"}])),

@@ -11,8 +11,8 @@ use std::ffi::OsString;
 use std::fs;
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 8] =
-    ["run", "summarize", "batch", "inspect", "tokenize", "eval", "quantize", "bench"];
+const COMMANDS: [&str; 9] =
+    ["run", "summarize", "batch", "serve", "inspect", "tokenize", "eval", "quantize", "bench"];
 
 /// What becomes of the arguments behind a command, and how many notes there are.
 fn translated(command: &str, args: &[&str]) -> Result<(Vec<String>, usize)> {
@@ -200,7 +200,9 @@ fn what_is_not_done_is_refused_with_a_reason() {
         ("run --lora a.gguf -p x", "merge it into the checkpoint"),
         ("run --mirostat 2 -p x", "--mirostat is refused"),
         ("run --grammar x -p x", "not constrained"),
-        ("run --port 8080", "`gatefold batch`"),
+        ("run --port 8080", "`gatefold serve`"),
+        ("batch --api-key secret", "--api-key-file"),
+        ("serve --api-key secret", "--api-key-file"),
         ("run -p x -ngl", "-ngl takes a value"),
         ("run -ngl -p x", "-ngl takes a value"),
         ("run model.gguf hello", "name the model with -m: -m model.gguf"),

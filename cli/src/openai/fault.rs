@@ -7,11 +7,11 @@ use serde_json::Value;
 /// request's fault: it is tried again by the next run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// HTTP's status: 400 or 404, or 500 and above.
+    /// HTTP's status: 400 and above for what is the request's fault, 500 and above for what is not.
     pub status: u16,
     /// For programs: `invalid_value`.
     pub code: &'static str,
-    /// Where in the line it is: `body.temperature`.
+    /// Where in the request it is: `temperature`, in a line of a batch `body.temperature`.
     pub param: Option<String>,
     /// For people: what was found and what was expected, in one line.
     pub message: String,
@@ -37,6 +37,11 @@ impl Fault {
     fn kind(&self) -> &'static str {
         if self.status < 500 { "invalid_request_error" } else { "server_error" }
     }
+
+    /// The same with another status of HTTP.
+    pub fn with_status(self, status: u16) -> Fault {
+        Fault { status, ..self }
+    }
 }
 
 impl Serialize for Fault {
@@ -54,7 +59,7 @@ impl Serialize for Fault {
 const MOST_QUOTED: usize = 60;
 
 /// A value as JSON, on one line, shortened if it is long.
-pub(super) fn quoted(value: &Value) -> String {
+pub(crate) fn quoted(value: &Value) -> String {
     let what = match value {
         Value::Array(values) if values.len() > 4 => return format!("an array of {}", values.len()),
         Value::Object(_) => return "an object".into(),

@@ -6,25 +6,27 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 /// The fields of an object that nobody has asked for yet. A field that is null is not there.
-pub(super) struct Fields {
+pub struct Fields {
     path: String,
     object: Map<String, Value>,
 }
 
 impl Fields {
-    /// Those of `value`, which is found at `path`: `body.`, or nothing for the line itself.
+    /// Those of `value`, which is found at `path`: `body.`, `messages[0].`.
     pub fn of(value: Value, path: impl Into<String>) -> Result<Fields, Fault> {
         let path = path.into();
-        match value {
-            Value::Object(object) => Ok(Fields { path, object }),
-            value => {
-                let what = if path.is_empty() { "the line" } else { path.trim_end_matches('.') };
-                Err(Fault::new(
-                    "invalid_type",
-                    format!("{what} is {}; expected an object", quoted(&value)),
-                ))
-            }
-        }
+        let object = object(value, path.trim_end_matches('.'))?;
+        Ok(Fields { path, object })
+    }
+
+    /// Those of a value that is found in no other, and which messages call `what`.
+    pub fn of_root(value: Value, what: &str) -> Result<Fields, Fault> {
+        Ok(Fields { path: String::new(), object: object(value, what)? })
+    }
+
+    /// Where these fields are: what stands before their names.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The value of a field, whatever its type.
@@ -75,6 +77,14 @@ impl Fields {
         self.typed(name, "an integer", bits)
     }
 
+    /// A count, or -1 for `all`.
+    pub fn count_or_all(&mut self, name: &str, all: usize) -> Result<Option<usize>, Fault> {
+        self.typed(name, "an integer of 0 or more, or -1 for all", |value| match value.as_i64() {
+            Some(-1) => Some(all),
+            _ => usize::try_from(value.as_u64()?).ok(),
+        })
+    }
+
     /// A count within bounds.
     pub fn count(
         &mut self,
@@ -122,5 +132,15 @@ impl Fields {
         let param = format!("{}{}", self.path, name.trim_matches('"'));
         let message = format!("{param} is not known; leave it out");
         Err(Fault::at("unknown_parameter", param, message))
+    }
+}
+
+fn object(value: Value, what: &str) -> Result<Map<String, Value>, Fault> {
+    match value {
+        Value::Object(object) => Ok(object),
+        value => {
+            let message = format!("{what} is {}; expected an object", quoted(&value));
+            Err(Fault::new("invalid_type", message))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::fault::quoted;
-use super::line::{Prompt, Request, Text};
+use super::request::{Prompt, Request, Text};
 use gatefold::text::one_line;
 use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
 
@@ -20,17 +20,17 @@ impl Prompts<'_> {
     ///
     /// # Errors
     /// If the conversation cannot be written, with the names that are in it.
-    pub(super) fn encode(
-        &self,
-        request: &Request,
-    ) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
+    pub fn encode(&self, request: &Request) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
         if let Some((idx, name)) = &request.name {
-            let param = format!("body.messages[{idx}].name");
+            let param = request.param(&format!("messages[{idx}].name"));
             let name = quoted(&name.as_str().into());
             let message = format!(
                 "{param} is {name}, and the model is told no names; leave it out, or make it a part of the content"
             );
             return Err(Fault::at("unsupported_parameter", param, message));
+        }
+        for &(id, _) in &request.params.sampling.logit_bias {
+            self.check(id, &request.param("logit_bias"))?;
         }
         match &request.prompt {
             Prompt::Chat(messages) => {
@@ -40,33 +40,42 @@ impl Prompts<'_> {
                         ChatError::Machine { .. } => {
                             Fault::ours("template_stopped", one_line(error))
                         }
-                        error => Fault::at("invalid_value", "body.messages", one_line(error)),
+                        error => {
+                            Fault::at("invalid_value", request.param("messages"), one_line(error))
+                        }
                     },
                 )
             }
             Prompt::Texts(texts) => {
-                let ids: Result<_, _> = texts.iter().map(|text| self.encode_text(text)).collect();
+                let param = &request.param("prompt");
+                let encode = |text| self.encode_text(text, param);
+                let ids: Result<_, _> = texts.iter().map(encode).collect();
                 Ok((ids?, None))
             }
         }
     }
 
-    fn encode_text(&self, text: &Text) -> Result<Vec<u32>, Fault> {
-        let fault = |message| Fault::at("invalid_value", "body.prompt", message);
+    fn encode_text(&self, text: &Text, param: &str) -> Result<Vec<u32>, Fault> {
+        let fault = |message| Fault::at("invalid_value", param, message);
         match text {
             Text::Text(text) => {
                 self.tokenizer.encode_text(text).map_err(|error| fault(one_line(error)))
             }
             Text::Tokens(ids) => {
-                let n_vocab = self.tokenizer.n_vocab();
-                match ids.iter().find(|&&id| id as usize >= n_vocab) {
-                    Some(id) => Err(fault(format!(
-                        "body.prompt has token {id}, and the model's end at {}",
-                        n_vocab - 1
-                    ))),
-                    None => Ok(ids.clone()),
-                }
+                ids.iter().try_for_each(|&id| self.check(id, param))?;
+                Ok(ids.clone())
             }
         }
+    }
+
+    /// That there is a token with this id.
+    fn check(&self, id: u32, param: &str) -> Result<(), Fault> {
+        let n_vocab = self.tokenizer.n_vocab();
+        if (id as usize) < n_vocab {
+            return Ok(());
+        }
+        let last = n_vocab - 1;
+        let message = format!("{param} has token {id}, and the model's end at {last}");
+        Err(Fault::at("invalid_value", param, message))
     }
 }

@@ -1,0 +1,123 @@
+//! One answer, as a whole.
+
+use super::logprobs::Logprobs;
+use super::request::{Endpoint, Request};
+use super::said::{Said, Unsaid, text};
+use gatefold::engine::{FinishReason, Generated, TokenLogprobs};
+use gatefold::tokenizer::Tokenizer;
+use serde::Serialize;
+use std::iter;
+
+/// An answer.
+#[derive(Debug, Serialize)]
+pub struct Choice {
+    index: usize,
+    #[serde(flatten)]
+    content: Content,
+    logprobs: Option<Logprobs>,
+    finish_reason: &'static str,
+    /// By what another machine makes the same answer, and sees that it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    Message { role: &'static str, content: String, refusal: () },
+    Text(String),
+}
+
+/// What an answer comes from beside its request, and what it ends with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// The seed of its draws.
+    pub seed: u64,
+    /// A hash of the last logits: [`Generated::logits_hash`].
+    pub logits_hash: String,
+}
+
+impl Receipt {
+    /// That of an answer which was drawn with `seed`.
+    pub fn new(seed: u64, generated: &Generated) -> Receipt {
+        Receipt { seed, logits_hash: format!("{:016x}", generated.logits_hash()) }
+    }
+}
+
+impl Choice {
+    /// The answer with this number, to a prompt.
+    pub fn new(
+        tokenizer: &Tokenizer,
+        request: &Request,
+        index: usize,
+        prompt: &[u32],
+        generated: Generated,
+    ) -> Choice {
+        let endpoint = request.endpoint();
+        let (before, mut said) = match request.wants.echo {
+            true => echo(tokenizer, prompt, &generated.prompt_logprobs),
+            false => (String::new(), Vec::new()),
+        };
+        let logprobs = request.params.n_logprobs.map(|_| {
+            said.extend(of_answer(tokenizer, request, &generated));
+            Logprobs::new(endpoint, said, &mut 0)
+        });
+        let finish_reason = finish_reason(generated.finish_reason);
+        let text = before + &generated.text;
+        let content = match endpoint {
+            Endpoint::Chat => Content::Message { role: "assistant", content: text, refusal: () },
+            Endpoint::Texts => Content::Text(text),
+        };
+        Choice { index, content, logprobs, finish_reason, receipt: None }
+    }
+
+    /// The same with its receipt.
+    pub fn with_receipt(self, receipt: Receipt) -> Choice {
+        Choice { receipt: Some(receipt), ..self }
+    }
+
+    /// The text and the log probabilities of one from `/v1/completions`.
+    pub(super) fn into_parts(self) -> (String, Option<Logprobs>) {
+        match self.content {
+            Content::Message { content, .. } => (content, self.logprobs),
+            Content::Text(text) => (text, self.logprobs),
+        }
+    }
+}
+
+/// OpenAI's name for why an answer ended.
+pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::EndOfText | FinishReason::StopString => "stop",
+        FinishReason::Length
+        | FinishReason::Context
+        | FinishReason::Deadline
+        | FinishReason::Cancelled => "length",
+    }
+}
+
+/// The text of a prompt, and its tokens. The first of these follows nothing, and has no log
+/// probability.
+fn echo(tokenizer: &Tokenizer, prompt: &[u32], logprobs: &[TokenLogprobs]) -> (String, Vec<Said>) {
+    let mut unsaid = Unsaid::new(true);
+    let logprobs = iter::once(None).chain(logprobs.iter().map(Some)).chain(iter::repeat(None));
+    for (&token, logprobs) in prompt.iter().zip(logprobs) {
+        unsaid.push(tokenizer, token, logprobs);
+    }
+    let said = unsaid.all();
+    let bytes: Vec<u8> = said.iter().flat_map(|said| &said.bytes).copied().collect();
+    (text(&bytes), said)
+}
+
+/// The tokens of the text of an answer. The one that ends it is no part of it; where the prompt comes
+/// before it, it is there nevertheless: whoever scores prompts leaves out the last token, and that
+/// must not be the prompt's.
+fn of_answer(tokenizer: &Tokenizer, request: &Request, generated: &Generated) -> Vec<Said> {
+    let mut unsaid = Unsaid::new(request.is_chat());
+    for (&token, logprobs) in generated.tokens.iter().zip(&generated.logprobs) {
+        if request.wants.echo || !tokenizer.ends_generation(token) {
+            unsaid.push(tokenizer, token, Some(logprobs));
+        }
+    }
+    unsaid.finish(&generated.text)
+}

@@ -1,0 +1,98 @@
+//! What answers follow: conversations, texts, tokens.
+
+use super::fault::{Fault, quoted};
+use super::fields::Fields;
+use super::request::{Prompt, Text};
+use gatefold::tokenizer::Message;
+use serde_json::{Value, json};
+
+/// A writer with a name: the number of the message, and the name.
+pub(super) type Named = (usize, String);
+
+/// The conversation in a body, and the first of its writers who has a name.
+pub(super) fn conversation(body: &mut Fields) -> Result<(Prompt, Option<Named>), Fault> {
+    let messages = body.take("messages");
+    let messages = match body.required("messages", messages)? {
+        Value::Array(messages) if !messages.is_empty() => messages,
+        other => return Err(body.wrong("messages", quoted(&other), "an array of messages")),
+    };
+    let path = |idx| format!("{}messages[{idx}].", body.path());
+    let messages = messages.into_iter().enumerate().map(|(idx, value)| message(value, path(idx)));
+    let messages: Vec<_> = messages.collect::<Result<_, _>>()?;
+    let (messages, names): (_, Vec<Option<String>>) = messages.into_iter().unzip();
+    let mut names = names.into_iter().enumerate();
+    Ok((Prompt::Chat(messages), names.find_map(|(idx, name)| Some((idx, name?)))))
+}
+
+/// A message, and the name of whoever wrote it.
+fn message(value: Value, path: String) -> Result<(Message, Option<String>), Fault> {
+    let mut message = Fields::of(value, path)?;
+    let role = message.string("role")?;
+    let role = match message.required("role", role)?.as_str() {
+        // What newer models call the system.
+        "developer" => "system".to_owned(),
+        // What becomes of a tool's is up to the template.
+        role @ ("system" | "user" | "assistant" | "tool") => role.to_owned(),
+        role => {
+            let expected = "\"system\", \"developer\", \"user\", \"assistant\" or \"tool\"";
+            return Err(message.wrong("role", quoted(&role.into()), expected));
+        }
+    };
+    let content = message.take("content");
+    let content = message.required("content", content)?;
+    let Some(text) = text_of(&content) else {
+        let expected = "a string, or an array of parts of type \"text\"";
+        return Err(message.wrong("content", quoted(&content), expected));
+    };
+    for name in ["annotations", "audio", "function_call", "refusal", "tool_calls"] {
+        message.unsupported(name, &json!([]))?;
+    }
+    let name = message.string("name")?.filter(|name| !name.is_empty());
+    message.finish(&[])?;
+    Ok((Message::new(role, text), name))
+}
+
+/// The text of a content: itself, or its parts, a line each.
+fn text_of(content: &Value) -> Option<String> {
+    let text = |part: &Value| match part.get("type")?.as_str()? {
+        "text" => part.get("text")?.as_str().map(str::to_owned),
+        _ => None,
+    };
+    match content {
+        Value::String(content) => Some(content.clone()),
+        Value::Array(parts) => {
+            parts.iter().map(text).collect::<Option<Vec<_>>>().map(|parts| parts.join("\n"))
+        }
+        _ => None,
+    }
+}
+
+/// The texts in a body, `most` of them at most.
+pub(super) fn texts(body: &mut Fields, most: usize) -> Result<Vec<Text>, Fault> {
+    let prompt = body.take("prompt");
+    let prompt = body.required("prompt", prompt)?;
+    texts_of(&prompt, most).ok_or_else(|| {
+        let expected = format!("a string, an array of tokens, or an array of 1 to {most} of them");
+        body.wrong("prompt", quoted(&prompt), expected)
+    })
+}
+
+fn texts_of(prompt: &Value, most: usize) -> Option<Vec<Text>> {
+    let one = |value: &Value| match value {
+        Value::String(text) => Some(Text::Text(text.clone())),
+        Value::Array(ids) => {
+            let ids = ids.iter().map(|id| id.as_u64()?.try_into().ok());
+            ids.collect::<Option<_>>().map(Text::Tokens)
+        }
+        _ => None,
+    };
+    match prompt {
+        Value::Array(prompts)
+            if matches!(prompts.first(), Some(Value::String(_) | Value::Array(_))) =>
+        {
+            let few = Some(prompts).filter(|prompts| prompts.len() <= most);
+            few?.iter().map(one).collect()
+        }
+        _ => one(prompt).map(|text| vec![text]),
+    }
+}

@@ -1,0 +1,31 @@
+//! OpenAI's API without its transport: what requests ask for, and what answers look like.
+//!
+//! A body becomes a [`Request`] (`request`, `messages`), or a [`Fault`] that says what is wrong with it;
+//! [`Fields`] asks an object for one value after another, so that no field is passed over. [`Prompts`]
+//! makes tokens of it, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
+//! `choice` and `logprobs` make the answer, a [`Completion`]; and `chunks` the same in pieces, as they
+//! come.
+//!
+//! The format: <https://platform.openai.com/docs/api-reference>, of `/v1/chat/completions` and
+//! `/v1/completions`.
+
+mod choice;
+mod chunks;
+mod completion;
+mod fault;
+mod fields;
+mod logprobs;
+mod messages;
+mod prompts;
+mod request;
+mod said;
+
+pub use choice::{Choice, Receipt};
+pub use chunks::Chunks;
+pub use completion::{CachedTokens, Completion, Heading, Usage};
+pub use fault::Fault;
+pub(crate) use fault::quoted;
+pub use fields::Fields;
+pub use logprobs::Logprobs;
+pub use prompts::Prompts;
+pub use request::{Endpoint, MOST_BODY_BYTES, Params, Prompt, Request, Text, Wants};

@@ -1,0 +1,145 @@
+//! What is found under which path, and what holds for all of it.
+
+use super::Shared;
+use super::answers::answer;
+use super::body;
+use super::metrics;
+use super::reply::{Refused, json};
+use super::service::Service;
+use super::tokens;
+use crate::openai::{Endpoint, Fault, quoted};
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The paths that are counted by name.
+const PATHS: [&str; 8] = [
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/models",
+    "/health",
+    "/metrics",
+    "/tokenize",
+    "/detokenize",
+    "/tokenizer_info",
+];
+
+/// How long a browser may remember that it may ask, in seconds.
+const PREFLIGHT_AGE: &str = "600";
+
+/// What handlers are given of the server.
+pub(super) type App = State<Arc<Shared>>;
+
+/// What they come to.
+pub(super) type Reply = Result<Response, Refused>;
+
+/// All that the server has.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
+    let texts = |State(shared): App, body| answer(shared, Endpoint::Texts, body);
+    Router::new()
+        .route(Endpoint::Chat.path(), post(chat))
+        .route(Endpoint::Texts.path(), post(texts))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*id}", get(model))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics::page))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::info))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&shared), guard))
+        .with_state(shared)
+}
+
+/// Sees to who may ask, and counts.
+async fn guard(State(shared): App, request: Request, next: Next) -> Response {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let path = PATHS.into_iter().find(|path| *path == uri.path()).unwrap_or("other");
+    let cors = shared.access.cors(headers);
+    let mut response = match shared.access.check(method, uri, headers) {
+        Err(fault) => {
+            body::discard(request.into_body()).await;
+            Refused::from(fault).into_response()
+        }
+        Ok(()) if method == Method::OPTIONS => preflight(headers),
+        Ok(()) => next.run(request).await,
+    };
+    if let Some(origin) = cors {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
+    shared.metrics.count(path, response.status().as_u16());
+    response
+}
+
+/// What a browser hears that asks whether a page may ask. Without the origin's own header, it may not.
+fn preflight(asked: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    let mut insert = |name: HeaderName, value| headers.insert(name, value);
+    insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
+    insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE));
+    if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    response
+}
+
+async fn health(State(shared): App) -> Reply {
+    let service = shared.service()?;
+    // An engine that has died answers nothing any more.
+    if service.handle.status().is_none() {
+        return Err(Fault::ours("engine_stopped", "the engine has stopped")
+            .with_status(503)
+            .into());
+    }
+    Ok(json(&json!({ "status": "ok" })))
+}
+
+async fn models(State(shared): App) -> Reply {
+    let models = [description(shared.service()?)];
+    Ok(json(&json!({ "object": "list", "data": models })))
+}
+
+async fn model(State(shared): App, Path(id): Path<String>) -> Reply {
+    let service = shared.service()?;
+    if id != service.name {
+        let [id, name] = [id.as_str(), &service.name].map(|name| quoted(&name.into()));
+        let message = format!("there is no model {id}; this server has {name}");
+        return Err(Fault::at("model_not_found", "model", message).with_status(404).into());
+    }
+    Ok(json(&description(service)))
+}
+
+fn description(service: &Service) -> Value {
+    json!({
+        "id": service.name,
+        "object": "model",
+        "created": service.created,
+        "owned_by": "gatefold",
+        "max_model_len": service.context_len,
+    })
+}
+
+async fn unknown(request: Request) -> Refused {
+    let path = quoted(&request.uri().path().into());
+    let message = format!("there is nothing at {path}; OpenAI's API is below /v1");
+    body::discard(request.into_body()).await;
+    Fault::new("unknown_url", message).with_status(404).into()
+}
+
+async fn wrong_method(request: Request) -> Refused {
+    let (method, path) = (request.method(), quoted(&request.uri().path().into()));
+    let message = format!("{path} is not asked with the method {method}");
+    body::discard(request.into_body()).await;
+    Fault::new("method_not_allowed", message).with_status(405).into()
+}

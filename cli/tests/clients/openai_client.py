@@ -1,0 +1,113 @@
+"""OpenAI's own Python client against `gatefold serve` with the demo model. By hand:
+
+    python3 -m venv /tmp/clients && /tmp/clients/bin/pip install -r cli/tests/clients/requirements.txt
+    gatefold serve --port 8080 &
+    /tmp/clients/bin/python cli/tests/clients/openai_client.py http://127.0.0.1:8080/v1
+
+It prints one line, and fails at the first thing that is not as it should be.
+"""
+
+import asyncio
+import sys
+
+import openai
+
+BASE_URL = sys.argv[1]
+MESSAGES = [{"role": "user", "content": "Write a report on the incident in Silverby."}]
+
+
+def check_chat(client, model):
+    """The answer as a whole and as a stream; returns its text."""
+    asked = {"model": model, "messages": MESSAGES, "max_tokens": 60, "temperature": 0}
+    asked |= {"logprobs": True, "top_logprobs": 3}
+    whole = client.chat.completions.create(**asked)
+    choice = whole.choices[0]
+    assert "".join(token.token for token in choice.logprobs.content) == choice.message.content
+    text, logprobs, reason, usage = "", [], None, None
+    for chunk in client.chat.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True}
+    ):
+        usage = chunk.usage or usage
+        for piece in chunk.choices:
+            text += piece.delta.content or ""
+            logprobs += piece.logprobs.content if piece.logprobs else []
+            reason = piece.finish_reason or reason
+    assert (text, reason) == (choice.message.content, choice.finish_reason)
+    assert [token.logprob for token in logprobs] == [
+        token.logprob for token in choice.logprobs.content
+    ]
+    assert usage.total_tokens == whole.usage.total_tokens
+    with client.chat.completions.stream(model=model, messages=MESSAGES, temperature=0) as stream:
+        for _ in stream:
+            pass
+        assert stream.get_final_completion().choices[0].message.content == text
+    parts = [{"type": "text", "text": "Hello"}]
+    several = client.chat.completions.create(
+        model=model,
+        messages=[{"role": "developer", "content": parts}, {"role": "user", "content": parts}],
+        max_completion_tokens=5,
+        n=2,
+        stop=["zz"],
+        presence_penalty=0.5,
+        logit_bias={"5": -100},
+    )
+    assert len(several.choices) == 2
+    return text
+
+
+def check_texts(client, model):
+    """Prompts with their log probabilities."""
+    answer = client.completions.create(
+        model=model, prompt=["The crew", "It was"], max_tokens=8, logprobs=2, echo=True
+    )
+    for choice, prompt in zip(answer.choices, ["The crew", "It was"]):
+        assert choice.text.startswith(prompt)
+        assert choice.logprobs.token_logprobs[0] is None
+        assert all(logprob < 0 for logprob in choice.logprobs.token_logprobs[1:])
+        assert "".join(choice.logprobs.tokens) == choice.text
+
+
+def check_errors(client, model):
+    """What is wrong is named."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    long = [{"role": "user", "content": "word " * 10_000}]
+    for code, asked in [
+        ("unsupported_parameter", {"messages": MESSAGES, "tools": [tool]}),
+        ("context_length_exceeded", {"messages": long, "stream": True}),
+        ("invalid_value", {"messages": MESSAGES, "temperature": 9}),
+    ]:
+        try:
+            client.chat.completions.create(model=model, **asked)
+        except openai.BadRequestError as error:
+            assert error.code == code and error.param, error
+        else:
+            raise AssertionError(code)
+
+
+async def check_company(model, text):
+    """Many at a time, some of whom go."""
+    client = openai.AsyncOpenAI(base_url=BASE_URL, api_key="none", max_retries=0)
+    ask = client.chat.completions.create
+    answers = await asyncio.gather(
+        *[ask(model=model, messages=MESSAGES, temperature=0) for _ in range(64)]
+    )
+    assert {answer.choices[0].message.content for answer in answers} == {text}
+    for _ in range(3):
+        stream = await ask(model=model, messages=MESSAGES, stream=True)
+        async for _ in stream:
+            break
+        await stream.close()
+
+
+def main():
+    client = openai.OpenAI(base_url=BASE_URL, api_key="none", max_retries=0)
+    model = client.models.list().data[0].id
+    assert client.models.retrieve(model).id == model
+    text = check_chat(client, model)
+    check_texts(client, model)
+    check_errors(client, model)
+    asyncio.run(check_company(model, text))
+    print(f"openai {openai.__version__}: models, chats, streams, texts, errors, company: as expected")
+
+
+main()

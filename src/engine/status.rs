@@ -1,0 +1,36 @@
+//! How much an engine has to do, and has done.
+
+/// How much an engine has to do, and has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Requests that wait for memory, or for their turn.
+    pub n_waiting: usize,
+    /// Requests that are worked on.
+    pub n_running: usize,
+    /// Bytes of keys and values, of running sequences and in the prefix cache.
+    pub memory_bytes: u64,
+    /// What it has done.
+    pub work: Work,
+}
+
+/// What an engine has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Work {
+    /// Steps of the model.
+    pub n_steps: u64,
+    /// How many tokens each expert has evaluated, in all layers together. A dense model is one expert.
+    pub expert_tokens: Vec<u64>,
+}
+
+impl Work {
+    /// Counts a step, in which each expert has evaluated so many tokens.
+    pub(super) fn add(&mut self, expert_tokens: &[u64]) {
+        self.n_steps += 1;
+        self.expert_tokens.resize(expert_tokens.len(), 0);
+        for (all, new) in self.expert_tokens.iter_mut().zip(expert_tokens) {
+            *all += new;
+        }
+    }
+}
