@@ -80,18 +80,18 @@ impl LanguageModel {
         self.tokenizer.notes().iter().map(String::as_str)
     }
 
-    /// Identifies what keys and values depend on beside the tokens: the model, and the context's
-    /// length where rotations depend on it.
+    /// Identifies what keys and values depend on beside the tokens: the model, the context's length
+    /// where rotations depend on it, and the window, which earlier versions passed over.
     pub fn cache_fingerprint(&self, context_len: usize) -> [u8; 32] {
-        let fingerprint = self.gguf.fingerprint();
-        let original_len = self.model.config().rope.original_len();
-        match original_len.is_some_and(|original_len| context_len > original_len) {
-            false => fingerprint,
-            true => {
-                let digest = Sha256::new_with_prefix(fingerprint);
-                digest.chain_update((context_len as u64).to_le_bytes()).finalize().into()
-            }
+        let config = self.model.config();
+        let is_stretched = config.rope.original_len().is_some_and(|len| context_len > len);
+        let parts = [is_stretched.then_some(context_len), config.window];
+        let mut fingerprint = self.gguf.fingerprint();
+        for part in parts.into_iter().flatten() {
+            let digest = Sha256::new_with_prefix(fingerprint);
+            fingerprint = digest.chain_update((part as u64).to_le_bytes()).finalize().into();
         }
+        fingerprint
     }
 
     /// What the model calls itself, else what its file is called.

@@ -1,6 +1,7 @@
 //! The sizes of a model: read from a file's metadata, and written back.
 
-use super::keys::{self, Keys, MAX_SIZE};
+use super::keys::{self, Keys};
+use super::rope::stretched_len;
 use super::{ARCHITECTURES, Architecture, ArchitectureError, RopeConfig, RopeScaling};
 use crate::gguf::{ARCHITECTURE_KEY, Gguf, Metadata, Value};
 use std::path::Path;
@@ -71,6 +72,10 @@ impl Config {
             let expected = format!("1 to {n_experts}, the number of experts");
             return Err(keys.refuse(keys::EXPERT_USED_COUNT, top_k, expected));
         }
+        let context_len = match rope.scaling {
+            RopeScaling::Dynamic { factor, original_len } => stretched_len(original_len, factor),
+            _ => trained_len,
+        };
         Ok(Config {
             architecture,
             dim,
@@ -81,8 +86,8 @@ impl Config {
             hidden_dim: keys.size(architecture.hidden_dim_key)?,
             n_experts,
             top_k,
-            context_len: stretched(trained_len, &rope),
-            window: Some(keys.count(keys::SLIDING_WINDOW)?).filter(|&window| window > 0),
+            context_len,
+            window: window(&keys)?,
             norm_epsilon: keys.positive(keys::NORM_EPSILON, None)?,
             rope,
         })
@@ -136,14 +141,14 @@ impl Config {
     }
 }
 
-/// The longest sequence of a model whose file says `trained_len`.
-fn stretched(trained_len: usize, rope: &RopeConfig) -> usize {
-    match rope.scaling {
-        RopeScaling::Dynamic { factor, .. } => {
-            (trained_len as f64 * f64::from(factor.max(1.0))).min(MAX_SIZE as f64) as usize
-        }
-        _ => trained_len,
+/// The sliding window, which all layers have.
+fn window(keys: &Keys<'_>) -> Result<Option<usize>, ArchitectureError> {
+    let window = Some(keys.count(keys::SLIDING_WINDOW)?).filter(|&window| window > 0);
+    if window.is_some() && keys.contains(keys::SLIDING_WINDOW_PATTERN) {
+        let expected = "no such key: all layers have the window";
+        return Err(keys.refuse(keys::SLIDING_WINDOW_PATTERN, "there", expected));
     }
+    Ok(window)
 }
 
 /// Query heads, key and value heads, and the width of a head.
@@ -232,9 +237,11 @@ mod tests {
         ] {
             assert_eq!(scaling(&keys).unwrap(), expected, "{keys:?}");
         }
+        let mix = |mix| ("rope.scaling.yarn_ext_factor", Value::F32(mix));
+        assert_eq!(scaling(&[kind("yarn"), factor(4.0), mix(0.0)]).unwrap(), linear(4.0));
         let original = ("rope.scaling.original_context_length", Value::U32(25));
         let yarn = Yarn { factor: 4.0, original_len: 25, beta_fast: 32.0, beta_slow: 1.0 };
-        let keys = [kind("yarn"), factor(4.0), original];
+        let keys = [kind("yarn"), factor(4.0), original, mix(-1.0)];
         assert_eq!(scaling(&keys).unwrap(), RopeScaling::Yarn(yarn));
 
         let error = scaling(&[kind("su"), factor(2.0)]).unwrap_err().to_string();
@@ -242,9 +249,8 @@ mod tests {
         let error = scaling(&[kind("a\n\x1b[2J")]).unwrap_err().to_string();
         assert!(error.contains(r"llama.rope.scaling.type is a\n\u{1b}[2J; expected"), "{error}");
         assert!(scaling(&[kind("linear"), factor(f32::NAN)]).is_err());
-        let mix = ("rope.scaling.yarn_ext_factor", Value::F32(0.5));
-        let error = scaling(&[kind("yarn"), factor(4.0), mix]).unwrap_err().to_string();
-        assert!(error.contains("yarn_ext_factor is 0.5; expected 1"), "{error}");
+        let error = scaling(&[kind("yarn"), factor(4.0), mix(0.5)]).unwrap_err().to_string();
+        assert!(error.contains("yarn_ext_factor is 0.5; expected 0 or 1"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) const HEAD_COUNT_KV: &str = "attention.head_count_kv";
 pub(super) const KEY_LENGTH: &str = "attention.key_length";
 pub(super) const VALUE_LENGTH: &str = "attention.value_length";
 pub(super) const SLIDING_WINDOW: &str = "attention.sliding_window";
+pub(super) const SLIDING_WINDOW_PATTERN: &str = "attention.sliding_window_pattern";
 pub(super) const NORM_EPSILON: &str = "attention.layer_norm_rms_epsilon";
 pub(super) const ROPE_DIMENSION_COUNT: &str = "rope.dimension_count";
 pub(super) const ROPE_FREQ_BASE: &str = "rope.freq_base";
@@ -26,6 +27,8 @@ pub(super) const ROPE_ATTENTION_FACTOR: &str = "rope.scaling.attn_factor";
 pub(super) const YARN_ATTENTION_FACTOR: &str = "rope.scaling.yarn_attn_factor";
 pub(super) const YARN_BETA_FAST: &str = "rope.scaling.yarn_beta_fast";
 pub(super) const YARN_BETA_SLOW: &str = "rope.scaling.yarn_beta_slow";
+/// What the logarithm is multiplied by in attention's factor, of other architectures.
+pub(super) const YARN_LOG_FACTOR: &str = "rope.scaling.yarn_log_multiplier";
 /// How much of YaRN there is in a mixture with linear scaling.
 pub(super) const YARN_MIX: &str = "rope.scaling.yarn_ext_factor";
 /// Our own: GGUF has no name for dynamic scaling.
@@ -85,9 +88,14 @@ impl Keys<'_> {
         }
     }
 
+    /// A number.
+    pub fn number(&self, key: &str) -> Result<Option<f32>, ArchitectureError> {
+        Ok(self.metadata.f32(&self.architecture.key(key))?)
+    }
+
     /// A finite number above 0; with 0 or less, files say that there is none.
     pub fn factor(&self, key: &str) -> Result<Option<f32>, ArchitectureError> {
-        match self.metadata.f32(&self.architecture.key(key))? {
+        match self.number(key)? {
             None => Ok(None),
             Some(value) if value <= 0.0 => Ok(None),
             Some(_) => self.positive(key, None).map(Some),

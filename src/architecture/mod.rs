@@ -20,7 +20,7 @@ pub use config::Config;
 pub use error::ArchitectureError;
 pub use keys::MAX_SIZE;
 pub use llama::LLAMA;
-pub use rope::{RopeConfig, RopeScaling, Yarn};
+pub use rope::{RopeConfig, RopeScaling, Yarn, stretched_len};
 pub use spec::{ModelSpec, TensorSlot};
 pub use tensors::{Axis, ExpertLayout, ExpertTensor, Kind, Presence, Role, Scope, TensorSpec};
 

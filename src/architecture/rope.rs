@@ -1,7 +1,7 @@
 //! Parameters of the rotary position embedding, and how it is stretched for long texts.
 
 use super::ArchitectureError;
-use super::keys::{self, Keys};
+use super::keys::{self, Keys, MAX_SIZE};
 use crate::gguf::Value;
 
 /// Parameters of the rotary position embedding (RoPE, arXiv 2104.09864).
@@ -74,6 +74,11 @@ impl Yarn {
     }
 }
 
+/// How long texts may be where `original_len` is stretched by a factor.
+pub fn stretched_len(original_len: usize, factor: f32) -> usize {
+    (original_len as f64 * f64::from(factor.max(1.0))).min(MAX_SIZE as f64) as usize
+}
+
 impl RopeConfig {
     /// Rotations without any scaling.
     pub const fn plain(n_dims: usize, base: f32) -> RopeConfig {
@@ -101,8 +106,11 @@ impl RopeConfig {
             let expected = format!("an even number up to {head_dim}, the width of a head");
             return Err(keys.refuse(keys::ROPE_DIMENSION_COUNT, n_dims, expected));
         }
-        let attention_factor = keys.positive(keys::ROPE_ATTENTION_FACTOR, Some(1.0))?
-            * keys.positive(keys::YARN_ATTENTION_FACTOR, Some(1.0))?;
+        let attention_factors = [keys::ROPE_ATTENTION_FACTOR, keys::YARN_ATTENTION_FACTOR];
+        let mut attention_factor = 1.0;
+        for key in attention_factors {
+            attention_factor *= keys.factor(key)?.unwrap_or(1.0);
+        }
         Ok(RopeConfig {
             n_dims,
             base: keys.positive(keys::ROPE_FREQ_BASE, Some(10_000.0))?,
@@ -156,21 +164,31 @@ impl RopeScaling {
             Some(factor) => Some(factor),
             None => keys.factor(keys::ROPE_SCALE_LINEAR)?,
         };
-        let original_len = || keys.size_or(keys::ROPE_ORIGINAL_LEN, context_len);
+        let original_len = || match keys.count(keys::ROPE_ORIGINAL_LEN)? {
+            0 => Ok(context_len),
+            original_len => Ok::<_, ArchitectureError>(original_len),
+        };
         match (keys.str(keys::ROPE_SCALING_TYPE)?, factor) {
             (Some("none"), _) | (None | Some("linear"), None | Some(1.0)) => Ok(RopeScaling::None),
             (None | Some("linear"), Some(factor)) => Ok(RopeScaling::Linear { factor }),
             (Some("yarn"), factor) => {
-                // Mixed as in the paper, which is also what other programs take for granted.
-                if keys.factor(keys::YARN_MIX)?.is_some_and(|mix| mix != 1.0) {
-                    let mix = keys.positive(keys::YARN_MIX, None)?;
-                    return Err(keys.refuse(keys::YARN_MIX, mix, 1));
+                // The share of YaRN in a mixture with linear scaling; negative where it is not set.
+                let mix = keys.number(keys::YARN_MIX)?.filter(|mix| *mix >= 0.0);
+                match (mix, factor) {
+                    (None | Some(1.0), _) => {}
+                    (Some(0.0), None) => return Ok(RopeScaling::None),
+                    (Some(0.0), Some(factor)) => return Ok(RopeScaling::Linear { factor }),
+                    (Some(mix), _) => return Err(keys.refuse(keys::YARN_MIX, mix, "0 or 1")),
+                }
+                if let Some(factor) = keys.factor(keys::YARN_LOG_FACTOR)? {
+                    let expected = "0: attention is sharpened by the logarithm of the factor alone";
+                    return Err(keys.refuse(keys::YARN_LOG_FACTOR, factor, expected));
                 }
                 Ok(RopeScaling::Yarn(Yarn {
                     factor: factor.unwrap_or(1.0),
                     original_len: original_len()?,
-                    beta_fast: keys.positive(keys::YARN_BETA_FAST, Some(Yarn::BETA_FAST))?,
-                    beta_slow: keys.positive(keys::YARN_BETA_SLOW, Some(Yarn::BETA_SLOW))?,
+                    beta_fast: keys.factor(keys::YARN_BETA_FAST)?.unwrap_or(Yarn::BETA_FAST),
+                    beta_slow: keys.factor(keys::YARN_BETA_SLOW)?.unwrap_or(Yarn::BETA_SLOW),
                 }))
             }
             (Some("longrope"), _) => Ok(RopeScaling::LongRope { original_len: original_len()? }),

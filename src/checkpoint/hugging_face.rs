@@ -13,6 +13,8 @@ use crate::architecture::{Config, LLAMA, ModelSpec, Role};
 /// The file that says what the model is.
 pub const CONFIG: &str = "config.json";
 
+const WINDOW: &str = "sliding_window";
+
 /// What all models have. In the transformers library rotary embeddings turn halves of a head, so
 /// the rows of q and k were permuted when these files were made.
 const COMMON: [Entry; 9] = [
@@ -79,19 +81,31 @@ pub fn open(folder: &Folder) -> Result<Checkpoint, CheckpointError> {
     let tensors = layout.arrange(folder.path(), &model, &stored);
     let tensors = tensors.map_err(|error| foreign::explained(folder, &stored, error))?;
     let mut notes = vocabulary::read(folder, model.n_vocab, &mut metadata)?;
-    notes.extend(note_of_window(&model.config));
+    notes.extend(note_of_window(&config, &model.config));
     let (path, files) = (folder.path().to_path_buf(), stored.files);
     Ok(Checkpoint { path, kind: "a Hugging Face folder", files, metadata, tensors, notes })
 }
 
-/// Mixtral's own configuration said for some weeks that there is a window; copies still do.
-fn note_of_window(config: &Config) -> Option<String> {
-    let window =
-        config.window.filter(|window| config.n_experts > 0 && *window < config.context_len)?;
-    Some(format!(
-        "attention reaches back over {window} tokens, as sliding_window in {CONFIG} says; Mixtral was trained \
-         without a window: if this is a copy of it, set the key to null"
-    ))
+/// What is to be known of a sliding window that is not as one would think.
+fn note_of_window(config: &JsonObject, model: &Config) -> Option<String> {
+    let said = || config.size(WINDOW).ok().flatten();
+    let window = model.window.or_else(said).filter(|window| *window < model.context_len)?;
+    let reach = format!("attention reaches back over {window} tokens");
+    match (model.window, said()) {
+        // Mixtral's own configuration said so for some weeks, and copies still do.
+        (Some(_), Some(_)) if model.n_experts > 0 => Some(format!(
+            "{reach}, as {WINDOW} in {CONFIG} says; Mixtral was trained without a window: if this is \
+             a copy of it, set the key to null"
+        )),
+        (Some(_), None) => {
+            Some(format!("{reach}, since {CONFIG} has no {WINDOW}; null there is no window"))
+        }
+        (None, Some(_)) => Some(format!(
+            "{WINDOW} in {CONFIG} is {window} and counts for nothing: the transformers library has \
+             no window in models of the kind llama"
+        )),
+        _ => None,
+    }
 }
 
 /// Whether a folder has weights in these files.
@@ -114,7 +128,13 @@ fn is_torch(name: &str) -> bool {
 fn weights(folder: &Folder) -> Result<StoredTensors, CheckpointError> {
     let wanted = "model*.safetensors or pytorch_model*.bin";
     let (single, single_torch) = ("model.safetensors", "pytorch_model.bin");
-    match shards::read_folder(folder, single, is_safetensors, safetensors::read_file)? {
+    let has = |is_one: fn(&str) -> bool| folder.names().any(is_one);
+    // An index may have been downloaded without its files.
+    let safetensors = match has(is_safetensors) || !has(is_torch) {
+        true => shards::read_folder(folder, single, is_safetensors, safetensors::read_file)?,
+        false => None,
+    };
+    match safetensors {
         Some(stored) => Ok(stored),
         None => shards::read_folder(folder, single_torch, is_torch, torch::read_file)?
             .ok_or_else(|| folder.problem(Problem::NoWeights { wanted })),
@@ -145,14 +165,26 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
 struct Defaults {
     rope_base: f32,
     n_experts: usize,
+    window: Window,
+}
+
+/// Whether a kind of model has a sliding window.
+enum Window {
+    /// Whatever its file says.
+    Never,
+    /// Where the file says so.
+    Said,
+    /// Of this size, unless the file says otherwise.
+    Unless(usize),
 }
 
 /// What the model is, and tensors whose values its configuration has.
 fn model(config: &JsonObject) -> Result<(ModelSpec, Vec<Computed>), CheckpointError> {
     let kind = config.required("model_type", "the kind of model", config.str("model_type"))?;
     let defaults = match kind {
-        "mixtral" => Defaults { rope_base: 1e6, n_experts: 8 },
-        "mistral" | "llama" => Defaults { rope_base: 1e4, n_experts: 0 },
+        "mixtral" => Defaults { rope_base: 1e6, n_experts: 8, window: Window::Said },
+        "mistral" => Defaults { rope_base: 1e4, n_experts: 0, window: Window::Unless(4096) },
+        "llama" => Defaults { rope_base: 1e4, n_experts: 0, window: Window::Never },
         _ => return Err(config.refuse("model_type", "mixtral, mistral or llama")),
     };
     if config.str("hidden_act")?.is_some_and(|activation| activation != "silu") {
@@ -169,6 +201,15 @@ fn model(config: &JsonObject) -> Result<(ModelSpec, Vec<Computed>), CheckpointEr
             return Err(config.refuse("num_attention_heads", expected));
         }
     };
+    if head_dim % 2 != 0 {
+        return Err(match config.get("head_dim") {
+            Some(_) => config.refuse("head_dim", "an even number: heads are rotated in pairs"),
+            None => {
+                let expected = format!("a number that makes heads of even width, not {head_dim}");
+                config.refuse("num_attention_heads", expected)
+            }
+        });
+    }
     let n_experts = match defaults.n_experts {
         0 => 0,
         n_experts => config.size("num_local_experts")?.unwrap_or(n_experts),
@@ -190,7 +231,7 @@ fn model(config: &JsonObject) -> Result<(ModelSpec, Vec<Computed>), CheckpointEr
         n_experts,
         top_k,
         context_len: rope.context_len,
-        window: window(config, kind)?,
+        window: window(config, defaults.window)?,
         norm_epsilon: config.required("rms_norm_eps", "the epsilon of norms", epsilon)?,
         rope: rope.config,
     };
@@ -202,11 +243,13 @@ fn model(config: &JsonObject) -> Result<(ModelSpec, Vec<Computed>), CheckpointEr
     Ok((model, rope.divisors))
 }
 
-/// The sliding window of attention. In the transformers library models of the kind `llama` have
-/// none, whatever their file says.
-fn window(config: &JsonObject, kind: &str) -> Result<Option<usize>, CheckpointError> {
-    match kind {
-        "llama" => Ok(None),
-        _ => config.size("sliding_window"),
+/// The sliding window of attention; null and 0 are none.
+fn window(config: &JsonObject, default: Window) -> Result<Option<usize>, CheckpointError> {
+    let is_none = config.get(WINDOW).and_then(|window| window.as_u64()) == Some(0);
+    match default {
+        Window::Never => Ok(None),
+        _ if is_none => Ok(None),
+        Window::Unless(window) if config.iter().all(|(key, _)| key != WINDOW) => Ok(Some(window)),
+        Window::Unless(_) | Window::Said => config.size(WINDOW),
     }
 }

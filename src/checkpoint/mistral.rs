@@ -110,6 +110,11 @@ fn layout(stored: &StoredTensors, model: &ModelSpec) -> Layout {
 }
 
 fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, CheckpointError> {
+    for key in ["yarn", "llama_4_scaling", "use_scaled_rope"] {
+        if params.get(key).is_some_and(|value| *value != false) {
+            return Err(params.refuse(key, "no such key: use the checkpoint for transformers"));
+        }
+    }
     let size = |key, what| params.required(key, what, params.size(key));
     let dim = size("dim", "how wide the model is")?;
     let n_heads = size("n_heads", "how many heads attention has")?;
@@ -125,11 +130,6 @@ fn model(params: &JsonObject, stored: &StoredTensors) -> Result<ModelSpec, Check
             moe.required(TOP_K, "how many experts a token is routed to", moe.size(TOP_K))?
         }
     };
-    for key in ["yarn", "llama_4_scaling"] {
-        if params.get(key).is_some() {
-            return Err(params.refuse(key, "no such key: use the checkpoint for transformers"));
-        }
-    }
     // The first dense model was trained with the base of Llama, and its file does not say so.
     let rope_base = if n_experts > 0 { 1e6 } else { 1e4 };
     let epsilon = params.positive("norm_eps");

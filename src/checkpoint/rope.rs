@@ -3,9 +3,10 @@
 
 use super::error::CheckpointError;
 use super::json::JsonObject;
-use crate::architecture::{Role, RopeConfig, RopeScaling, Yarn};
+use crate::architecture::{Role, RopeConfig, RopeScaling, Yarn, stretched_len};
 use std::f64::consts::TAU;
 
+const BASE: &str = "rope_theta";
 const FACTOR: &str = "factor";
 const ATTENTION: &str = "attention_factor";
 const ORIGINAL_LEN: &str = "original_max_position_embeddings";
@@ -31,13 +32,13 @@ impl Rope {
     /// # Errors
     /// If a value is missing or absurd, or the scaling is none that can be run.
     pub fn read(config: &JsonObject, head_dim: usize, base: f32) -> Result<Rope, CheckpointError> {
-        let parameters = config.object("rope_parameters")?;
-        let base_of = |object: &JsonObject| object.positive("rope_theta");
-        let nested = parameters.as_ref().map(base_of).transpose()?.flatten();
-        let base = nested.or(base_of(config)?).unwrap_or(base);
-        let scaling = config.object("rope_scaling")?.or(parameters);
-        let of_heads = scaling.iter().chain([config]).find(|it| it.get(PARTIAL).is_some());
-        if let Some(object) = of_heads
+        // As transformers has it, the first of the two that says something is all that counts.
+        let objects = [config.object("rope_scaling")?, config.object("rope_parameters")?];
+        let scaling = objects.into_iter().flatten().find(|object| object.iter().next().is_some());
+        let within = scaling.as_ref().unwrap_or(config);
+        let base = within.positive(BASE)?.or(config.positive(BASE)?).unwrap_or(base);
+        let partial = [within, config].into_iter().find(|it| it.get(PARTIAL).is_some());
+        if let Some(object) = partial
             && object.positive(PARTIAL)? != Some(1.0)
         {
             return Err(object.refuse(PARTIAL, "1: heads are rotated as a whole"));
@@ -54,31 +55,33 @@ impl Rope {
 
     fn scaled(self, config: &JsonObject, scaling: &JsonObject) -> Result<Rope, CheckpointError> {
         let key = if scaling.get("rope_type").is_some() { "rope_type" } else { "type" };
-        let factor =
-            || scaling.required(FACTOR, "how far it is stretched", scaling.positive(FACTOR));
-        let is_none = scaling.get(FACTOR).and_then(|factor| factor.as_f64()) == Some(0.0);
+        let given = zero_is_none(scaling, FACTOR)?;
         let original_len = config.size(ORIGINAL_LEN)?.or(scaling.size(ORIGINAL_LEN)?);
         let original_len = original_len.unwrap_or(self.context_len);
         let ratio = self.context_len as f32 / original_len as f32;
-        let factor_or_ratio =
-            || Ok::<_, CheckpointError>(scaling.positive(FACTOR)?.unwrap_or(ratio));
+        let is_none = scaling.get(FACTOR).is_some() && given.is_none();
+        let factor = || scaling.required(FACTOR, "how far it is stretched", Ok(given));
+        let factor_or_ratio = given.unwrap_or(ratio);
         match scaling.str(key)? {
-            None | Some("default") => Ok(self),
+            // Nothing is to be done where nothing else is said.
+            None => match scaling.iter().find(|(key, _)| ![BASE, PARTIAL].contains(key)) {
+                Some((key, _)) => Err(scaling.refuse(key, "no such key without a rope_type")),
+                None => Ok(self),
+            },
+            Some("default") => Ok(self),
             Some("linear" | "dynamic" | "yarn" | "llama3") if is_none => Ok(self),
             Some("linear") => {
                 let factor = factor()?;
-                let scaling =
-                    if factor == 1.0 { RopeScaling::None } else { RopeScaling::Linear { factor } };
-                Ok(self.with(scaling, None))
+                Ok(self.with(RopeScaling::Linear { factor }, None))
             }
             Some("dynamic") => {
                 let (factor, original_len) = (factor()?, self.context_len);
-                let context_len = (original_len as f64 * f64::from(factor.max(1.0))) as usize;
+                let context_len = stretched_len(original_len, factor);
                 let scaling = RopeScaling::Dynamic { factor, original_len };
                 Ok(Rope { context_len, ..self.with(scaling, None) })
             }
-            Some("yarn") => self.yarn(scaling, factor_or_ratio()?, original_len),
-            Some("longrope" | "su") => self.long(scaling, factor_or_ratio()?, original_len),
+            Some("yarn") => self.yarn(scaling, factor_or_ratio, original_len),
+            Some("longrope" | "su") => self.long(scaling, factor_or_ratio, original_len),
             Some("llama3") => self.llama3(scaling, factor()?, original_len),
             Some(_) => {
                 let known = "default, linear, dynamic, yarn, longrope or llama3";
@@ -99,16 +102,11 @@ impl Rope {
         factor: f32,
         original_len: usize,
     ) -> Result<Rope, CheckpointError> {
-        // transformers takes 0 for an absent value.
-        let beta = |key| match scaling.get(key).and_then(|beta| beta.as_f64()) {
-            Some(0.0) => Ok(None),
-            _ => scaling.positive(key),
-        };
         let yarn = Yarn {
             factor,
             original_len,
-            beta_fast: beta("beta_fast")?.unwrap_or(Yarn::BETA_FAST),
-            beta_slow: beta("beta_slow")?.unwrap_or(Yarn::BETA_SLOW),
+            beta_fast: zero_is_none(scaling, "beta_fast")?.unwrap_or(Yarn::BETA_FAST),
+            beta_slow: zero_is_none(scaling, "beta_slow")?.unwrap_or(Yarn::BETA_SLOW),
         };
         if scaling.bool("truncate")? == Some(false) {
             return Err(scaling.refuse("truncate", "true: the ramp goes from pair to pair"));
@@ -116,7 +114,7 @@ impl Rope {
         let own = Yarn::attention_factor(factor);
         // With `mscale` and `mscale_all_dim`, the factor of one over that of the other.
         let scale = |key| -> Result<Option<f64>, CheckpointError> {
-            Ok(beta(key)?.map(|scale| f64::from(scale) * (own - 1.0) + 1.0))
+            Ok(zero_is_none(scaling, key)?.map(|scale| f64::from(scale) * (own - 1.0) + 1.0))
         };
         let attention_factor = match (scaling.positive(ATTENTION)?, scale("mscale")?) {
             (Some(given), _) => Some(f64::from(given)),
@@ -126,8 +124,7 @@ impl Rope {
             (None, None) => None,
         };
         // Some files have the length before the stretching as the longest text, some that after.
-        let stretched = (original_len as f64 * f64::from(factor)) as usize;
-        let context_len = self.context_len.max(stretched);
+        let context_len = self.context_len.max(stretched_len(original_len, factor));
         let relative = attention_factor.map(|factor| factor / own);
         Ok(Rope { context_len, ..self.with(RopeScaling::Yarn(yarn), relative) })
     }
@@ -142,6 +139,9 @@ impl Rope {
         let attention_factor = match scaling.positive(ATTENTION)? {
             Some(given) => f64::from(given),
             None if factor <= 1.0 => 1.0,
+            None if original_len == 1 => {
+                return Err(scaling.refuse(ORIGINAL_LEN, "2 or more tokens"));
+            }
             None => libm::sqrt(1.0 + libm::log(factor) / libm::log(original_len as f64)),
         };
         let n_pairs = self.config.n_dims / 2;
@@ -187,5 +187,13 @@ impl Rope {
         };
         let divisors = (0..n_dims / 2).map(divisor).collect();
         Ok(Rope { divisors: vec![(Role::RotaryDivisors, divisors)], ..self })
+    }
+}
+
+/// A positive number; 0 stands for none.
+fn zero_is_none(object: &JsonObject, key: &str) -> Result<Option<f32>, CheckpointError> {
+    match object.get(key).and_then(|number| number.as_f64()) {
+        Some(0.0) => Ok(None),
+        _ => object.positive(key),
     }
 }

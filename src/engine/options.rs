@@ -26,8 +26,8 @@ pub struct Options {
 
 impl Options {
     /// Up to 32 sequences in steps of 512 tokens, in the memory that is free beside the weights, with
-    /// the model's [usual context](Config::usual_context_len) or as much of it as fits there. The KV cache is Q8_0, or F16 where
-    /// heads are no whole blocks.
+    /// the model's [usual context](Config::usual_context_len) or as much of it as fits there. The KV
+    /// cache is Q8_0, or F16 where heads are no whole blocks.
     pub fn for_model(model: &LanguageModel) -> Options {
         Options::in_memory(model, machine::cache_bytes(model.gguf.n_tensor_bytes()))
     }

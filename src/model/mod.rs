@@ -14,6 +14,7 @@ mod pages;
 mod product;
 mod rope;
 mod step;
+mod tensors;
 mod weights;
 
 pub use forward::Model;

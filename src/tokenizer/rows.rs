@@ -12,6 +12,12 @@ const MOST_APART: usize = 1024;
 /// The part of the larger number that may lie between them where that is more.
 const MOST_APART_IN: usize = 16;
 
+/// Embeddings that rounding up to a convenient number adds at most.
+const MOST_PADDING: usize = 256;
+
+/// Tokens that a fine-tune adds without making embeddings for them.
+const MOST_ADDED: usize = 32;
+
 /// Whether a vocabulary can be that of a model with embeddings for `n_rows` tokens.
 pub(crate) fn belong_together(n_tokens: usize, n_rows: usize) -> bool {
     n_tokens.abs_diff(n_rows) <= MOST_APART.max(n_tokens.max(n_rows) / MOST_APART_IN)
@@ -33,9 +39,10 @@ pub(crate) fn padding_piece(id: u32) -> String {
 /// What is to be known of tokens without an embedding, if there are any.
 pub(crate) fn note_on_left_out<'p>(tokens: impl Iterator<Item = (u64, &'p str)>) -> Option<String> {
     let named = tokens.map(|(id, piece)| (piece, format!(" (id {id})")));
-    let mut named = named.peekable();
-    named.peek()?;
-    Some(format!("the model has no embedding for {}: left out", some_of(named)))
+    let named: Vec<_> = named.collect();
+    let (is_any, doubt) = (!named.is_empty(), doubt(named.len() > MOST_ADDED));
+    let left_out = some_of(named.into_iter());
+    is_any.then(|| format!("the model has no embedding for {left_out}: left out{doubt}"))
 }
 
 /// What is to be known of `n_padding` embeddings without a token, if there are any.
@@ -45,7 +52,13 @@ pub(crate) fn note_on_padding(n_padding: usize) -> Option<String> {
         1 => "an embedding without a token, which is".to_owned(),
         _ => format!("{n_padding} embeddings without a token, which are"),
     };
-    Some(format!("the model has {what} never produced"))
+    let doubt = doubt(n_padding > MOST_PADDING);
+    Some(format!("the model has {what} never produced{doubt}"))
+}
+
+/// What is to be thought of numbers that lie far apart.
+fn doubt(is_far: bool) -> &'static str {
+    if is_far { "; so many may mean that the vocabulary is another model's" } else { "" }
 }
 
 impl Vocabulary {

@@ -325,6 +325,39 @@ fn rotary_parameters_are_read_from_where_any_version_writes_them() {
     }));
     assert_eq!(scaled.str("llama.rope.scaling.type").unwrap(), Some("linear"));
     assert_eq!(scaled.f32("llama.rope.scaling.factor").unwrap(), Some(4.0));
+    // The first object that says something is all that counts, as in transformers.
+    let linear = json!({"rope_type": "linear", "factor": 2.0, "rope_theta": 3e5});
+    for changes in [
+        json!({"rope_scaling": {}, "rope_parameters": linear}),
+        json!({"rope_scaling": linear, "rope_parameters": {"rope_theta": 7.0}}),
+    ] {
+        let keys = keys(changes);
+        assert_eq!(keys.f32("llama.rope.freq_base").unwrap(), Some(3e5));
+        assert_eq!(keys.f32("llama.rope.scaling.factor").unwrap(), Some(2.0));
+    }
+}
+
+#[test]
+fn windows_are_those_that_transformers_makes_of_a_configuration() {
+    let folder = |window: Option<Value>| {
+        let folder = hugging_face();
+        change_json(&folder, "config.json", |config| {
+            let keys = config.as_object_mut().unwrap();
+            keys.remove("sliding_window");
+            keys.extend(window.map(|window| ("sliding_window".to_owned(), window)));
+        });
+        folder
+    };
+    let mixtral = |window| {
+        let checkpoint = open(&folder(window));
+        let window = checkpoint.metadata.u64("llama.attention.sliding_window").unwrap();
+        (window, checkpoint.notes.iter().any(|note| note.contains("sliding_window")))
+    };
+    assert_eq!(mixtral(None), (None, false));
+    assert_eq!(mixtral(Some(json!(null))), (None, false));
+    assert_eq!(mixtral(Some(json!(0))), (None, false));
+    assert_eq!(mixtral(Some(json!(4096))), (Some(4096), true));
+    assert_eq!(mixtral(Some(json!(1 << 20))), (Some(1 << 20), false));
 }
 
 #[test]

@@ -157,6 +157,16 @@ fn configs_that_cannot_be_used_are_refused() {
             }),
             "rope_scaling.high_freq_factor is 1.0; expected more than 4",
         ),
+        (
+            "rope_parameters",
+            json!({"factor": 4.0}),
+            "rope_parameters.factor is 4.0; expected no such",
+        ),
+        (
+            "rope_parameters",
+            json!({"full_attention": {"rope_type": "yarn"}}),
+            "rope_parameters.full_attention is {",
+        ),
         ("partial_rotary_factor", json!(0.5), "partial_rotary_factor is 0.5; expected 1"),
         ("rope_parameters", json!({"rope_type": "linear"}), "has no rope_parameters.factor"),
         ("tie_word_embeddings", json!("no"), "expected true or false"),

@@ -10,9 +10,22 @@ use gatefold_fixtures::conversion::Conversion;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama").join(name)
+}
+
+/// A checkpoint of this configuration with these files of weights.
+fn folder(config: &Value, files: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    for file in files.iter().map(|file| format!("{file}.safetensors")) {
+        fs::copy(fixture(&file), folder.path().join(file)).unwrap();
+    }
+    let tokenizer = fixture("../checkpoint/tokenizer.model");
+    fs::copy(tokenizer, folder.path().join("tokenizer.model")).unwrap();
+    folder
 }
 
 /// A model of the fixtures, and which logits of it are known.
@@ -26,17 +39,10 @@ struct Case {
 
 impl Case {
     fn new(case: &Value, tokens: &[u32]) -> Case {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        fs::write(path.join("config.json"), case["config"].to_string()).unwrap();
         let beside = case["beside"].as_array().unwrap().iter().map(|file| file.as_str().unwrap());
-        for file in ["weights"].into_iter().chain(beside) {
-            let file = format!("{file}.safetensors");
-            fs::copy(fixture(&file), path.join(file)).unwrap();
-        }
-        let tokenizer = fixture("../checkpoint/tokenizer.model");
-        fs::copy(tokenizer, path.join("tokenizer.model")).unwrap();
-        let checkpoint = Checkpoint::open(path).unwrap();
+        let files: Vec<&str> = ["weights"].into_iter().chain(beside).collect();
+        let folder = folder(&case["config"], &files);
+        let checkpoint = Checkpoint::open(folder.path()).unwrap();
         let conversion = Conversion { folder, checkpoint };
         let (_, files) = conversion.run(&conversion.plan("F32"), "out.gguf").unwrap();
         let size = |key: &str| case[key].as_u64().unwrap() as usize;
@@ -107,4 +113,24 @@ fn windows_do_not_depend_on_chunks() {
             assert!(same && found.len() == expected.len(), "{} in {chunk_lens:?}", case.name);
         }
     }
+}
+
+#[test]
+fn dense_models_have_the_windows_of_their_kind() {
+    let file: Value = serde_json::from_slice(&fs::read(fixture("cases.json")).unwrap()).unwrap();
+    let of_kind = |kind: &str, window: Option<Value>| {
+        let mut config = file["cases"][0]["config"].clone();
+        config["model_type"] = kind.into();
+        config["max_position_embeddings"] = 32_768.into();
+        config.as_object_mut().unwrap().extend(window.map(|it| ("sliding_window".to_owned(), it)));
+        let checkpoint = Checkpoint::open(folder(&config, &["weights"]).path()).unwrap();
+        let window = checkpoint.metadata.u64("llama.attention.sliding_window").unwrap();
+        (window, checkpoint.notes.iter().any(|note| note.contains("sliding_window")))
+    };
+    // What the classes of transformers 4.57 and 5.23 make of the same configurations.
+    assert_eq!(of_kind("mistral", None), (Some(4096), true));
+    assert_eq!(of_kind("mistral", Some(Value::Null)), (None, false));
+    assert_eq!(of_kind("mistral", Some(512.into())), (Some(512), false));
+    assert_eq!(of_kind("llama", None), (None, false));
+    assert_eq!(of_kind("llama", Some(512.into())), (None, true));
 }

@@ -12,11 +12,14 @@ use std::ffi::{OsStr, OsString};
 use std::sync::LazyLock;
 
 /// A command line that has the program's own flags alone.
+#[derive(Default)]
 pub struct Translated {
     /// The arguments, with the program's name first.
     pub arguments: Vec<OsString>,
     /// What is to be said of flags that were left out.
     pub notes: Vec<String>,
+    /// The arguments that stand for flags of others.
+    taken: Vec<OsString>,
 }
 
 /// A line of `foreign.txt`.
@@ -115,11 +118,11 @@ pub fn translate(arguments: Vec<OsString>, program: &Command) -> Result<Translat
             "{} stands where the command must: `gatefold run -m FILE.gguf` runs a model, `gatefold --help` lists the commands",
             printable(first)
         );
-        return Ok(Translated { arguments, notes: Vec::new() });
+        return Ok(Translated { arguments, ..Translated::default() });
     };
     let mut rest = arguments.into_iter();
     let mut translated =
-        Translated { arguments: rest.by_ref().take(2).collect(), notes: Vec::new() };
+        Translated { arguments: rest.by_ref().take(2).collect(), ..Translated::default() };
     while let Some(argument) = rest.next() {
         if argument == "--" {
             translated.arguments.push(argument);
@@ -206,7 +209,8 @@ impl Translated {
             (Some(same), _) if own(command, same).is_some() => {
                 let argument = join(same, values.first().map(OsString::as_os_str));
                 // `-ctk q8_0 -ctv q8_0` say the same twice.
-                if !self.arguments.contains(&argument) {
+                if !self.taken.contains(&argument) {
+                    self.taken.push(argument.clone());
                     self.arguments.push(argument);
                 }
             }

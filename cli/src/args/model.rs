@@ -26,7 +26,7 @@ pub struct ModelArgs {
     compute: ComputeArgs,
 
     /// Tokens of context; for perplexity those of a window; 0 is as many as the model was made for
-    /// [default: 0; perplexity: 512]
+    /// [default: the model's own; perplexity: 512]
     #[arg(short, long = "ctx-size", value_name = "N")]
     pub context: Option<usize>,
 

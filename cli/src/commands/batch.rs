@@ -95,7 +95,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         prompts: Prompts { tokenizer: &loaded.language.tokenizer, template: &template },
         model_name: args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?,
         terms: Terms {
-            basis: Key::of_model(&loaded.language.gguf, &template, &options),
+            basis: Key::of_model(&loaded.language, &template, &options),
             max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
             model_name: args.model_name.clone(),
         },

@@ -61,7 +61,7 @@ pub fn run(args: InspectArgs) -> Result<()> {
         serde_json::to_writer_pretty(&mut stdout, &report).map_err(io::Error::from)?;
         writeln!(stdout)?;
     } else {
-        write!(stdout, "{report}")?;
+        write!(stdout, "{}", name_flags(report.to_string()))?;
     }
     match report.check {
         Some(check) if !check.faults.is_empty() => bail!(

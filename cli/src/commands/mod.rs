@@ -83,7 +83,7 @@ pub fn parse() -> Result<(Command, Environment), ExitCode> {
 
 fn understand(arguments: Vec<OsString>) -> Result<(Command, Environment)> {
     let program = Cli::command();
-    let Translated { arguments, notes } = translate(arguments, &program)?;
+    let Translated { arguments, notes, .. } = translate(arguments, &program)?;
     let (matches, environment) = environment::parse(&program, arguments)?;
     notes.iter().for_each(print_note);
     Ok((Cli::from_arg_matches(&matches)?.command, environment))

@@ -121,7 +121,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     tell_template(&template);
-    let basis = Key::of_model(&loaded.language.gguf, &template, &options);
+    let basis = Key::of_model(&loaded.language, &template, &options);
     let name = args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?;
     let (context_len, memory_bytes) = (options.context_len, options.memory_bytes);
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;

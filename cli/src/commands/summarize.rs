@@ -329,7 +329,7 @@ fn setup<'a>(
         length: args.length,
         template,
     };
-    let model_key = Key::of_model(&loaded.language.gguf, chat, options);
+    let model_key = Key::of_model(&loaded.language, chat, options);
     let prompts = prompt_options.prompts(chat.clone()).context("--template")?;
     notes::tell_places(&prompt_options);
     let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);

@@ -3,6 +3,7 @@
 use super::ids::parse_ids;
 use crate::args::text::WordsArgs;
 use crate::demo::open_model;
+use crate::terminal::print_file_notes;
 use anyhow::{Context, Result};
 use clap::Args;
 use gatefold::tokenizer::{Specials, TextBytes, TextStream, Tokenizer};
@@ -48,6 +49,7 @@ pub fn run(args: TokenizeArgs) -> Result<()> {
     let gguf = open_model(args.model.as_deref())?;
     let tokenizer =
         Tokenizer::from_gguf(&gguf).with_context(|| gguf.path().display().to_string())?;
+    print_file_notes(tokenizer.notes());
     let text = args.text.resolve()?.read()?;
     let mut out = io::BufWriter::new(stdout().lock());
     if args.decode {

@@ -26,7 +26,7 @@ pub struct Reading {
 /// # Errors
 /// If it is no text, or in an encoding that is not of the web.
 pub(super) fn decode(bytes: Vec<u8>, is_page: bool) -> Result<(String, Reading), Fault> {
-    if bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff") {
+    if is_utf_32(&bytes) {
         return Err(Fault::Encoding("UTF-32"));
     }
     if let Some((encoding, n_mark_bytes)) = Encoding::for_bom(&bytes) {
@@ -55,6 +55,22 @@ pub(super) fn decode(bytes: Vec<u8>, is_page: bool) -> Result<(String, Reading),
     }
     let encoding = if is_nearly_utf_8(&bytes) { UTF_8 } else { judged(&bytes) };
     Ok(decode_as(encoding, &bytes, encoding != UTF_8))
+}
+
+/// What converters call the encoding of a file that is in UTF-16: with the order of its bytes where
+/// no mark tells it.
+pub fn utf_16_name(bytes: &[u8]) -> Option<&'static str> {
+    match Encoding::for_bom(bytes) {
+        _ if is_utf_32(bytes) => None,
+        Some((encoding, _)) => (encoding != UTF_8).then_some("UTF-16"),
+        None if bytes.contains(&0) => utf_16_order(bytes).map(Encoding::name),
+        None => None,
+    }
+}
+
+/// Whether a file has the mark of UTF-32, which begins as that of UTF-16 does.
+fn is_utf_32(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\xfe\0\0") || bytes.starts_with(b"\0\0\xfe\xff")
 }
 
 fn decode_as(encoding: &'static Encoding, bytes: &[u8], is_judged: bool) -> (String, Reading) {
@@ -113,27 +129,33 @@ fn is_iso_2022_jp(bytes: &[u8]) -> bool {
 }
 
 /// The order of bytes in UTF-16 without a mark: that in which all is characters of a text, and more
-/// of them are ASCII.
+/// than half of them are of alphabets.
+///
+/// The high bytes of these are 00 to 08, which no text in another encoding has. Half is not enough:
+/// so many seem to be, two bytes at a time, where a zero ends each word of three letters.
 fn utf_16_order(bytes: &[u8]) -> Option<&'static Encoding> {
     if !bytes.len().is_multiple_of(2) {
         return None;
     }
-    let n_ascii = |unit: fn([u8; 2]) -> u16| {
+    let is_in_order = |unit: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-        let mut n_ascii = 0;
+        let (mut n_of_alphabets, mut n_others) = (0_usize, 0_usize);
         for character in decode_utf16(units) {
-            let character = character.ok()?;
+            let Ok(character) = character else { return false };
             let is_text = !character.is_control() || character.is_ascii_whitespace();
             if !is_text || matches!(character, '\u{FFFE}' | '\u{FFFF}') {
-                return None;
+                return false;
             }
-            n_ascii += usize::from(character.is_ascii());
+            match character < '\u{900}' {
+                true => n_of_alphabets += 1,
+                false => n_others += 1,
+            }
         }
-        Some(n_ascii)
+        n_of_alphabets > n_others
     };
-    match (n_ascii(u16::from_le_bytes), n_ascii(u16::from_be_bytes)) {
-        (little, big) if little > big && little > Some(0) => Some(UTF_16LE),
-        (little, big) if big > little && big > Some(0) => Some(UTF_16BE),
+    match (is_in_order(u16::from_le_bytes), is_in_order(u16::from_be_bytes)) {
+        (true, false) => Some(UTF_16LE),
+        (false, true) => Some(UTF_16BE),
         _ => None,
     }
 }
@@ -170,15 +192,46 @@ mod tests {
 
     #[test]
     fn utf_16_is_known_without_a_mark() {
-        for text in ["A letter.\nYours", "Ä, ö.", "一二 三\n", "Привет, мир"] {
+        for text in ["A letter.\nYours", "Ä, ö.", "Ābols – 3 €", "Two: 一二 三\n", "Привет, мир"]
+        {
             let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
             let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
             assert_eq!(read(&little), (text.into(), reading("UTF-16LE", true, 0)));
             assert_eq!(read(&big), (text.into(), reading("UTF-16BE", true, 0)));
+            assert_eq!(utf_16_name(&little), Some("UTF-16LE"));
+            assert_eq!(utf_16_name(&big), Some("UTF-16BE"));
         }
         for binary in [&b"a\0b"[..], b"a\0b\0\0\0", b"\x01\0a\0", b"\0\xd8a\0", b"\x7fELF\0\0\0\0"]
         {
             assert_eq!(decode(binary.to_vec(), false), Err(Fault::Binary("binary data")));
+        }
+    }
+
+    #[test]
+    fn zeros_in_a_text_do_not_make_it_utf_16() {
+        let mut text = "The whale, the sea. ".repeat(100).into_bytes();
+        for at in [0, 501, 1000, text.len() - 1] {
+            let mut text = text.clone();
+            text[at] = 0;
+            assert_eq!(decode(text.clone(), false), Err(Fault::Binary("binary data")), "{at}");
+            assert_eq!(utf_16_name(&text), None, "{at}");
+        }
+        for at in (1..text.len()).step_by(20) {
+            text[at] = 0;
+        }
+        // Words of three letters, each with a zero behind it; and Chinese, which needs a mark.
+        let chinese: Vec<u8> = "一二 三\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [text, b"the\0sea\0".repeat(9), b"\0the\0sea".repeat(9), chinese] {
+            assert_eq!(decode(bytes, false), Err(Fault::Binary("binary data")));
+        }
+        for (bytes, name) in [
+            (&b"\xff\xfe\0N"[..], Some("UTF-16")),
+            (b"\xfe\xffN\0", Some("UTF-16")),
+            (b"\xff\xfe\0\0a\0\0\0", None),
+            (b"\xEF\xBB\xBFa\0", None),
+            (b"", None),
+        ] {
+            assert_eq!(utf_16_name(bytes), name, "{bytes:?}");
         }
     }
 

@@ -19,7 +19,7 @@ mod passed_over;
 mod prescan;
 mod wanted;
 
-pub use encoding::Reading;
+pub use encoding::{Reading, utf_16_name};
 pub use error::{DocumentsError, Fault};
 pub use filter::MADE_BESIDE;
 pub use jsonl::Fields;

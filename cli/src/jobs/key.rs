@@ -1,7 +1,7 @@
 //! Names of pieces of work.
 
+use gatefold::LanguageModel;
 use gatefold::engine::{NUMERICS_REVISION, Options};
-use gatefold::gguf::Gguf;
 use gatefold::text::hex;
 use gatefold::tokenizer::{ChatTemplate, Origin};
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,8 @@ impl Key {
     /// Stands for everything that an answer depends on besides what is asked: the model, how it
     /// runs, the arithmetic of this program, the template in the place of its own, and the date that
     /// this was given to tell it.
-    pub fn of_model(gguf: &Gguf, template: &ChatTemplate, options: &Options) -> Key {
-        let fingerprint = gguf.fingerprint();
+    pub fn of_model(model: &LanguageModel, template: &ChatTemplate, options: &Options) -> Key {
+        let fingerprint = model.cache_fingerprint(options.context_len);
         let (revision, context) =
             (NUMERICS_REVISION.to_le_bytes(), options.context_len.to_le_bytes());
         let date = template.given_date().map(|date| date.to_string());

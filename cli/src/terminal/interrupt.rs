@@ -54,10 +54,15 @@ impl Interrupts {
         if !self.is_heeded.load(Ordering::Relaxed) {
             progress::hide();
             print_note("stopped before the work began");
-            process::exit(INTERRUPTED.into());
+            end();
         }
         ask_to_end(&self.flag);
     }
+}
+
+/// Ends the program as Ctrl-C does.
+pub fn end() -> ! {
+    process::exit(INTERRUPTED.into())
 }
 
 fn watch_for_ctrl_c(on_signal: impl FnMut() + Send + 'static) -> Result<()> {
@@ -66,7 +71,7 @@ fn watch_for_ctrl_c(on_signal: impl FnMut() + Send + 'static) -> Result<()> {
 
 fn ask_to_end(flag: &AtomicBool) {
     if flag.swap(true, Ordering::Relaxed) {
-        process::exit(INTERRUPTED.into());
+        end();
     }
 }
 

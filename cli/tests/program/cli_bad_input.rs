@@ -189,10 +189,12 @@ fn arguments_that_do_not_parse() {
 fn texts() {
     let folder = Folder::new();
     let not_utf8 = folder.write("latin1.txt", b"na\xefve");
+    let utf_16 = folder.write("utf16.txt", b"\xff\xfeh\0i\0");
     for command in ["run", "eval", "tokenize"] {
         folder
             .gatefold(command, &["-f", &not_utf8])
             .refused("latin1.txt is not UTF-8 text: byte 2");
+        folder.gatefold(command, &["-f", &utf_16]).refused("utf16.txt is UTF-16 text");
         folder.gatefold(command, &["-f", &folder.path("none.txt")]).refused("none.txt");
         let folder_itself = folder.folder.path().to_str().unwrap();
         folder.gatefold(command, &["-f", folder_itself]).refused("cannot read");

@@ -55,10 +55,10 @@ fn piped_text_follows_the_prompt() {
     // Nothing is no text, and a blank prompt no prompt.
     assert_eq!(place.prompt(&["-p", "a"], " \n"), asked("a"));
     assert_eq!(place.prompt(&["-p", ""], "b"), asked("b"));
-    // A file says all, and so does a text that is measured.
     fs::write(place.path("a.txt"), "a").unwrap();
     let file = place.path("a.txt").to_str().unwrap().to_owned();
-    assert_eq!(place.prompt(&["-f", &file], "b"), asked("a"));
+    assert_eq!(place.prompt(&["-f", &file], "b"), asked("a\n\nb"));
+    // A text that is measured is what it is.
     let ids = |stdin| place.gatefold(&["tokenize", "--json", "-p", "a"], stdin).stdout;
     assert_eq!(ids("b"), ids(""));
 

@@ -10,7 +10,7 @@
 //! | `lanes` | the virtual lanes of [`crate::vector`] |
 //! | `unpack` | from bit planes to bytes in registers |
 //! | `dot` | integer dot products, with and without the CPU's instructions for them |
-//! | `rows` | GEMV micro-kernels: a few tokens, four rows of weights straight from the blocks |
+//! | `rows` | GEMV micro-kernels: a few tokens, four or eight rows of weights straight from the blocks |
 //! | `tiles` | GEMM micro-kernels: more tokens; a tile of rows is unpacked once, then multiplied with `MR x NR` results in registers |
 //! | `peak` | the most int8 products that registers allow |
 //!

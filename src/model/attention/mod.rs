@@ -1,5 +1,5 @@
-//! The attention half of a layer: project, normalize heads in some models, rotate, append keys and values to the KV cache, attend,
-//! project back.
+//! The attention half of a layer: project, normalize heads in some models, rotate, append keys and
+//! values to the KV cache, attend, project back.
 
 mod spans;
 

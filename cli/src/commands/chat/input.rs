@@ -1,7 +1,7 @@
 //! What the user of a chat types, pastes or pipes.
 
 use super::history::History;
-use crate::terminal::print_note;
+use crate::terminal::{interrupt, print_note};
 use anyhow::{Context, Result};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -80,12 +80,19 @@ impl Lines {
         Ok(text)
     }
 
+    /// A line, without its end. On a terminal Ctrl-C drops what is typed, and the second one in a row
+    /// ends the program.
     fn line(&mut self, prompt: &str) -> Result<Option<String>> {
+        let mut is_leaving = false;
         match self {
             Lines::Terminal(editor, _) => loop {
                 match editor.readline(prompt) {
                     Ok(line) => return Ok(Some(line)),
-                    Err(ReadlineError::Interrupted) => {}
+                    Err(ReadlineError::Interrupted) if is_leaving => interrupt::end(),
+                    Err(ReadlineError::Interrupted) => {
+                        print_note("Ctrl-C once more, or Ctrl-D, leaves");
+                        is_leaving = true;
+                    }
                     Err(ReadlineError::Eof) => return Ok(None),
                     Err(error) => return Err(error).context("cannot read from the terminal"),
                 }

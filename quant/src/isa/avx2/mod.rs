@@ -8,11 +8,13 @@
 //! - `lanes`: everything that is not a dot product with weights;
 //! - `unpack`: the codes of a block, as bytes;
 //! - `dot`: the ways to sum products in a tile;
-//! - `rows`: GEMV, a few tokens, four rows of weights at a time, straight from the file's bytes;
+//! - `headers`: the scales of eight super-blocks, unpacked together;
+//! - `rows`: GEMV, a few tokens, eight rows of weights at a time, straight from the file's bytes;
 //! - `tiles`: GEMM, more tokens, 32 rows unpacked once and multiplied with all of them;
 //! - `peak`: what a tile could reach at most.
 
 mod dot;
+mod headers;
 mod lanes;
 mod peak;
 mod rows;
@@ -76,15 +78,23 @@ pub fn multiply_flat<F: Flat>(product: Product<'_, F>) {
     }
 }
 
-/// See [`Super`] for the sum. From three tokens on a tile is faster.
+/// See [`Super`] for the sum. From nine tokens on a tile is faster. Tiles have AVX-VNNI and rows do
+/// not: where there is AVX-VNNI they begin at five tokens, which nobody has measured yet.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply_super<F: Super>(product: Product<'_, F>) {
+    let has_vnni = has!("avxvnni");
     match product.n_tokens() {
         0 => {}
         1 => rows::super_block::multiply::<F, 1>(product),
         2 => rows::super_block::multiply::<F, 2>(product),
+        3 => rows::super_block::multiply::<F, 3>(product),
+        4 => rows::super_block::multiply::<F, 4>(product),
+        5 if !has_vnni => rows::super_block::multiply::<F, 5>(product),
+        6 if !has_vnni => rows::super_block::multiply::<F, 6>(product),
+        7 if !has_vnni => rows::super_block::multiply::<F, 7>(product),
+        8 if !has_vnni => rows::super_block::multiply::<F, 8>(product),
         // SAFETY: the CPU has VNNI, and the rest is this function's own.
-        _ if has!("avxvnni") => unsafe { multiply_super_vnni(product) },
+        _ if has_vnni => unsafe { multiply_super_vnni(product) },
         _ => multiply_super_plain(product),
     }
 }

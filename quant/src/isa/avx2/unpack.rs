@@ -82,17 +82,64 @@ unsafe fn plane_bits(plane: &Plane, low_bits: usize, halves: [Sixteen<'_>; 2]) -
 /// As for [`unpack`].
 #[inline(always)]
 unsafe fn single_bits(plane: &Plane, low_bits: usize, halves: [Sixteen<'_>; 2]) -> __m256i {
-    let [a, b] = each!(i in [0 1] => {
-        let start = plane.offset + halves[i].first / 8;
-        i32::from(u16::from_le_bytes([halves[i].block[start], halves[i].block[start + 1]]))
+    let [a, b] = each!(i in [0 1] => &halves[i].block[plane.offset..plane.offset + 16]);
+    // Sixteen weights' bits are two bytes, of which each goes to eight places.
+    let [a_places, b_places] = each!(i in [0 1] => {
+        let byte = (halves[i].first / 8) as i64 * 0x0101010101010101;
+        [byte, byte + 0x0101010101010101]
     });
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the slices have sixteen bytes.
     unsafe {
-        let bytes = _mm256_set_m128i(_mm_cvtsi32_si128(b), _mm_cvtsi32_si128(a));
-        let spread = _mm256_set_epi64x(0x0101010101010101, 0, 0x0101010101010101, 0);
-        let bytes = _mm256_shuffle_epi8(bytes, spread);
+        let bytes = _mm256_loadu2_m128i(b.as_ptr().cast(), a.as_ptr().cast());
+        let places = _mm256_set_epi64x(b_places[1], b_places[0], a_places[1], a_places[0]);
+        let bytes = _mm256_shuffle_epi8(bytes, places);
         let own_bit = _mm256_set1_epi64x(0x8040201008040201u64 as i64);
         let is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, own_bit), own_bit);
         _mm256_and_si256(is_set, _mm256_set1_epi8(1 << low_bits))
+    }
+}
+
+/// Sixteen bytes at `offset` of eight blocks: register `r` has those of blocks `r` and `r + 4`.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+pub unsafe fn eight_sixteens(blocks: [&[u8]; 8], offset: usize) -> [__m256i; 4] {
+    each!(r in [0 1 2 3] => {
+        let [a, b] = each!(i in [0 1] => &blocks[r + 4 * i][offset..offset + 16]);
+        // SAFETY: the caller's promise; the slices have sixteen bytes.
+        unsafe { _mm256_loadu2_m128i(b.as_ptr().cast(), a.as_ptr().cast()) }
+    })
+}
+
+/// The f16 at `offset` of eight blocks, as f32.
+///
+/// # Safety
+/// The CPU has F16C.
+#[inline(always)]
+pub unsafe fn eight_f16(blocks: [&[u8]; 8], offset: usize) -> __m256 {
+    let bits = each!(r in [0 1 2 3 4 5 6 7] => {
+        u16::from_le_bytes([blocks[r][offset], blocks[r][offset + 1]])
+    });
+    // SAFETY: the caller's promise; the array is sixteen bytes.
+    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast())) }
+}
+
+/// Transposes four by four dwords in each half.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+pub unsafe fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        [
+            _mm256_unpacklo_epi64(ab_low, cd_low),
+            _mm256_unpackhi_epi64(ab_low, cd_low),
+            _mm256_unpacklo_epi64(ab_high, cd_high),
+            _mm256_unpackhi_epi64(ab_high, cd_high),
+        ]
     }
 }

@@ -1,194 +1,156 @@
 //! GEMV with legacy formats, blocks of 32.
 
 use super::*;
+use crate::activations::Group;
 use crate::format::{FLAT_LEN, Flat};
-use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
+use crate::isa::avx2::unpack::{Sixteen, eight_f16, is_wide, unpack};
 use crate::isa::stamp::each;
 use crate::product::Product;
+
+/// Blocks of a row that follow each other without a step of the eight addresses: with a step per
+/// block, a quarter of all instructions would be steps.
+const N_BLOCKS: usize = 4;
 
 /// GEMV of a legacy format's matrix with `N` tokens; see [`Flat`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply<F: Flat, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = product.x.groups().next().expect("some tokens");
-    let codes = x.codes().as_chunks::<FLAT_LEN>().0;
-    let (codes, last_codes) = codes.as_chunks::<N>().0.as_chunks::<2>();
-    let (scales, last_scales) = x.scales().as_chunks::<N>().0.as_chunks::<2>();
-    let (sums, last_sums) = x.sums().as_chunks::<N>().0.as_chunks::<2>();
+    let x = places::<F>(product.x.groups().next().expect("some tokens"));
+    let (x, last_x) = x.as_chunks::<N>().0.as_chunks::<N_BLOCKS>();
     for rows in Rows::all(product.weights, n_rows, n_blocks) {
-        let [(a, last_a), (b, last_b), (c, last_c), (d, last_d)] =
-            each!(r in [0 1 2 3] => rows.rows[r].as_chunks::<2>());
-        let mut totals = [_mm_setzero_ps(); N];
-        let x = codes.iter().zip(scales).zip(sums);
-        for ((((a, b), c), d), ((codes, scales), sums)) in a.iter().zip(b).zip(c).zip(d).zip(x) {
-            let weights = PairWeights::new::<F>([a, b, c, d]);
-            for t in 0..N {
-                let [first, second] = weights.multiply::<F>(PairActivations {
-                    codes: [&codes[0][t], &codes[1][t]],
-                    scales: [scales[0][t], scales[1][t]],
-                    sums: [sums[0][t], sums[1][t]],
-                });
-                totals[t] = second.add_to::<F>(first.add_to::<F>(totals[t]));
-            }
-            prefetch([a, b, c, d]);
-        }
-        if let ([a], [b], [c], [d]) = (last_a, last_b, last_c, last_d) {
-            let pairs = [&[*a; 2], &[*b; 2], &[*c; 2], &[*d; 2]];
-            let weights = PairWeights::new::<F>(pairs);
-            for t in 0..N {
-                let [first, _] = weights.multiply::<F>(PairActivations {
-                    codes: [&last_codes[0][t]; 2],
-                    scales: [last_scales[0][t]; 2],
-                    sums: [last_sums[0][t]; 2],
-                });
-                totals[t] = first.add_to::<F>(totals[t]);
-            }
-        }
-        rows.store(totals, product.out);
-    }
-}
-
-/// A token's activations for two blocks.
-struct PairActivations<'a> {
-    codes: [&'a [i8; FLAT_LEN]; 2],
-    scales: [f32; 2],
-    sums: [i16; 2],
-}
-
-/// What a block of each of four rows adds to their sums.
-struct Addends {
-    factors: __m128,
-    dots: __m128,
-    minimums: __m128,
-    x_sums: __m128,
-}
-
-impl Addends {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn add_to<F: Flat>(&self, sums: __m128) -> __m128 {
-        let sums = _mm_fmadd_ps(self.factors, self.dots, sums);
-        if F::HAS_MINIMUM { _mm_fmadd_ps(self.minimums, self.x_sums, sums) } else { sums }
-    }
-}
-
-/// Two blocks of each of four rows, the first block in the lower halves of the registers.
-struct PairWeights {
-    /// For each row the codes of weights 0..16 and of 16..32.
-    codes: [[__m256i; 2]; N_ROWS],
-    scales: __m256,
-    minimums: __m256,
-}
-
-impl PairWeights {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn new<F: Flat>(rows: [&[F::Block; 2]; N_ROWS]) -> Self {
-        let codes = each!(r in [0 1 2 3] => {
-            let blocks = each!(i in [0 1] => bytemuck::bytes_of(&rows[r][i]));
-            each!(half in [0 1] => {
-                let halves = each!(i in [0 1] => Sixteen { block: blocks[i], first: 16 * half });
-                // SAFETY: this function has AVX2.
-                unsafe { unpack(&F::LAYOUT, halves) }
-            })
+        let chunks = each!(r in [0 1 2 3 4 5 6 7] => {
+            let (chunks, last) = rows.rows[r].as_chunks::<N_BLOCKS>();
+            (&chunks[..x.len()], &last[..last_x.len()])
         });
-        // The scale and the minimum, if there is one, are the first four bytes of a block.
-        let [firsts, seconds] =
-            each!(i in [0 1] => first_dwords::<F>(each!(r in [0 1 2 3] => &rows[r][i])));
-        let low = _mm_set1_epi32(0xffff);
-        let scales = _mm_packus_epi32(_mm_and_si128(firsts, low), _mm_and_si128(seconds, low));
-        let minimums =
-            _mm_packus_epi32(_mm_srli_epi32::<16>(firsts), _mm_srli_epi32::<16>(seconds));
-        PairWeights { codes, scales: _mm256_cvtph_ps(scales), minimums: _mm256_cvtph_ps(minimums) }
-    }
-
-    /// What the two blocks add to a token's sums.
-    #[target_feature(enable = "avx2,fma,f16c")]
-    #[inline]
-    fn multiply<F: Flat>(&self, x: PairActivations<'_>) -> [Addends; 2] {
-        let codes = each!(i in [0 1] => x.codes[i].as_chunks::<16>().0);
-        let codes = each!(half in [0 1] => load_halves(&codes[0][half], &codes[1][half]));
-        let dots = each!(r in [0 1 2 3] => flat_dot::<F>(self.codes[r], codes));
-        let mut dots = flat_sum::<F>(dots);
-        let [low, high] = each!(i in [0 1] => _mm256_set1_epi32(i32::from(x.sums[i])));
-        let x_sums = _mm256_blend_epi32::<0xf0>(low, high);
-        if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
-            let offset = _mm256_set1_epi32(F::LAYOUT.offset());
-            dots = _mm256_sub_epi32(dots, _mm256_mullo_epi32(x_sums, offset));
+        let mut sums = [_mm256_setzero_ps(); N];
+        for (i, x) in x.iter().enumerate() {
+            let blocks = each!(r in [0 1 2 3 4 5 6 7] => &chunks[r].0[i]);
+            prefetch(blocks);
+            each!(block in [0 1 2 3] => {
+                let blocks = each!(r in [0 1 2 3 4 5 6 7] => &blocks[r][block]);
+                // SAFETY: this function has AVX2, FMA and F16C.
+                unsafe { add_block::<F, N>(&mut sums, blocks, &x[block]) };
+            });
         }
-        let dots = _mm256_cvtepi32_ps(dots);
-        let [low, high] = each!(i in [0 1] => _mm256_set1_ps(x.scales[i]));
-        let x_scales = _mm256_blend_ps::<0xf0>(low, high);
-        let factors = _mm256_mul_ps(self.scales, x_scales);
-        let x_sums = _mm256_mul_ps(x_scales, _mm256_cvtepi32_ps(x_sums));
-        let first = Addends {
-            factors: _mm256_castps256_ps128(factors),
-            dots: _mm256_castps256_ps128(dots),
-            minimums: _mm256_castps256_ps128(self.minimums),
-            x_sums: _mm256_castps256_ps128(x_sums),
-        };
-        let second = Addends {
-            factors: _mm256_extractf128_ps::<1>(factors),
-            dots: _mm256_extractf128_ps::<1>(dots),
-            minimums: _mm256_extractf128_ps::<1>(self.minimums),
-            x_sums: _mm256_extractf128_ps::<1>(x_sums),
-        };
-        [first, second]
+        for (i, x) in last_x.iter().enumerate() {
+            let blocks = each!(r in [0 1 2 3 4 5 6 7] => &chunks[r].1[i]);
+            // SAFETY: this function has AVX2, FMA and F16C.
+            unsafe { add_block::<F, N>(&mut sums, blocks, x) };
+        }
+        rows.store(sums, product.out);
     }
 }
 
-/// Products of a row's two blocks with activations, four sums of words in pairs per block; for
-/// wide layouts four sums of dwords.
+/// A token's activations for a block.
+struct Place {
+    codes: [i8; FLAT_LEN],
+    /// What the codes' offset takes from the integer sum.
+    offset: i32,
+    /// What the minimum meets.
+    scaled_sum: f32,
+    scale: f32,
+}
+
+/// The activations, `[n_blocks, n_tokens]`, prepared once for all rows.
+fn places<F: Flat>(x: Group<'_>) -> Vec<Place> {
+    let offset = if is_wide(&F::LAYOUT) { 0 } else { F::LAYOUT.offset() };
+    let blocks = x.codes().as_chunks().0.iter().zip(x.scales()).zip(x.sums());
+    let places = blocks.map(|((&codes, &scale), &sum)| Place {
+        codes,
+        offset: -offset * i32::from(sum),
+        scaled_sum: scale * f32::from(sum),
+        scale,
+    });
+    places.collect()
+}
+
+/// Adds to each token's sums what a block of each row contributes.
+///
+/// # Safety
+/// The CPU has AVX2, FMA and F16C.
+#[inline(always)]
+unsafe fn add_block<F: Flat, const N: usize>(
+    sums: &mut [__m256; N],
+    blocks: [&F::Block; N_ROWS],
+    x: &[Place; N],
+) {
+    let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
+    // SAFETY: the caller's promise.
+    unsafe {
+        let weights = each!(pair in [0 1 2 3] => each!(i in [0 1] => {
+            let halves = each!(half in [0 1] => {
+                Sixteen { block: blocks[pair + N_PAIRS * half], first: 16 * i }
+            });
+            unpack(&F::LAYOUT, halves)
+        }));
+        let scales = eight_f16(blocks, 0);
+        let minimums = if F::HAS_MINIMUM { eight_f16(blocks, 2) } else { scales };
+        for t in 0..N {
+            let x_codes = each!(i in [0 1] => twice(&x[t].codes.as_chunks().0[i]));
+            let dots = each!(pair in [0 1 2 3] => pair_dots::<F>(weights[pair], x_codes));
+            let dot = _mm256_add_epi32(sum_dots::<F>(dots), _mm256_set1_epi32(x[t].offset));
+            let factor = _mm256_mul_ps(scales, _mm256_set1_ps(x[t].scale));
+            sums[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(dot), sums[t]);
+            if F::HAS_MINIMUM {
+                let x_sum = _mm256_set1_ps(x[t].scaled_sum);
+                sums[t] = _mm256_fmadd_ps(minimums, x_sum, sums[t]);
+            }
+        }
+    }
+}
+
+/// How many dwords of [`pair_dots`] add up in 16 bits: a word of one has four products.
+const fn n_short<F: Flat>() -> usize {
+    if is_wide(&F::LAYOUT) {
+        0
+    } else {
+        i16::MAX as usize / (4 * 127 * F::LAYOUT.max_code() as usize)
+    }
+}
+
+/// The dot products of two blocks, of a row in each half, as the sum of four dwords; they are still
+/// two 16-bit sums each, unless those would be too large.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn flat_dot<F: Flat>(codes: [__m256i; 2], x_codes: [__m256i; 2]) -> __m256i {
+fn pair_dots<F: Flat>(weights: [__m256i; 2], x_codes: [__m256i; 2]) -> __m256i {
     let [low, high] =
-        each!(half in [0 1] => pair_products(is_wide(&F::LAYOUT), codes[half], x_codes[half]));
-    if is_wide(&F::LAYOUT) {
-        let ones = _mm256_set1_epi16(1);
-        _mm256_add_epi32(_mm256_madd_epi16(low, ones), _mm256_madd_epi16(high, ones))
+        each!(i in [0 1] => pair_products(is_wide(&F::LAYOUT), weights[i], x_codes[i]));
+    const { assert!(n_short::<F>() != 1, "two dwords are added in 16 bits") };
+    if const { n_short::<F>() == 0 } {
+        _mm256_add_epi32(add_words(low), add_words(high))
     } else {
         _mm256_add_epi16(low, high)
     }
 }
 
-/// Adds up four rows' [`flat_dot`]s: in each half, dword `r` is the sum of row `r`.
+/// Adds up four pairs' [`pair_dots`]: in each half, dword `pair` is the sum of its row there.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn flat_sum<F: Flat>(dots: [__m256i; N_ROWS]) -> __m256i {
-    let [ab, cd] = each!(i in [0 1] => {
-        let (low, high) = (
-            _mm256_unpacklo_epi32(dots[2 * i], dots[2 * i + 1]),
-            _mm256_unpackhi_epi32(dots[2 * i], dots[2 * i + 1]),
-        );
-        if is_wide(&F::LAYOUT) {
+fn sum_dots<F: Flat>([a, b, c, d]: [__m256i; N_PAIRS]) -> __m256i {
+    let [mut ab, mut cd] = each!(i in [0 1] => {
+        let (first, second) = if i == 0 { (a, b) } else { (c, d) };
+        let (low, high) =
+            (_mm256_unpacklo_epi32(first, second), _mm256_unpackhi_epi32(first, second));
+        if const { n_short::<F>() < 2 } {
             _mm256_add_epi32(low, high)
         } else {
-            const {
-                // Eight products meet in a word.
-                let largest_word = 8 * 127 * F::LAYOUT.max_code();
-                assert!(is_wide(&F::LAYOUT) || largest_word <= i16::MAX as i32);
-            }
-            _mm256_madd_epi16(_mm256_add_epi16(low, high), _mm256_set1_epi16(1))
+            _mm256_add_epi16(low, high)
         }
     });
-    _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
+    if const { matches!(n_short::<F>(), 2..4) } {
+        (ab, cd) = (add_words(ab), add_words(cd));
+    }
+    let (low, high) = (_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    if const { n_short::<F>() < 4 } {
+        _mm256_add_epi32(low, high)
+    } else {
+        add_words(_mm256_add_epi16(low, high))
+    }
 }
 
-/// The first four bytes of a block of each of four rows.
+/// The sum of each element's 16-bit halves.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn first_dwords<F: Flat>(blocks: [&F::Block; N_ROWS]) -> __m128i {
-    let [a, b, c, d] = each!(r in [0 1 2 3] => {
-        let block = bytemuck::bytes_of(blocks[r]);
-        _mm_set1_epi32(i32::from_le_bytes([block[0], block[1], block[2], block[3]]))
-    });
-    _mm_blend_epi32::<0b1100>(_mm_blend_epi32::<0b0010>(a, b), _mm_blend_epi32::<0b1000>(c, d))
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn load_halves(low: &[i8; 16], high: &[i8; 16]) -> __m256i {
-    // SAFETY: each reference is to sixteen bytes.
-    unsafe { _mm256_loadu2_m128i(high.as_ptr().cast(), low.as_ptr().cast()) }
+fn add_words(words: __m256i) -> __m256i {
+    _mm256_madd_epi16(words, _mm256_set1_epi16(1))
 }

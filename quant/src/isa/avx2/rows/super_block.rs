@@ -1,136 +1,174 @@
-//! GEMV with K-quants, super-blocks of 256.
+//! GEMV with K-quants, super-blocks of 256. The headers of eight rows are unpacked together; pair
+//! after pair of them then goes through the block.
 
 use super::*;
+use crate::activations::Group;
 use crate::format::{SUPER_LEN, Super};
-use crate::header::SuperScales;
+use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
 use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
 use crate::isa::stamp::each;
 use crate::product::Product;
-use half::f16;
+use std::hint::black_box;
 
-/// GEMV of a K-quant's matrix with `N` tokens; see [`Super`] for the sum.
+/// Registers of a pair's block.
+const N_SIXTEENS: usize = SUPER_LEN / 16;
+
+/// GEMV of a K-quant's matrix with `N` tokens, up to eight, whose sums are in registers at once; see
+/// [`Super`] for the sum.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub fn multiply<F: Super, const N: usize>(product: Product<'_, F>) {
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
-    let x = product.x.groups().next().expect("some tokens");
-    let codes: &[[[i8; SUPER_LEN]; N]] = x.codes().as_chunks().0.as_chunks().0;
-    let scales: &[[f32; N]] = x.scales().as_chunks().0;
-    let x_sums: &[[[i16; 16]; N]] = x.sums().as_chunks().0.as_chunks().0;
+    let x = places::<F>(product.x.groups().next().expect("some tokens"));
     for rows in Rows::all(product.weights, n_rows, n_blocks) {
-        let mut sums = [_mm_setzero_ps(); N];
-        let [a, b, c, d] = rows.rows;
-        let x = codes.iter().zip(scales).zip(x_sums);
-        for ((((a, b), c), d), ((x_codes, x_scales), words)) in a.iter().zip(b).zip(c).zip(d).zip(x)
-        {
-            let blocks = [a, b, c, d];
-            prefetch(blocks);
-            let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
-            let mut x_sums = [_mm256_setzero_si256(); N];
-            for t in 0..N {
-                x_sums[t] = even_odd_words(&words[t]);
+        rows.store(sums::<F, N>(&rows, x.as_chunks().0), product.out);
+    }
+}
+
+/// A token's activations for a block, in the form that instructions take from memory.
+struct Place {
+    /// Each sixteen codes twice.
+    codes: [__m256i; N_SIXTEENS],
+    /// See [`sum_pairs`].
+    sums: [i32; 8],
+    scale: f32,
+}
+
+/// The activations, `[n_blocks, n_tokens]`, prepared once for all rows.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn places<F: Super>(x: Group<'_>) -> Vec<Place> {
+    let mut places = Vec::with_capacity(x.scales().len());
+    let blocks = x.codes().as_chunks::<SUPER_LEN>().0.iter().zip(x.sums().as_chunks().0);
+    for ((x_codes, sums), &scale) in blocks.zip(x.scales()) {
+        let mut codes = [_mm256_setzero_si256(); N_SIXTEENS];
+        for (to, codes) in codes.iter_mut().zip(x_codes.as_chunks().0) {
+            *to = twice(codes);
+        }
+        // SAFETY: this function has AVX2.
+        places.push(Place { codes, sums: unsafe { sum_pairs::<F>(sums) }, scale });
+    }
+    places
+}
+
+/// The sums of eight rows for `N` tokens.
+#[target_feature(enable = "avx2,fma,f16c")]
+fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[[Place; N]]) -> [__m256; N] {
+    let mut sums = [_mm256_setzero_ps(); N];
+    for (block_idx, x) in x.iter().enumerate() {
+        let blocks = each!(r in [0 1 2 3 4 5 6 7] => &rows.rows[r][block_idx]);
+        prefetch(blocks);
+        let bytes = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
+        // SAFETY: this function has AVX2 and F16C.
+        let headers = unsafe { Headers::unpack::<F>(bytes) };
+        let mut dots = [[_mm256_setzero_si256(); N]; N_PAIRS];
+        for pair in 0..N_PAIRS {
+            let order = each!(i in [0 1] => {
+                // SAFETY: the array is 32 bytes.
+                unsafe { _mm256_loadu_si256(ORDERS[pair][i].as_ptr().cast()) }
+            });
+            let blocks = [blocks[pair], blocks[pair + N_PAIRS]];
+            // Instructions take activations from where they lie. Did the compiler know that they are
+            // the same for all pairs, it would load them first and keep them elsewhere in memory.
+            let x = black_box(x);
+            // SAFETY: this function has AVX2.
+            dots[pair] = unsafe { pair_dots::<F, N>(blocks, &headers.sub_scales, order, x) };
+        }
+        for t in 0..N {
+            let mut dot = sum_dwords(each!(pair in [0 1 2 3] => dots[pair][t]));
+            let met = meet::<F>(&headers.pairs, &x[t].sums);
+            if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
+                let offset = _mm256_set1_epi32(F::LAYOUT.offset());
+                dot = _mm256_sub_epi32(dot, _mm256_mullo_epi32(met, offset));
             }
-            let dots = each!(r in [0 1 2 3] => {
-                super_dots::<F, N>(blocks[r], &headers[r], x_codes, x_sums)
-            });
-            let scale = f16_to_f32(each!(r in [0 1 2 3] => headers[r].scale));
-            let minimum = f16_to_f32(each!(r in [0 1 2 3] => headers[r].minimum));
-            let minimums = each!(r in [0 1 2 3] => {
-                _mm256_cvtepu8_epi16(even_odd_bytes(&headers[r].sub_minimums))
-            });
-            for t in 0..N {
-                let x_scale = _mm_set1_ps(x_scales[t]);
-                let dot = sum_dwords(each!(r in [0 1 2 3] => dots[r][t]));
-                let factor = _mm_mul_ps(scale, x_scale);
-                sums[t] = _mm_fmadd_ps(factor, _mm_cvtepi32_ps(dot), sums[t]);
-                if F::HAS_MINIMUM {
-                    let dots = each!(r in [0 1 2 3] => _mm256_madd_epi16(minimums[r], x_sums[t]));
-                    let factor = _mm_mul_ps(minimum, x_scale);
-                    sums[t] = _mm_fnmadd_ps(factor, _mm_cvtepi32_ps(sum_dwords(dots)), sums[t]);
+            let x_scale = _mm256_set1_ps(x[t].scale);
+            let factor = _mm256_mul_ps(headers.scales, x_scale);
+            sums[t] = _mm256_fmadd_ps(factor, _mm256_cvtepi32_ps(dot), sums[t]);
+            if F::HAS_MINIMUM {
+                let factor = _mm256_mul_ps(headers.minimums, x_scale);
+                sums[t] = _mm256_fnmadd_ps(factor, _mm256_cvtepi32_ps(met), sums[t]);
+            }
+        }
+    }
+    sums
+}
+
+/// The dot products of two blocks with the tokens' activations, sub-scales applied, each as the sum
+/// of four dwords of a half.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn pair_dots<F: Super, const N: usize>(
+    blocks: [&F::Block; 2],
+    sub_scales: &[__m256i; 8],
+    order: [__m256i; 2],
+    x: &[Place; N],
+) -> [__m256i; N] {
+    let is_wide = const { is_wide(&F::LAYOUT) };
+    // Whether the products of a sub-block's registers add up in 16 bits: two meet in a word.
+    let is_short = !is_wide && F::SUB_LEN / 16 * 2 * 127 * F::LAYOUT.max_code() as usize <= 32767;
+    let blocks = each!(half in [0 1] => bytemuck::bytes_of(blocks[half]));
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut dots = [_mm256_setzero_si256(); N];
+        each!(sub in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => {
+            if sub < SUPER_LEN / F::SUB_LEN {
+                let scale = _mm256_shuffle_epi8(sub_scales[sub / 4 * 2 + sub % 2], order[sub / 2 % 2]);
+                let (sixteen, n) = (sub * F::SUB_LEN / 16, F::SUB_LEN / 16);
+                let weights = each!(i in [0 1] => {
+                    let first = 16 * (sixteen + i % n);
+                    unpack(&F::LAYOUT, each!(half in [0 1] => Sixteen { block: blocks[half], first }))
+                });
+                for t in 0..N {
+                    let first = pair_products(is_wide, weights[0], x[t].codes[sixteen]);
+                    if n == 1 {
+                        dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(first, scale));
+                    } else {
+                        let second = pair_products(is_wide, weights[1], x[t].codes[sixteen + 1]);
+                        if is_short {
+                            let both = _mm256_add_epi16(first, second);
+                            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(both, scale));
+                        } else {
+                            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(first, scale));
+                            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(second, scale));
+                        }
+                    }
                 }
             }
-        }
-        rows.store(sums, product.out);
+        });
+        dots
     }
 }
 
-/// The dot products of a block with the tokens' activations, sub-scales and offset applied, each as
-/// the sum of eight dwords. `x_sums` come from [`even_odd_words`].
+/// For each pair of blocks the orders of bytes that put words `2 * pair` and `2 * pair + 1` of each
+/// half everywhere in it.
+static ORDERS: [[[u16; 16]; 2]; 4] = {
+    let mut orders = [[[0; 16]; 2]; 4];
+    let mut i = 0;
+    while i < 4 * 2 * 16 {
+        let word = (i / 16) as u16;
+        orders[i / 32][i / 16 % 2][i % 16] = ((2 * word + 1) << 8) | (2 * word);
+        i += 1;
+    }
+    orders
+};
+
+/// The sums of products of the headers' pairs with a token's.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn super_dots<F: Super, const N: usize>(
-    block: &F::Block,
-    header: &SuperScales,
-    x_codes: &[[i8; SUPER_LEN]; N],
-    x_sums: [__m256i; N],
-) -> [__m256i; N] {
-    let block = bytemuck::bytes_of(block);
-    let sub_scales = even_odd_bytes(bytemuck::cast_ref(&header.sub_scales));
-    let sub_scales = _mm256_cvtepi8_epi16(sub_scales);
-    let mut dots = [_mm256_setzero_si256(); N];
-    if !is_wide(&F::LAYOUT) && F::LAYOUT.offset() != 0 {
-        let offset = _mm256_set1_epi16(-F::LAYOUT.offset() as i16);
-        let offsets = _mm256_mullo_epi16(sub_scales, offset);
-        for t in 0..N {
-            dots[t] = _mm256_madd_epi16(offsets, x_sums[t]);
-        }
+fn meet<F: Super>(pairs: &[__m256i; 8], x_sums: &[i32; 8]) -> __m256i {
+    let mut sum = _mm256_setzero_si256();
+    for i in 0..SUPER_LEN / F::SUB_LEN / 2 {
+        let products = _mm256_madd_epi16(pairs[i], _mm256_set1_epi32(x_sums[i]));
+        sum = _mm256_add_epi32(sum, products);
     }
-    each!(chunk_idx in [0 1 2 3 4 5 6 7] => {
-        let first = chunk_idx * 32;
-        let halves = [Sixteen { block, first }, Sixteen { block, first: first + 16 }];
-        // SAFETY: this function has AVX2.
-        let weights = unsafe { unpack(&F::LAYOUT, halves) };
-        // Words `chunk_idx` of the two halves are the scales of the chunk's two sixteens.
-        let word = _mm256_set1_epi16((((2 * chunk_idx + 1) << 8) | (2 * chunk_idx)) as i16);
-        let scales = _mm256_shuffle_epi8(sub_scales, word);
-        for t in 0..N {
-            let x_codes = load(&x_codes[t].as_chunks().0[chunk_idx]);
-            let products = pair_products(is_wide(&F::LAYOUT), weights, x_codes);
-            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(products, scales));
-        }
-    });
-    dots
+    sum
 }
 
-/// The sums of each register's dwords.
+/// The sums of each half's dwords: in each half, dword `r` is that of register `r`.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn sum_dwords([a, b, c, d]: [__m256i; N_ROWS]) -> __m128i {
+fn sum_dwords([a, b, c, d]: [__m256i; 4]) -> __m256i {
     let ab = _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     let cd = _mm256_add_epi32(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-    let sums = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
-    _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums))
-}
-
-/// Sixteen words, those at even places in the lower half.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn even_odd_words(words: &[i16; 16]) -> __m256i {
-    // SAFETY: the reference is to 32 bytes.
-    let words = unsafe { _mm256_loadu_si256(words.as_ptr().cast()) };
-    let order = _mm_set_epi8(15, 14, 11, 10, 7, 6, 3, 2, 13, 12, 9, 8, 5, 4, 1, 0);
-    let sorted = _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(order));
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(sorted)
-}
-
-/// Sixteen bytes, those at even places first.
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn even_odd_bytes(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: the reference is to sixteen bytes.
-    let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
-    _mm_shuffle_epi8(bytes, _mm_set_epi8(15, 13, 11, 9, 7, 5, 3, 1, 14, 12, 10, 8, 6, 4, 2, 0))
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn f16_to_f32(values: [f16; N_ROWS]) -> __m128 {
-    let [a, b, c, d] = each!(r in [0 1 2 3] => values[r].to_bits() as i16);
-    _mm_cvtph_ps(_mm_setr_epi16(a, b, c, d, 0, 0, 0, 0))
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-#[inline]
-fn load(codes: &[i8; 32]) -> __m256i {
-    // SAFETY: the reference is to 32 bytes.
-    unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) }
+    _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd))
 }

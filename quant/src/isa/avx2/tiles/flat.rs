@@ -3,6 +3,7 @@
 use super::*;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx2::dot::run_len;
+use crate::isa::avx2::unpack::eight_f16;
 use std::marker::PhantomData;
 
 /// Blocks of a row that the widest tile has.
@@ -45,9 +46,9 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
             // SAFETY: the caller's promise.
             unsafe {
                 unpack_32::<D>(&F::LAYOUT, blocks, 0, registers, half);
-                self.scales[strip][block][half] = f16_at(blocks, 0);
+                self.scales[strip][block][half] = eight_f16(blocks, 0);
                 if F::HAS_MINIMUM {
-                    self.minimums[strip][block][half] = f16_at(blocks, 2);
+                    self.minimums[strip][block][half] = eight_f16(blocks, 2);
                 }
             }
         });
@@ -92,6 +93,7 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
                     pointers[t] = codes.as_ptr().add(t * token_bytes);
                 }
                 for registers in registers.chunks_exact(run_len) {
+                    let registers = of_unknown_length(registers);
                     let acc = add_products::<D, N>(dots, registers, pointers);
                     for t in 0..N {
                         for half in 0..2 {
@@ -118,11 +120,13 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
     }
 }
 
-/// The f16 at byte `at` of eight blocks.
+/// The same slice, as long, but the compiler cannot know how long: a loop over it stays a loop.
+///
+/// Unrolled, the eight steps of a block have their 32 broadcasts moved to the front, more than there
+/// are registers, and a block of four tokens takes 86 memory operands where 16 would do. Rolled it
+/// is a quarter faster. (With super-blocks, where sums are scaled between the steps, the compiler
+/// leaves broadcasts where they are, and unrolled loops are faster.)
 #[inline(always)]
-unsafe fn f16_at(blocks: [&[u8]; N_LANES], at: usize) -> __m256 {
-    let bits =
-        each!(r in [0 1 2 3 4 5 6 7] => u16::from_le_bytes([blocks[r][at], blocks[r][at + 1]]));
-    // SAFETY: the caller's promise.
-    unsafe { f16_to_f32(bits) }
+fn of_unknown_length<T>(slice: &[T]) -> &[T] {
+    &slice[..std::hint::black_box(slice.len())]
 }

@@ -11,7 +11,7 @@ pub mod flat;
 pub mod super_block;
 
 use super::dot::{IntegerDot, X_BYTES};
-use super::unpack::{Sixteen, unpack};
+use super::unpack::{Sixteen, transpose, unpack};
 use crate::activations::{GROUP_LEN, Group};
 use crate::format::Format;
 use crate::isa::stamp::each;
@@ -286,30 +286,6 @@ unsafe fn unpack_32<D: IntegerDot>(
             });
         }
     });
-}
-
-/// Eight f16, given by their bits, as f32.
-#[inline(always)]
-unsafe fn f16_to_f32(bits: [u16; N_LANES]) -> __m256 {
-    let bits: &[u8; 16] = bytemuck::cast_ref(&bits);
-    // SAFETY: the reference is to sixteen bytes.
-    unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast())) }
-}
-
-/// Transposes four by four dwords in each half.
-#[inline(always)]
-unsafe fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
-    // SAFETY: the CPU has AVX2.
-    unsafe {
-        let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-        let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
-        [
-            _mm256_unpacklo_epi64(ab_low, cd_low),
-            _mm256_unpackhi_epi64(ab_low, cd_low),
-            _mm256_unpacklo_epi64(ab_high, cd_high),
-            _mm256_unpackhi_epi64(ab_high, cd_high),
-        ]
-    }
 }
 
 /// For each of `N` tokens, accumulators that go on from `starts` with the products of some

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::format::{SUPER_LEN, Super};
-use crate::header::SuperScales;
 use crate::isa::avx2::dot::run_len;
+use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
 use crate::isa::avx2::unpack::is_wide;
 use std::marker::PhantomData;
 
@@ -25,10 +25,9 @@ struct Header {
     minimum: [__m256; 2],
     /// The sub-scale of each sub-block, as [`IntegerDot::add_scaled`] takes it.
     multipliers: [[__m256i; 2]; 16],
-    /// The sub-scales of each two sub-blocks, times the format's offset.
-    offsets: [[__m256i; 2]; 8],
-    /// The sub-minimums of each two sub-blocks.
-    sub_minimums: [[__m256i; 2]; 8],
+    /// What meets the sums of activations: the sub-minimums or, for the codes' offset, the sub-scales
+    /// times the offset; see [`Headers::pairs`].
+    pairs: [[__m256i; 2]; 8],
 }
 
 /// The prepared sums of a group's activations, by block and token.
@@ -64,11 +63,10 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
         let header = &mut self.headers[strip][block];
         each!(half in [0 1] => {
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => rows[half * N_LANES + r]);
-            let headers = each!(r in [0 1 2 3 4 5 6 7] => F::scales(blocks[r]));
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
             // SAFETY: the caller's promise.
             unsafe {
-                header.fill::<F, D>(half, &headers);
+                header.fill::<F, D>(half, Headers::unpack::<F>(blocks));
                 each!(chunk in [0 1 2 3 4 5 6 7] => {
                     let registers = &mut registers[chunk * D::PER_32..][..D::PER_32];
                     unpack_32::<D>(&F::LAYOUT, blocks, 32 * chunk, registers, half);
@@ -84,9 +82,9 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
         for ((offset, pairs), sums) in all {
             // SAFETY: the caller's promise; loads and stores are of the arrays' sizes.
             unsafe {
+                *pairs = sum_pairs::<F>(sums);
                 let sums = _mm256_loadu_si256(sums.as_ptr().cast());
                 if F::SUB_LEN == 16 {
-                    _mm256_storeu_si256(pairs.as_mut_ptr().cast(), sums);
                     let factor = _mm256_set1_epi32(factor);
                     let low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(sums));
                     let high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256::<1>(sums));
@@ -97,10 +95,6 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
                     let factor = _mm256_set1_epi16(factor as i16);
                     let offsets = _mm256_madd_epi16(sums, factor);
                     _mm256_storeu_si256(offset.as_mut_ptr().cast(), offsets);
-                    let subs = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
-                    let subs =
-                        _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packs_epi32(subs, subs));
-                    _mm_storeu_si128(pairs.as_mut_ptr().cast(), _mm256_castsi256_si128(subs));
                 }
             }
         }
@@ -166,11 +160,11 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
                         let x_sums = _mm256_set1_epi32(pairs[t][pair]);
                         for half in 0..2 {
                             if has_offset && D::IN_WORDS {
-                                let offset = header.offsets[pair][half];
+                                let offset = header.pairs[pair][half];
                                 totals[t][half] = D::add_pairs(totals[t][half], offset, x_sums);
                             }
                             if F::HAS_MINIMUM {
-                                let minimum = header.sub_minimums[pair][half];
+                                let minimum = header.pairs[pair][half];
                                 minimums[half] = D::add_pairs(minimums[half], minimum, x_sums);
                             }
                         }
@@ -194,79 +188,26 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
 impl Header {
     /// Takes over the headers of eight rows.
     #[inline(always)]
-    unsafe fn fill<F: Super, D: IntegerDot>(
-        &mut self,
-        half: usize,
-        headers: &[SuperScales; N_LANES],
-    ) {
+    unsafe fn fill<F: Super, D: IntegerDot>(&mut self, half: usize, headers: Headers) {
         let is_short = const { is_short::<F>() };
+        self.scale[half] = headers.scales;
+        self.minimum[half] = headers.minimums;
         // SAFETY: the caller's promise.
         unsafe {
-            self.scale[half] =
-                f16_to_f32(each!(r in [0 1 2 3 4 5 6 7] => headers[r].scale.to_bits()));
-            let scales = pairs(each!(r in [0 1 2 3 4 5 6 7] => {
-                _mm256_cvtepi8_epi16(load_bytes(&headers[r].sub_scales))
-            }));
             let low = _mm256_set1_epi32(0xffff);
-            for i in 0..8 {
-                let first = D::multiplier(_mm256_and_si256(scales[i], low), is_short);
-                if F::SUB_LEN == 16 {
-                    self.multipliers[2 * i][half] = first;
-                    let second = _mm256_srli_epi32::<16>(scales[i]);
-                    self.multipliers[2 * i + 1][half] = D::multiplier(second, is_short);
+            for i in 0..SUPER_LEN / F::SUB_LEN / 2 {
+                let pair = headers.sub_scales[i];
+                let (first, second) = (_mm256_and_si256(pair, low), _mm256_srli_epi32::<16>(pair));
+                let sub = i / 2 * 4 + i % 2;
+                self.multipliers[sub][half] = D::multiplier(first, is_short);
+                self.multipliers[sub + 2][half] = D::multiplier(second, is_short);
+                self.pairs[i][half] = if D::offset(&F::LAYOUT) != 0 && D::IN_WORDS {
+                    let offset = _mm256_set1_epi16(-D::offset(&F::LAYOUT) as i16);
+                    _mm256_mullo_epi16(pair, offset)
                 } else {
-                    self.multipliers[i][half] = first;
-                }
-            }
-            if D::offset(&F::LAYOUT) != 0 && D::IN_WORDS {
-                let offset = _mm256_set1_epi16(-D::offset(&F::LAYOUT) as i16);
-                let scales = of_subs::<F>(scales);
-                for i in 0..8 {
-                    self.offsets[i][half] = _mm256_mullo_epi16(scales[i], offset);
-                }
-            }
-            if F::HAS_MINIMUM {
-                self.minimum[half] =
-                    f16_to_f32(each!(r in [0 1 2 3 4 5 6 7] => headers[r].minimum.to_bits()));
-                let minimums = of_subs::<F>(pairs(each!(r in [0 1 2 3 4 5 6 7] => {
-                    _mm256_cvtepu8_epi16(load_bytes(&headers[r].sub_minimums))
-                })));
-                for i in 0..8 {
-                    self.sub_minimums[i][half] = minimums[i];
-                }
+                    headers.pairs[i]
+                };
             }
         }
     }
-}
-
-/// From words for each two sixteens of weights to words for each two sub-blocks, which come first.
-#[inline(always)]
-unsafe fn of_subs<F: Super>(mut pairs: [__m256i; 8]) -> [__m256i; 8] {
-    if F::SUB_LEN == 32 {
-        for i in 0..4 {
-            // SAFETY: the caller's promise.
-            pairs[i] = unsafe { _mm256_blend_epi16::<0b10101010>(pairs[2 * i], pairs[2 * i + 1]) };
-        }
-    }
-    pairs
-}
-
-/// Sixteen words of each of eight rows, from a register per row to one per two words: a row's
-/// dword is those two.
-#[inline(always)]
-unsafe fn pairs(rows: [__m256i; N_LANES]) -> [__m256i; 8] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let low = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x20>(rows[r], rows[r + 4]));
-        let high = each!(r in [0 1 2 3] => _mm256_permute2x128_si256::<0x31>(rows[r], rows[r + 4]));
-        let [[a, b, c, d], [e, f, g, h]] = [transpose(low), transpose(high)];
-        [a, b, c, d, e, f, g, h]
-    }
-}
-
-#[inline(always)]
-unsafe fn load_bytes<T: bytemuck::Pod>(bytes: &[T; 16]) -> __m128i {
-    let bytes: &[u8; 16] = bytemuck::cast_ref(bytes);
-    // SAFETY: the reference is to sixteen bytes.
-    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
