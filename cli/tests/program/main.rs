@@ -31,6 +31,7 @@ mod revision;
 mod serve;
 mod serve_access;
 mod serve_clients;
+mod serve_load;
 mod serving;
 mod summaries;
 mod summarize;
