@@ -1,8 +1,8 @@
 """OpenAI's own Python client against `gatefold serve` with the demo model. By hand:
 
-    python3 -m venv /tmp/clients && /tmp/clients/bin/pip install -r cli/tests/clients/requirements.txt
+    python3 -m venv clients-env && clients-env/bin/pip install -r cli/tests/clients/requirements.txt
     gatefold serve --port 8080 &
-    /tmp/clients/bin/python cli/tests/clients/openai_client.py http://127.0.0.1:8080/v1
+    clients-env/bin/python cli/tests/clients/openai_client.py http://127.0.0.1:8080/v1
 
 It prints one line, and fails at the first thing that is not as it should be.
 """
