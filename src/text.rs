@@ -78,3 +78,14 @@ fn si(n: u64) -> String {
     let prefix = prefixes.into_iter().find(|(factor, _)| n as f64 >= *factor);
     prefix.map_or(format!("{n} "), |(factor, name)| format!("{:.1} {name}", n as f64 / factor))
 }
+
+/// A number of things: `1 document`, `2 documents`.
+///
+/// ```
+/// # use gatefold::text::count;
+/// assert_eq!(count(1, "document"), "1 document");
+/// assert_eq!([count(0, "request"), count(2, "request")], ["0 requests", "2 requests"]);
+/// ```
+pub fn count(n: usize, unit: &str) -> String {
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
+}

@@ -1,6 +1,7 @@
 //! The arguments that commands with many requests share.
 
-use super::model::{LoadedModel, cache_format};
+use super::model::{LoadedModel, ModelArgs, cache_format};
+use super::prompt_cache::PromptCacheArgs;
 use super::size::size;
 use super::template::{TemplateArgs, tell_origin};
 use crate::terminal::print_note;
@@ -10,9 +11,13 @@ use gatefold::DynFormat;
 use gatefold::engine::Options;
 use gatefold::tokenizer::{ChatTemplate, Date};
 
-/// How many requests are worked on together, and in how much memory.
+/// Which model works on requests, on how many together, and in how much memory.
 #[derive(Args)]
 pub struct EngineArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+
     /// Memory for keys and values: 500M, 8G [default: what is free beside the weights]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory: Option<u64>,
@@ -33,6 +38,10 @@ pub struct EngineArgs {
 
     #[command(flatten)]
     template: TemplateArgs,
+
+    /// Where the common prefix is kept.
+    #[command(flatten)]
+    pub prompt_cache: PromptCacheArgs,
 }
 
 impl EngineArgs {

@@ -1,6 +1,7 @@
 //! Why requests have no answer, in one line for all.
 
 use crate::openai::Fault;
+use gatefold::text::count;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -100,7 +101,7 @@ impl Reasons {
 impl Display for Reasons {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n_requests = self.n_requests();
-        write!(f, "{n_requests} request{} failed", if n_requests == 1 { "" } else { "s" })?;
+        write!(f, "{} failed", count(n_requests, "request"))?;
         let mut reasons: Vec<(&Reason, &Lines)> = self.reasons.iter().collect();
         reasons.sort_by_key(|&(reason, lines)| (Reverse(lines.n_lines), &lines.first, reason));
         let (told, others) = reasons.split_at(reasons.len().min(MOST_TOLD));

@@ -1,8 +1,6 @@
 //! `gatefold batch`.
 
 use crate::args::engine::{EngineArgs, tell_template};
-use crate::args::model::ModelArgs;
-use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::stdin::await_stdin;
 use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Setup, Terms};
@@ -10,11 +8,11 @@ use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
 use crate::openai::Prompts;
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, RunProgress, RunState, count, describe_all, describe_left};
+use crate::terminal::progress::{self, RunProgress, RunState, describe_all, describe_left};
 use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
 use gatefold::engine::Engine;
-use gatefold::text::printable;
+use gatefold::text::{count, printable};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,13 +67,7 @@ pub struct BatchArgs {
     ok_exit: bool,
 
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
     engine: EngineArgs,
-
-    #[command(flatten)]
-    prompt_cache: PromptCacheArgs,
 }
 
 /// Answers a batch.
@@ -93,7 +85,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         await_stdin();
     }
     let input = Input::open(input)?;
-    let loaded = args.model.load(None)?;
+    let loaded = args.engine.model.load(None)?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let setup = Setup {
@@ -135,7 +127,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let mut batch = Batch::new(setup, input, &plan, sink, &mut on_progress);
     if !batch.is_submitted() {
         let prefix = || Ok(batch.common_prefix()?);
-        args.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
+        args.engine.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
     let start = Instant::now();
     let is_done = drive(&mut batch, &mut engine, &interrupted)?;

@@ -1,8 +1,6 @@
 //! `gatefold serve`.
 
 use crate::args::engine::{EngineArgs, tell_template};
-use crate::args::model::ModelArgs;
-use crate::args::prompt_cache::PromptCacheArgs;
 use crate::jobs::Key;
 use crate::server::{Access, Config, Server, Service};
 use crate::terminal::interrupt::Interrupts;
@@ -91,13 +89,7 @@ pub struct ServeArgs {
     model_name: Option<String>,
 
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
     engine: EngineArgs,
-
-    #[command(flatten)]
-    prompt_cache: PromptCacheArgs,
 }
 
 /// Serves until it is told to stop.
@@ -117,7 +109,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     .context("cannot start the server")?;
     print_note(format_args!("listening at http://{address}; the model is being loaded"));
 
-    let loaded = args.model.load(None)?;
+    let loaded = args.engine.model.load(None)?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     tell_template(&template);
@@ -125,7 +117,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let name = args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?;
     let (context_len, memory_bytes) = (options.context_len, options.memory_bytes);
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
-    let cache = args.prompt_cache.open(&mut engine, &loaded)?;
+    let cache = args.engine.prompt_cache.open(&mut engine, &loaded)?;
     let handle = engine.spawn().context("cannot start the engine")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     server.begin(Service {

@@ -3,8 +3,7 @@
 use super::summarize_notes as notes;
 use super::summarize_preview as preview;
 use crate::args::engine::{EngineArgs, tell_template};
-use crate::args::model::{LoadedModel, ModelArgs};
-use crate::args::prompt_cache::PromptCacheArgs;
+use crate::args::model::LoadedModel;
 use crate::args::sampling::SamplingArgs;
 use crate::args::stdin::await_stdin;
 use crate::documents::{Documents, Fault, Fields, Wanted};
@@ -16,13 +15,13 @@ use crate::summarize::{
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
 use crate::terminal::progress::{
-    self, RunProgress, RunState, count, counter, describe_all, describe_left,
+    self, RunProgress, RunState, counter, describe_all, describe_left,
 };
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatefold::engine::{Engine, Options};
-use gatefold::text::printable;
+use gatefold::text::{count, printable};
 use gatefold::tokenizer::ChatTemplate;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -144,13 +143,7 @@ pub struct SummarizeArgs {
     sampling: SamplingArgs,
 
     #[command(flatten)]
-    model: ModelArgs,
-
-    #[command(flatten)]
     engine: EngineArgs,
-
-    #[command(flatten)]
-    prompt_cache: PromptCacheArgs,
 }
 
 impl SummarizeArgs {
@@ -193,7 +186,8 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     if let Some(path) = output_path.filter(|_| !args.dry_run) {
         Output::check(path, args.format)?;
     }
-    let loaded = if args.dry_run { args.model.open(None)? } else { args.model.load(None)? };
+    let loaded =
+        if args.dry_run { args.engine.model.open(None)? } else { args.engine.model.load(None)? };
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let setup = setup(&args, &loaded, &template, &options)?;
@@ -222,7 +216,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
     if plan.entries.iter().any(|entry| !output.has(entry)) {
         let prefix = || Ok(setup.cutter.common_prefix()?);
-        args.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
+        args.engine.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
     work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)
 }
@@ -290,7 +284,8 @@ fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
 
 fn documents(args: &SummarizeArgs) -> Result<Documents> {
     let outputs = args.output_path().into_iter().flat_map(|path| files(path, args.format));
-    let others = [&args.template, &args.prompt_cache.prompt_cache].into_iter().flatten().cloned();
+    let others =
+        [&args.template, &args.engine.prompt_cache.prompt_cache].into_iter().flatten().cloned();
     let wanted = Wanted {
         globs: args.glob.clone(),
         except: outputs.chain(others).collect(),

@@ -3,8 +3,8 @@
 use crate::documents::{Documents, Reading};
 use crate::summarize::{Earlier, FailedLine, Line, Plan, PromptOptions, Truncations};
 use crate::terminal::print_note;
-use crate::terminal::progress::{RunProgress, count};
-use gatefold::text::printable;
+use crate::terminal::progress::RunProgress;
+use gatefold::text::{count, printable};
 use std::collections::BTreeMap;
 
 /// Says which wishes the template leaves out, and which it asks for that there are not.

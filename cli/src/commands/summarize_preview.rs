@@ -3,9 +3,9 @@
 use crate::documents::Documents;
 use crate::summarize::{Cutter, Entry, Extent, Failure, Output, Plan};
 use crate::terminal::print_note;
-use crate::terminal::progress::{count, progress_bar};
+use crate::terminal::progress::progress_bar;
 use anyhow::Result;
-use gatefold::text::{one_line, printable};
+use gatefold::text::{count, one_line, printable};
 use serde::Serialize;
 use std::io::{self, Write};
 

@@ -1,6 +1,7 @@
 //! Files in folders that are no documents, by kind.
 
 use super::wanted::LeftOut;
+use gatefold::text::count;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::path::Path;
@@ -44,7 +45,7 @@ impl PassedOver {
 impl Display for PassedOver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n_files = self.n_files();
-        write!(f, "{n_files} file{} passed over", if n_files == 1 { "" } else { "s" })?;
+        write!(f, "{} passed over", count(n_files, "file"))?;
         let mut kinds: Vec<(&String, &usize)> = self.kinds.iter().collect();
         // The rarest first: many of a kind are no surprise.
         kinds.sort_by_key(|&(_, n_files)| n_files);

@@ -3,7 +3,7 @@
 
 use super::print_note;
 use crate::jobs::Tokens;
-use gatefold::text::decimal;
+use gatefold::text::{count, decimal};
 use indicatif::style::ProgressTracker;
 use indicatif::{
     HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressState,
@@ -221,11 +221,6 @@ pub fn describe_left(n_failed: usize, n_to_do: usize) -> String {
     if n_failed > 0 { format!(", {n_failed} failed and {n_to_do} to do") } else { String::new() }
 }
 
-/// A number of things: `1 document`, `2 documents`.
-pub fn count(n: usize, unit: &str) -> String {
-    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
-}
-
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("a valid template")
 }
@@ -276,11 +271,5 @@ mod tests {
         assert_eq!(due, [60, 120, 180, 240]);
         // After a step that took long, the next line is a minute away again.
         assert!(log.is_due(seconds(1000)) && !log.is_due(seconds(1059)));
-    }
-
-    #[test]
-    fn one_thing_is_singular() {
-        assert_eq!(count(1, "document"), "1 document");
-        assert_eq!([count(0, "request"), count(2, "request")], ["0 requests", "2 requests"]);
     }
 }

@@ -1,33 +1,15 @@
 //! Chats: over a pipe, and on a terminal.
 
-use crate::batches::model_with;
+use crate::place::Place;
 use crate::program::{Run, gatefold_reading};
 use serde_json::{Value as Json, json};
 use std::fs;
-use std::path::PathBuf;
-use tempfile::TempDir;
-
-/// Writes each message in brackets.
-const TEMPLATE: &str = "{% for m in messages %}[{{ m.role[0] }}{{ m.content }}]{% endfor %}";
-
-/// A folder with a model in it.
-struct Place(TempDir);
 
 impl Place {
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
-        fs::write(place.path("model.gguf"), model_with("model", Some(TEMPLATE))).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     /// What a chat over a pipe says to these lines.
     fn chat(&self, args: &[&str], lines: &str) -> Run {
-        let model = self.path("model.gguf");
-        let shared = ["run", "-m", model.to_str().unwrap(), "--chat"];
+        let model = self.model();
+        let shared = ["run", "-m", &model, "--chat"];
         let temp = if args.contains(&"--temp") { &[][..] } else { &["--temp", "0"] };
         gatefold_reading(lines, &[&shared[..], temp, args].concat())
     }
@@ -188,7 +170,7 @@ fn messages_may_have_several_lines() {
 /// On a terminal, which tests have of their own on Linux.
 #[cfg(target_os = "linux")]
 mod terminal {
-    use super::Place;
+    use crate::place::Place;
     use crate::program::command;
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use std::fs::{self, File, OpenOptions};

@@ -1,36 +1,15 @@
 //! Where prompts come from, what variables set, completions and manual pages.
 
-use crate::batches::model_with;
+use crate::place::Place;
 use crate::program::{Run, command, gatefold, gatefold_reading};
 use serde_json::Value as Json;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
-use tempfile::TempDir;
-
-/// A folder with a model that has a byte for a token, more or less, and writes messages in brackets.
-struct Place(TempDir);
-
-const TEMPLATE: &str = "{% for m in messages %}[{{ m.role[0] }}{{ m.content }}]{% endfor %}";
 
 impl Place {
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
-        fs::write(place.path("model.gguf"), model_with("model", Some(TEMPLATE))).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn model(&self) -> String {
-        self.path("model.gguf").to_str().unwrap().to_owned()
-    }
-
     /// Runs a command on the model.
     fn gatefold(&self, args: &[&str], stdin: &str) -> Run {
         gatefold_reading(stdin, &[&[args[0], "-m", &self.model()], &args[1..]].concat())

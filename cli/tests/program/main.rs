@@ -22,6 +22,7 @@ mod inspect;
 mod jobs;
 mod kills;
 mod layers;
+mod place;
 mod program;
 mod progress;
 mod prompt_cache;

@@ -6,10 +6,9 @@ mod record;
 
 use super::session::Session;
 use crate::args::template::tell_folded;
-use crate::terminal::progress::count;
 use crate::terminal::{interrupt, print_note, print_piece, progress};
 use anyhow::{Result, ensure};
-use gatefold::text::{one_line, printable};
+use gatefold::text::{count, one_line, printable};
 use gatefold::tokenizer::{ChatTemplate, Message};
 use input::{Input, Lines};
 use std::io::{self, Write, stdout};
