@@ -151,6 +151,13 @@ pub struct Ticket {
     commands: Sender<Command>,
 }
 
+impl Ticket {
+    /// Names the request among those of its engine's handles.
+    pub fn id(&self) -> RequestId {
+        RequestId(self.number)
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         // A thread that has ended works on nothing.

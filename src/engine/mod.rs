@@ -33,6 +33,7 @@
 //! - It is answered in the end, or refused by [`Engine::submit`] if it never could be. Requests are
 //!   admitted in their order, once there is memory for their prompts and for answers of usual length;
 //!   where longer ones fill it, the sequence with the least computed is preempted and computed again.
+//!   Those of the background ([`Priority`]) come after all others, and are held up by them alone.
 //! - If it fails, no other does.
 //!
 //! Common prompt prefixes are prefilled once (prefix caching). A prompt that begins like something
@@ -43,8 +44,9 @@
 //! The parts: `request` has what goes in and out, `options` how an engine works, `scheduler` the
 //! engine, `handle` its thread, `sequence` a request on its way, `limits` what is refused,
 //! `prefix_cache` finds common prefixes, `prefix_file` keeps them in files and `prompt_cache` knows
-//! when, `output_text` and `stop` make the text, `speed` measures, `status` counts. Keys and values lie in
-//! [pages](crate::model::PagePool). [`LogitsSession`] is for those who want the logits of every token.
+//! when, `turns` whose turn it is, `output_text` and `stop` make the text, `speed` measures, `status`
+//! counts. Keys and values lie in [pages](crate::model::PagePool). [`LogitsSession`] is for those who
+//! want the logits of every token.
 
 mod handle;
 mod limits;
@@ -60,6 +62,7 @@ mod sequence;
 mod speed;
 mod status;
 mod stop;
+mod turns;
 
 pub use handle::{Handle, Stream, Ticket};
 pub use logits_session::LogitsSession;
@@ -68,8 +71,8 @@ pub use prefix_cache::common_prefix;
 pub use prefix_file::{PrefixFile, PrefixFileError, PrefixProblem};
 pub use prompt_cache::{Change, Kept, PromptCache};
 pub use request::{
-    Delta, Event, FinishReason, GenerateError, Generated, PromptLogprobs, Refusal, Request,
-    RequestId, Token, TokenLogprobs,
+    Delta, Event, FinishReason, GenerateError, Generated, Priority, PromptLogprobs, Refusal,
+    Request, RequestId, Token, TokenLogprobs,
 };
 pub use scheduler::Engine;
 pub use speed::Speed;

@@ -28,6 +28,20 @@ pub struct Request {
     pub prompt_logprobs: Option<PromptLogprobs>,
     /// When to give up, looked at between steps; what was made until then is the answer.
     pub deadline: Option<Instant>,
+    /// Whether somebody waits for the answer.
+    pub priority: Priority,
+}
+
+/// Whether somebody waits for an answer. It decides on when the answer is made, and on no bit of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Somebody does.
+    #[default]
+    Interactive,
+    /// Nobody does: it is made in steps that interactive requests do not take. While one of these waits
+    /// or its prompt is read, no step has a token of the background; while all of them decode, it has a
+    /// small part of one step in 65. What it holds is theirs where memory is short.
+    Background,
 }
 
 impl Request {
@@ -42,6 +56,7 @@ impl Request {
             n_logprobs: None,
             prompt_logprobs: None,
             deadline: None,
+            priority: Priority::default(),
         }
     }
 

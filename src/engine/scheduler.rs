@@ -3,15 +3,17 @@
 use super::limits::Limits;
 use super::options::Options;
 use super::prefix_cache::{self, Prefix, PrefixCache};
-use super::request::{Delta, Event, FinishReason, Refusal, Request, RequestId};
+use super::request::{Delta, Event, FinishReason, Priority, Refusal, Request, RequestId};
 use super::sequence::{Finished, Sequence};
 use super::status::{Status, Work};
+use super::turns::{Turns, n_before, n_interactive, share};
 use crate::compute::Compute;
 use crate::language_model::LanguageModel;
 use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
 use crate::sampler::SamplerError;
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
+use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::mem;
@@ -24,7 +26,8 @@ use std::time::Instant;
 /// Requests are admitted in the order in which they came, as soon as there is memory for their
 /// prompts and for answers of some hundred tokens. If answers turn out longer and the memory is full,
 /// the sequence with the least computed, other than the first, is preempted: it gives up its memory,
-/// waits, and its keys and values are computed again. What it has made is not lost.
+/// waits, and its keys and values are computed again. What it has made is not lost. Requests of the
+/// background come after all others: [`Priority`].
 pub struct Engine {
     model: Arc<Model>,
     tokenizer: Arc<Tokenizer>,
@@ -33,10 +36,13 @@ pub struct Engine {
     max_batched_tokens: usize,
     max_running: usize,
     pool: PagePool,
-    /// In the order in which they came.
+    /// The interactive ones first, in the order in which they came.
     waiting: VecDeque<Sequence>,
-    /// In the order of admission.
+    /// The interactive ones first, in the order of admission.
     running: Vec<Sequence>,
+    turns: Turns,
+    /// Tokens of the next step that the background may have.
+    background_budget: usize,
     prefix_cache: PrefixCache,
     next_id: u64,
     /// Bytes of weights read by all steps so far.
@@ -74,6 +80,8 @@ impl Engine {
             pool,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            turns: Turns::default(),
+            background_budget: 0,
             prefix_cache: PrefixCache::default(),
             next_id: 0,
             weight_bytes: 0,
@@ -86,7 +94,7 @@ impl Engine {
         self.limits.clone()
     }
 
-    /// Puts a request behind those that wait.
+    /// Puts a request behind those of its priority that wait.
     ///
     /// # Errors
     /// If it could never be answered.
@@ -96,8 +104,15 @@ impl Engine {
         let id = RequestId(self.next_id);
         let tokenizer = Arc::clone(&self.tokenizer);
         self.next_id += 1;
-        self.waiting.push_back(Sequence::new(id, request, tokenizer, self.compute.isa, cache));
+        self.wait(Sequence::new(id, request, tokenizer, self.compute.isa, cache));
         Ok(id)
+    }
+
+    /// Has a sequence wait for its turn.
+    fn wait(&mut self, sequence: Sequence) {
+        let turn = |sequence: &Sequence| (sequence.priority, sequence.id);
+        let place = self.waiting.partition_point(|waiting| turn(waiting) < turn(&sequence));
+        self.waiting.insert(place, sequence);
     }
 
     /// Ends a request; the next step tells so with what was made until then. One that has ended
@@ -140,6 +155,9 @@ impl Engine {
         Status {
             n_waiting: self.n_waiting(),
             n_running: self.n_running(),
+            n_background_waiting: self.n_waiting()
+                - self.waiting.partition_point(Sequence::is_interactive),
+            n_background_running: self.n_running() - n_interactive(&self.running),
             memory_bytes: self.memory_bytes(),
             work: self.work.clone(),
         }
@@ -165,9 +183,12 @@ impl Engine {
     /// came of it.
     ///
     /// Each decoding sequence adds one token; the rest of the step's token budget is chunked
-    /// prefill, in the order of admission.
+    /// prefill, in the order of admission. The background has its turn where nobody waits.
     pub fn step(&mut self, listener: &mut dyn FnMut(RequestId, Event)) {
         self.end_early(listener);
+        let (waiting, running) = (&self.waiting, &self.running);
+        self.background_budget =
+            self.turns.background_budget(waiting, running, self.max_batched_tokens);
         self.admit();
         if self.running.is_empty() {
             return;
@@ -209,32 +230,48 @@ impl Engine {
                 entry_idx.into_iter().for_each(|idx| self.prefix_cache.touch(idx));
             }
         }
-        while self.running.len() < self.max_running
+        while self.has_place()
             && let Some(mut sequence) = self.waiting.pop_front()
         {
+            let place = n_before(&self.running, sequence.priority);
+            let (earlier, later) = self.running.split_at(place);
             let mut used = None;
-            let prefix = prefix_cache::find(&sequence, &self.running, &[], &self.prefix_cache);
+            let prefix = prefix_cache::find(&sequence, earlier, later, &self.prefix_cache);
             if let Prefix::Computed { cache, entry_idx } = prefix {
                 sequence.begin(cache, self.weight_bytes);
                 used = entry_idx;
             }
-            if self.most_pages_with(&sequence) > self.pool.max_pages() {
+            if self.most_pages(earlier, &sequence) > self.pool.max_pages() {
                 sequence.preempt(&self.pool, self.weight_bytes);
                 self.waiting.push_front(sequence);
                 break;
             }
             used.into_iter().for_each(|idx| self.prefix_cache.touch(idx));
-            self.running.push(sequence);
+            self.running.insert(place, sequence);
         }
     }
 
-    /// Pages that the running sequences and `candidate` are expected to hold together at most. Those
-    /// that are full are never written to again, so shared ones count once; of all others, each
-    /// sequence may need its own.
-    fn most_pages_with(&self, candidate: &Sequence) -> usize {
+    /// Whether there is a place for the next that waits. What runs of the background takes none from the
+    /// others, in whose steps it hardly is.
+    fn has_place(&self) -> bool {
+        let n_interactive = n_interactive(&self.running);
+        match self.waiting.front().map(|sequence| sequence.priority) {
+            None => false,
+            Some(Priority::Interactive) => n_interactive < self.max_running,
+            Some(Priority::Background) => {
+                let n_background = self.running.len() - n_interactive;
+                self.background_budget > 0 && n_background < self.max_running
+            }
+        }
+    }
+
+    /// Pages that `candidate` and the running sequences before it are expected to hold together at most;
+    /// those behind it give way. Pages that are full are never written to again, so shared ones count
+    /// once; of all others, each sequence may need its own.
+    fn most_pages(&self, earlier: &[Sequence], candidate: &Sequence) -> usize {
         let layout = self.pool.layout();
         let mut full = HashSet::new();
-        let own = self.running.iter().chain([candidate]).map(|sequence| {
+        let own = earlier.iter().chain([candidate]).map(|sequence| {
             layout.n_pages(sequence.expected_len()) - sequence.cache.collect_full_pages(&mut full)
         });
         own.sum::<usize>() + full.len()
@@ -242,23 +279,16 @@ impl Engine {
 
     /// How many tokens of each running sequence go into the next step.
     fn chunk_lens(&self) -> Vec<usize> {
-        // A token of each of them goes into every step.
-        let n_decoding = self.running.iter().filter(|sequence| sequence.is_decoding()).count();
-        let mut budget = self.max_batched_tokens - n_decoding;
-        let chunk_len = |sequence: &Sequence| {
-            if sequence.is_decoding() {
-                return 1;
-            }
-            let chunk_len = if sequence.has_begun() { sequence.max_chunk().min(budget) } else { 0 };
-            budget -= chunk_len;
-            chunk_len
-        };
-        self.running.iter().map(chunk_len).collect()
+        let (interactive, background) = self.running.split_at(n_interactive(&self.running));
+        let mut chunk_lens = share(interactive, self.max_batched_tokens);
+        let n_left = self.max_batched_tokens - chunk_lens.iter().sum::<usize>();
+        chunk_lens.extend(share(background, n_left.min(self.background_budget)));
+        chunk_lens
     }
 
     /// Makes room for the next step, and says how many tokens of each running sequence go into it.
-    /// Where there is too little, first the prefix cache is evicted; then sequences are preempted, but
-    /// never the first: it comes to its end in any case.
+    /// Where there is too little, first the prefix cache is evicted; then sequences are preempted, of the
+    /// background before others, but never the first: it comes to its end in any case.
     fn reserve(&mut self) -> Vec<usize> {
         loop {
             let chunk_lens = self.chunk_lens();
@@ -273,12 +303,14 @@ impl Engine {
             let others = (1..self.running.len()).rev();
             let others = others.filter(|&idx| chunk_lens[idx] + self.running[idx].cache.len() > 0);
             // The one that has least to compute again; of several, the last.
-            let least = others.min_by_key(|&idx| self.running[idx].cache.len());
+            let least = others.min_by_key(|&idx| {
+                let sequence = &self.running[idx];
+                (Reverse(sequence.priority), sequence.cache.len())
+            });
             let least = least.expect("none is accepted that does not fit when it is alone");
             let mut sequence = self.running.remove(least);
             sequence.preempt(&self.pool, self.weight_bytes);
-            let place = self.waiting.partition_point(|waiting| waiting.id < sequence.id);
-            self.waiting.insert(place, sequence);
+            self.wait(sequence);
         }
     }
 

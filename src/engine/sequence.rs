@@ -3,7 +3,8 @@
 use super::logits_session::MAX_LOGITS_ROWS;
 use super::output_text::OutputText;
 use super::request::{
-    Delta, FinishReason, Generated, PromptLogprobs, Request, RequestId, Token, TokenLogprobs,
+    Delta, FinishReason, Generated, Priority, PromptLogprobs, Request, RequestId, Token,
+    TokenLogprobs,
 };
 use super::speed::{Clock, Speed};
 use crate::model::{Chunk, KvCache, PagePool, Wanted};
@@ -22,6 +23,8 @@ const EXPECTED_TOKENS: usize = 256;
 pub(super) struct Sequence {
     /// Names the request.
     pub id: RequestId,
+    /// Whether somebody waits for its answer.
+    pub priority: Priority,
     /// Whether the request is to end before the next step.
     pub is_cancelled: bool,
     /// Keys and values of the tokens that were computed.
@@ -57,6 +60,7 @@ impl Sequence {
     ) -> Sequence {
         Sequence {
             id,
+            priority: request.priority,
             is_cancelled: false,
             max_len: request.max_len(cache.context_len()),
             cache,
@@ -80,6 +84,11 @@ impl Sequence {
     /// The prompt, and the answer as far as it is made.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    /// Whether somebody waits for its answer.
+    pub fn is_interactive(&self) -> bool {
+        self.priority == Priority::Interactive
     }
 
     /// Whether prefill has begun.

@@ -8,6 +8,10 @@ pub struct Status {
     pub n_waiting: usize,
     /// Requests that are worked on.
     pub n_running: usize,
+    /// Those among the waiting ones that are of the background.
+    pub n_background_waiting: usize,
+    /// Those among the ones that are worked on.
+    pub n_background_running: usize,
     /// Bytes of keys and values, of running sequences and in the prefix cache.
     pub memory_bytes: u64,
     /// What it has done.

@@ -16,6 +16,7 @@ mod layers;
 mod llama;
 mod logits;
 mod prefixes;
+mod priorities;
 mod prompt_logprobs;
 mod quantize_pipeline;
 mod quantize_resume;

@@ -6,9 +6,9 @@ use super::input::{Input, Item, Plan, Terms};
 use super::line::Line;
 use super::reasons::Reasons;
 use super::results::drop_replaced;
-use crate::jobs::{JobSource, Key, Sink, Tally, Tokens};
+use crate::jobs::{JobSource, Key, Sink, Tally, Tokens, Worker};
 use crate::openai::{Choice, Completion, Fault, Heading, Prompts, Request, Usage};
-use gatefold::engine::{Engine, Event, Generated, RequestId, common_prefix};
+use gatefold::engine::{Event, Generated, RequestId, common_prefix};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -209,15 +209,15 @@ impl<'a> Batch<'a> {
     }
 
     /// Hands all requests of a line to the engine, or none.
-    fn submit_line(&mut self, engine: &mut Engine, prepared: Prepared) {
+    fn submit_line(&mut self, worker: &mut dyn Worker, prepared: Prepared) {
         let Prepared { number, line } = prepared;
         let (max_tokens, seed) = (self.setup.terms.max_tokens, line.default_seed());
         let mut ids = Vec::new();
         for request in line.request.of_engine(&line.prompts, max_tokens, seed) {
-            match engine.submit(request) {
+            match worker.submit(request) {
                 Ok(id) => ids.push(id),
                 Err(refusal) => {
-                    ids.into_iter().for_each(|id| engine.cancel(id));
+                    ids.into_iter().for_each(|id| worker.cancel(id));
                     let fault = line.request.refused(&refusal);
                     self.fail(number, &line.key, line.custom_id, fault);
                     return;
@@ -269,7 +269,7 @@ impl JobSource for Batch<'_> {
 
     /// Submits requests a window at a time, several times as many as are worked on together, the
     /// longest first: what comes last is short, and keeps few waiting for it.
-    fn submit(&mut self, engine: &mut Engine) -> Result<(), BatchError> {
+    fn submit(&mut self, worker: &mut dyn Worker) -> Result<(), BatchError> {
         if self.submitted.len() > self.window() / 2 {
             return Ok(());
         }
@@ -277,7 +277,7 @@ impl JobSource for Batch<'_> {
         let mut prepared = mem::take(&mut self.prepared);
         prepared.sort_by_key(|prepared| Reverse(prepared.line.usage.prompt_tokens));
         for prepared in prepared {
-            self.submit_line(engine, prepared);
+            self.submit_line(worker, prepared);
         }
         Ok(())
     }

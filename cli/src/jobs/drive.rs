@@ -1,19 +1,20 @@
-//! The event loop of jobs: keeps an engine busy until its source has no more.
+//! The event loop of jobs: keeps a worker busy until its source has no more.
 
-use gatefold::engine::{Engine, Event, RequestId};
+use super::worker::Worker;
+use gatefold::engine::{Event, RequestId};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Where an engine's requests come from and its results go to, bit by bit.
+/// Where a worker's requests come from and its results go to, bit by bit.
 pub trait JobSource {
     /// Why it cannot go on.
     type Error;
 
-    /// Submits more requests, if there are any that the engine should know of now. It is called
+    /// Submits more requests, if there are any that the worker should know of now. It is called
     /// before every step.
     ///
     /// # Errors
     /// If there is no going on.
-    fn submit(&mut self, engine: &mut Engine) -> Result<(), Self::Error>;
+    fn submit(&mut self, worker: &mut dyn Worker) -> Result<(), Self::Error>;
 
     /// Takes note of what became of a request.
     fn on_event(&mut self, id: RequestId, event: Event);
@@ -52,14 +53,16 @@ impl Outcome {
 /// Those of the source.
 pub fn drive<S: JobSource>(
     source: &mut S,
-    engine: &mut Engine,
+    worker: &mut dyn Worker,
     interrupted: &AtomicBool,
 ) -> Result<bool, S::Error> {
     while !interrupted.load(Ordering::Relaxed) {
-        source.submit(engine)?;
-        engine.step(&mut |id, event| source.on_event(id, event));
+        source.submit(worker)?;
+        if !worker.is_idle() {
+            worker.step(&mut |id, event| source.on_event(id, event));
+        }
         source.flush()?;
-        if source.is_submitted() && engine.is_idle() {
+        if source.is_submitted() && worker.is_idle() {
             return Ok(true);
         }
     }

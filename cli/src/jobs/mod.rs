@@ -3,7 +3,8 @@
 //!
 //! A [`Key`] names a piece of work by everything that its result depends on. [`Results`] is the
 //! file, locked for one run; [`Lines`] reads files of lines, of any size and from anyone. [`drive`]
-//! keeps an engine busy with requests from a [`JobSource`] until there is none, and a [`Tally`] counts its tokens.
+//! keeps a [`Worker`] busy with requests from a [`JobSource`] until there is none: an engine, or the
+//! [`Background`] of one that others ask too. A [`Tally`] counts its tokens.
 
 mod drive;
 mod error;
@@ -13,6 +14,7 @@ mod results;
 mod sink;
 mod stdin;
 mod tally;
+mod worker;
 
 pub use drive::{JobSource, Outcome, drive};
 pub use error::JobsError;
@@ -22,3 +24,4 @@ pub use results::Results;
 pub use sink::Sink;
 pub(crate) use stdin::copy_of_stdin;
 pub use tally::{Tally, Tokens};
+pub use worker::{Background, Worker};

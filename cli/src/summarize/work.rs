@@ -9,8 +9,8 @@ use super::reduction::{Answer, Next, Reduction};
 use super::setup::Setup;
 use crate::documents::Documents;
 use crate::flags::name_flags;
-use crate::jobs::{JobSource, Key, Tally};
-use gatefold::engine::{Engine, Event, Generated, Request, RequestId};
+use crate::jobs::{JobSource, Key, Tally, Worker};
+use gatefold::engine::{Event, Generated, Request, RequestId};
 use gatefold::text::one_line;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
@@ -179,7 +179,7 @@ impl<'a> Summarizer<'a> {
         self.needless.extend(needless.map(|(id, _)| id));
     }
 
-    fn submit_part(&mut self, engine: &mut Engine, number: usize, idx: usize) {
+    fn submit_part(&mut self, worker: &mut dyn Worker, number: usize, idx: usize) {
         let Some(reduction) = self.open.get(&number) else { return };
         let cutter = &self.setup.cutter;
         let max_tokens = match reduction.is_last() {
@@ -191,7 +191,7 @@ impl<'a> Summarizer<'a> {
             max_tokens: Some(max_tokens),
             ..Request::new(reduction.prompt(idx).to_vec(), self.setup.sampling.clone())
         };
-        match engine.submit(request) {
+        match worker.submit(request) {
             Ok(id) => {
                 self.asked.insert(id, Asked { number, idx });
             }
@@ -223,11 +223,11 @@ impl JobSource for Summarizer<'_> {
 
     /// Keeps twice as many requests with the engine as it works on. Parts come before new
     /// documents, so that few are open at a time.
-    fn submit(&mut self, engine: &mut Engine) -> Result<(), SummarizeError> {
-        mem::take(&mut self.needless).into_iter().for_each(|id| engine.cancel(id));
+    fn submit(&mut self, worker: &mut dyn Worker) -> Result<(), SummarizeError> {
+        mem::take(&mut self.needless).into_iter().for_each(|id| worker.cancel(id));
         while self.asked.len() < 2 * self.setup.max_running {
             if let Some((number, idx)) = self.ready.pop_front() {
-                self.submit_part(engine, number, idx);
+                self.submit_part(worker, number, idx);
             } else if let Some(entry) = self.waiting.pop_front() {
                 self.begin(entry);
             } else {
