@@ -33,13 +33,15 @@
 //! 6. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;
 //! 7. [`compute`](Compute): the instruction set and the pool of threads;
 //! 8. [`model`]: tokens become logits, layer by layer, two experts each;
-//! 9. [`sampler`]: logits become the next token;
-//! 10. [`language_model`](LanguageModel): a file's weights with its tokenizer;
-//! 11. [`engine`]: requests become steps of the model, and answers;
-//! 12. [`eval`]: logits become perplexity, and the distance between two models;
-//! 13. [`inspect`]: what a file holds, and whether it will run here;
-//! 14. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
-//! 15. [`quantize`]: checkpoints become quantized GGUF files.
+//! 9. [`constraint`]: which tokens an answer may have next;
+//! 10. [`grammar`]: schemas, regular expressions and grammars become constraints;
+//! 11. [`sampler`]: logits become the next token;
+//! 12. [`language_model`](LanguageModel): a file's weights with its tokenizer;
+//! 13. [`engine`]: requests become steps of the model, and answers;
+//! 14. [`eval`]: logits become perplexity, and the distance between two models;
+//! 15. [`inspect`]: what a file holds, and whether it will run here;
+//! 16. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
+//! 17. [`quantize`]: checkpoints become quantized GGUF files.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
@@ -47,10 +49,13 @@ pub mod architecture;
 #[cfg(feature = "checkpoints")]
 pub mod checkpoint;
 mod compute;
+pub mod constraint;
 pub mod engine;
 pub mod eval;
 pub mod files;
 pub mod gguf;
+#[cfg(feature = "grammars")]
+pub mod grammar;
 pub mod inspect;
 mod language_model;
 pub mod machine;

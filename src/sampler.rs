@@ -1,9 +1,11 @@
 //! From logits to the next token.
 //!
-//! The steps, in llama.cpp's order: bias, penalties, top-k, top-p, min-p, temperature, draw. Sums
-//! run in one order, exponentials are our own and the random numbers are ChaCha8's, so a seed gives
-//! the same text on every machine.
+//! The steps, in llama.cpp's order: bias, penalties, top-k, top-p, min-p, temperature, draw. Where an
+//! answer has a form to keep to, the tokens that it does not allow are gone before top-k. Sums run in
+//! one order, exponentials are our own and the random numbers are ChaCha8's, so a seed gives the same
+//! text on every machine.
 
+use crate::constraint::TokenSet;
 use gatefold_quant::Isa;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -67,6 +69,11 @@ pub enum SamplerError {
         /// Its logit.
         logit: f32,
     },
+    /// What the answer has so far leads nowhere.
+    #[error(
+        "no token of the vocabulary may come next: the form of the answer has no way on from here"
+    )]
+    NothingAllowed,
 }
 
 /// Chooses tokens, one after another.
@@ -111,12 +118,30 @@ impl Sampler {
     /// # Errors
     /// If a logit is not finite.
     pub fn choose(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplerError> {
-        let chosen = self.choose_uncounted(logits, history)?;
+        self.choose_among(None, logits, history)
+    }
+
+    /// As [`Self::choose`], one of the tokens that are `allowed`; none allows all.
+    ///
+    /// # Errors
+    /// If a logit is not finite, or no token is allowed.
+    pub fn choose_among(
+        &mut self,
+        allowed: Option<&TokenSet>,
+        logits: &[f32],
+        history: &[u32],
+    ) -> Result<u32, SamplerError> {
+        let chosen = self.choose_uncounted(allowed, logits, history)?;
         *self.counts.entry(chosen).or_default() += 1;
         Ok(chosen)
     }
 
-    fn choose_uncounted(&mut self, logits: &[f32], history: &[u32]) -> Result<u32, SamplerError> {
+    fn choose_uncounted(
+        &mut self,
+        allowed: Option<&TokenSet>,
+        logits: &[f32],
+        history: &[u32],
+    ) -> Result<u32, SamplerError> {
         if let Some(id) = logits.iter().position(|logit| !logit.is_finite()) {
             return Err(SamplerError::NotFinite { id, logit: logits[id] });
         }
@@ -126,9 +151,12 @@ impl Sampler {
         if !self.never.is_empty() {
             candidates.retain(|candidate| self.never.binary_search(&candidate.id).is_err());
         }
+        if let Some(allowed) = allowed {
+            candidates.retain(|candidate| allowed.contains(candidate.id));
+        }
+        let best =
+            candidates.iter().min_by(|a, b| a.order(b)).ok_or(SamplerError::NothingAllowed)?;
         if self.sampling.temperature <= 0.0 {
-            let best =
-                candidates.iter().min_by(|a, b| a.order(b)).expect("a vocabulary is not empty");
             return Ok(best.id);
         }
         self.keep_probable(&mut candidates);
@@ -231,6 +259,27 @@ mod tests {
         assert_eq!(greedy.choose(&LOGITS, &[]).unwrap(), 4);
         let mut drawing = sampler(Sampling::default()).without([1, 3].into());
         assert!((0..100).all(|_| ![1, 3].contains(&drawing.choose(&LOGITS, &[]).unwrap())));
+    }
+
+    #[test]
+    fn only_what_is_allowed_is_chosen() {
+        let allowed: TokenSet = [0, 2, 5, 99].into_iter().collect();
+        // Top-k and min-p see nothing else, or nothing would be left of these.
+        let drawing = Sampling { top_k: 2, min_p: 0.2, temperature: 5.0, ..Sampling::default() };
+        let biased = Sampling { logit_bias: vec![(1, 100.0)], ..drawing.clone() };
+        for sampling in [drawing, biased] {
+            let mut sampler = sampler(sampling);
+            let mut choose = || sampler.choose_among(Some(&allowed), &LOGITS, &[]).unwrap();
+            let mut drawn: Vec<u32> = (0..200).map(|_| choose()).collect();
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn, [0, 5]);
+        }
+        let greedy = Sampling { temperature: 0.0, repeat_penalty: 9.0, ..Sampling::default() };
+        let mut greedy = sampler(greedy);
+        assert_eq!(greedy.choose_among(Some(&allowed), &LOGITS, &[0]).unwrap(), 0);
+        let none = greedy.choose_among(Some(&TokenSet::default()), &LOGITS, &[]);
+        assert!(matches!(none, Err(SamplerError::NothingAllowed)));
     }
 
     #[test]

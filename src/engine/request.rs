@@ -1,9 +1,11 @@
 //! What is asked of the engine, and what it answers.
 
 use super::speed::Speed;
+use crate::constraint::{Constraint, ConstraintError};
 use crate::model::ModelError;
 use crate::model::log_probs::LogProbs;
 use crate::sampler::{SamplerError, Sampling};
+use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
 
@@ -21,6 +23,9 @@ pub struct Request {
     pub stops: Vec<String>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The form that the answer must have, if any: nothing else is chosen, and it ends where that is
+    /// complete.
+    pub constraint: Option<Arc<dyn Constraint>>,
     /// Of how many most probable tokens the log probabilities are wanted beside each token's own;
     /// none for no log probabilities at all.
     pub n_logprobs: Option<usize>,
@@ -53,6 +58,7 @@ impl Request {
             max_tokens: None,
             stops: Vec::new(),
             sampling,
+            constraint: None,
             n_logprobs: None,
             prompt_logprobs: None,
             deadline: None,
@@ -157,7 +163,7 @@ pub struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model ended it.
+    /// The model ended it, or its form is complete.
     EndOfText,
     /// A stop string.
     StopString,
@@ -215,7 +221,7 @@ impl Generated {
 }
 
 /// Log probabilities at one token: natural logarithms, of the model's own distribution, before
-/// temperature and the like.
+/// temperature, a constraint and the like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TokenLogprobs {
     /// Of the token that is there.
@@ -243,6 +249,9 @@ pub enum GenerateError {
     /// No token could be chosen.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// The answer could not be held to its form.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
     /// The model could not take a step.
     #[error(transparent)]
     Model(#[from] ModelError),

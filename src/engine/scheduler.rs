@@ -1,16 +1,18 @@
 //! Which tokens of which sequences make up the next step of the model.
 
+use super::held::Held;
 use super::limits::Limits;
 use super::options::Options;
 use super::prefix_cache::{self, Prefix, PrefixCache};
-use super::request::{Delta, Event, FinishReason, Priority, Refusal, Request, RequestId};
+use super::request::{
+    Delta, Event, FinishReason, GenerateError, Priority, Refusal, Request, RequestId,
+};
 use super::sequence::{Finished, Sequence};
 use super::status::{Status, Work};
 use super::turns::{Turns, n_before, n_interactive, share};
 use crate::compute::Compute;
 use crate::language_model::LanguageModel;
 use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
-use crate::sampler::SamplerError;
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use std::cmp::Reverse;
@@ -315,12 +317,23 @@ impl Engine {
     }
 
     /// Takes the step, and chooses tokens for the sequences that have nothing uncomputed.
-    fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<Option<u32>, SamplerError>> {
+    fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<Option<u32>, GenerateError>> {
         let parts = || self.running.iter().zip(chunk_lens);
         let n_logits: Vec<_> = parts().map(|(sequence, &len)| sequence.n_logits(len)).collect();
         let chunks = self.running.iter_mut().zip(chunk_lens).filter(|&(_, &len)| len > 0);
-        let mut chunks: Vec<_> = chunks.map(|(sequence, &len)| sequence.chunk(len)).collect();
-        let logits = self.model.forward(&self.compute, &mut chunks);
+        let (mut chunks, held): (Vec<_>, Vec<_>) =
+            chunks.map(|(sequence, &len)| sequence.chunk(len)).unzip();
+        let mut held: Vec<&mut Held> = held.into_iter().flatten().collect();
+        let mut forward = || self.model.forward(&self.compute, &mut chunks);
+        let logits = match held.is_empty() {
+            true => forward(),
+            // What may come next depends on what has come, not on its logits.
+            false => self.compute.run(|| {
+                let look_ahead =
+                    || held.par_iter_mut().with_max_len(1).for_each(|held| held.look_ahead());
+                rayon::join(forward, look_ahead).0
+            }),
+        };
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
         self.work.add(&logits.expert_tokens);
@@ -340,7 +353,7 @@ impl Engine {
     fn emit(
         &mut self,
         chunk_lens: &[usize],
-        chosen: Vec<Result<Option<u32>, SamplerError>>,
+        chosen: Vec<Result<Option<u32>, GenerateError>>,
         listener: &mut dyn FnMut(RequestId, Event),
     ) {
         let running = mem::take(&mut self.running).into_iter();
@@ -351,7 +364,7 @@ impl Engine {
             }
             let token = match chosen {
                 Err(error) => {
-                    listener(sequence.id, Event::Failed(error.into()));
+                    listener(sequence.id, Event::Failed(error));
                     continue;
                 }
                 Ok(token) => token,
@@ -364,13 +377,14 @@ impl Engine {
                 self.finish(sequence, FinishReason::Length, None, listener);
                 continue;
             };
-            let (delta, ending) = sequence.push(token, &self.tokenizer, self.weight_bytes);
-            if let Some(reason) = ending {
-                self.finish(sequence, reason, Some(delta), listener);
-                continue;
+            match sequence.push(token, &self.tokenizer, self.weight_bytes) {
+                Err(error) => listener(sequence.id, Event::Failed(error)),
+                Ok((delta, Some(reason))) => self.finish(sequence, reason, Some(delta), listener),
+                Ok((delta, None)) => {
+                    listener(sequence.id, Event::Delta(delta));
+                    self.running.push(sequence);
+                }
             }
-            listener(sequence.id, Event::Delta(delta));
-            self.running.push(sequence);
         }
     }
 

@@ -1,14 +1,15 @@
 //! A request on its way through the engine.
 
+use super::held::Held;
 use super::logits_session::MAX_LOGITS_ROWS;
 use super::output_text::OutputText;
 use super::request::{
-    Delta, FinishReason, Generated, Priority, PromptLogprobs, Request, RequestId, Token,
-    TokenLogprobs,
+    Delta, FinishReason, GenerateError, Generated, Priority, PromptLogprobs, Request, RequestId,
+    Token, TokenLogprobs,
 };
 use super::speed::{Clock, Speed};
 use crate::model::{Chunk, KvCache, PagePool, Wanted};
-use crate::sampler::{Sampler, SamplerError};
+use crate::sampler::Sampler;
 use crate::tokenizer::Tokenizer;
 use gatefold_quant::Isa;
 use rayon::prelude::*;
@@ -38,6 +39,7 @@ pub(super) struct Sequence {
     wanted_of_prompt: Option<PromptLogprobs>,
     deadline: Option<Instant>,
     sampler: Sampler,
+    held: Option<Held>,
     text: OutputText,
     logprobs: Vec<TokenLogprobs>,
     prompt_logprobs: Vec<TokenLogprobs>,
@@ -71,6 +73,7 @@ impl Sequence {
             wanted_of_prompt: request.prompt_logprobs,
             deadline: request.deadline,
             sampler: Sampler::new(isa, request.sampling).without(Arc::clone(tokenizer.padding())),
+            held: request.constraint.map(|form| Held::new(form, request.is_own_text)),
             text: OutputText::new(tokenizer, request.is_own_text, request.stops),
             logprobs: Vec::new(),
             prompt_logprobs: Vec::new(),
@@ -171,11 +174,13 @@ impl Sequence {
         self.cache = KvCache::in_pool(pool, self.cache.context_len());
     }
 
-    /// The next `n_tokens` that are uncomputed, as a part of a step.
-    pub fn chunk(&mut self, n_tokens: usize) -> Chunk<'_> {
+    /// The next `n_tokens` that are uncomputed, as a part of a step; and what the answer is held to,
+    /// where the step leads to its next token.
+    pub fn chunk(&mut self, n_tokens: usize) -> (Chunk<'_>, Option<&mut Held>) {
         let wanted = self.wanted(n_tokens);
+        let is_last = n_tokens == self.n_uncomputed() && self.max_tokens > 0;
         let tokens = &self.tokens[self.cache.len()..][..n_tokens];
-        Chunk { cache: &mut self.cache, tokens, wanted }
+        (Chunk { cache: &mut self.cache, tokens, wanted }, self.held.as_mut().filter(|_| is_last))
     }
 
     /// For which of the next `n_tokens` logits are wanted.
@@ -209,7 +214,7 @@ impl Sequence {
         &mut self,
         logits: &[f32],
         n_vocab: usize,
-    ) -> Result<Option<u32>, SamplerError> {
+    ) -> Result<Option<u32>, GenerateError> {
         if let (Some(next), Some(wanted)) = (self.next_prompt_logprob(), self.wanted_of_prompt) {
             let n_rows = logits.len() / n_vocab;
             let n_before = next - (self.cache.len() - n_rows + 1);
@@ -229,8 +234,9 @@ impl Sequence {
     }
 
     /// Chooses the next token by the logits that follow the last one, `[n_vocab]`.
-    fn choose(&mut self, logits: &[f32]) -> Result<u32, SamplerError> {
-        let token = self.sampler.choose(logits, &self.tokens)?;
+    fn choose(&mut self, logits: &[f32]) -> Result<u32, GenerateError> {
+        let allowed = self.held.as_mut().map(Held::take_allowed).transpose()?;
+        let token = self.sampler.choose_among(allowed.as_ref(), logits, &self.tokens)?;
         if let Some(n_top) = self.n_logprobs {
             self.logprobs.push(TokenLogprobs::new(logits, token, n_top));
         }
@@ -239,12 +245,15 @@ impl Sequence {
 
     /// Appends a token to the answer. Returns what it adds, and why the answer ends with it, if it
     /// does.
+    ///
+    /// # Errors
+    /// If the token is not one of the answer's form.
     pub fn push(
         &mut self,
         token: u32,
         tokenizer: &Tokenizer,
         weight_bytes: u64,
-    ) -> (Delta, Option<FinishReason>) {
+    ) -> Result<(Delta, Option<FinishReason>), GenerateError> {
         if !self.is_generating() {
             self.prompt_speed = self.prefill_speed(weight_bytes);
             self.clock = Clock::started(weight_bytes);
@@ -252,11 +261,14 @@ impl Sequence {
         self.tokens.push(token);
         let tokens = vec![Token { id: token, logprobs: self.logprobs.last().cloned() }];
         if tokenizer.ends_generation(token) {
-            return (Delta { tokens, text: String::new() }, Some(FinishReason::EndOfText));
+            return Ok((Delta { tokens, text: String::new() }, Some(FinishReason::EndOfText)));
         }
         let (text, stopped) = self.text.push(token);
+        let is_complete = self.held.as_mut().map_or(Ok(false), |held| held.push(token))?;
         let reason = if stopped {
             Some(FinishReason::StopString)
+        } else if is_complete {
+            Some(FinishReason::EndOfText)
         } else if self.tokens.len() - self.n_prompt >= self.max_tokens {
             Some(FinishReason::Length)
         } else if self.cache.len() == self.cache.context_len() {
@@ -264,7 +276,7 @@ impl Sequence {
         } else {
             None
         };
-        (Delta { tokens, text }, reason)
+        Ok((Delta { tokens, text }, reason))
     }
 
     /// The speed of prefill since it was begun last.

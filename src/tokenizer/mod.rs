@@ -221,8 +221,27 @@ impl Tokenizer {
         self.texts.get(id).unwrap_or("\u{FFFD}".as_bytes())
     }
 
+    /// The bytes that a token adds to an answer. It has none if it is no text: a control token, the
+    /// unknown one, one that ends answers or is never produced.
+    #[cfg(feature = "grammars")]
+    pub(crate) fn answer_bytes(&self, id: u32) -> &[u8] {
+        let kind = self.vocabulary.kinds.get(id as usize);
+        let is_text =
+            matches!(kind, Some(PieceKind::Normal | PieceKind::UserDefined | PieceKind::Byte));
+        let is_left_out = self.ends_generation(id) || self.padding.binary_search(&id).is_ok();
+        if is_text && !is_left_out { self.bytes(id) } else { &[] }
+    }
+
+    /// The tokens after which a model has no more to say, ascending.
+    #[cfg(feature = "grammars")]
+    pub(crate) fn ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = self.vocabulary.ends.iter().copied().collect();
+        ends.sort_unstable();
+        ends
+    }
+
     /// Whether this token, at the start of a text, begins with the space put before it.
-    fn begins_with_prefix_space(&self, id: u32) -> bool {
+    pub(crate) fn begins_with_prefix_space(&self, id: u32) -> bool {
         // A control token may be spelled like one, and adds no bytes.
         let is_spelled_so = self.piece(id).is_some_and(|piece| piece.starts_with(SPACE));
         self.adds_space_prefix() && is_spelled_so && self.bytes(id).starts_with(b" ")

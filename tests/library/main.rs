@@ -11,6 +11,10 @@ mod gguf_fingerprint;
 mod gguf_hostile;
 mod gguf_roundtrip;
 mod gguf_split;
+#[cfg(feature = "grammars")]
+mod grammar;
+#[cfg(feature = "grammars")]
+mod grammar_engine;
 mod handle;
 mod layers;
 mod llama;

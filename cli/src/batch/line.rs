@@ -21,7 +21,9 @@ impl Line {
         let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
         match serde_json::from_slice::<Value>(text) {
             Ok(value) => {
-                let canonical = value.to_string().into_bytes();
+                let mut sorted = value.clone();
+                sorted.sort_all_objects();
+                let canonical = sorted.to_string().into_bytes();
                 let custom_id = value.get("custom_id").and_then(Value::as_str).map(str::to_owned);
                 Line { custom_id, request: request(value), canonical }
             }

@@ -1,0 +1,376 @@
+//! A JSON Schema as far as it is enforced.
+//!
+//! llguidance passes over keywords that it does not know, follows references in the simplest case
+//! only, and has a few gaps, found by reading it and by the JSON Schema test suite. So every keyword is
+//! looked at here: what is enforced goes on, in an order and a form without those gaps, what says
+//! nothing of instances is dropped, and everything else is an error that names it.
+
+use super::GrammarError;
+use super::formats;
+use super::pattern;
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
+
+/// Keywords that say nothing of what an instance is.
+const ANNOTATIONS: [&str; 17] = [
+    "$anchor",
+    "$comment",
+    "$schema",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "deprecated",
+    "description",
+    // Of OpenAPI: which of alternatives it is shows in the instance in any case.
+    "discriminator",
+    "example",
+    "examples",
+    "id",
+    "$id",
+    "readOnly",
+    "title",
+    "writeOnly",
+];
+
+/// Keywords whose values are no schemas, and which go on as they are.
+const VALUES: [&str; 13] = [
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "required",
+    "type",
+];
+
+/// Schemas in a schema: more than any that people write has.
+const MOST_SCHEMAS: usize = 10_000;
+
+/// Of the largest number, all of whose neighbours are integers that a float can be.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// What llguidance is to do beside the schema. A string is spelled in one way alone, so that no name of
+/// a property can hide behind an escape; and blanks have an end.
+fn options() -> Value {
+    json!({
+        "json_allowed_escapes": "nrbtf\\\"",
+        "whitespace_pattern": r"[ \t]{1,64}|\r?\n[ \t]{0,64}",
+    })
+}
+
+/// The schema with what is enforced.
+///
+/// # Errors
+/// If it has what is not, or is wrong.
+pub(super) fn enforced(schema: &Value) -> Result<Value, GrammarError> {
+    let mut walk = Walk {
+        root: schema,
+        places: HashSet::new(),
+        references: Vec::new(),
+        is_old: is_old(schema),
+    };
+    let mut enforced = walk.schema(schema, "#")?;
+    for (place, target) in &walk.references {
+        // `#/` is the whole, too.
+        if !walk.places.contains(target.trim_end_matches('/')) {
+            return Err(wrong(place, "refers to what is no schema"));
+        }
+    }
+    if let Value::Object(enforced) = &mut enforced {
+        enforced.insert("x-guidance".into(), options());
+    }
+    Ok(enforced)
+}
+
+/// Whether it says that it is of a draft before 2020-12.
+fn is_old(schema: &Value) -> bool {
+    let uri = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    ["draft-04", "draft-06", "draft-07", "2019-09"].iter().any(|draft| uri.contains(draft))
+}
+
+fn wrong(place: &str, problem: impl Into<String>) -> GrammarError {
+    GrammarError::Schema { place: place.to_owned(), problem: problem.into() }
+}
+
+/// A walk through all schemas of a schema.
+struct Walk<'s> {
+    root: &'s Value,
+    /// Where schemas are.
+    places: HashSet<String>,
+    /// Where references are, and to what.
+    references: Vec<(String, String)>,
+    is_old: bool,
+}
+
+impl Walk<'_> {
+    /// The schema at `place`, with what is enforced.
+    fn schema(&mut self, schema: &Value, place: &str) -> Result<Value, GrammarError> {
+        self.places.insert(place.to_owned());
+        if self.places.len() > MOST_SCHEMAS {
+            return Err(wrong("#", format!("has more than {MOST_SCHEMAS} schemas in it")));
+        }
+        let keywords = match schema {
+            Value::Bool(_) => return Ok(schema.clone()),
+            Value::Object(keywords) => keywords,
+            _ => return Err(wrong(place, "is neither an object nor true or false")),
+        };
+        check_together(keywords, place, self.is_old)?;
+        let mut enforced = Map::new();
+        for (keyword, value) in keywords {
+            let place = format!("{place}/{keyword}");
+            if let Some(value) = self.keyword(keyword, value, &place)? {
+                enforced.insert(keyword.clone(), value);
+            }
+        }
+        if let Some(pattern) = enforced.get("format").and_then(formats::pattern) {
+            enforced.remove("format");
+            let all_of = enforced.entry("allOf").or_insert_with(|| json!([]));
+            let all_of = all_of.as_array_mut().expect("what is in it was looked at");
+            all_of.push(json!({ "pattern": pattern }));
+        }
+        if let Some(options) = enforced.get("oneOf")
+            && self.are_disjoint(options)
+        {
+            // Where no two can hold, one does if any does.
+            let any_of = json!({ "anyOf": options });
+            enforced.remove("oneOf");
+            let all_of = enforced.entry("allOf").or_insert_with(|| json!([]));
+            all_of.as_array_mut().expect("what is in it was looked at").push(any_of);
+        }
+        // The rest is read as a whole only where none of these is in between.
+        let (last, first): (Vec<_>, Vec<_>) =
+            enforced.into_iter().partition(|(keyword, _)| combines(keyword));
+        Ok(first.into_iter().chain(last).collect())
+    }
+
+    /// The value of a keyword, or none if it changes nothing.
+    fn keyword(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        place: &str,
+    ) -> Result<Option<Value>, GrammarError> {
+        let value = match keyword {
+            // With a name of its own, references below mean something else.
+            "$id" | "id" if value.is_string() && place != format!("#/{keyword}") => {
+                return Err(wrong(place, "is not followed below the root; leave it out"));
+            }
+            "$schema" if place != "#/$schema" => {
+                return Err(wrong(place, "is not followed below the root; leave it out"));
+            }
+            "items" if value.is_array() => self.schemas(value, place)?,
+            "items" | "additionalItems" | "additionalProperties" => self.schema(value, place)?,
+            "allOf" | "anyOf" | "oneOf" | "prefixItems" => self.schemas(value, place)?,
+            "properties" | "$defs" | "definitions" => self.named(value, place, false)?,
+            "patternProperties" => self.named(value, place, true)?,
+            "const" | "enum" => {
+                check_exact(value, place)?;
+                value.clone()
+            }
+            "$ref" => {
+                let target = value.as_str().ok_or_else(|| wrong(place, "is no text"))?;
+                self.refer(target, place)?;
+                value.clone()
+            }
+            "pattern" => pattern_of(value, place)?.into(),
+            "format" => {
+                formats::check(value).map_err(|problem| wrong(place, problem))?;
+                value.clone()
+            }
+            "uniqueItems" if *value == Value::Bool(false) => return Ok(None),
+            keyword if VALUES.contains(&keyword) => {
+                check_exact(value, place)?;
+                value.clone()
+            }
+            keyword if ANNOTATIONS.contains(&keyword) => return Ok(None),
+            // OpenAPI's prefix for annotations of others.
+            keyword if keyword.starts_with("x-") && keyword != "x-guidance" => return Ok(None),
+            _ => return Err(wrong(place, "is not enforced here; leave it out")),
+        };
+        Ok(Some(value))
+    }
+
+    fn schemas(&mut self, value: &Value, place: &str) -> Result<Value, GrammarError> {
+        let schemas = value.as_array().ok_or_else(|| wrong(place, "is no array of schemas"))?;
+        let schemas = schemas.iter().enumerate();
+        schemas.map(|(idx, schema)| self.schema(schema, &format!("{place}/{idx}"))).collect()
+    }
+
+    /// Schemas by names, or by patterns of them.
+    fn named(
+        &mut self,
+        value: &Value,
+        place: &str,
+        are_patterns: bool,
+    ) -> Result<Value, GrammarError> {
+        let schemas = value.as_object().ok_or_else(|| wrong(place, "is no object of schemas"))?;
+        let mut named = Map::new();
+        for (name, schema) in schemas {
+            let place = format!("{place}/{name}");
+            let enforced = self.schema(schema, &place)?;
+            let name = match are_patterns {
+                true => pattern::from_ecma(name).map_err(|problem| wrong(&place, problem))?,
+                false => name.clone(),
+            };
+            named.insert(name, enforced);
+        }
+        Ok(Value::Object(named))
+    }
+
+    /// Takes note of a reference.
+    fn refer(&mut self, target: &str, place: &str) -> Result<(), GrammarError> {
+        let is_plain = target == "#" || target.starts_with("#/");
+        if !is_plain || target.contains(['%', '~']) {
+            let problem =
+                "is not followed: expected a place in this schema, such as \"#/$defs/name\"";
+            return Err(wrong(place, problem));
+        }
+        self.references.push((place.to_owned(), target.to_owned()));
+        Ok(())
+    }
+
+    /// Whether an instance can be one of at most one of these schemas.
+    fn are_disjoint(&self, options: &Value) -> bool {
+        let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+        let all: Vec<&Value> = options.iter().map(|option| self.resolved(option)).collect();
+        // More would take long, and are none that people write.
+        all.len() <= 200
+            && (0..all.len())
+                .all(|idx| all[idx + 1..].iter().all(|other| self.differ_in_kind(all[idx], other)))
+    }
+
+    /// Whether two schemas have no instance in common, as their types show, or a property that one of
+    /// them requires and that has other values in the other.
+    fn differ_in_kind(&self, a: &Value, b: &Value) -> bool {
+        let (Some(types_a), Some(types_b)) = (types(a), types(b)) else { return false };
+        if types_a.iter().all(|kind| !types_b.contains(kind)) {
+            return true;
+        }
+        if types_a != ["object"] || types_b != ["object"] {
+            return false;
+        }
+        let values = |schema: &Value, name: &str| -> Option<Vec<Value>> {
+            values(self.resolved(schema.get("properties")?.get(name)?))
+        };
+        let required = |schema: &Value| {
+            let names = schema.get("required").and_then(Value::as_array).cloned();
+            names.unwrap_or_default().into_iter()
+        };
+        required(a).chain(required(b)).any(|name| {
+            let name = name.as_str().unwrap_or_default();
+            match (values(a, name), values(b, name)) {
+                (Some(a), Some(b)) => a.iter().all(|value| !b.contains(value)),
+                _ => false,
+            }
+        })
+    }
+
+    /// The schema that a reference leads to. What stands beside the reference only narrows it.
+    fn resolved<'v>(&'v self, mut schema: &'v Value) -> &'v Value {
+        for _ in 0..8 {
+            let Some(target) = schema.get("$ref").and_then(Value::as_str) else { break };
+            let pointer = target.trim_start_matches('#').trim_end_matches('/');
+            let Some(found) = self.root.pointer(pointer) else { break };
+            schema = found;
+        }
+        schema
+    }
+}
+
+/// Whether a keyword puts schemas together, or is one value.
+fn combines(keyword: &str) -> bool {
+    ["const", "enum", "allOf", "anyOf", "oneOf", "$ref"].contains(&keyword)
+}
+
+/// The types of instances, if they are told.
+fn types(schema: &Value) -> Option<Vec<&str>> {
+    let kind = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    match schema.get("type") {
+        Some(Value::String(name)) => Some(vec![general_type(name)]),
+        Some(Value::Array(names)) => {
+            names.iter().map(|name| name.as_str().map(general_type)).collect()
+        }
+        _ => {
+            let one = schema.get("const").into_iter();
+            let several = schema.get("enum").and_then(Value::as_array);
+            let kinds: Vec<&str> = one.chain(several.into_iter().flatten()).map(kind).collect();
+            Some(kinds).filter(|kinds| !kinds.is_empty())
+        }
+    }
+}
+
+/// A type without what narrows it.
+fn general_type(name: &str) -> &str {
+    if name == "integer" { "number" } else { name }
+}
+
+/// The texts that an instance may be, if it may be nothing else.
+fn values(schema: &Value) -> Option<Vec<Value>> {
+    let values = match (schema.get("const"), schema.get("enum")) {
+        (Some(value), _) => vec![value.clone()],
+        (None, Some(Value::Array(values))) => values.clone(),
+        _ => return None,
+    };
+    values.iter().all(Value::is_string).then_some(values)
+}
+
+fn pattern_of(value: &Value, place: &str) -> Result<String, GrammarError> {
+    let pattern = value.as_str().ok_or_else(|| wrong(place, "is no text"))?;
+    pattern::from_ecma(pattern).map_err(|problem| wrong(place, problem))
+}
+
+/// That keywords which depend on each other are enforced where they come together.
+fn check_together(
+    keywords: &Map<String, Value>,
+    place: &str,
+    is_old: bool,
+) -> Result<(), GrammarError> {
+    let has = |keyword: &str| keywords.contains_key(keyword);
+    let is_list = keywords.get("items").is_some_and(Value::is_array);
+    let at = |keyword: &str, problem: &str| Err(wrong(&format!("{place}/{keyword}"), problem));
+    if has("additionalItems") && !is_list {
+        return at("additionalItems", "changes nothing unless `items` is an array; leave it out");
+    }
+    if has("prefixItems") && (is_list || is_old) {
+        return at("prefixItems", "is of draft 2020-12, and other parts of the schema are not");
+    }
+    let required = keywords.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+    let min_properties = keywords.get("minProperties").and_then(Value::as_u64).unwrap_or(0);
+    // Of further properties, a name could come twice.
+    if min_properties > required as u64 + 1 {
+        return at("minProperties", "is enforced up to one more than there are in `required`");
+    }
+    Ok(())
+}
+
+/// That the numbers of a value are read as what they are.
+fn check_exact(value: &Value, place: &str) -> Result<(), GrammarError> {
+    match value {
+        Value::Number(number) => {
+            let is_exact = number.as_f64().is_some_and(|number| number.abs() < MOST_EXACT);
+            match is_exact {
+                true => Ok(()),
+                false => {
+                    Err(wrong(place, "has a number beyond 2^53, which is not enforced exactly"))
+                }
+            }
+        }
+        Value::Array(values) => values.iter().try_for_each(|value| check_exact(value, place)),
+        Value::Object(values) => values.values().try_for_each(|value| check_exact(value, place)),
+        _ => Ok(()),
+    }
+}
