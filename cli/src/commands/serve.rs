@@ -133,6 +133,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         created: now.as_secs(),
     });
     progress::hide();
+    print_note(format_args!("a page for browsers is at http://{address}/"));
     print_note(format_args!("ready: {} at http://{address}/v1", printable(name)));
 
     let interrupted = interrupts.heed();

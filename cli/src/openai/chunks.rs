@@ -38,6 +38,21 @@ struct Chunk<'a> {
     /// Null in all chunks but the last, where it is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_progress: Option<Progress>,
+}
+
+/// How far a prompt is computed, in the words of llama.cpp's server.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Progress {
+    /// Tokens of the prompt.
+    pub total: usize,
+    /// How many of them were computed before the request came.
+    pub cache: usize,
+    /// How many are computed, those included.
+    pub processed: usize,
+    /// Milliseconds since the request came.
+    pub time_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -70,6 +85,17 @@ impl Chunks {
         let answer = || Answer { has_begun: false, unsaid: Unsaid::new(is_own_text), n_chars: 0 };
         let answers = (0..request.n_answers()).map(|_| answer()).collect();
         Chunks { tokenizer, heading, request, answers }
+    }
+
+    /// The pieces that tell how far a prompt is computed, where that is wanted.
+    pub fn progress(&mut self, index: usize, progress: Progress) -> Vec<String> {
+        if !self.request.wants.progress {
+            return Vec::new();
+        }
+        let mut chunks = self.beginning(index);
+        let piece = self.empty(index);
+        chunks.push(self.json(&[piece], self.no_usage(), Some(progress)));
+        chunks
     }
 
     /// The pieces that more of an answer makes. Behind its prompt, an answer is one piece, which comes
@@ -122,24 +148,15 @@ impl Chunks {
                 chunks.push(self.piece(index, String::new(), Some(logprobs)));
             }
         }
-        let content = match endpoint {
-            Endpoint::Chat => Content::Delta { role: None, content: None },
-            Endpoint::Texts => Content::Text(String::new()),
-        };
         let finish_reason = Some(reason);
-        chunks.push(self.chunk(&[Piece {
-            index,
-            content,
-            logprobs: None,
-            finish_reason,
-            receipt: Some(receipt),
-        }]));
+        let last = Piece { finish_reason, receipt: Some(receipt), ..self.empty(index) };
+        chunks.push(self.chunk(&[last]));
         chunks
     }
 
     /// What comes behind all answers: how many tokens there were, where that is wanted.
     pub fn usage(&self, usage: Usage) -> Option<String> {
-        self.request.wants.usage.then(|| self.json(&[], Some(Some(usage))))
+        self.request.wants.usage.then(|| self.json(&[], Some(Some(usage)), None))
     }
 
     /// What comes first of an answer: in a chat, whose it is.
@@ -149,13 +166,16 @@ impl Chunks {
             return Vec::new();
         }
         let content = Content::Delta { role: Some("assistant"), content: Some(String::new()) };
-        vec![self.chunk(&[Piece {
-            index,
-            content,
-            logprobs: None,
-            finish_reason: None,
-            receipt: None,
-        }])]
+        vec![self.chunk(&[Piece { content, ..self.empty(index) }])]
+    }
+
+    /// A piece of an answer that adds nothing.
+    fn empty(&self, index: usize) -> Piece {
+        let content = match self.heading.endpoint {
+            Endpoint::Chat => Content::Delta { role: None, content: None },
+            Endpoint::Texts => Content::Text(String::new()),
+        };
+        Piece { index, content, logprobs: None, finish_reason: None, receipt: None }
     }
 
     fn piece(&self, index: usize, text: String, logprobs: Option<Logprobs>) -> String {
@@ -163,21 +183,40 @@ impl Chunks {
             Endpoint::Chat => Content::Delta { role: None, content: Some(text) },
             Endpoint::Texts => Content::Text(text),
         };
-        self.chunk(&[Piece { index, content, logprobs, finish_reason: None, receipt: None }])
+        self.chunk(&[Piece { content, logprobs, ..self.empty(index) }])
     }
 
     fn chunk(&self, choices: &[Piece]) -> String {
-        self.json(choices, self.request.wants.usage.then_some(None))
+        self.json(choices, self.no_usage(), None)
     }
 
-    fn json(&self, choices: &[Piece], usage: Option<Option<Usage>>) -> String {
+    /// What chunks before the last say of the usage.
+    fn no_usage(&self) -> Option<Option<Usage>> {
+        self.request.wants.usage.then_some(None)
+    }
+
+    fn json(
+        &self,
+        choices: &[Piece],
+        usage: Option<Option<Usage>>,
+        prompt_progress: Option<Progress>,
+    ) -> String {
         let Heading { id, endpoint, created, model, system_fingerprint } = &self.heading;
         let object = match endpoint {
             Endpoint::Chat => "chat.completion.chunk",
             Endpoint::Texts => "text_completion",
         };
         let created = *created;
-        let chunk = Chunk { id, object, created, model, system_fingerprint, choices, usage };
+        let chunk = Chunk {
+            id,
+            object,
+            created,
+            model,
+            system_fingerprint,
+            choices,
+            usage,
+            prompt_progress,
+        };
         serde_json::to_string(&chunk).expect("texts and numbers are JSON")
     }
 }

@@ -21,7 +21,7 @@ mod request;
 mod said;
 
 pub use choice::{Choice, Receipt};
-pub use chunks::Chunks;
+pub use chunks::{Chunks, Progress};
 pub use completion::{CachedTokens, Completion, Heading, Usage};
 pub use fault::Fault;
 pub(crate) use fault::quoted;

@@ -76,6 +76,8 @@ pub struct Wants {
     pub stream: bool,
     /// Behind those pieces, how many tokens there were.
     pub usage: bool,
+    /// Before them, how far the prompt is computed; as llama.cpp's server tells it.
+    pub progress: bool,
     /// The prompt before the answer, with its log probabilities where those of the answer are wanted.
     pub echo: bool,
 }
@@ -150,9 +152,10 @@ impl Request {
         refuse_unsupported(&mut body, endpoint)?;
         let stream = body.bool("stream")?.unwrap_or(false);
         let usage = usage_in_stream(&mut body, stream)?;
+        let progress = body.bool("return_progress")?.unwrap_or(false);
         let params = params(&mut body, max_tokens, n_logprobs)?;
         body.finish(&IGNORED)?;
-        let wants = Wants { stream, usage, echo };
+        let wants = Wants { stream, usage, progress, echo };
         let request = Request { prompt, params, wants, model, name, path };
         let n_prompts = request.n_prompts();
         if n_prompts * request.params.n > MOST_ANSWERS {

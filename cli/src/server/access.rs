@@ -4,6 +4,7 @@
 //! out: the name that it has reached the server by (`Host`), which is its own where its address was made
 //! to point here (DNS rebinding), and where it comes from (`Origin`). Beyond this machine there is a key.
 
+use super::page;
 use crate::openai::{Fault, quoted};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header, uri::Authority};
 use gatefold::text::printable;
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The one path that is open to all: whoever restarts servers looks there.
+/// The one path of the API that is open to all: whoever restarts servers looks there.
 const OPEN_PATH: &str = "/health";
 
 /// Who may ask.
@@ -101,8 +102,10 @@ impl Access {
     ) -> Result<(), Fault> {
         let host = self.check_host(uri, headers)?;
         self.check_origin(&host, headers)?;
-        // A browser's question whether it may ask has no key.
-        let is_open = uri.path() == OPEN_PATH || method == Method::OPTIONS;
+        // A browser's question whether it may ask has no key, nor has who opens the page, which then
+        // asks for one.
+        let is_open =
+            uri.path() == OPEN_PATH || page::is_part(uri.path()) || method == Method::OPTIONS;
         if is_open || self.keys.is_empty() || self.has_key(headers) {
             return Ok(());
         }

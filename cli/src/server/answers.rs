@@ -8,7 +8,7 @@ use super::reply::{Refused, json};
 use super::service::Service;
 use crate::args::template::tell_folded;
 use crate::openai::{
-    CachedTokens, Choice, Completion, Endpoint, Fault, Heading, Receipt, Request, Usage,
+    CachedTokens, Choice, Completion, Endpoint, Fault, Heading, Progress, Receipt, Request, Usage,
 };
 use axum::body::Body;
 use axum::response::Response;
@@ -127,6 +127,8 @@ pub(super) struct Answers {
 pub(super) enum News {
     /// Nothing that is told.
     None,
+    /// How far its prompt is computed.
+    Prefill(Progress),
     /// More of one.
     More(Delta),
     /// All of one.
@@ -194,6 +196,12 @@ impl Answers {
     /// If there will be no answer.
     pub fn take(&mut self, idx: usize, event: Event) -> Result<News, Fault> {
         match event {
+            Event::Prefill { n_computed, n_reused } => Ok(News::Prefill(Progress {
+                total: self.prompt(idx).len(),
+                cache: n_reused,
+                processed: n_computed,
+                time_ms: self.arrival.elapsed().as_millis() as u64,
+            })),
             Event::Delta(delta) => Ok(News::More(delta)),
             Event::Done(generated) => {
                 check(&generated)?;

@@ -55,6 +55,7 @@ impl Events {
     fn tell(&mut self, idx: usize, event: Event, told: &mut String) -> Result<(), Fault> {
         match self.answers.take(idx, event)? {
             News::None => {}
+            News::Prefill(progress) => push_all(told, self.chunks.progress(idx, progress)),
             News::More(delta) => push_all(told, self.chunks.more(idx, delta)),
             News::End(generated, receipt) => {
                 let prompt = self.answers.prompt(idx);

@@ -7,7 +7,7 @@
 //! of it, and `events` tells it on in pieces. Whoever drops an answer, as hyper does when its client is
 //! gone, cancels the request.
 //!
-//! `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
+//! `page` is what a browser is shown, a client of all that. `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
 //! has the form of answers and errors, [`Service`] what a loaded model is to all of them.
 
 mod access;
@@ -17,6 +17,7 @@ mod connections;
 mod events;
 mod listener;
 mod metrics;
+mod page;
 mod places;
 mod prefix;
 mod reply;

@@ -4,6 +4,7 @@ use super::Shared;
 use super::answers::answer;
 use super::body;
 use super::metrics;
+use super::page;
 use super::reply::{Refused, json};
 use super::service::Service;
 use super::tokens;
@@ -52,6 +53,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
         .route("/tokenizer_info", get(tokens::info))
+        .merge(page::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), guard))
