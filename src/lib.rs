@@ -37,9 +37,10 @@
 //! 10. [`language_model`](LanguageModel): a file's weights with its tokenizer;
 //! 11. [`engine`]: requests become steps of the model, and answers;
 //! 12. [`eval`]: logits become perplexity, and the distance between two models;
-//! 13. [`inspect`]: what a file holds, and whether it will run here;
-//! 14. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
-//! 15. [`quantize`]: checkpoints become quantized GGUF files.
+//! 13. [`routing`]: which expert does what;
+//! 14. [`inspect`]: what a file holds, and whether it will run here;
+//! 15. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
+//! 16. [`quantize`]: checkpoints become quantized GGUF files.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
@@ -57,6 +58,7 @@ pub mod machine;
 pub mod model;
 #[cfg(feature = "checkpoints")]
 pub mod quantize;
+pub mod routing;
 pub mod sampler;
 pub mod text;
 pub mod tokenizer;

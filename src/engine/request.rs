@@ -1,8 +1,8 @@
 //! What is asked of the engine, and what it answers.
 
 use super::speed::Speed;
-use crate::model::ModelError;
 use crate::model::log_probs::LogProbs;
+use crate::model::{ModelError, Routes};
 use crate::sampler::{SamplerError, Sampling};
 use std::time::Instant;
 use thiserror::Error;
@@ -26,6 +26,8 @@ pub struct Request {
     pub n_logprobs: Option<usize>,
     /// Log probabilities of the prompt's own tokens, if they are wanted.
     pub prompt_logprobs: Option<PromptLogprobs>,
+    /// Whether it is to be told which experts the routers choose ([`Event::Routes`]).
+    pub wants_routes: bool,
     /// When to give up, looked at between steps; what was made until then is the answer.
     pub deadline: Option<Instant>,
 }
@@ -41,6 +43,7 @@ impl Request {
             sampling,
             n_logprobs: None,
             prompt_logprobs: None,
+            wants_routes: false,
             deadline: None,
         }
     }
@@ -104,6 +107,16 @@ pub enum Event {
         n_computed: usize,
         /// How many of them came from the prefix cache.
         n_reused: usize,
+    },
+    /// Which experts the tokens from index `first` on were sent to, of prompt and answer. A token's
+    /// comes with the step that reads it: for one of the answer, just before the token that follows.
+    /// The last token is never read, and what the prefix cache has is not read again; a preempted
+    /// request is told of its tokens once more.
+    Routes {
+        /// Index of the first token.
+        first: usize,
+        /// What the routers chose.
+        routes: Routes,
     },
     /// More of the answer.
     Delta(Delta),

@@ -8,7 +8,7 @@ use super::sequence::{Finished, Sequence};
 use super::status::{Status, Work};
 use crate::compute::Compute;
 use crate::language_model::LanguageModel;
-use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
+use crate::model::{Gates, KvCache, Model, ModelError, PageLayout, PagePool, Routes};
 use crate::sampler::SamplerError;
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
@@ -286,12 +286,20 @@ impl Engine {
     fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<Option<u32>, SamplerError>> {
         let parts = || self.running.iter().zip(chunk_lens);
         let n_logits: Vec<_> = parts().map(|(sequence, &len)| sequence.n_logits(len)).collect();
+        let mut routes = self.running.iter().any(Sequence::wants_routes).then(Routes::default);
         let chunks = self.running.iter_mut().zip(chunk_lens).filter(|&(_, &len)| len > 0);
         let mut chunks: Vec<_> = chunks.map(|(sequence, &len)| sequence.chunk(len)).collect();
-        let logits = self.model.forward(&self.compute, &mut chunks);
+        let gates = Gates { routes: routes.as_mut(), without: None };
+        let logits = self.model.forward_gated(&self.compute, &mut chunks, gates);
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
         self.work.add(&logits.expert_tokens);
+        let mut n_tokens = 0;
+        for (sequence, &chunk_len) in self.running.iter_mut().zip(chunk_lens) {
+            let tokens = n_tokens..n_tokens + chunk_len;
+            n_tokens = tokens.end;
+            routes.iter().for_each(|routes| sequence.take_routes(routes, tokens.clone()));
+        }
         let (n_vocab, mut values) = (self.model.n_vocab(), &logits.values[..]);
         let rows = self.running.iter_mut().zip(n_logits).map(|(sequence, n_rows)| {
             let rows = values.split_off(..n_rows * n_vocab).expect("a row for each that is wanted");
@@ -313,6 +321,10 @@ impl Engine {
     ) {
         let running = mem::take(&mut self.running).into_iter();
         for ((mut sequence, &chunk_len), chosen) in running.zip(chunk_lens).zip(chosen) {
+            if let Some(routes) = sequence.routes.take() {
+                let first = sequence.cache.len() - chunk_len;
+                listener(sequence.id, Event::Routes { first, routes });
+            }
             if chunk_len > 0 && !sequence.is_generating() {
                 let (n_computed, n_reused) = (sequence.cache.len(), sequence.n_reused());
                 listener(sequence.id, Event::Prefill { n_computed, n_reused });
