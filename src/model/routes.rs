@@ -104,7 +104,7 @@ impl Gates<'_> {
     /// The random routers of a layer, if their choices are wanted.
     pub(super) fn random(&self, layer_idx: usize) -> Option<Matrix> {
         let random = self.routes.as_ref()?.random.as_ref()?;
-        Some(random.layer(layer_idx))
+        (random.n_routers() > 0).then(|| random.layer(layer_idx))
     }
 
     /// Experts of each random router.

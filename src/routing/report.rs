@@ -154,7 +154,7 @@ impl Report {
             },
             evenness: mean(&|layer| layer.balance.evenness),
             first_weight: mean(&|layer| layer.all.first_weight),
-            domain: domain.filter(|_| n_domains > 1),
+            domain: (n_domains > 1).then_some(domain),
             kind,
         };
         let domains = names.iter().enumerate().map(|(idx, name)| Domain {
@@ -262,10 +262,7 @@ fn of_domains(counts: &Counts, layer: usize, domains: std::ops::Range<usize>) ->
 }
 
 /// Puts beside each layer's information what chance gives, and returns the means over the layers.
-fn compare_with_chance(
-    counts: &Counts,
-    layers: &mut [LayerReport],
-) -> (Option<Information>, Information) {
+fn compare_with_chance(counts: &Counts, layers: &mut [LayerReport]) -> (Information, Information) {
     let Shape { n_layers, n_domains, n_random, .. } = counts.shape;
     let blocks = (0..n_domains).flat_map(|domain| (0..N_BLOCKS).map(move |block| (domain, block)));
     let blocks = blocks.filter(|&(domain, block)| counts.block_tokens[[domain, block]] > 0);
@@ -295,7 +292,7 @@ fn compare_with_chance(
     );
     let kinds = layers.iter_mut().map(|layer| &mut layer.kind_information);
     let kind = compared(kinds, &[], &by_kind);
-    (Some(domain), kind)
+    (domain, kind)
 }
 
 /// Compares every layer's information with the draws of chance, `[n_draws][n_layers]`, and their mean

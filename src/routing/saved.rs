@@ -2,11 +2,12 @@
 
 use super::counts::{Counts, Shape};
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read, Write};
+use sha2::{Digest, Sha256};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use thiserror::Error;
 
 /// What a file of counts begins with.
-const MAGIC: &[u8] = b"gatefold routing counts 1\n";
+const MAGIC: &[u8; 26] = b"gatefold routing counts 1\n";
 
 /// Longest line with what a file is about.
 const MAX_HEADER: u64 = 4096;
@@ -36,11 +37,50 @@ struct Header {
     n_left_out: u64,
 }
 
-/// Writes counts that belong to the analysis `key`.
+/// Hashes what goes through it.
+struct Hashed<T> {
+    inner: T,
+    digest: Sha256,
+}
+
+impl<T> Hashed<T> {
+    fn new(inner: T) -> Hashed<T> {
+        Hashed { inner, digest: Sha256::new() }
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n_written = self.inner.write(bytes)?;
+        self.digest.update(&bytes[..n_written]);
+        Ok(n_written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<R: Read> Hashed<R> {
+    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.inner.read_exact(&mut bytes)?;
+        self.digest.update(bytes);
+        Ok(bytes)
+    }
+
+    fn word(&mut self) -> io::Result<u32> {
+        self.bytes().map(u32::from_le_bytes)
+    }
+}
+
+/// Writes counts that belong to the analysis `key`: a line that says what follows, the counts
+/// (little-endian), and SHA-256 over all of it.
 ///
 /// # Errors
 /// If they cannot be written.
-pub fn save(counts: &Counts, key: &str, mut out: impl Write) -> io::Result<()> {
+pub fn save(counts: &Counts, key: &str, out: impl Write) -> io::Result<()> {
+    let mut out = Hashed::new(out);
     let header = Header {
         key: key.to_owned(),
         shape: counts.shape,
@@ -48,7 +88,7 @@ pub fn save(counts: &Counts, key: &str, mut out: impl Write) -> io::Result<()> {
         n_left_out: counts.tokens.n_left_out(),
     };
     out.write_all(MAGIC)?;
-    serde_json::to_writer(&mut out, &header)?;
+    out.write_all(serde_json::to_string(&header)?.as_bytes())?;
     out.write_all(b"\n")?;
     for cell in counts.cells().into_iter().flatten() {
         out.write_all(&cell.to_le_bytes())?;
@@ -56,6 +96,8 @@ pub fn save(counts: &Counts, key: &str, mut out: impl Write) -> io::Result<()> {
     for cell in counts.tokens.cells().into_iter().flatten() {
         out.write_all(&cell.to_le_bytes())?;
     }
+    let digest = out.digest.finalize_reset();
+    out.inner.write_all(&digest)?;
     out.flush()
 }
 
@@ -64,14 +106,13 @@ pub fn save(counts: &Counts, key: &str, mut out: impl Write) -> io::Result<()> {
 /// # Errors
 /// If they are of another one, or the file is damaged.
 pub fn load(shape: Shape, key: &str, file: impl Read) -> Result<Counts, SavedCountsError> {
-    let mut file = io::BufReader::new(file);
-    let mut magic = [0; MAGIC.len()];
-    file.read_exact(&mut magic).map_err(|_| SavedCountsError::Foreign)?;
-    if magic != MAGIC {
+    let mut file = Hashed::new(BufReader::new(file));
+    if file.bytes().ok().as_ref() != Some(MAGIC) {
         return Err(SavedCountsError::Foreign);
     }
     let mut line = Vec::new();
-    io::BufRead::read_until(&mut file.by_ref().take(MAX_HEADER), b'\n', &mut line)?;
+    file.inner.by_ref().take(MAX_HEADER).read_until(b'\n', &mut line)?;
+    file.digest.update(&line);
     let header: Header = serde_json::from_slice(&line).map_err(|_| SavedCountsError::Foreign)?;
     if header.key != key || header.shape != shape {
         return Err(SavedCountsError::Other);
@@ -81,21 +122,14 @@ pub fn load(shape: Shape, key: &str, file: impl Read) -> Result<Counts, SavedCou
         return Err(SavedCountsError::Foreign);
     }
     for cell in counts.cells_mut().into_iter().flatten() {
-        let mut bytes = [0; 8];
-        file.read_exact(&mut bytes)?;
-        *cell = u64::from_le_bytes(bytes);
+        *cell = u64::from_le_bytes(file.bytes()?);
     }
-    let mut word = || {
-        let mut bytes = [0; 4];
-        file.read_exact(&mut bytes).map(|()| u32::from_le_bytes(bytes))
-    };
-    let ids = (0..header.n_rows).map(|_| word()).collect::<io::Result<Vec<u32>>>()?;
-    let rows = counts.tokens.with_rows(ids, header.n_left_out).ok_or(SavedCountsError::Foreign)?;
+    let ids: io::Result<Vec<u32>> = (0..header.n_rows).map(|_| file.word()).collect();
+    let rows = counts.tokens.with_rows(ids?, header.n_left_out).ok_or(SavedCountsError::Foreign)?;
     for cell in rows.into_iter().flatten() {
-        *cell = word()?;
+        *cell = file.word()?;
     }
-    match file.read(&mut [0])? {
-        0 if counts.is_sound() => Ok(counts),
-        _ => Err(SavedCountsError::Foreign),
-    }
+    let digest = file.digest.finalize_reset();
+    let is_whole = file.bytes::<32>()? == digest[..] && file.inner.fill_buf()?.is_empty();
+    if is_whole && counts.is_sound() { Ok(counts) } else { Err(SavedCountsError::Foreign) }
 }

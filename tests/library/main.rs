@@ -19,6 +19,7 @@ mod prefixes;
 mod prompt_logprobs;
 mod quantize_pipeline;
 mod quantize_resume;
+mod routing;
 mod same_bits;
 mod small_checkpoint;
 mod tokenizer;
