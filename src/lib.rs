@@ -39,9 +39,10 @@
 //! 12. [`language_model`](LanguageModel): a file's weights with its tokenizer;
 //! 13. [`engine`]: requests become steps of the model, and answers;
 //! 14. [`eval`]: logits become perplexity, and the distance between two models;
-//! 15. [`inspect`]: what a file holds, and whether it will run here;
-//! 16. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
-//! 17. [`quantize`]: checkpoints become quantized GGUF files.
+//! 15. [`routing`]: which expert does what;
+//! 16. [`inspect`]: what a file holds, and whether it will run here;
+//! 17. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
+//! 18. [`quantize`]: checkpoints become quantized GGUF files.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
@@ -62,6 +63,7 @@ pub mod machine;
 pub mod model;
 #[cfg(feature = "checkpoints")]
 pub mod quantize;
+pub mod routing;
 pub mod sampler;
 pub mod text;
 pub mod tokenizer;

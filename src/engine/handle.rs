@@ -183,7 +183,7 @@ impl Stream {
             match event {
                 Event::Done(generated) => return Ok(generated),
                 Event::Failed(error) => return Err(error),
-                Event::Prefill { .. } | Event::Delta(_) => {}
+                Event::Prefill { .. } | Event::Routes { .. } | Event::Delta(_) => {}
             }
         }
         Err(GenerateError::Stopped)

@@ -1,7 +1,7 @@
 //! A sequence of tokens of which every logit is wanted, as for measuring: teacher forcing.
 
 use crate::compute::Compute;
-use crate::model::{Chunk, KvCache, Model, ModelError, Wanted};
+use crate::model::{Chunk, Gates, KvCache, Model, ModelError, Wanted};
 use gatefold_quant::DynFormat;
 use std::slice::ChunksExact;
 
@@ -11,6 +11,8 @@ pub struct LogitsSession<'m> {
     compute: &'m Compute,
     cache: KvCache,
     batch_len: usize,
+    expert_tokens: Vec<Vec<u64>>,
+    without: Option<(usize, usize)>,
 }
 
 /// Tokens whose logits are computed together: 512 take 64 MB with Mixtral's vocabulary.
@@ -30,7 +32,25 @@ impl<'m> LogitsSession<'m> {
         batch_len: usize,
     ) -> Result<LogitsSession<'m>, ModelError> {
         let cache = KvCache::new(model.config(), cache_format, context_len)?;
-        Ok(LogitsSession { model, compute, cache, batch_len: batch_len.max(1) })
+        let (expert_tokens, without) = Default::default();
+        Ok(LogitsSession {
+            model,
+            compute,
+            cache,
+            batch_len: batch_len.max(1),
+            expert_tokens,
+            without,
+        })
+    }
+
+    /// Leaves out an expert from now on, by its layer and its index there ([`Gates::without`]).
+    pub fn leave_out(&mut self, expert: Option<(usize, usize)>) {
+        self.without = expert;
+    }
+
+    /// How many tokens each expert of each layer has evaluated so far, `[n_layers][n_experts]`.
+    pub fn expert_tokens(&self) -> &[Vec<u64>] {
+        &self.expert_tokens
     }
 
     /// The model.
@@ -82,6 +102,13 @@ impl<'m> LogitsSession<'m> {
 
     fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<Vec<f32>, ModelError> {
         let chunk = Chunk { cache: &mut self.cache, tokens, wanted };
-        Ok(self.model.forward(self.compute, &mut [chunk])?.values)
+        let gates = Gates { routes: None, without: self.without };
+        let logits = self.model.forward_gated(self.compute, &mut [chunk], gates)?;
+        self.expert_tokens.resize(logits.expert_tokens.len(), Vec::new());
+        for (all, new) in self.expert_tokens.iter_mut().zip(&logits.expert_tokens) {
+            all.resize(new.len(), 0);
+            all.iter_mut().zip(new).for_each(|(all, new)| *all += new);
+        }
+        Ok(logits.values)
     }
 }

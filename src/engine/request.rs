@@ -2,8 +2,8 @@
 
 use super::speed::Speed;
 use crate::constraint::{Constraint, ConstraintError};
-use crate::model::ModelError;
 use crate::model::log_probs::LogProbs;
+use crate::model::{ModelError, Routes};
 use crate::sampler::{SamplerError, Sampling};
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +31,8 @@ pub struct Request {
     pub n_logprobs: Option<usize>,
     /// Log probabilities of the prompt's own tokens, if they are wanted.
     pub prompt_logprobs: Option<PromptLogprobs>,
+    /// Whether it is to be told which experts the routers choose ([`Event::Routes`]).
+    pub wants_routes: bool,
     /// When to give up, looked at between steps; what was made until then is the answer.
     pub deadline: Option<Instant>,
     /// Whether somebody waits for the answer.
@@ -61,6 +63,7 @@ impl Request {
             constraint: None,
             n_logprobs: None,
             prompt_logprobs: None,
+            wants_routes: false,
             deadline: None,
             priority: Priority::default(),
         }
@@ -125,6 +128,16 @@ pub enum Event {
         n_computed: usize,
         /// How many of them came from the prefix cache.
         n_reused: usize,
+    },
+    /// Which experts the tokens from index `first` on were sent to, of prompt and answer. A token's
+    /// comes with the step that reads it: for one of the answer, just before the token that follows.
+    /// The last token is never read, and what the prefix cache has is not read again; a preempted
+    /// request is told of its tokens once more.
+    Routes {
+        /// Index of the first token.
+        first: usize,
+        /// What the routers chose.
+        routes: Routes,
     },
     /// More of the answer.
     Delta(Delta),

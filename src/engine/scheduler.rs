@@ -12,7 +12,7 @@ use super::status::{Status, Work};
 use super::turns::{Turns, n_before, n_interactive, share};
 use crate::compute::Compute;
 use crate::language_model::LanguageModel;
-use crate::model::{KvCache, Model, ModelError, PageLayout, PagePool};
+use crate::model::{Gates, KvCache, Model, ModelError, PageLayout, PagePool, Routes};
 use crate::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use std::cmp::Reverse;
@@ -320,11 +320,13 @@ impl Engine {
     fn forward(&mut self, chunk_lens: &[usize]) -> Vec<Result<Option<u32>, GenerateError>> {
         let parts = || self.running.iter().zip(chunk_lens);
         let n_logits: Vec<_> = parts().map(|(sequence, &len)| sequence.n_logits(len)).collect();
+        let mut routes = self.running.iter().any(Sequence::wants_routes).then(Routes::default);
         let chunks = self.running.iter_mut().zip(chunk_lens).filter(|&(_, &len)| len > 0);
         let (mut chunks, held): (Vec<_>, Vec<_>) =
             chunks.map(|(sequence, &len)| sequence.chunk(len)).unzip();
         let mut held: Vec<&mut Held> = held.into_iter().flatten().collect();
-        let mut forward = || self.model.forward(&self.compute, &mut chunks);
+        let gates = Gates { routes: routes.as_mut(), without: None };
+        let forward = || self.model.forward_gated(&self.compute, &mut chunks, gates);
         let logits = match held.is_empty() {
             true => forward(),
             // What may come next depends on what has come, not on its logits.
@@ -337,6 +339,12 @@ impl Engine {
         let logits = logits.expect("prompts were checked when they came, and have their memory");
         self.weight_bytes += logits.weight_bytes;
         self.work.add(&logits.expert_tokens);
+        let mut n_tokens = 0;
+        for (sequence, &chunk_len) in self.running.iter_mut().zip(chunk_lens) {
+            let tokens = n_tokens..n_tokens + chunk_len;
+            n_tokens = tokens.end;
+            routes.iter().for_each(|routes| sequence.take_routes(routes, tokens.clone()));
+        }
         let (n_vocab, mut values) = (self.model.n_vocab(), &logits.values[..]);
         let rows = self.running.iter_mut().zip(n_logits).map(|(sequence, n_rows)| {
             let rows = values.split_off(..n_rows * n_vocab).expect("a row for each that is wanted");
@@ -358,6 +366,10 @@ impl Engine {
     ) {
         let running = mem::take(&mut self.running).into_iter();
         for ((mut sequence, &chunk_len), chosen) in running.zip(chunk_lens).zip(chosen) {
+            if let Some(routes) = sequence.routes.take() {
+                let first = sequence.cache.len() - chunk_len;
+                listener(sequence.id, Event::Routes { first, routes });
+            }
             if chunk_len > 0 && !sequence.is_generating() {
                 let (n_computed, n_reused) = (sequence.cache.len(), sequence.n_reused());
                 listener(sequence.id, Event::Prefill { n_computed, n_reused });

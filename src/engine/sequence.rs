@@ -8,11 +8,12 @@ use super::request::{
     Token, TokenLogprobs,
 };
 use super::speed::{Clock, Speed};
-use crate::model::{Chunk, KvCache, PagePool, Wanted};
+use crate::model::{Chunk, KvCache, PagePool, Routes, Wanted};
 use crate::sampler::Sampler;
 use crate::tokenizer::Tokenizer;
 use gatefold_quant::Isa;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub(super) struct Sequence {
     pub is_cancelled: bool,
     /// Keys and values of the tokens that were computed.
     pub cache: KvCache,
+    /// What the routers chose for the tokens of the last step, where that is wanted.
+    pub routes: Option<Routes>,
     /// The prompt, then the answer.
     tokens: Vec<u32>,
     n_prompt: usize,
@@ -37,6 +40,7 @@ pub(super) struct Sequence {
     max_len: usize,
     n_logprobs: Option<usize>,
     wanted_of_prompt: Option<PromptLogprobs>,
+    wants_routes: bool,
     deadline: Option<Instant>,
     sampler: Sampler,
     held: Option<Held>,
@@ -66,11 +70,13 @@ impl Sequence {
             is_cancelled: false,
             max_len: request.max_len(cache.context_len()),
             cache,
+            routes: None,
             n_prompt: request.prompt.len(),
             tokens: request.prompt,
             max_tokens: request.max_tokens.unwrap_or(usize::MAX),
             n_logprobs: request.n_logprobs,
             wanted_of_prompt: request.prompt_logprobs,
+            wants_routes: request.wants_routes,
             deadline: request.deadline,
             sampler: Sampler::new(isa, request.sampling).without(Arc::clone(tokenizer.padding())),
             held: request.constraint.map(|form| Held::new(form, request.is_own_text)),
@@ -205,6 +211,18 @@ impl Sequence {
             Wanted::None => 0,
             Wanted::Last => n_tokens.min(1),
             Wanted::All => n_tokens,
+        }
+    }
+
+    /// Whether it is wanted what the routers choose.
+    pub fn wants_routes(&self) -> bool {
+        self.wants_routes
+    }
+
+    /// Takes what the routers chose for these tokens of a step, if that is wanted.
+    pub fn take_routes(&mut self, routes: &Routes, tokens: Range<usize>) {
+        if self.wants_routes && !tokens.is_empty() {
+            self.routes.get_or_insert_default().extend_from(routes, tokens);
         }
     }
 

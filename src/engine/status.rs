@@ -29,12 +29,12 @@ pub struct Work {
 }
 
 impl Work {
-    /// Counts a step, in which each expert has evaluated so many tokens.
-    pub(super) fn add(&mut self, expert_tokens: &[u64]) {
+    /// Counts a step, in which the experts of each layer have evaluated so many tokens.
+    pub(super) fn add(&mut self, expert_tokens: &[Vec<u64>]) {
         self.n_steps += 1;
-        self.expert_tokens.resize(expert_tokens.len(), 0);
-        for (all, new) in self.expert_tokens.iter_mut().zip(expert_tokens) {
-            *all += new;
+        for layer in expert_tokens {
+            self.expert_tokens.resize(layer.len(), 0);
+            self.expert_tokens.iter_mut().zip(layer).for_each(|(all, new)| *all += new);
         }
     }
 }

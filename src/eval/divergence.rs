@@ -84,7 +84,7 @@ pub fn divergence(
     mut progress: impl FnMut(&Divergence),
 ) -> Result<Divergence, EvalError> {
     let mut result = Divergence::default();
-    predict([model, base], windows, |[logits, base_logits], next| {
+    predict([model, base].each_mut(), windows, |[logits, base_logits], next| {
         assert_eq!(logits.len(), base_logits.len());
         let n_vocab = logits.len() / next.len();
         let rows = logits.par_chunks_exact(n_vocab).zip(base_logits.par_chunks_exact(n_vocab));

@@ -33,7 +33,7 @@ impl Perplexity {
 /// If a token is not in the vocabulary, or the model cannot take a step or is damaged; and whatever
 /// `each` returns.
 pub fn perplexity<E: From<EvalError>>(
-    model: Predictor<'_>,
+    model: &mut Predictor<'_>,
     windows: &Windows,
     compute: &Compute,
     mut each: impl FnMut(&[f32], &Perplexity) -> Result<(), E>,

@@ -25,6 +25,15 @@ impl<'m> Predictor<'m> {
         Predictor { name: saved.path().to_owned(), source: Source::Saved(saved) }
     }
 
+    /// How many tokens each expert of each layer has evaluated so far, `[n_layers][n_experts]`; none
+    /// for what was saved.
+    pub fn expert_tokens(&self) -> &[Vec<u64>] {
+        match &self.source {
+            Source::Model(sequence) => sequence.expert_tokens(),
+            Source::Saved(_) => &[],
+        }
+    }
+
     fn check_vocabulary(&self, tokens: &[u32]) -> Result<(), EvalError> {
         if let Source::Model(sequence) = &self.source {
             sequence.model().check_vocabulary(tokens)?;
@@ -63,7 +72,7 @@ const MAX_ROWS: usize = 128;
 /// If a token is not in the vocabulary, a model cannot take a step, or a saved file cannot be read;
 /// and whatever `each` returns.
 pub(super) fn predict<const N: usize, E: From<EvalError>>(
-    mut predictors: [Predictor<'_>; N],
+    mut predictors: [&mut Predictor<'_>; N],
     windows: &Windows,
     mut each: impl FnMut([&[f32]; N], &[u32]) -> Result<(), E>,
 ) -> Result<(), E> {

@@ -5,8 +5,9 @@ use super::attention::{self, add_attention};
 use super::moe::{self, add_experts};
 use super::product::{Inputs, Panels, Product, fill, multiply};
 use super::rope::Rope;
+use super::routes::Gates;
 use super::step::{Chunk, Logits, Step, Wanted};
-use super::weights::{Matrix, Weights};
+use super::weights::{Layer, Matrix, Weights};
 use crate::architecture::Config;
 use crate::compute::Compute;
 use crate::gguf::Gguf;
@@ -47,6 +48,11 @@ impl Model {
     /// The model's sizes.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The layers' weights.
+    pub fn layers(&self) -> &[Layer] {
+        &self.weights.layers
     }
 
     /// Tokens in the vocabulary.
@@ -104,15 +110,35 @@ impl Model {
         compute: &Compute,
         chunks: &mut [Chunk<'_>],
     ) -> Result<Logits, ModelError> {
+        self.forward_gated(compute, chunks, Gates::default())
+    }
+
+    /// As [`Self::forward`], with the routers watched or an expert left out. A step of which nothing
+    /// is wanted in `gates` does nothing more for it.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_gated(
+        &self,
+        compute: &Compute,
+        chunks: &mut [Chunk<'_>],
+        gates: Gates<'_>,
+    ) -> Result<Logits, ModelError> {
         for Chunk { cache, tokens, .. } in chunks.iter_mut() {
             self.check(tokens, cache.len(), cache.context_len())?;
             cache.reserve(tokens.len())?;
         }
         let step = self.embed(compute, chunks);
-        Ok(compute.run_spinning(|| self.through_layers(compute, step)))
+        Ok(compute.run_spinning(|| self.through_layers(compute, step, gates)))
     }
 
-    fn through_layers(&self, compute: &Compute, mut step: Step<'_, '_>) -> Logits {
+    fn through_layers(
+        &self,
+        compute: &Compute,
+        mut step: Step<'_, '_>,
+        mut gates: Gates<'_>,
+    ) -> Logits {
+        gates.routes.iter_mut().for_each(|routes| routes.clear());
         let Model { config, weights, .. } = self;
         let mut work = mem::take(&mut *self.workspace());
         let mut weight_bytes = 0;
@@ -123,9 +149,11 @@ impl Model {
             weight_bytes +=
                 add_attention(compute, config, layer_at, h, &mut step, &mut work.attention);
 
-            self.norm(compute, &step.x, &layer.ffn_norm, moe::input_matrices(layer), h);
-            weight_bytes +=
-                add_experts(compute, layer, config.top_k, h, &mut step.x, &mut work.moe);
+            let random = gates.random(layer_idx);
+            let matrices = moe::input_matrices(layer).chain(&random);
+            self.norm(compute, &step.x, &layer.ffn_norm, matrices, h);
+            let (x, work) = (&mut step.x, &mut work.moe);
+            weight_bytes += add_experts(compute, layer_at, config.top_k, h, x, work, &mut gates);
         }
         for chunk in step.chunks.iter_mut() {
             chunk.cache.advance(chunk.tokens.len());

@@ -3,7 +3,7 @@
 //! [`Config`](crate::architecture::Config) has the sizes, [`Weights`] the tensors, [`Model::forward`] the layer loop over the
 //! [`Chunk`]s of a step, `attention` and `moe` its two halves, [`KvCache`] the keys and values of a
 //! sequence, in pages ([`PagePool`]), `product` the matrix products (GEMM) that everything comes down
-//! to.
+//! to. Whoever wants to know what the routers choose gives a step [`Gates`] with [`Routes`].
 
 mod attention;
 mod forward;
@@ -12,7 +12,9 @@ pub(crate) mod log_probs;
 mod moe;
 mod pages;
 mod product;
+mod random_routers;
 mod rope;
+mod routes;
 mod step;
 mod tensors;
 mod weights;
@@ -20,7 +22,9 @@ mod weights;
 pub use forward::Model;
 pub use kv_cache::KvCache;
 pub use pages::{PageLayout, PagePool, TILE_LEN};
+pub use random_routers::RandomRouters;
 pub use rope::Divisors;
+pub use routes::{Choice, Gates, Routes};
 pub use step::{Chunk, Logits, Wanted};
 pub use weights::{Expert, Layer, Matrix, Weights};
 

@@ -2,17 +2,11 @@
 //! only those are evaluated, each once for all tokens that picked it.
 
 use super::product::{Inputs, Panels, Product, fill, gather, multiply};
+use super::routes::{Choice, Gates};
 use super::weights::{Expert, Layer, Matrix};
 use crate::compute::Compute;
 use gatefold_quant::Isa;
 use rayon::prelude::*;
-
-/// An expert that a token was sent to, and how much its output counts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Choice {
-    expert_idx: usize,
-    weight: f32,
-}
 
 /// Which tokens each expert evaluates (token dispatch).
 struct Routing {
@@ -66,13 +60,14 @@ fn route(isa: Isa, logits: &[f32], top_k: usize) -> Vec<Choice> {
 #[derive(Default)]
 pub(super) struct Workspace {
     router: Panels,
+    random: Panels,
     inputs: Vec<Inputs>,
     gates: Vec<Panels>,
     ups: Vec<Panels>,
     hidden: Vec<Inputs>,
     downs: Vec<Panels>,
-    /// How many tokens each expert has evaluated in this step.
-    pub expert_tokens: Vec<u64>,
+    /// How many tokens each expert has evaluated in this step, layer by layer.
+    pub expert_tokens: Vec<Vec<u64>>,
 }
 
 impl Workspace {
@@ -94,11 +89,8 @@ impl Workspace {
     }
 
     fn count(&mut self, routing: &Routing) {
-        let n_experts = self.expert_tokens.len().max(routing.tokens.len());
-        self.expert_tokens.resize(n_experts, 0);
-        for (n_tokens, tokens) in self.expert_tokens.iter_mut().zip(&routing.tokens) {
-            *n_tokens += tokens.len() as u64;
-        }
+        let n_tokens = routing.tokens.iter().map(|tokens| tokens.len() as u64);
+        self.expert_tokens.push(n_tokens.collect());
     }
 }
 
@@ -106,15 +98,27 @@ impl Workspace {
 /// `h` must be filled for [`input_matrices`]. Returns the bytes of weights that were read.
 pub(super) fn add_experts(
     compute: &Compute,
-    layer: &Layer,
+    (layer_idx, layer): (usize, &Layer),
     top_k: usize,
     h: &Inputs,
     x: &mut [f32],
     work: &mut Workspace,
+    gates: &mut Gates<'_>,
 ) -> u64 {
     let dim = layer.ffn_norm.len();
-    let (routing, router_bytes) =
-        routing(compute, layer, top_k, h, x.len() / dim, &mut work.router);
+    let (choices, router_bytes) = choices(
+        compute,
+        layer,
+        top_k,
+        h,
+        x.len() / dim,
+        &mut work.router,
+        gates.left_out(layer_idx),
+    );
+    if layer.router.is_some() {
+        watch(compute, layer_idx, &choices, h, &mut work.random, gates);
+    }
+    let routing = Routing::new(layer.experts.len(), &choices);
     work.reset(layer, &routing);
     work.count(&routing);
     gather(&mut work.inputs, h, &routing.tokens);
@@ -160,27 +164,64 @@ pub(super) fn input_matrices(layer: &Layer) -> impl Iterator<Item = &Matrix> {
     layer.router.iter().chain(experts)
 }
 
-fn routing(
+/// What the router chooses for each token, without the expert that is `left_out`, and the bytes of
+/// weights that were read.
+fn choices(
     compute: &Compute,
     layer: &Layer,
     top_k: usize,
     h: &Inputs,
     n_tokens: usize,
     logits: &mut Panels,
-) -> (Routing, u64) {
+    left_out: Option<usize>,
+) -> (Vec<Vec<Choice>>, u64) {
     let Some(router) = &layer.router else {
-        let all = vec![vec![Choice { expert_idx: 0, weight: 1.0 }]; n_tokens];
-        return (Routing::new(1, &all), 0);
+        return (vec![vec![Choice { expert_idx: 0, weight: 1.0 }]; n_tokens], 0);
     };
     let weight_bytes = multiply(compute, [Product { matrix: router, inputs: h, out: logits }]);
     let mut token_logits = vec![0.0; router.rows];
-    let choices: Vec<_> = (0..n_tokens)
-        .map(|token_idx| {
-            logits.copy_token(token_idx, &mut token_logits);
-            route(compute.isa, &token_logits, top_k)
-        })
-        .collect();
-    (Routing::new(layer.experts.len(), &choices), weight_bytes)
+    let choices = (0..n_tokens).map(|token_idx| {
+        logits.copy_token(token_idx, &mut token_logits);
+        left_out.into_iter().for_each(|expert_idx| token_logits[expert_idx] = f32::NEG_INFINITY);
+        route(compute.isa, &token_logits, top_k)
+    });
+    (choices.collect(), weight_bytes)
+}
+
+/// Hands a layer's choices to whoever watches, with those of random routers where they are wanted.
+fn watch(
+    compute: &Compute,
+    layer_idx: usize,
+    choices: &[Vec<Choice>],
+    h: &Inputs,
+    logits: &mut Panels,
+    gates: &mut Gates<'_>,
+) {
+    let mut first_choices = Vec::new();
+    if let Some(matrix) = gates.random(layer_idx) {
+        multiply(compute, [Product { matrix: &matrix, inputs: h, out: logits }]);
+        let n_experts = gates.n_random_experts();
+        first_choices = vec![0; choices.len() * (matrix.rows / n_experts)];
+        let tokens = first_choices.par_chunks_mut(matrix.rows / n_experts).enumerate();
+        tokens.for_each_init(
+            || vec![0.0; matrix.rows],
+            |token_logits, (token_idx, chosen)| {
+                logits.copy_token(token_idx, token_logits);
+                for (chosen, logits) in chosen.iter_mut().zip(token_logits.chunks(n_experts)) {
+                    *chosen = first_choice(logits);
+                }
+            },
+        );
+    }
+    if let Some(routes) = &mut gates.routes {
+        routes.push_layer(choices, first_choices);
+    }
+}
+
+/// The expert of the largest logit, the lower index among equals.
+fn first_choice(logits: &[f32]) -> u16 {
+    let better = |best: usize, idx: usize| if logits[idx] > logits[best] { idx } else { best };
+    (1..logits.len()).fold(0, better) as u16
 }
 
 #[cfg(test)]

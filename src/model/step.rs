@@ -30,8 +30,9 @@ pub struct Logits {
     pub values: Vec<f32>,
     /// Bytes of weights that the step read.
     pub weight_bytes: u64,
-    /// How many tokens each expert has evaluated, in all layers together.
-    pub expert_tokens: Vec<u64>,
+    /// How many tokens each expert of each layer has evaluated, `[n_layers][n_experts]`. A dense
+    /// layer is one expert.
+    pub expert_tokens: Vec<Vec<u64>>,
 }
 
 /// A step on its way through the layers.

@@ -24,6 +24,7 @@ mod priorities;
 mod prompt_logprobs;
 mod quantize_pipeline;
 mod quantize_resume;
+mod routing;
 mod same_bits;
 mod small_checkpoint;
 mod tokenizer;

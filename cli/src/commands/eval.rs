@@ -106,6 +106,7 @@ impl Measurement<'_> {
             }
             None => None,
         };
+        let mut predictor = self.predictor()?;
         let bar = progress_bar(self.windows.n_scored(), "tokens scored");
         let compute = &self.loaded.compute;
         let each = |logits: &[f32], so_far: &Perplexity| {
@@ -116,7 +117,7 @@ impl Measurement<'_> {
             bar.set_message(format!("perplexity {:.4}", so_far.estimate().value));
             anyhow::Ok(())
         };
-        let result = perplexity(self.predictor()?, &self.windows, compute, each)?;
+        let result = perplexity(&mut predictor, &self.windows, compute, each)?;
         progress::hide();
         let perplexity = checked(result.estimate())?;
         if let Some(saved) = saved {
