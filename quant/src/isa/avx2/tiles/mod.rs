@@ -3,9 +3,9 @@
 //!
 //! A tile is 32 rows high, in two strips of two registers of eight. In it a register holds the same
 //! few columns of eight rows, and meets those activations of one token, broadcast. Sums live in
-//! registers for the width of a tile, and in the output between tiles. All tiles of some columns
-//! follow each other, so that the activations there, of some hundred tokens, stay in the
-//! second-level cache.
+//! registers for the width of a tile, and in the output between tiles. Tiles follow each other along
+//! their rows, which memory answers fastest, for as many columns as have activations that fit into the
+//! second-level cache: of few tokens all, of some hundred those of a tile.
 
 pub mod flat;
 pub mod super_block;
@@ -25,6 +25,8 @@ const N_LANES: usize = 8;
 const STRIP_ROWS: usize = 2 * N_LANES;
 /// Strips of a tile.
 const N_STRIPS: usize = 2;
+/// Rows of a tile.
+const TILE_ROWS: usize = N_STRIPS * STRIP_ROWS;
 /// Tokens whose sums are in registers at once: the largest `NR` of the micro-kernels.
 const MAX_TOKENS: usize = 4;
 
@@ -70,6 +72,10 @@ pub struct Columns<'a> {
     sums: &'a [i16],
 }
 
+/// Bytes of activations that should stay in a second-level cache, which has 256 KB or more, while rows
+/// pass.
+const CACHED_BYTES: usize = 128 << 10;
+
 /// GEMM with any number of tokens.
 ///
 /// # Safety
@@ -78,27 +84,41 @@ pub struct Columns<'a> {
 pub unsafe fn multiply<F: Format, T: Tile<F, D>, D: IntegerDot>(product: Product<'_, F>) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
     let max_blocks = D::TILE_COLS / F::BLOCK_LEN;
+    let stripe_len = (CACHED_BYTES / product.n_tokens() / D::TILE_COLS).max(1) * max_blocks;
     // SAFETY: the caller's promise.
     unsafe {
         let (mut tile, mut x_sums) = T::zeroed();
         let mut scratch = D::scratch();
-        for first_block in (0..blocks_per_row).step_by(max_blocks) {
-            let n_blocks = (blocks_per_row - first_block).min(max_blocks);
-            for first_row in (0..n_rows).step_by(N_STRIPS * STRIP_ROWS) {
-                fill(&mut tile, &product, first_row, first_block, n_blocks);
-                let mut out = &mut *product.out;
-                for group in product.x.groups() {
-                    let n_tokens = group.n_tokens();
-                    let x = columns::<F, D>(group, first_block, n_blocks, &mut scratch);
-                    T::prepare_sums(&x, &mut x_sums);
-                    for strip in 0..N_STRIPS {
-                        let row = first_row + strip * STRIP_ROWS;
-                        if row < n_rows {
-                            let at = Place { strip, row, n_rows, is_first: first_block == 0 };
-                            multiply_strip(&tile, at, &x, &x_sums, out);
+        for stripe in (0..blocks_per_row).step_by(stripe_len) {
+            let stripe_end = blocks_per_row.min(stripe + stripe_len);
+            for first_row in (0..n_rows).step_by(TILE_ROWS) {
+                // After the stripe's last tile of these rows comes the first of those below or, after
+                // the last rows, of the next stripe.
+                let below = if first_row + TILE_ROWS < n_rows {
+                    (first_row + TILE_ROWS) * blocks_per_row + stripe
+                } else {
+                    stripe_end
+                };
+                for first_block in (stripe..stripe_end).step_by(max_blocks) {
+                    let n_blocks = (stripe_end - first_block).min(max_blocks);
+                    let here = first_row * blocks_per_row + first_block;
+                    let is_last = first_block + n_blocks == stripe_end;
+                    let ahead = if is_last { below.wrapping_sub(here) } else { n_blocks };
+                    fill(&mut tile, &product, here, n_blocks, ahead);
+                    let mut out = &mut *product.out;
+                    for group in product.x.groups() {
+                        let n_tokens = group.n_tokens();
+                        let x = columns::<F, D>(group, first_block, n_blocks, &mut scratch);
+                        T::prepare_sums(&x, &mut x_sums);
+                        for strip in 0..N_STRIPS {
+                            let row = first_row + strip * STRIP_ROWS;
+                            if row < n_rows {
+                                let at = Place { strip, row, n_rows, is_first: first_block == 0 };
+                                multiply_strip(&tile, at, &x, &x_sums, out);
+                            }
                         }
+                        out = &mut out[n_tokens * n_rows..];
                     }
-                    out = &mut out[n_tokens * n_rows..];
                 }
             }
         }
@@ -126,22 +146,18 @@ unsafe fn columns<'a, F: Format, D: IntegerDot>(
     }
 }
 
-/// Fills a tile, and asks for what the next one will be filled with: the one below or, after the
-/// last, the first one of the next columns.
+/// Fills a tile whose first block is number `first` of the matrix, and asks for what the next one, so
+/// many blocks ahead, will be filled with.
 #[inline(always)]
 unsafe fn fill<F: Format, T: Tile<F, D>, D: IntegerDot>(
     tile: &mut T,
     product: &Product<'_, F>,
-    first_row: usize,
-    first_block: usize,
+    first: usize,
     n_blocks: usize,
+    ahead: usize,
 ) {
     let (n_rows, blocks_per_row) = (product.n_rows(), product.blocks_per_row());
-    let row_below = first_row + N_STRIPS * STRIP_ROWS;
-    let (next_row, next_block) =
-        if row_below < n_rows { (row_below, first_block) } else { (0, first_block + n_blocks) };
-    let ahead = (next_row * blocks_per_row + next_block)
-        .wrapping_sub(first_row * blocks_per_row + first_block);
+    let (first_row, first_block) = (first / blocks_per_row, first % blocks_per_row);
     let blocks_per_line = (64 / size_of::<F::Block>()).max(1);
     for strip in 0..N_STRIPS {
         // Rows beyond the end are copies of the last; what they give is not stored.
