@@ -100,6 +100,37 @@ impl Input {
         Ok(plan)
     }
 
+    /// What is wrong with lines themselves, by their numbers: that they are no requests, or none to this
+    /// endpoint. What is wrong with a body concerns no other line, and is not among it.
+    pub fn faults<'a>(
+        &'a self,
+        plan: &'a Plan,
+        terms: &'a Terms,
+        endpoint: &'a str,
+    ) -> impl Iterator<Item = Result<(usize, Fault), BatchError>> + 'a {
+        let fault = move |item: &Item| match self.line(item, terms) {
+            Err(error) => Some(Err(error)),
+            Ok(line) => {
+                let fault = match line.request {
+                    Ok(request) if request.endpoint().path() != endpoint => {
+                        let url = request.endpoint().path();
+                        let message = format!(
+                            "line {}: url is \"{url}\"; expected \"{endpoint}\", the endpoint of the batch",
+                            item.number
+                        );
+                        Some(Fault::at("invalid_value", "url", message))
+                    }
+                    Ok(_) => None,
+                    Err(fault) => Some(fault),
+                };
+                let is_of_body = |param: &str| param.starts_with("body.");
+                let fault = fault.filter(|fault| !fault.param.as_deref().is_some_and(is_of_body));
+                fault.map(|fault| Ok((item.number, fault)))
+            }
+        };
+        plan.items.iter().filter_map(fault)
+    }
+
     /// Reads the line of an item again.
     ///
     /// # Errors
