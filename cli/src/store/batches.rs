@@ -146,8 +146,8 @@ impl Errors {
 }
 
 impl BatchRecord {
-    /// Goes over to a status, now.
-    pub(super) fn become_(&mut self, status: Status) {
+    /// Enters a status, now.
+    pub(super) fn enter(&mut self, status: Status) {
         self.status = status;
         let since = match status {
             Status::Validating => return,
@@ -225,7 +225,7 @@ impl Store {
         let mut record = self.batch(id)?;
         match record.status {
             Status::Cancelling | Status::Finalizing => return Ok(record),
-            Status::Validating | Status::InProgress => record.become_(Status::Cancelling),
+            Status::Validating | Status::InProgress => record.enter(Status::Cancelling),
             status => return Err(StoreError::Over { batch: record.id, status: status.name() }),
         }
         self.put_batch(record.clone())?;

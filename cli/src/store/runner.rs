@@ -5,7 +5,7 @@ use super::error::StoreError;
 use super::files::Purpose;
 use super::folder::Store;
 use super::id::Id;
-use crate::batch::{Batch, BatchError, Found, Input, Plan, Progress, Setup, separate};
+use crate::batch::{Batch, BatchError, Found, Input, Progress, Setup, separate};
 use crate::jobs::{Background, JobsError, Sink, drive};
 use crate::openai::Fault;
 use gatefold::engine::Handle;
@@ -112,9 +112,21 @@ fn work_on(
         }
         Err(error) => return Err(error.into()),
     };
+    // Before there is a plan, whose size is theirs.
+    match input.count(MOST_ROWS + 1)? {
+        0 => return fail(vec![(None, Fault::new("empty_file", "the input has no requests"))]),
+        1..=MOST_ROWS => {}
+        _ => {
+            let message = format!("the input has more than {MOST_ROWS} requests");
+            return fail(vec![(None, Fault::new("too_many_requests", message))]);
+        }
+    }
     let plan = input.plan(&setup.terms)?;
     if record.status == Status::Validating {
-        let faults = faults(&input, &plan, setup, &record.endpoint)?;
+        // What is wrong with a body is a matter of its request alone.
+        let faults = input.faults(&plan, &setup.terms, &record.endpoint).take(MOST_ERRORS);
+        let faults = faults.map(|found| found.map(|(line, fault)| (Some(line), fault)));
+        let faults: Vec<_> = faults.collect::<Result<_, _>>()?;
         if !faults.is_empty() {
             return fail(faults);
         }
@@ -123,7 +135,7 @@ fn work_on(
             batch.request_counts.total = total;
             // It may have been cancelled meanwhile.
             if batch.status == Status::Validating {
-                batch.become_(Status::InProgress);
+                batch.enter(Status::InProgress);
             }
         })?;
     }
@@ -146,29 +158,11 @@ fn work_on(
     finish(store, id, is_ending)
 }
 
-/// What is wrong with an input as a whole. What is wrong with a body is a matter of its request alone.
-fn faults(
-    input: &Input,
-    plan: &Plan,
-    setup: &Setup<'_>,
-    endpoint: &str,
-) -> Result<Vec<(Option<usize>, Fault)>, BatchError> {
-    let n_rows = plan.items.len();
-    if n_rows == 0 {
-        return Ok(vec![(None, Fault::new("empty_file", "the input has no requests"))]);
-    }
-    if n_rows > MOST_ROWS {
-        let message = format!("the input has {n_rows} requests; expected {MOST_ROWS} at most");
-        return Ok(vec![(None, Fault::new("too_many_requests", message))]);
-    }
-    let faults = input.faults(plan, &setup.terms, endpoint).take(MOST_ERRORS);
-    faults.map(|found| found.map(|(line, fault)| (Some(line), fault))).collect()
-}
-
+/// Ends a batch whose input is none.
 fn fail(store: &Store, id: &Id, faults: Vec<(Option<usize>, Fault)>) -> Result<(), Trouble> {
     store.change_batch(id, |batch| {
         batch.errors = Some(Errors::new(faults));
-        batch.become_(Status::Failed);
+        batch.enter(Status::Failed);
     })?;
     Ok(())
 }
@@ -179,7 +173,7 @@ fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
     if !is_ending {
         store.change_batch(id, |batch| {
             if batch.status != Status::Finalizing {
-                batch.become_(Status::Finalizing);
+                batch.enter(Status::Finalizing);
             }
         })?;
     }
@@ -203,7 +197,7 @@ fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
     store.change_batch(id, |batch| {
         [batch.output_file_id, batch.error_file_id] = kept;
         (batch.request_counts.completed, batch.request_counts.failed) = (completed, failed);
-        batch.become_(if is_ending { Status::Cancelled } else { Status::Completed });
+        batch.enter(if is_ending { Status::Cancelled } else { Status::Completed });
     })?;
     // Where this fails, the next start removes it.
     let _ = fs::remove_file(results);
