@@ -2,7 +2,7 @@
 
 use super::error::BatchError;
 use super::line::Line;
-use crate::jobs::{Key, Lines, copy_of_stdin};
+use crate::jobs::{self, Key, Lines, copy_of_stdin};
 use crate::openai::{Fault, MOST_BODY_BYTES};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -77,19 +77,34 @@ impl Input {
         }
     }
 
+    /// The lines that are not blank.
+    fn lines(&self) -> impl Iterator<Item = Result<jobs::Line, BatchError>> {
+        let failed = |error| BatchError::Input { path: self.path.clone(), error };
+        let rewound = (&self.file).rewind().err().map(|error| Err(failed(error)));
+        let lines = Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES);
+        let is_blank =
+            |line: &jobs::Line| line.text.as_ref().is_some_and(|text| text.trim_ascii().is_empty());
+        let lines = lines.map(move |line| line.map_err(failed));
+        let lines = lines.filter(move |line| !line.as_ref().is_ok_and(is_blank));
+        rewound.into_iter().chain(lines)
+    }
+
+    /// How many requests there are, counted up to `most`.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn count(&self, most: usize) -> Result<usize, BatchError> {
+        self.lines().take(most).try_fold(0, |n, line| line.map(|_| n + 1))
+    }
+
     /// Reads all lines.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn plan(&self, terms: &Terms) -> Result<Plan, BatchError> {
-        let failed = |error| BatchError::Input { path: self.path.clone(), error };
         let mut plan = Plan::default();
-        (&self.file).rewind().map_err(failed)?;
-        for line in Lines::new(BufReader::new(&self.file), MOST_LINE_BYTES) {
-            let line = line.map_err(failed)?;
-            if line.text.as_ref().is_some_and(|text| text.trim_ascii().is_empty()) {
-                continue;
-            }
+        for line in self.lines() {
+            let line = line?;
             let (number, range) = (line.number, line.range);
             let line = parse(line.text.as_deref(), &range, terms);
             let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
@@ -98,6 +113,37 @@ impl Input {
             plan.items.push(Item { key, number, range, is_duplicate: !is_new });
         }
         Ok(plan)
+    }
+
+    /// What is wrong with lines themselves, by their numbers: that they are no requests, or none to this
+    /// endpoint. What is wrong with a body concerns no other line, and is not among it.
+    pub fn faults<'a>(
+        &'a self,
+        plan: &'a Plan,
+        terms: &'a Terms,
+        endpoint: &'a str,
+    ) -> impl Iterator<Item = Result<(usize, Fault), BatchError>> + 'a {
+        let fault = move |item: &Item| match self.line(item, terms) {
+            Err(error) => Some(Err(error)),
+            Ok(line) => {
+                let fault = match line.request {
+                    Ok(request) if request.endpoint().path() != endpoint => {
+                        let url = request.endpoint().path();
+                        let message = format!(
+                            "line {}: url is \"{url}\"; expected \"{endpoint}\", the endpoint of the batch",
+                            item.number
+                        );
+                        Some(Fault::at("invalid_value", "url", message))
+                    }
+                    Ok(_) => None,
+                    Err(fault) => Some(fault),
+                };
+                let is_of_body = |param: &str| param.starts_with("body.");
+                let fault = fault.filter(|fault| !fault.param.as_deref().is_some_and(is_of_body));
+                fault.map(|fault| Ok((item.number, fault)))
+            }
+        };
+        plan.items.iter().filter_map(fault)
     }
 
     /// Reads the line of an item again.

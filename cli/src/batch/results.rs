@@ -80,6 +80,28 @@ pub(super) fn drop_replaced(results: &mut Results, plan: &Plan) -> Result<(), Jo
     results.retain(name).map(|_| ())
 }
 
+/// Hands on the lines of an output: answers to one, and to the other what is wrong with requests. Returns
+/// how many there were of each.
+///
+/// # Errors
+/// If the output cannot be read, or a line not taken.
+pub fn separate<E: From<JobsError>>(
+    path: &Path,
+    answers: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    faults: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<[usize; 2], E> {
+    let mut counts = [0, 0];
+    let mut taken = Ok(());
+    Results::read(path, BEGINNING, |line: Kept, text| {
+        let is_refused = line.response.status_code >= 400;
+        counts[usize::from(is_refused)] += 1;
+        if taken.is_ok() {
+            taken = if is_refused { faults(text) } else { answers(text) };
+        }
+    })?;
+    taken.map(|()| counts)
+}
+
 /// What a line is to a plan.
 enum Standing {
     /// The result of one of its requests.

@@ -17,6 +17,7 @@ use std::mem;
 const WINDOW_BYTES: u64 = 16 << 20;
 
 /// What answers a batch.
+#[derive(Clone)]
 pub struct Setup<'a> {
     /// The tokenizer and the chat template.
     pub prompts: Prompts<'a>,

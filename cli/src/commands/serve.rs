@@ -1,8 +1,10 @@
 //! `gatefold serve`.
 
 use crate::args::engine::{EngineArgs, tell_template};
+use crate::args::size::size;
 use crate::jobs::Key;
 use crate::server::{Access, Config, Server, Service};
+use crate::store::Store;
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::{print_note, progress};
 use anyhow::{Context, Result, ensure};
@@ -22,10 +24,13 @@ Examples:
   curl http://127.0.0.1:8080/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\",
     \"content\": \"Name three rivers.\"}], \"max_tokens\": 100, \"stream\": true}'
   gatefold serve -m mixtral.gguf --host 0.0.0.0 --api-key-file keys.txt
+  gatefold serve -m mixtral.gguf --data-dir ~/gatefold
 
 Clients of OpenAI's API use http://127.0.0.1:8080/v1 as base URL, and any key where none is asked for.
 There are /v1/chat/completions, /v1/completions (with log probabilities of prompts, for lm-eval),
-/v1/models, /health, /metrics, /tokenize, /detokenize and /tokenizer_info.
+/v1/models, /health, /metrics, /tokenize, /detokenize and /tokenizer_info; and with --data-dir also
+/v1/files and /v1/batches. Batches have their turn while nobody else waits, outlive the server, however
+it ends, and have the answers of `gatefold batch`.
 
 The answer to a request is the same whatever else is asked at the time; with the same seed it is the
 same again. A client that goes away frees its place within one step of the model.
@@ -88,6 +93,15 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
 
+    /// Keep files and batches in this folder, which is made if there is none: what is sent to
+    /// /v1/files, and asked of /v1/batches, outlives the server [default: neither is taken]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Most bytes of a file that is sent to /v1/files: 500M, 2G
+    #[arg(long, value_name = "SIZE", default_value = "200M", value_parser = size, requires = "data_dir")]
+    max_upload: u64,
+
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -95,6 +109,10 @@ pub struct ServeArgs {
 /// Serves until it is told to stop.
 pub fn run(args: ServeArgs) -> Result<()> {
     let interrupts = Interrupts::watch()?;
+    let store = match &args.data_dir {
+        Some(folder) => Some(Arc::new(Store::open(folder, args.max_upload)?)),
+        None => None,
+    };
     let listener = args.listen()?;
     let address = listener.local_addr().context("the address of the socket")?;
     let server = Server::start(
@@ -126,12 +144,13 @@ pub fn run(args: ServeArgs) -> Result<()> {
         template,
         name: name.clone(),
         is_name_required: args.model_name.is_some(),
-        basis: basis.as_str().to_owned(),
+        basis,
         context_len,
         memory_bytes,
         max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
         created: now.as_secs(),
-    });
+        store,
+    })?;
     progress::hide();
     print_note(format_args!("a page for browsers is at http://{address}/"));
     print_note(format_args!("ready: {} at http://{address}/v1", printable(name)));

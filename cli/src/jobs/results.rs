@@ -84,7 +84,7 @@ impl Results {
         let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
         let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
         let mut found = HashSet::new();
-        let contents = results.scan(|result, _| found.extend(holds(result)))?;
+        let contents = results.scan(|result, _, _| found.extend(holds(result)))?;
         (results.found, results.n_bytes) = (found, contents.end);
         let failed = JobsError::file(&results.path, "written");
         if results.file.metadata().map_err(&failed)?.len() > contents.end {
@@ -98,17 +98,17 @@ impl Results {
         Ok(results)
     }
 
-    /// Shows `see` the results in a file, which may be missing, and changes nothing.
+    /// Shows `see` the results in a file, which may be missing, each with its line, and changes nothing.
     ///
     /// # Errors
     /// As [`Self::open`], but that another run may have it.
     pub fn read<T: DeserializeOwned>(
         path: &Path,
         beginning: &'static str,
-        mut see: impl FnMut(T),
+        mut see: impl FnMut(T, &[u8]),
     ) -> Result<(), JobsError> {
         match File::open(path) {
-            Ok(file) => scan(&file, path, beginning, |result, _| see(result)).map(drop),
+            Ok(file) => scan(&file, path, beginning, |result, _, line| see(result, line)).map(drop),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(JobsError::file(path, "opened")(error)),
         }
@@ -125,7 +125,7 @@ impl Results {
     ) -> Result<usize, JobsError> {
         let mut kept = HashMap::new();
         let contents =
-            self.scan(|result, range| kept.extend(name(result).map(|name| (name, range))))?;
+            self.scan(|result, range, _| kept.extend(name(result).map(|name| (name, range))))?;
         let n_kept = kept.len();
         if n_kept < contents.ranges.len() {
             let mut ranges: Vec<Range<u64>> = kept.into_values().collect();
@@ -148,10 +148,10 @@ impl Results {
         Ok(())
     }
 
-    /// Reads the file, and shows `see` each result and where it is.
+    /// Reads the file, and shows `see` each result, where it is, and its line.
     fn scan<T: DeserializeOwned>(
         &self,
-        see: impl FnMut(T, Range<u64>),
+        see: impl FnMut(T, Range<u64>, &[u8]),
     ) -> Result<Contents, JobsError> {
         scan(&self.file, &self.path, self.beginning, see)
     }
@@ -191,12 +191,12 @@ impl Results {
     }
 }
 
-/// Reads a file of results from its beginning, and shows `see` each result and where it is.
+/// Reads a file of results from its beginning, and shows `see` each result, where it is, and its line.
 fn scan<T: DeserializeOwned>(
     mut file: &File,
     path: &Path,
     beginning: &str,
-    mut see: impl FnMut(T, Range<u64>),
+    mut see: impl FnMut(T, Range<u64>, &[u8]),
 ) -> Result<Contents, JobsError> {
     let failed = JobsError::file(path, "read");
     let beginning = beginning.as_bytes();
@@ -220,7 +220,7 @@ fn scan<T: DeserializeOwned>(
         }
         match result {
             Ok(result) if is_ours => {
-                see(result, line.range.clone());
+                see(result, line.range.clone(), &text);
                 contents.ranges.push(line.range.clone());
             }
             _ if is_hole => contents.has_holes = true,

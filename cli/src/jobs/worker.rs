@@ -1,6 +1,8 @@
 //! What works on requests.
 
-use gatefold::engine::{Engine, Event, Handle, Priority, Refusal, Request, RequestId, Ticket};
+use gatefold::engine::{
+    Engine, Event, GenerateError, Handle, Priority, Refusal, Request, RequestId, Ticket,
+};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -47,7 +49,8 @@ impl Worker for Engine {
     }
 }
 
-/// The background of an engine that others ask too. Dropping it ends the requests.
+/// The background of an engine that others ask too. Dropping it ends the requests. Where the engine has
+/// died, they wait for ever: that is no fault of theirs, and another run can answer them.
 pub struct Background<'h> {
     handle: &'h Handle,
     tickets: HashMap<u64, Ticket>,
@@ -85,6 +88,9 @@ impl Worker for Background<'_> {
     fn step(&mut self, listener: Listener<'_>) {
         let first = self.events.recv_timeout(GLANCE).ok();
         for (number, event) in first.into_iter().chain(self.events.try_iter()) {
+            if matches!(event, Event::Failed(GenerateError::Stopped)) {
+                continue;
+            }
             let is_last = matches!(event, Event::Done(_) | Event::Failed(_));
             let Some(id) = self.tickets.get(&number).map(Ticket::id) else { continue };
             if is_last {

@@ -164,7 +164,7 @@ impl Answers {
         let name = format!("{:016x}{:08x}", random_seed(), random_seed() as u32);
         let model = request.model.clone().unwrap_or_else(|| service.name.clone());
         Ok(Answers {
-            heading: Heading::new(request.endpoint(), &name, model, &service.basis),
+            heading: Heading::new(request.endpoint(), &name, model, service.basis.as_str()),
             events,
             usage: Usage {
                 prompt_tokens_details: Some(CachedTokens::default()),

@@ -103,13 +103,24 @@ pub(super) async fn page(State(shared): App) -> Response {
     page.number("tokens_predicted_total", "Tokens of answers", n_tokens.get());
     page.number("steps_total", "Steps of the model", status.work.n_steps);
     page.number("answers_cancelled_total", "Answers that were ended early", n_cancelled.get());
-    page.number("requests_processing", "Answers that are worked on", status.n_running as u64);
-    page.number("requests_deferred", "Answers that wait", status.n_waiting as u64);
+    let n_running = status.n_running - status.n_background_running;
+    let n_waiting = status.n_waiting - status.n_background_waiting;
+    page.number("requests_processing", "Answers that are worked on", n_running as u64);
+    page.number("requests_deferred", "Answers that wait", n_waiting as u64);
     page.number("answers_open", "Places of answers that are taken", shared.places.n_taken() as u64);
     page.number(
         "requests_open",
         "Requests for answers that are not done with",
         shared.n_active.load(Ordering::SeqCst) as u64,
+    );
+    let batches = service.and_then(|service| service.store.as_ref());
+    let batches = batches.map(|store| store.tally()).unwrap_or_default();
+    page.number("batches_open", "Batches that are not done", batches.n_open as u64);
+    page.number("batches_processing", "Batches that are worked on", batches.n_running as u64);
+    page.number(
+        "batch_rows_total",
+        "Rows of batches that were answered or refused",
+        batches.n_rows,
     );
     page.number("kv_cache_bytes", "Bytes of keys and values", status.memory_bytes);
     page.number("kv_cache_limit_bytes", "Bytes that they may take", limit);

@@ -7,17 +7,24 @@
 //! of it, and `events` tells it on in pieces. Whoever drops an answer, as hyper does when its client is
 //! gone, cancels the request.
 //!
-//! `page` is what a browser is shown, a client of all that. `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
+//! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
+//! is read from the disk, `pages` cuts lists. `page` is what a browser is shown, a client of all that.
+//! `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
 //! has the form of answers and errors, [`Service`] what a loaded model is to all of them.
 
 mod access;
 mod answers;
+mod batches;
 mod body;
 mod connections;
+mod content;
 mod events;
+mod files;
 mod listener;
 mod metrics;
+mod multipart;
 mod page;
+mod pages;
 mod places;
 mod prefix;
 mod reply;
@@ -29,6 +36,9 @@ mod tokens;
 pub use access::{Access, AccessError};
 pub use service::Service;
 
+use crate::store::{self, Store};
+use crate::terminal::print_note;
+use gatefold::text::printable;
 use metrics::Metrics;
 use places::Places;
 use prefix::FirstPrompts;
@@ -84,6 +94,8 @@ pub struct Server {
     shared: Arc<Shared>,
     closing: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    /// What works on batches.
+    batches: OnceLock<JoinHandle<()>>,
 }
 
 impl Server {
@@ -121,33 +133,63 @@ impl Server {
             // What still makes tokens has nobody waiting for them.
             runtime.shutdown_background();
         })?;
-        Ok(Server { shared, closing, thread })
+        Ok(Server { shared, closing, thread, batches: OnceLock::new() })
     }
 
-    /// Has a model from now on.
-    pub fn begin(&self, service: Service) {
+    /// Has a model from now on, and works on the batches that there are.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn begin(&self, service: Service) -> io::Result<()> {
+        let store = service.store.clone();
         // There is one model.
         let _ = self.shared.service.set(service);
+        let Some(store) = store else { return Ok(()) };
+        let shared = Arc::clone(&self.shared);
+        let builder = thread::Builder::new().name("gatefold-batches".into());
+        let thread = builder.spawn(move || shared.work_on_batches(&store))?;
+        let _ = self.batches.set(thread);
+        Ok(())
     }
 
     /// Refuses new requests, gives those that there are `grace` to come to their end, ends them then, and
     /// closes all connections. Returns the tokens with which the first prompts all began.
     pub fn stop(self, grace: Duration) -> Vec<u32> {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
-        self.wait_for_answers(grace);
+        // The next server goes on with them.
+        if let Some(store) = self.shared.service.get().and_then(|service| service.store.as_ref()) {
+            store.stop();
+        }
+        if let Some(thread) = self.batches.into_inner() {
+            let _ = thread.join();
+        }
+        self.shared.wait_for_answers(grace);
         if let Some(service) = self.shared.service.get() {
             service.handle.cancel_all();
         }
-        self.wait_for_answers(LAST_WORDS);
+        self.shared.wait_for_answers(LAST_WORDS);
         let _ = self.closing.send(true);
         // It has told all that it had to tell.
         let _ = self.thread.join();
         self.shared.first_prompts.common_prefix()
     }
+}
+
+impl Shared {
+    fn work_on_batches(&self, store: &Store) {
+        let Some(service) = self.service.get() else { return };
+        let setup = service.batches(self.places.n_running());
+        store::work(store, &service.handle, &setup, &|trouble| {
+            print_note(format_args!(
+                "a batch does not go on, and is tried again: {}",
+                printable(trouble)
+            ));
+        });
+    }
 
     fn wait_for_answers(&self, most: Duration) {
         let start = Instant::now();
-        while self.shared.n_active.load(Ordering::SeqCst) > 0 && start.elapsed() < most {
+        while self.n_active.load(Ordering::SeqCst) > 0 && start.elapsed() < most {
             thread::sleep(GLANCE);
         }
     }

@@ -2,7 +2,9 @@
 
 use super::Shared;
 use super::answers::answer;
+use super::batches;
 use super::body;
+use super::files;
 use super::metrics;
 use super::page;
 use super::reply::{Refused, json};
@@ -10,7 +12,8 @@ use super::service::Service;
 use super::tokens;
 use crate::openai::{Endpoint, Fault, quoted};
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -19,16 +22,21 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The paths that are counted by name.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 10] = [
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/models",
+    "/v1/files",
+    "/v1/batches",
     "/health",
     "/metrics",
     "/tokenize",
     "/detokenize",
     "/tokenizer_info",
 ];
+
+/// The methods that there are.
+const METHODS: &str = "GET, POST, DELETE, OPTIONS";
 
 /// How long a browser may remember that it may ask, in seconds.
 const PREFLIGHT_AGE: &str = "600";
@@ -39,6 +47,19 @@ pub(super) type App = State<Arc<Shared>>;
 /// What they come to.
 pub(super) type Reply = Result<Response, Refused>;
 
+/// The name in a path.
+pub(super) struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Name, Refused> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        let wrong = |_| Fault::new("invalid_url", "the path has bytes that are no text");
+        Ok(Name(name.map(|Path(name)| name).map_err(wrong)?))
+    }
+}
+
 /// All that the server has.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
@@ -48,6 +69,12 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route(Endpoint::Texts.path(), post(texts))
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model))
+        .route("/v1/files", get(files::list).post(files::upload))
+        .route("/v1/files/{id}", get(files::file).delete(files::delete))
+        .route("/v1/files/{id}/content", get(files::content))
+        .route("/v1/batches", get(batches::list).post(batches::create))
+        .route("/v1/batches/{id}", get(batches::batch))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .route("/health", get(health))
         .route("/metrics", get(metrics::page))
         .route("/tokenize", post(tokens::tokenize))
@@ -87,8 +114,8 @@ fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     let mut insert = |name: HeaderName, value| headers.insert(name, value);
-    insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
-    insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    insert(header::ALLOW, HeaderValue::from_static(METHODS));
+    insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
     insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE));
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
@@ -112,7 +139,7 @@ async fn models(State(shared): App) -> Reply {
     Ok(json(&json!({ "object": "list", "data": models })))
 }
 
-async fn model(State(shared): App, Path(id): Path<String>) -> Reply {
+async fn model(State(shared): App, Name(id): Name) -> Reply {
     let service = shared.service()?;
     if id != service.name {
         let [id, name] = [id.as_str(), &service.name].map(|name| quoted(&name.into()));

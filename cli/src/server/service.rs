@@ -1,6 +1,9 @@
 //! What a loaded model is to the server.
 
+use crate::batch::{Setup, Terms};
+use crate::jobs::Key;
 use crate::openai::Prompts;
+use crate::store::Store;
 use gatefold::engine::Handle;
 use gatefold::tokenizer::{ChatTemplate, Tokenizer};
 use std::sync::Arc;
@@ -17,8 +20,8 @@ pub struct Service {
     pub name: String,
     /// Whether requests must call it so, if they name a model.
     pub is_name_required: bool,
-    /// Stands for everything that an answer depends on besides its request, in hexadecimal digits.
-    pub basis: String,
+    /// Stands for everything that an answer depends on besides its request.
+    pub basis: Key,
     /// Most tokens of one sequence.
     pub context_len: usize,
     /// Bytes that keys and values may take.
@@ -27,11 +30,27 @@ pub struct Service {
     pub max_tokens: Option<usize>,
     /// When it was loaded, in seconds since 1970.
     pub created: u64,
+    /// Where files and batches are kept, if they are.
+    pub store: Option<Arc<Store>>,
 }
 
 impl Service {
     /// What makes tokens of prompts.
     pub(super) fn prompts(&self) -> Prompts<'_> {
         Prompts { tokenizer: &self.tokenizer, template: &self.template }
+    }
+
+    /// What answers batches, just as `gatefold batch` does.
+    pub(super) fn batches(&self, max_running: usize) -> Setup<'_> {
+        Setup {
+            prompts: self.prompts(),
+            model_name: self.name.clone(),
+            terms: Terms {
+                basis: self.basis.clone(),
+                max_tokens: self.max_tokens,
+                model_name: self.is_name_required.then(|| self.name.clone()),
+            },
+            max_running,
+        }
     }
 }

@@ -144,7 +144,7 @@ impl<'a> Output<'a> {
         let mut output = Output::at(documents, plan, path, form, is_beside)?;
         if let Some(path) = path {
             let mut earlier = Earlier::default();
-            Results::read(&results_path(path, form), LINE_START, |line: Line| {
+            Results::read(&results_path(path, form), LINE_START, |line: Line, _| {
                 output.holds(&line, &mut earlier);
             })?;
         }

@@ -5,6 +5,7 @@ use crate::program;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread;
@@ -26,9 +27,24 @@ impl Serving {
         Serving::at(Workplace::new(), args)
     }
 
+    /// Another with these arguments, in the place of this one, which is killed.
+    pub fn again(mut self, args: &[&str]) -> Serving {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let folder = mem::replace(&mut self.place.folder, tempfile::tempdir().unwrap());
+        Serving::at(Workplace { folder }, args)
+    }
+
     /// The same in this place.
     pub fn at(place: Workplace, args: &[&str]) -> Serving {
-        let mut child = command(&place, args).spawn().unwrap();
+        let command = command(&place, args);
+        Serving::of(place, command)
+    }
+
+    /// A server that is started so.
+    pub fn of(place: Workplace, mut command: Command) -> Serving {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let address = ready_at(&mut stderr);
         // Notes are to find a reader.
@@ -72,6 +88,28 @@ impl Serving {
         Client::new(self.address, method, path, headers, body).reply()
     }
 
+    /// Sends a file, and returns what is known of it.
+    pub fn upload(&self, bytes: &[u8]) -> Json {
+        let reply = self.send_form(&[
+            ("name=\"purpose\"", b"batch"),
+            ("name=\"file\"; filename=\"in.jsonl\"", bytes),
+        ]);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    }
+
+    /// Sends a form to `/v1/files`: what the parts are called, and what they have.
+    pub fn send_form(&self, parts: &[(&str, &[u8])]) -> Reply {
+        let mut body = Vec::new();
+        for (name, content) in parts {
+            let head = format!("--form\r\nContent-Disposition: form-data; {name}\r\n\r\n");
+            body.extend([head.as_bytes(), content, b"\r\n"].concat());
+        }
+        body.extend(b"--form--\r\n");
+        let form = [("Content-Type", "multipart/form-data; boundary=form")];
+        self.send("POST", "/v1/files", &form, &body)
+    }
+
     /// Begins a request whose reply is read later, or never.
     pub fn begin(&self, line: &Json) -> Client {
         let body = line["body"].to_string();
@@ -110,7 +148,6 @@ pub fn command(place: &Workplace, args: &[&str]) -> Command {
     let mut command = program::command();
     command.current_dir(place.folder.path());
     command.args(["serve", "-m", "model.gguf", "-t", "1", "--port", "0"]).args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 

@@ -1,0 +1,205 @@
+//! Batches are answered, one after the other.
+
+use super::batches::{BatchRecord, Counts, Errors, Status};
+use super::error::StoreError;
+use super::files::Purpose;
+use super::folder::Store;
+use super::id::Id;
+use crate::batch::{Batch, BatchError, Found, Input, Progress, Setup, separate};
+use crate::jobs::{Background, JobsError, Sink, drive};
+use crate::openai::Fault;
+use gatefold::engine::Handle;
+use gatefold::text::one_line;
+use std::fmt::Display;
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Requests of a batch.
+const MOST_ROWS: usize = 50_000;
+
+/// Things wrong with an input that are told.
+const MOST_ERRORS: usize = 100;
+
+/// How long nothing is tried again, when the disk is full, say.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Why a batch does not go on.
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
+}
+
+/// Answers batches in the background of an engine until the store is [stopped](Store::stop). What cannot
+/// be kept, when the disk is full, is told to `tell` and tried again.
+pub fn work(store: &Store, handle: &Handle, setup: &Setup<'_>, tell: &dyn Fn(&dyn Display)) {
+    let mut told = None;
+    while let Some(record) = store.next_batch() {
+        let Err(trouble) = work_on(store, handle, setup, &record) else {
+            told = None;
+            continue;
+        };
+        let told_now = Some(format!("{}: {}", record.id, one_line(&trouble)));
+        if told_now != told {
+            tell(&told_now.as_deref().unwrap_or_default());
+            told = told_now;
+        }
+        store.pause();
+    }
+}
+
+impl Store {
+    /// Ends the work on batches, as far as it is: the next process goes on.
+    pub fn stop(&self) {
+        self.state().is_stopping = true;
+        self.is_interrupted.store(true, Ordering::SeqCst);
+        self.news.notify_all();
+    }
+
+    /// Waits for a batch to work on: one that is to end, or else the first that came.
+    fn next_batch(&self) -> Option<BatchRecord> {
+        let mut state = self.state();
+        loop {
+            state.current = None;
+            if state.is_stopping {
+                return None;
+            }
+            let is_ending = |batch: &&BatchRecord| batch.status == Status::Cancelling;
+            let is_open = |batch: &&BatchRecord| !batch.status.is_final();
+            let batches = || state.batches.values();
+            if let Some(batch) = batches().find(is_ending).or_else(|| batches().find(is_open)) {
+                let batch = batch.clone();
+                state.current = Some(batch.id.clone());
+                self.is_interrupted.store(false, Ordering::SeqCst);
+                return Some(batch);
+            }
+            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits some time, or until there is other work.
+    fn pause(&self) {
+        let state = self.state();
+        if !state.is_stopping {
+            drop(self.news.wait_timeout(state, PAUSE));
+        }
+    }
+}
+
+/// Works on a batch to its end, or until it is interrupted.
+fn work_on(
+    store: &Store,
+    handle: &Handle,
+    setup: &Setup<'_>,
+    record: &BatchRecord,
+) -> Result<(), Trouble> {
+    let id = &record.id;
+    let fail = |faults| fail(store, id, faults);
+    let input = match Input::open(&store.data_path(&record.input_file_id)) {
+        Ok(input) => input,
+        // Somebody has taken it away.
+        Err(BatchError::Input { error, .. }) if error.kind() == ErrorKind::NotFound => {
+            let message = "the input is gone from the disk";
+            return fail(vec![(None, Fault::ours("input_missing", message))]);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Before there is a plan, whose size is theirs.
+    match input.count(MOST_ROWS + 1)? {
+        0 => return fail(vec![(None, Fault::new("empty_file", "the input has no requests"))]),
+        1..=MOST_ROWS => {}
+        _ => {
+            let message = format!("the input has more than {MOST_ROWS} requests");
+            return fail(vec![(None, Fault::new("too_many_requests", message))]);
+        }
+    }
+    let plan = input.plan(&setup.terms)?;
+    if record.status == Status::Validating {
+        // What is wrong with a body is a matter of its request alone.
+        let faults = input.faults(&plan, &setup.terms, &record.endpoint).take(MOST_ERRORS);
+        let faults = faults.map(|found| found.map(|(line, fault)| (Some(line), fault)));
+        let faults: Vec<_> = faults.collect::<Result<_, _>>()?;
+        if !faults.is_empty() {
+            return fail(faults);
+        }
+        let total = plan.items.len();
+        store.change_batch(id, |batch| {
+            batch.request_counts.total = total;
+            // It may have been cancelled meanwhile.
+            if batch.status == Status::Validating {
+                batch.enter(Status::InProgress);
+            }
+        })?;
+    }
+
+    let (results, found) = Found::open(&store.results_path(id), &plan)?;
+    let mut n_seen = 0;
+    let mut count = |Progress { n_done, n_refused, n_failed, .. }: Progress| {
+        let failed = found.n_refused + n_refused + n_failed;
+        let completed = found.n_done + n_done - found.n_refused - n_refused;
+        let n_new = n_done + n_failed - n_seen;
+        n_seen += n_new;
+        store.count_rows(id, n_new, Counts { total: plan.items.len(), completed, failed });
+    };
+    let mut batch = Batch::new(setup.clone(), input, &plan, Sink::File(results), &mut count);
+    let is_ending = record.status == Status::Cancelling;
+    if !is_ending && !drive(&mut batch, &mut Background::of(handle), &store.is_interrupted)? {
+        return Ok(());
+    }
+    batch.drop_replaced()?;
+    finish(store, id, is_ending)
+}
+
+/// Ends a batch whose input is none.
+fn fail(store: &Store, id: &Id, faults: Vec<(Option<usize>, Fault)>) -> Result<(), Trouble> {
+    store.change_batch(id, |batch| {
+        batch.errors = Some(Errors::new(faults));
+        batch.enter(Status::Failed);
+    })?;
+    Ok(())
+}
+
+/// Makes files of the answers, and of what is wrong with requests. The files have the same names and
+/// contents when this is done again, by a process that goes on.
+fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
+    if !is_ending {
+        store.change_batch(id, |batch| {
+            if batch.status != Status::Finalizing {
+                batch.enter(Status::Finalizing);
+            }
+        })?;
+    }
+    let results = store.results_path(id);
+    let begin = |what| store.begin_file(Id::of_results(id, what), u64::MAX);
+    let (mut output, mut error) = (begin("output")?, begin("error")?);
+    let [completed, failed] = separate::<Trouble>(
+        &results,
+        &mut |line| Ok(output.write(&[line, b"\n"].concat())?),
+        &mut |line| Ok(error.write(&[line, b"\n"].concat())?),
+    )?;
+    let mut kept = [None, None];
+    for (kept, (n_rows, file, what)) in
+        kept.iter_mut().zip([(completed, output, "output"), (failed, error, "error")])
+    {
+        if n_rows > 0 {
+            let name = format!("{id}_{what}.jsonl");
+            *kept = Some(store.keep_file(file, name, Purpose::BatchOutput)?.id);
+        }
+    }
+    store.change_batch(id, |batch| {
+        [batch.output_file_id, batch.error_file_id] = kept;
+        (batch.request_counts.completed, batch.request_counts.failed) = (completed, failed);
+        batch.enter(if is_ending { Status::Cancelled } else { Status::Completed });
+    })?;
+    // Where this fails, the next start removes it.
+    let _ = fs::remove_file(results);
+    Ok(())
+}
