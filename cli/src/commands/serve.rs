@@ -2,6 +2,7 @@
 
 use crate::args::engine::{EngineArgs, tell_template};
 use crate::jobs::Key;
+use crate::openai::Forms;
 use crate::server::{Access, Config, Server, Service};
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::{print_note, progress};
@@ -124,6 +125,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         handle: handle.clone(),
         tokenizer: Arc::clone(&loaded.language.tokenizer),
         template,
+        forms: Forms::new(Arc::clone(&loaded.language.tokenizer)),
         name: name.clone(),
         is_name_required: args.model_name.is_some(),
         basis: basis.as_str().to_owned(),

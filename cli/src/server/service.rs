@@ -1,6 +1,6 @@
 //! What a loaded model is to the server.
 
-use crate::openai::Prompts;
+use crate::openai::{Forms, Prompts};
 use gatefold::engine::Handle;
 use gatefold::tokenizer::{ChatTemplate, Tokenizer};
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub struct Service {
     pub tokenizer: Arc<Tokenizer>,
     /// How it wants conversations written.
     pub template: ChatTemplate,
+    /// The forms that answers can have.
+    pub forms: Forms,
     /// What it is called.
     pub name: String,
     /// Whether requests must call it so, if they name a model.
@@ -32,6 +34,6 @@ pub struct Service {
 impl Service {
     /// What makes tokens of prompts.
     pub(super) fn prompts(&self) -> Prompts<'_> {
-        Prompts { tokenizer: &self.tokenizer, template: &self.template }
+        Prompts { tokenizer: &self.tokenizer, template: &self.template, forms: &self.forms }
     }
 }

@@ -34,6 +34,7 @@ mod serve_access;
 mod serve_clients;
 mod serve_load;
 mod serving;
+mod structured;
 mod summaries;
 mod summarize;
 mod summarize_beside;
