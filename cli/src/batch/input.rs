@@ -4,6 +4,7 @@ use super::error::BatchError;
 use super::line::Line;
 use crate::jobs::{self, Key, Lines, copy_of_stdin};
 use crate::openai::{Fault, MOST_BODY_BYTES};
+use gatefold::grammar::GRAMMARS_REVISION;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -193,6 +194,9 @@ fn parse(text: Option<&[u8]>, range: &Range<u64>, terms: &Terms) -> Line {
 /// The key of a line. One with a fault is known by its number too: it may have no name, or one
 /// that is not its own.
 fn key(line: &Line, number: usize, is_duplicate: bool, terms: &Terms) -> Key {
+    let form = line.request.as_ref().ok().and_then(|request| request.params.form.as_ref());
+    // The order of a schema's properties is that of the answer's.
+    let form = form.map(|form| format!("{GRAMMARS_REVISION} {}", form.source.text()));
     let (number, max_tokens) = (number.to_string(), terms.max_tokens.unwrap_or(0).to_string());
     let mut parts = vec![("basis", terms.basis.as_str().as_bytes()), ("line", &line.canonical)];
     match &line.request {
@@ -200,6 +204,7 @@ fn key(line: &Line, number: usize, is_duplicate: bool, terms: &Terms) -> Key {
             if request.params.max_tokens.is_none() {
                 parts.push(("tokens", max_tokens.as_bytes()));
             }
+            parts.extend(form.as_ref().map(|form| ("form", form.as_bytes())));
         }
         _ => {
             parts.push(("fault in line", number.as_bytes()));

@@ -7,7 +7,7 @@ use super::line::Line;
 use super::reasons::Reasons;
 use super::results::drop_replaced;
 use crate::jobs::{JobSource, Key, Sink, Tally, Tokens, Worker};
-use crate::openai::{Choice, Completion, Fault, Heading, Prompts, Request, Usage};
+use crate::openai::{Choice, Completion, Encoded, Fault, Heading, Prompts, Request, Usage};
 use gatefold::engine::{Event, Generated, RequestId, common_prefix};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -81,8 +81,7 @@ struct OpenLine {
     key: Key,
     custom_id: Option<String>,
     request: Request,
-    /// The tokens of its prompts.
-    prompts: Vec<Vec<u32>>,
+    encoded: Encoded,
     choices: Vec<Option<Choice>>,
     usage: Usage,
 }
@@ -155,7 +154,7 @@ impl<'a> Batch<'a> {
     /// If the input cannot be read, or has changed.
     pub fn common_prefix(&mut self) -> Result<Vec<u32>, BatchError> {
         self.prepare_window()?;
-        let prompts = self.prepared.iter().flat_map(|prepared| &prepared.line.prompts);
+        let prompts = self.prepared.iter().flat_map(|prepared| &prepared.line.encoded.prompts);
         if prompts.clone().nth(1).is_none() {
             return Ok(Vec::new());
         }
@@ -183,17 +182,17 @@ impl<'a> Batch<'a> {
     fn prepare(&mut self, item: &Item) -> Result<Option<Prepared>, BatchError> {
         let Line { custom_id, request, .. } = self.input.line(item, &self.setup.terms)?;
         let prepared = request.and_then(|request| {
-            let (prompts, folded) = self.setup.prompts.encode(&request)?;
-            Ok((request, prompts, folded))
+            let encoded = self.setup.prompts.encode(&request)?;
+            Ok((request, encoded))
         });
         match prepared {
-            Ok((request, prompts, folded)) => {
-                self.progress.n_folded += usize::from(folded.is_some());
-                self.folded = self.folded.take().or(folded);
+            Ok((request, encoded)) => {
+                self.progress.n_folded += usize::from(encoded.folded.is_some());
+                self.folded = self.folded.take().or_else(|| encoded.folded.clone());
                 let choices = (0..request.n_answers()).map(|_| None).collect();
-                let usage = Usage::of_prompts(&prompts);
+                let usage = Usage::of_prompts(&encoded.prompts);
                 let key = item.key.clone();
-                let line = OpenLine { key, custom_id, request, prompts, choices, usage };
+                let line = OpenLine { key, custom_id, request, encoded, choices, usage };
                 Ok(Some(Prepared { number: item.number, line }))
             }
             Err(fault) => {
@@ -214,7 +213,7 @@ impl<'a> Batch<'a> {
         let Prepared { number, line } = prepared;
         let (max_tokens, seed) = (self.setup.terms.max_tokens, line.default_seed());
         let mut ids = Vec::new();
-        for request in line.request.of_engine(&line.prompts, max_tokens, seed) {
+        for request in line.request.of_engine(&line.encoded, max_tokens, seed) {
             match worker.submit(request) {
                 Ok(id) => ids.push(id),
                 Err(refusal) => {
@@ -236,7 +235,7 @@ impl<'a> Batch<'a> {
         let Some(line) = self.open.get_mut(&number) else { return };
         line.usage.add_answer(generated.tokens.len());
         self.progress.n_empty += usize::from(generated.text.trim().is_empty());
-        let prompt = &line.prompts[idx / line.request.params.n];
+        let prompt = &line.encoded.prompts[idx / line.request.params.n];
         let tokenizer = self.setup.prompts.tokenizer;
         let choice = Choice::new(tokenizer, &line.request, idx, prompt, generated);
         line.choices[idx] = Some(choice);
@@ -296,7 +295,7 @@ impl JobSource for Batch<'_> {
             Event::Failed(error) => {
                 self.submitted.remove(&id);
                 if let Some(line) = self.open.remove(&number) {
-                    let fault = Fault::ours("model_failed", error.to_string());
+                    let fault = line.request.failed(&error);
                     self.fail(number, &line.key, line.custom_id, fault);
                 }
             }

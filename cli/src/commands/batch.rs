@@ -5,7 +5,7 @@ use crate::args::stdin::await_stdin;
 use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Setup, Terms};
 use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
-use crate::openai::Prompts;
+use crate::openai::{Forms, Prompts};
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
 use crate::terminal::progress::{self, RunProgress, RunState, describe_all, describe_left};
@@ -88,8 +88,13 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let loaded = args.engine.model.load(None)?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
+    let forms = Forms::new(Arc::clone(&loaded.language.tokenizer));
     let setup = Setup {
-        prompts: Prompts { tokenizer: &loaded.language.tokenizer, template: &template },
+        prompts: Prompts {
+            tokenizer: &loaded.language.tokenizer,
+            template: &template,
+            forms: &forms,
+        },
         model_name: args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?,
         terms: Terms {
             basis: Key::of_model(&loaded.language, &template, &options),

@@ -3,6 +3,7 @@
 use crate::args::engine::{EngineArgs, tell_template};
 use crate::args::size::size;
 use crate::jobs::Key;
+use crate::openai::Forms;
 use crate::server::{Access, Config, Server, Service};
 use crate::store::Store;
 use crate::terminal::interrupt::Interrupts;
@@ -142,6 +143,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         handle: handle.clone(),
         tokenizer: Arc::clone(&loaded.language.tokenizer),
         template,
+        forms: Forms::new(Arc::clone(&loaded.language.tokenizer)),
         name: name.clone(),
         is_name_required: args.model_name.is_some(),
         basis,

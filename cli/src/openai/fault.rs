@@ -65,7 +65,11 @@ pub(crate) fn quoted(value: &Value) -> String {
         Value::Object(_) => return "an object".into(),
         // Not all of a long text is needed to see that it is one.
         Value::String(text) => Value::from(text.chars().take(MOST_QUOTED + 1).collect::<String>()),
-        value => value.clone(),
+        value => {
+            let mut sorted = value.clone();
+            sorted.sort_all_objects();
+            sorted
+        }
     };
     let json = what.to_string();
     match json.char_indices().nth(MOST_QUOTED) {

@@ -127,7 +127,9 @@ impl Fields {
     pub fn finish(self, ignored: &[&str]) -> Result<(), Fault> {
         let known =
             |(name, value): &(String, Value)| !value.is_null() && !ignored.contains(&name.as_str());
-        let Some((name, _)) = self.object.into_iter().find(known) else { return Ok(()) };
+        // Whatever their order, the same one is named.
+        let names = self.object.into_iter().filter(known).map(|(name, _)| name);
+        let Some(name) = names.min() else { return Ok(()) };
         let name = quoted(&Value::from(name));
         let param = format!("{}{}", self.path, name.trim_matches('"'));
         let message = format!("{param} is not known; leave it out");

@@ -2,7 +2,7 @@
 //!
 //! A body becomes a [`Request`] (`request`, `messages`), or a [`Fault`] that says what is wrong with it;
 //! [`Fields`] asks an object for one value after another, so that no field is passed over. [`Prompts`]
-//! makes tokens of it, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
+//! makes tokens of it and a constraint of the [`Form`] that answers are to have, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
 //! `choice` and `logprobs` make the answer, a [`Completion`]; and `chunks` the same in pieces, as they
 //! come.
 //!
@@ -14,6 +14,7 @@ mod chunks;
 mod completion;
 mod fault;
 mod fields;
+mod form;
 mod logprobs;
 mod messages;
 mod prompts;
@@ -26,6 +27,7 @@ pub use completion::{CachedTokens, Completion, Heading, Usage};
 pub use fault::Fault;
 pub(crate) use fault::quoted;
 pub use fields::Fields;
+pub use form::{Form, Forms};
 pub use logprobs::Logprobs;
-pub use prompts::Prompts;
+pub use prompts::{Encoded, Prompts};
 pub use request::{Endpoint, MOST_BODY_BYTES, Params, Prompt, Request, Text, Wants};

@@ -2,9 +2,12 @@
 
 use super::fault::Fault;
 use super::fault::quoted;
+use super::form::Forms;
 use super::request::{Prompt, Request, Text};
+use gatefold::constraint::Constraint;
 use gatefold::text::one_line;
 use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
+use std::sync::Arc;
 
 /// Makes tokens of prompts.
 #[derive(Clone, Copy)]
@@ -13,14 +16,34 @@ pub struct Prompts<'m> {
     pub tokenizer: &'m Tokenizer,
     /// Conversations by this template.
     pub template: &'m ChatTemplate,
+    /// Constraints by these forms.
+    pub forms: &'m Forms,
+}
+
+/// A request as the engine takes it.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The tokens of each prompt, one for a conversation.
+    pub prompts: Vec<Vec<u32>>,
+    /// What answers are held to.
+    pub constraint: Option<Arc<dyn Constraint>>,
+    /// Why the conversation was folded, if it was.
+    pub folded: Option<String>,
 }
 
 impl Prompts<'_> {
-    /// The tokens of each prompt, one for a conversation; and if that was folded, why.
+    /// The tokens of a request, and the form of its answers.
     ///
     /// # Errors
-    /// If the conversation cannot be written, with the names that are in it.
-    pub fn encode(&self, request: &Request) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
+    /// If the conversation cannot be written, with the names that are in it, or the form is none.
+    pub fn encode(&self, request: &Request) -> Result<Encoded, Fault> {
+        let form = request.params.form.as_ref();
+        let constraint = form.map(|form| self.forms.constraint(form)).transpose()?;
+        let (prompts, folded) = self.prompts(request)?;
+        Ok(Encoded { prompts, constraint, folded })
+    }
+
+    fn prompts(&self, request: &Request) -> Result<(Vec<Vec<u32>>, Option<String>), Fault> {
         if let Some((idx, name)) = &request.name {
             let param = request.param(&format!("messages[{idx}].name"));
             let name = quoted(&name.as_str().into());

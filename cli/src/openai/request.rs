@@ -2,9 +2,11 @@
 
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
+use super::form::Form;
 use super::messages::{conversation, texts};
-use gatefold::engine::{self, PromptLogprobs, Refusal};
-use gatefold::sampler::Sampling;
+use super::prompts::Encoded;
+use gatefold::engine::{self, GenerateError, PromptLogprobs, Refusal};
+use gatefold::sampler::{SamplerError, Sampling};
 use gatefold::tokenizer::Message;
 use serde_json::{Value, json};
 
@@ -63,6 +65,8 @@ pub struct Params {
     pub seed: Option<u64>,
     /// Texts that end an answer.
     pub stops: Vec<String>,
+    /// The form that answers are to have.
+    pub form: Option<Form>,
     /// How many answers.
     pub n: usize,
     /// Of how many most probable tokens the log probabilities are wanted; none for none at all.
@@ -95,8 +99,10 @@ const DEFAULT_TEXT_TOKENS: usize = 16;
 const DEFAULT_REPEAT_LAST_N: usize = 64;
 
 /// Fields of a body that change no answer.
-const IGNORED: [&str; 10] = [
+const IGNORED: [&str; 11] = [
     "cache_prompt",
+    // Whose grammars enforce a form.
+    "guided_decoding_backend",
     "keep_alive",
     "metadata",
     "parallel_tool_calls",
@@ -208,11 +214,11 @@ impl Request {
         self.n_prompts() * self.params.n
     }
 
-    /// What the engine is asked for: those answers, in their order, to `prompts`. `max_tokens` and
-    /// `seed` are for where the request does not say.
+    /// What the engine is asked for: those answers, in their order, to the request as it is `encoded`.
+    /// `max_tokens` and `seed` are for where the request does not say.
     pub fn of_engine(
         &self,
-        prompts: &[Vec<u32>],
+        encoded: &Encoded,
         max_tokens: Option<usize>,
         seed: u64,
     ) -> impl Iterator<Item = engine::Request> {
@@ -222,9 +228,13 @@ impl Request {
             is_own_text: self.is_chat(),
             max_tokens: params.max_tokens.or(max_tokens),
             stops: params.stops.clone(),
+            constraint: encoded.constraint.clone(),
             n_logprobs: params.n_logprobs,
             prompt_logprobs: prompt_logprobs.map(|n_top| PromptLogprobs { first: 1, n_top }),
-            ..engine::Request::new(prompts[idx / params.n].clone(), params.seeded(idx, seed))
+            ..engine::Request::new(
+                encoded.prompts[idx / params.n].clone(),
+                params.seeded(idx, seed),
+            )
         })
     }
 
@@ -236,6 +246,18 @@ impl Request {
             Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
             // Another run may have more memory.
             _ => Fault::ours("out_of_memory", refusal.to_string()),
+        }
+    }
+
+    /// What it means for the request that the engine has failed at it. A form that leads nowhere does
+    /// so again.
+    pub fn failed(&self, error: &GenerateError) -> Fault {
+        match (error, &self.params.form) {
+            (
+                GenerateError::Constraint(_) | GenerateError::Sampler(SamplerError::NothingAllowed),
+                Some(form),
+            ) => Fault::at("form_failed", &form.param, format!("{}: {error}", form.param)),
+            _ => Fault::ours("model_failed", error.to_string()),
         }
     }
 
@@ -274,7 +296,6 @@ fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault
             ("web_search_options", json!([])),
             ("tool_choice", json!("none")),
             ("modalities", json!(["text"])),
-            ("response_format", json!({"type": "text"})),
         ],
         Endpoint::Texts => &[("best_of", json!(1)), ("suffix", json!(""))],
     };
@@ -310,6 +331,7 @@ fn params(
         sampling: sampling(body)?,
         seed: body.bits("seed")?,
         stops,
+        form: Form::of(body)?,
         n: body.count("n", 1..=MOST_ANSWERS)?.unwrap_or(1),
         n_logprobs,
     })
@@ -342,13 +364,15 @@ fn logit_bias(body: &mut Fields) -> Result<Vec<(u32, f32)>, Fault> {
     let Some(bias) = body.take("logit_bias") else { return Ok(Vec::new()) };
     let one = |(id, bias): (&String, &Value)| {
         let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias))?;
-        Some((id.parse().ok()?, bias as f32))
+        Some((id.parse::<u32>().ok()?, bias as f32))
     };
-    let of = |bias: &Value| bias.as_object()?.iter().map(one).collect::<Option<_>>();
-    of(&bias).ok_or_else(|| {
+    let of = |bias: &Value| bias.as_object()?.iter().map(one).collect::<Option<Vec<_>>>();
+    let mut biases = of(&bias).ok_or_else(|| {
         let expected = "an object of token ids, each with a number from -100 to 100";
         body.wrong("logit_bias", quoted(&bias), expected)
-    })
+    })?;
+    biases.sort_by(|(id, bias), (other_id, other)| id.cmp(other_id).then(bias.total_cmp(other)));
+    Ok(biases)
 }
 
 fn stops(stop: &Value) -> Option<Vec<String>> {

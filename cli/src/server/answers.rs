@@ -8,7 +8,8 @@ use super::reply::{Refused, json};
 use super::service::Service;
 use crate::args::template::tell_folded;
 use crate::openai::{
-    CachedTokens, Choice, Completion, Endpoint, Fault, Heading, Progress, Receipt, Request, Usage,
+    CachedTokens, Choice, Completion, Encoded, Endpoint, Fault, Heading, Progress, Receipt, Request,
+    Usage,
 };
 use axum::body::Body;
 use axum::response::Response;
@@ -34,8 +35,8 @@ pub(super) async fn answer(
         return Err(shared.queue_is_full());
     }
     let own = Arc::clone(&shared);
-    let (request, prompts) = blocking(move || understand(&own, endpoint, &bytes)).await?;
-    let answers = Answers::submit(active, request, prompts, arrival)?;
+    let (request, encoded) = blocking(move || understand(&own, endpoint, &bytes)).await?;
+    let answers = Answers::submit(active, request, encoded, arrival)?;
     match answers.request.wants.stream {
         true => Ok(Events::new(answers).into_response()),
         false => Ok(json(&answers.whole().await?)),
@@ -50,22 +51,22 @@ pub(super) async fn blocking<T: Send + 'static>(
     task::spawn_blocking(op).await.unwrap_or_else(|error| Err(failed(error)))
 }
 
-/// What is asked, and the tokens of its prompts.
+/// What is asked, and what that is for the engine.
 fn understand(
     shared: &Shared,
     endpoint: Endpoint,
     bytes: &[u8],
-) -> Result<(Request, Vec<Vec<u32>>), Refused> {
+) -> Result<(Request, Encoded), Refused> {
     let service = shared.service()?;
     let request = Request::parse(endpoint, body::fields(bytes)?)?;
     if service.is_name_required {
         request.expect_model(&service.name)?;
     }
-    let (prompts, folded) = service.prompts().encode(&request)?;
-    if let Some(why) = folded {
-        shared.told_folded.call_once(|| tell_folded("a conversation", &why));
+    let encoded = service.prompts().encode(&request)?;
+    if let Some(why) = &encoded.folded {
+        shared.told_folded.call_once(|| tell_folded("a conversation", why));
     }
-    Ok((request, prompts))
+    Ok((request, encoded))
 }
 
 impl Shared {
@@ -140,7 +141,7 @@ impl Answers {
     fn submit(
         active: Active,
         request: Request,
-        prompts: Vec<Vec<u32>>,
+        encoded: Encoded,
         arrival: Instant,
     ) -> Result<Answers, Refused> {
         let shared = &active.0;
@@ -150,7 +151,7 @@ impl Answers {
         let seed = request.params.seed.unwrap_or_else(random_seed);
         let (sender, events) = unbounded_channel();
         let mut tickets = Vec::new();
-        let asked = request.of_engine(&prompts, service.max_tokens, seed);
+        let asked = request.of_engine(&encoded, service.max_tokens, seed);
         for ((idx, mut asked), place) in asked.enumerate().zip(places) {
             asked.deadline = shared.deadline.map(|most| arrival + most);
             let metrics = Arc::clone(&shared.metrics);
@@ -160,6 +161,7 @@ impl Answers {
             let ticket = ticket.map_err(|refusal| request.refused(&refusal).with_status(400))?;
             tickets.push(ticket);
         }
+        let prompts = encoded.prompts;
         shared.first_prompts.see(&prompts);
         let name = format!("{:016x}{:08x}", random_seed(), random_seed() as u32);
         let model = request.model.clone().unwrap_or_else(|| service.name.clone());
@@ -219,7 +221,7 @@ impl Answers {
                 let receipt = Receipt::new(self.seed.wrapping_add(idx as u64), &generated);
                 Ok(News::End(generated, receipt))
             }
-            Event::Failed(error) => Err(failed(&error)),
+            Event::Failed(error) => Err(self.request.failed(&error)),
             _ => Ok(News::None),
         }
     }
@@ -230,7 +232,7 @@ impl Answers {
         choices.resize_with(self.n_left, || None);
         while self.n_left > 0 {
             let event = self.events.recv().await;
-            let (idx, event) = event.ok_or_else(|| failed(&GenerateError::Stopped))?;
+            let (idx, event) = event.ok_or_else(|| self.request.failed(&GenerateError::Stopped))?;
             if let News::End(generated, receipt) = self.take(idx, event)? {
                 let tokenizer = &self.service().tokenizer;
                 let choice =
@@ -256,10 +258,6 @@ fn check(generated: &Generated) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
-}
-
-pub(super) fn failed(error: &GenerateError) -> Fault {
-    Fault::ours("model_failed", error.to_string())
 }
 
 /// A number that nobody has chosen, and that programs which count in floats keep as it is.

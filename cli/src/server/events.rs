@@ -1,6 +1,6 @@
 //! Answers in pieces: server-sent events.
 
-use super::answers::{Answers, News, failed};
+use super::answers::{Answers, News};
 use super::reply::{error_object, of_type};
 use crate::openai::{Chunks, Fault};
 use axum::body::{Body, Bytes, HttpBody};
@@ -92,7 +92,7 @@ impl HttpBody for Events {
             let Poll::Ready(event) = self.answers.events.poll_recv(cx) else { break };
             let outcome = match event {
                 Some((idx, event)) => self.tell(idx, event, &mut told),
-                None => Err(failed(&GenerateError::Stopped)),
+                None => Err(self.answers.request.failed(&GenerateError::Stopped)),
             };
             // The status has gone out: an error is one more event, and the last.
             if let Err(fault) = outcome {

@@ -2,7 +2,7 @@
 
 use crate::batch::{Setup, Terms};
 use crate::jobs::Key;
-use crate::openai::Prompts;
+use crate::openai::{Forms, Prompts};
 use crate::store::Store;
 use gatefold::engine::Handle;
 use gatefold::tokenizer::{ChatTemplate, Tokenizer};
@@ -16,6 +16,8 @@ pub struct Service {
     pub tokenizer: Arc<Tokenizer>,
     /// How it wants conversations written.
     pub template: ChatTemplate,
+    /// The forms that answers can have.
+    pub forms: Forms,
     /// What it is called.
     pub name: String,
     /// Whether requests must call it so, if they name a model.
@@ -37,7 +39,7 @@ pub struct Service {
 impl Service {
     /// What makes tokens of prompts.
     pub(super) fn prompts(&self) -> Prompts<'_> {
-        Prompts { tokenizer: &self.tokenizer, template: &self.template }
+        Prompts { tokenizer: &self.tokenizer, template: &self.template, forms: &self.forms }
     }
 
     /// What answers batches, just as `gatefold batch` does.

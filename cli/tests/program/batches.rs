@@ -9,7 +9,7 @@ use gatefold::tokenizer::ChatTemplate;
 use gatefold::{DynFormat, Isa, LanguageModel};
 use gatefold_cli::batch::{self, Terms};
 use gatefold_cli::jobs::Key;
-use gatefold_cli::openai::Prompts;
+use gatefold_cli::openai::{Forms, Prompts};
 use gatefold_cli::summarize::{Cutter, PromptOptions, Setup};
 use gatefold_fixtures::random_mixtral::{self, ExpertLayout};
 use serde_json::{Value as Json, json};
@@ -102,13 +102,16 @@ impl Workplace {
 /// What engines share.
 pub struct Loaded {
     pub language: LanguageModel,
+    pub forms: Forms,
     pub compute: Arc<Compute>,
 }
 
 impl Loaded {
     pub fn new(place: &Workplace) -> Loaded {
+        let language = LanguageModel::open(place.path("model.gguf")).unwrap();
         Loaded {
-            language: LanguageModel::open(place.path("model.gguf")).unwrap(),
+            forms: Forms::new(Arc::clone(&language.tokenizer)),
+            language,
             compute: Arc::new(Compute::new(Isa::detect(), Some(1)).unwrap()),
         }
     }
@@ -120,7 +123,7 @@ impl Loaded {
         max_running: usize,
     ) -> batch::Setup<'a> {
         batch::Setup {
-            prompts: Prompts { tokenizer: &self.language.tokenizer, template },
+            prompts: Prompts { tokenizer: &self.language.tokenizer, template, forms: &self.forms },
             model_name: String::new(),
             terms: Terms { basis: Key::of(&[]), max_tokens: None, model_name: None },
             max_running,

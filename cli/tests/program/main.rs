@@ -36,6 +36,7 @@ mod serve_clients;
 mod serve_files;
 mod serve_load;
 mod serving;
+mod structured;
 mod summaries;
 mod summarize;
 mod summarize_beside;

@@ -14,6 +14,8 @@ fn requests() -> Vec<Json> {
     let logprobs = |request: Json| with(with(request, "logprobs", true), "top_logprobs", 3);
     let texts = json!(["Once upon", "a time", [1, 262, 263]]);
     let parts = json!([{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]);
+    let schema = json!({"type": "array", "items": {"enum": ["a", "\u{e9}", 1, null]}});
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "list", "schema": schema}});
     vec![
         long(chat("chat", "Why?")),
         with(long(chat("parts", "")), "messages", parts),
@@ -32,6 +34,9 @@ fn requests() -> Vec<Json> {
             "logit_bias",
             json!({"2": -100}),
         ),
+        with(with(long(chat("schema", "Who?")), "n", 2), "response_format", schema),
+        with(logprobs(long(chat("regex", "Who?"))), "guided_regex", "[a-c]{2,9}(é|€)!"),
+        with(long(completion("grammar", "x")), "grammar", "root ::= \"a\" root | [xyz] . \"\""),
         with(long(completion("texts", texts)), "n", 2),
         with(long(completion("text logprobs", "Once upon")), "logprobs", 2),
         with(with(long(completion("echo", "Once upon")), "echo", true), "logprobs", 1),
