@@ -33,6 +33,7 @@ mod serve;
 mod serve_access;
 mod serve_clients;
 mod serve_load;
+mod serve_page;
 mod serving;
 mod summaries;
 mod summarize;
