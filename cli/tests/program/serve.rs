@@ -162,6 +162,54 @@ fn a_receipt_makes_the_same_answer_again() {
     assert!(cached(&first) == 0 && cached(&again) > 0, "{again}");
 }
 
+/// In llama.cpp's words, and for whoever asks.
+#[test]
+fn streams_tell_how_far_prompts_are_read() {
+    let serving = Serving::new(&["-b", "16"]);
+    let long = "Once upon a time ".repeat(20);
+    let requests = [
+        with(chat("chat", &long), "max_tokens", 4),
+        with(with(chat("two", &("So o".to_owned() + &long)), "max_tokens", 4), "n", 2),
+        with(completion("text", "A".to_owned() + &long), "max_tokens", 4),
+    ];
+    for request in requests {
+        let usage = json!({"include_usage": true});
+        let stream = with(with(request.clone(), "stream", true), "stream_options", usage);
+        let asked = with(with(stream.clone(), "return_progress", true), "seed", 1);
+        let reply = serving.begin(&asked).reply();
+        let n_answers = request["body"]["n"].as_u64().unwrap_or(1);
+        let total = reply.events().last().unwrap()["usage"]["prompt_tokens"].as_u64().unwrap();
+        for idx in 0..n_answers {
+            let mut told = Vec::new();
+            for event in reply.events() {
+                let Some(progress) = event.get("prompt_progress") else { continue };
+                let piece = &event["choices"][0];
+                if piece["index"] != idx {
+                    continue;
+                }
+                assert!(piece["delta"] == json!({}) || piece["text"] == "", "{event}");
+                let [all, cache, processed, time] = ["total", "cache", "processed", "time_ms"]
+                    .map(|name| progress[name].as_u64().unwrap());
+                assert!(all == total && cache <= processed, "{progress}");
+                told.push((processed, time));
+            }
+            assert!(told.is_sorted() && told.last().unwrap().0 == total, "{told:?}");
+            // Answers to one prompt read it together.
+            assert!(told.len() as u64 >= total / 16 || idx > 0, "{told:?}");
+        }
+        // The rest is what it is without.
+        let plain = serving.begin(&with(stream, "seed", 1)).reply();
+        assert!(plain.events().iter().all(|event| event.get("prompt_progress").is_none()));
+        assert_eq!(whole(&reply), whole(&plain));
+    }
+    let again = with(with(chat("chat", &long), "stream", true), "return_progress", true);
+    let events = serving.begin(&with(again, "max_tokens", 1)).reply().events();
+    assert!(events.iter().any(|event| event["prompt_progress"]["cache"].as_u64() > Some(0)));
+    let wrong = with(chat("id", "?"), "return_progress", 1);
+    assert_eq!(serving.begin(&wrong).reply().code(), "invalid_value");
+    serving.ask(&with(chat("id", "?"), "return_progress", true));
+}
+
 /// The log probabilities of a prompt are those that its tokens had when they were made.
 #[test]
 fn prompts_are_scored() {

@@ -1,6 +1,6 @@
 // The server's API: keys, errors in words, answers as they come.
 
-const ORIGIN = new URL(".", location.href).href.replace(/\/$/, "");
+const ORIGIN = location.href.replace(/\/[^/]*$/, "");
 
 // Why something did not work: what happened, and what to do about it.
 class Trouble extends Error {
@@ -16,13 +16,9 @@ class Trouble extends Error {
 }
 
 const ADVICE = {
-  context_length_exceeded: "Shorten the text, begin a new chat, or edit an earlier message; serve -c sets a larger context where the model has one.",
+  context_length_exceeded: "Shorten the text, begin a new chat or edit an earlier message.",
   deadline_exceeded: "Ask for a shorter answer, or start the server with a longer --deadline.",
   invalid_api_key: "Enter the key that the server's owner gave you.",
-  model_loading: "Try again in a moment.",
-  server_stopping: "Start the server again; then ask again.",
-  engine_stopped: "Start the server again; its terminal says why it stopped.",
-  request_too_large: "Send less at a time.",
 };
 
 function troubleOf(status, error, retryAfter) {
@@ -34,42 +30,32 @@ function troubleOf(status, error, retryAfter) {
 
 const isStopped = (error) => error.name === "AbortError";
 
-const unreachable = () => new Trouble("the server does not answer", `Is gatefold serve still running at ${ORIGIN}? Nothing is lost; try again when it is.`, { code: "unreachable" });
+const unreachable = () => new Trouble("the server does not answer", `Is gatefold serve running at ${ORIGIN}? Nothing is lost; try again when it is.`);
 
-function apiKey() {
-  try {
-    return sessionStorage.getItem("gatefold-key") ?? memory.get("key");
-  } catch {
-    return memory.get("key");
-  }
-}
+const apiKey = () => visit.get("key") ?? memory.get("key");
 
 function keepKey(key, stays) {
   memory.set("key", stays ? key : null);
-  try {
-    sessionStorage.removeItem("gatefold-key");
-    if (key && !stays) sessionStorage.setItem("gatefold-key", key);
-  } catch {
-    // Then it is asked for again.
-  }
-  $("show-key").hidden = !key;
+  visit.set("key", stays ? null : key);
+  $.showKey.hidden = !key;
 }
 
 let keyAsked = null;
 
 // Asks for the key; comes to whether one was given. Whoever asks meanwhile waits for the same answer.
-function askForKey(why) {
+function askForKey(why = "This server answers those who have a key.") {
   keyAsked ??= new Promise((resolve) => {
-    const dialog = $("key");
-    tell($("key-why"), why);
-    $("key-text").value = apiKey() ?? "";
-    $("key-stays").checked = memory.get("key") !== null;
+    const dialog = $.key;
+    tell($.keyWhy, why);
+    $.keyText.value = apiKey() ?? "";
+    $.keyStays.checked = memory.get("key") !== null;
     dialog.returnValue = "";
     dialog.onclose = () => {
       keyAsked = null;
-      const key = $("key-text").value.trim();
-      if (dialog.returnValue === "use" && key) keepKey(key, $("key-stays").checked);
-      resolve(dialog.returnValue === "use" && key !== "");
+      const key = $.keyText.value.trim();
+      const isGiven = dialog.returnValue === "use" && key !== "";
+      if (isGiven) keepKey(key, $.keyStays.checked);
+      resolve(isGiven);
     };
     dialog.showModal();
   });
@@ -116,11 +102,11 @@ async function* events(response) {
 // Asks for an answer. `hear` is told of its text and of the prompt's progress as they come; what stands
 // in `answer` is true at every moment, whatever happens then.
 async function stream(body, answer, { signal, hear }) {
-  Object.assign(answer, { text: "", pieces: 0, progress: null });
+  Object.assign(answer, { text: "", pieces: 0, progress: null, usage: null, finish: null, receipt: null, rate: 0 });
   const asked = performance.now();
   const wanted = { ...body, stream: true, stream_options: { include_usage: true }, return_progress: true };
   const response = await post("v1/chat/completions", wanted, signal);
-  let first = 0;
+  let [first, last] = [0, 0];
   let isComplete = false;
   try {
     for await (const data of events(response)) {
@@ -136,15 +122,16 @@ async function stream(body, answer, { signal, hear }) {
       answer.usage = chunk.usage ?? answer.usage;
       const [choice] = chunk.choices;
       if (choice?.delta.content) {
-        first ||= performance.now();
+        last = performance.now();
+        first ||= last;
         answer.text += choice.delta.content;
         answer.pieces += 1;
       }
       answer.finish = choice?.finish_reason ?? answer.finish;
       answer.receipt = choice?.receipt ?? answer.receipt;
       const tokens = answer.usage?.completion_tokens ?? answer.pieces;
-      const seconds = (performance.now() - first) / 1000;
-      if (!choice?.receipt && choice?.delta.content && tokens > 1) answer.rate = (tokens - 1) / seconds;
+      // A few tokens in one packet have no speed.
+      if (last - first > 10) answer.rate = ((tokens - 1) / (last - first)) * 1000;
       answer.seconds = (performance.now() - asked) / 1000;
       hear();
     }

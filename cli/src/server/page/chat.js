@@ -3,9 +3,7 @@
 let current = null;
 // Answers that are coming, by their chats.
 const running = new Map();
-const box = $("messages");
-
-const parentOf = (chat, node) => chat.nodes.find(({ id }) => id === node.parent) ?? null;
+const box = $.messages;
 
 const isSend = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing;
 
@@ -18,64 +16,63 @@ function toBottom() {
 function showChat(chat) {
   current = chat;
   memory.set("chat", chat.id);
-  const form = $("composer");
-  for (const name of ["system", ...SETTINGS]) form.elements[name].value = chat.settings[name] ?? "";
+  fillSettings();
   drawThread();
   toBottom();
 }
 
 // Draws the messages that are chosen; those that are there already stay.
 function drawThread() {
-  const drawn = new Map(Array.from(box.children, (element) => [element.node, element]));
+  const drawn = new Map([...box.children].map((element) => [element.node, element]));
   const nodes = thread(current);
   const fresh = nodes.map((node) => {
     const element = drawn.get(node);
-    const isAlike = element && element.siblings === childrenOf(current, node.parent).length;
-    return isAlike ? element : Object.assign(drawMessage(current, node), { siblings: childrenOf(current, node.parent).length });
+    return element?.siblings === childrenOf(current, node.parent).length ? element : drawMessage(current, node);
   });
   if (!nodes.length) fresh.push(welcome());
-  box.replaceChildren(...fresh);
-  const isRunning = running.has(current.id);
-  $("send").hidden = isRunning;
-  $("stop").hidden = !isRunning;
-  $("chat-title").textContent = current.title;
+  fresh.forEach((element, at) => box.children[at] === element || box.insertBefore(element, box.children[at] ?? null));
+  while (box.children.length > fresh.length) box.lastChild.remove();
+  const isRunning = running.has(current);
+  $.send.hidden = isRunning;
+  $.stop.hidden = !isRunning;
+  $.chatTitle.textContent = current.title;
   drawChats();
 }
 
 function welcome() {
-  return el("div", { className: "welcome" }, el("h1", {}, "What would you like to know?"), el("p", { className: "hint" }, "The answer comes from the model on this server, and stays in this browser. Each has a receipt, by which another machine makes the same answer, bit for bit."));
+  return el("div", { className: "welcome" }, el("h1", {}, "What would you like to know?"), el("p", { className: "hint" }, "Answers come from this server's model and stay in this browser. Each has a receipt, by which another machine makes the same, bit for bit."));
 }
 
 // Shows another message in the place of this one.
 function goTo(chat, node) {
-  choose(chat, node);
+  prefer(chat, node);
   drawThread();
-  const shown = Array.from(box.children).find((element) => element.node === node);
-  shown?.scrollIntoView({ block: "nearest" });
+  const shown = [...box.children].find((element) => element.node === node);
   shown?.querySelector(".branches button:not(:disabled)")?.focus();
 }
 
 function send(chat, parent, text) {
   if (!chats.has(chat.id)) chats.set(chat.id, chat);
   answerTo(chat, addMessage(chat, parent, { role: "user", text }));
-  $("question").focus();
+  $.question.focus();
 }
 
 function answerAgain(chat, node) {
-  if (!running.has(chat.id)) answerTo(chat, parentOf(chat, node));
-  $("question").focus();
+  if (!running.has(chat)) answerTo(chat, parentOf(chat, node));
+  $.question.focus();
 }
 
 async function answerTo(chat, question) {
   const settings = { ...chat.settings };
   const node = addMessage(chat, question, { role: "assistant", text: "", state: "open", settings });
   const controller = new AbortController();
-  running.set(chat.id, controller);
+  running.set(chat, controller);
   if (chat === current) {
     drawThread();
     toBottom();
   }
   const hear = () => {
+    chat.changed = Date.now();
     keep(chat);
     redraw(node);
   };
@@ -85,11 +82,11 @@ async function answerTo(chat, question) {
     announce(`The answer is complete: ${counted(node.usage?.completion_tokens ?? 0, "token")}`);
   } catch (error) {
     node.state = isStopped(error) ? "stopped" : "failed";
-    if (node.state === "failed") node.trouble = error.words ?? String(error);
+    if (node.state === "failed") node.trouble = wordsOf(error);
     announce(node.trouble ?? "Stopped");
   }
   node.progress = null;
-  running.delete(chat.id);
+  running.delete(chat);
   keep(chat);
   redraw(node);
   if (chat === current) drawThread();
@@ -111,33 +108,37 @@ function drawStale() {
 }
 
 function stop() {
-  running.get(current.id)?.abort();
+  running.get(current)?.abort();
 }
 
-// What the fields say; those that are empty say nothing.
-function settingsIn(form) {
-  const settings = { system: form.elements.system.value };
-  for (const name of SETTINGS) {
-    const field = form.elements[name];
-    if (field.value !== "" && field.checkValidity()) settings[name] = field.valueAsNumber;
+// What the fields say; those that are empty, or wrong, say nothing.
+function readSettings() {
+  const settings = {};
+  for (const field of $.settings.querySelectorAll("[name]")) {
+    settings[field.name] = field.type !== "number" ? field.value : field.checkValidity() ? field.valueAsNumber : NaN;
   }
-  return settingsOf(settings);
+  current.settings = settingsOf(settings);
+  if (chats.has(current.id)) keep(current);
+}
+
+function fillSettings() {
+  for (const field of $.settings.querySelectorAll("[name]")) field.value = current.settings[field.name] ?? "";
 }
 
 function showSettings(isShown) {
-  $("settings").hidden = !isShown;
-  $("show-settings").ariaExpanded = String(isShown);
-  if (isShown) $("settings").querySelector("textarea").focus();
+  $.settings.hidden = !isShown;
+  $.showSettings.ariaExpanded = String(isShown);
+  if (isShown) $.settings.querySelector("textarea").focus();
 }
 
 // The field is as high as its text, up to a point that the style sets.
 function fit(field) {
-  field.style.height = "auto";
-  field.style.height = `${field.scrollHeight + 2}px`;
+  field.style.height = "";
+  if (field.scrollHeight) field.style.height = `${field.scrollHeight + 2}px`;
 }
 
 function startChat() {
-  const [form, question] = [$("composer"), $("question")];
+  const [form, question] = [$.composer, $.question];
   question.value = memory.get("draft") ?? "";
   question.oninput = () => {
     fit(question);
@@ -147,8 +148,8 @@ function startChat() {
     if (isSend(event)) {
       event.preventDefault();
       form.requestSubmit();
-    } else if (event.key === "ArrowUp" && !question.value && !running.has(current.id)) {
-      const last = Array.from(box.children).findLast((element) => element.node?.role === "user");
+    } else if (event.key === "ArrowUp" && !question.value && !running.has(current)) {
+      const last = [...box.children].findLast((element) => element.node?.role === "user");
       if (last) editMessage(current, last);
       event.preventDefault();
     }
@@ -157,27 +158,23 @@ function startChat() {
   form.onsubmit = (event) => {
     event.preventDefault();
     const text = question.value.trim();
-    const wrong = Array.from(form.elements).find((field) => !field.checkValidity());
+    const wrong = [...form.elements].find((field) => !field.checkValidity());
     if (wrong) {
       showSettings(true);
       wrong.reportValidity();
-    } else if (text && !running.has(current.id)) {
+    } else if (text && !running.has(current)) {
       question.value = "";
       question.oninput();
       showSettings(false);
-      send(current, thread(current).at(-1) ?? null, text);
+      send(current, thread(current).at(-1), text);
     }
   };
-  $("settings").oninput = () => {
-    current.settings = settingsIn(form);
-    memory.set("settings", JSON.stringify(current.settings));
-    if (chats.has(current.id)) keep(current);
+  $.settings.oninput = readSettings;
+  $.resetSettings.onclick = () => {
+    current.settings = {};
+    fillSettings();
+    readSettings();
   };
-  $("reset-settings").onclick = () => {
-    for (const name of ["system", ...SETTINGS]) form.elements[name].value = "";
-    $("settings").oninput();
-  };
-  $("show-settings").onclick = () => showSettings($("settings").hidden);
-  $("stop").onclick = stop;
-  fit(question);
+  $.showSettings.onclick = () => showSettings($.settings.hidden);
+  $.stop.onclick = stop;
 }

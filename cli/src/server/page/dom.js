@@ -1,6 +1,7 @@
 // Elements, numbers, and what the browser does for us. Texts become text nodes, never markup.
 
-const $ = (id) => document.getElementById(id);
+// The page's own elements, by their ids.
+const $ = new Proxy({}, { get: (_, id) => document.getElementById(id) });
 
 // An element with these properties and children.
 function el(tag, properties, ...children) {
@@ -10,7 +11,17 @@ function el(tag, properties, ...children) {
 }
 
 function button(label, onclick, properties) {
-  return el("button", { type: "button", className: "quiet", onclick, ...properties }, label);
+  return el("button", { type: "button", onclick, ...properties }, label);
+}
+
+// What went wrong, in words.
+const wordsOf = (error) => error.words ?? String(error);
+
+// A cell of a table whose head is not seen on narrow screens.
+function cell(name, properties, ...children) {
+  const made = el("td", properties, children);
+  made.dataset.name = name;
+  return made;
 }
 
 const number = (value) => value.toLocaleString("en");
@@ -18,13 +29,14 @@ const number = (value) => value.toLocaleString("en");
 const counted = (n, what) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;
 
 function duration(seconds) {
-  if (seconds < 100) return `${Math.max(1, Math.round(seconds))} s`;
-  return seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+  return seconds < 100 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
 }
+
+const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
 // Told to those who listen to the page instead of looking at it.
 function announce(text) {
-  $("announcer").textContent = text;
+  $.announcer.textContent = text;
 }
 
 // Shows a sentence where there is a place for it, or hides the place.
@@ -34,16 +46,19 @@ function tell(place, text) {
 }
 
 // A name that no other thing has.
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+const newId = () => crypto.getRandomValues(new Uint32Array(3)).join("-");
 
-function save(name, content, type = "application/json") {
-  const blob = content instanceof Blob ? content : new Blob([content], { type });
-  const link = el("a", { href: URL.createObjectURL(blob), download: name });
+// Hands a text or a blob over as a file.
+function save(name, content) {
+  const link = el("a", { href: URL.createObjectURL(new Blob([content])), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+// Lets files be chosen, and takes them.
+function choose(properties, take) {
+  const input = el("input", { type: "file", ...properties, onchange: () => take(...input.files) });
+  input.click();
 }
 
 // Copies, and says so on the button that was pressed.
@@ -63,24 +78,31 @@ async function copy(text, button) {
   if (label === "Copied") return;
   button.textContent = "Copied";
   announce("Copied");
-  setTimeout(() => (button.textContent = label), 1500);
+  await pause(1500);
+  button.textContent = label;
 }
 
-// What is remembered between visits, where the browser lets us.
-const memory = {
+function copyButton(text) {
+  const press = button("Copy", () => copy(text, press));
+  return press;
+}
+
+// What is remembered by name, where the browser lets us; else it is forgotten.
+const storage = (place) => ({
   get(name) {
     try {
-      return localStorage.getItem(`gatefold-${name}`);
+      return globalThis[place].getItem(`gatefold-${name}`);
     } catch {
       return null;
     }
   },
   set(name, value) {
     try {
-      if (value === null) localStorage.removeItem(`gatefold-${name}`);
-      else localStorage.setItem(`gatefold-${name}`, value);
-    } catch {
-      // It is forgotten then.
-    }
+      if (value === null) globalThis[place].removeItem(`gatefold-${name}`);
+      else globalThis[place].setItem(`gatefold-${name}`, value);
+    } catch {}
   },
-};
+});
+
+// Between visits, and in this one.
+const [memory, visit] = ["localStorage", "sessionStorage"].map(storage);

@@ -74,8 +74,8 @@ function blocks(lines) {
 const beginsBlock = (line) => [FENCE, HEADING, RULE, QUOTE, ITEM].some((form) => form.test(line));
 
 function drawBlocks(place, lines, depth) {
-  if (depth > DEEPEST) return el("p", {}, lines.join("\n"));
-  place.append(...blocks(lines).map((block) => block.draw(depth)));
+  const drawn = depth > DEEPEST ? lines : blocks(lines).map((block) => block.draw(depth));
+  place.append(...drawn);
   return place;
 }
 
@@ -100,11 +100,7 @@ function drawList(lines, depth) {
   const isNumbered = /\d/.test(first[2]);
   const list = isNumbered ? el("ol", { start: parseInt(first[2], 10) }) : el("ul");
   let own = [];
-  const finish = () => {
-    if (!own.length) return;
-    const item = drawBlocks(el("li"), own, depth + 1);
-    list.append(item.tagName === "LI" ? item : el("li", {}, item));
-  };
+  const finish = () => own.length && list.append(drawBlocks(el("li"), own, depth + 1));
   let indent = 0;
   for (const line of lines) {
     const item = ITEM.exec(line);
@@ -122,116 +118,60 @@ function drawList(lines, depth) {
 
 function drawTable(lines, depth) {
   const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
-  const sides = cells(lines[1]).map((rule) => (/^:.*:$/.test(rule) ? "center" : rule.endsWith(":") ? "right" : ""));
-  const row = (line, tag) => el("tr", {}, sides.map((side, at) => drawInline(el(tag, { className: side }), cells(line)[at] ?? "", depth)));
+  const sides = cells(lines[1]).map((rule) => (rule.endsWith(":") ? "number" : ""));
+  const row = (line, tag) => {
+    const texts = cells(line);
+    return el("tr", {}, sides.map((side, at) => drawInline(el(tag, { className: side }), texts[at] ?? "", depth)));
+  };
   const body = lines.slice(2).map((line) => row(line, "td"));
   return el("div", { className: "scrolled", tabIndex: 0 }, el("table", {}, el("thead", {}, row(lines[0], "th")), el("tbody", {}, body)));
 }
 
 function drawCode(code, language) {
-  const press = button("Copy", () => copy(code, press), { ariaLabel: "Copy code" });
-  const head = el("div", { className: "row" }, el("span", {}, language.split(/\s/)[0]), press);
+  const head = el("div", { className: "row" }, el("span", {}, language.split(/\s/)[0]), copyButton(code));
   return el("div", { className: "code" }, head, el("pre", { tabIndex: 0 }, el("code", {}, code)));
 }
 
-// What can stand within a line, by the character that it begins with.
-const ESCAPED = /\\([!-/:-@[-`{-~])/y;
-const TICKS = /`+/y;
-const LINK = /!?\[((?:[^[\]\\]|\\.)*)\]\(\s*<?([^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+"[^"]*")?\s*\)/y;
-const ADDRESS = /<?(https?:\/\/[^\s<>"`]*[^\s<>"`.,;:!?'*_)\]])>?/y;
-const MARKS = [["**", "strong"], ["__", "strong"], ["~~", "del"], ["*", "em"], ["_", "em"]];
+// What can stand within a line, and what it becomes. What has no end nearby is no mark.
+const INLINE = [
+  [/\\([!-/:-@[-`{-~])/y, ([, sign]) => sign],
+  [/(`+)([^`]|[^`][^]{0,2000}?[^`])\1(?!`)/y, ([, , code]) => el("code", {}, code.replace(/^ ([^]*[^ ][^]*) $/, "$1"))],
+  [/!?\[((?:[^[\]\\]|\\.){0,2000})\]\(\s*<?([^\s<>()]*(?:\([^\s<>()]*\)[^\s<>()]*)*)>?(?:\s+"[^"]*")?\s*\)/y, ([, text, target], depth) => drawLink(target, text, depth)],
+  [/<?\b(https?:\/\/[^\s<>"`]*[^\s<>"`.,;:!?'*_)\]])>?/y, ([, target]) => drawLink(target, target, DEEPEST)],
+  [/\*\*\*(?=\S)([^]{0,2000}?\S)\*\*\*/y, ([, text], depth) => el("strong", {}, drawInline(el("em"), text, depth))],
+  [/(\*\*|\b__|~~)(?=\S)([^]{0,2000}?\S)\1(?!\w*_)/y, ([, mark, text], depth) => drawInline(el(mark === "~~" ? "del" : "strong"), text, depth)],
+  [/(\*|\b_)(?=[^\s*_])([^]{0,2000}?[^\s*_])\1(?![\w*])/y, ([, , text], depth) => drawInline(el("em"), text, depth)],
+];
 
 function drawInline(place, text, depth) {
-  if (depth > DEEPEST) {
-    place.append(text);
-    return place;
-  }
   let plain = "";
-  let at = 0;
-  // Marks that nothing closes any more.
-  const open = new Set();
-  const put = (element, length) => {
-    place.append(plain, element);
-    plain = "";
-    at += length;
-  };
-  const match = (form) => {
-    form.lastIndex = at;
-    return form.exec(text);
-  };
-  while (at < text.length) {
-    const found = match(ESCAPED);
-    if (found) {
-      plain += found[1];
-      at += 2;
-      continue;
-    }
-    const ticks = match(TICKS)?.[0];
-    if (ticks) {
-      const end = open.has(ticks) ? -1 : closing(text, at + ticks.length, ticks);
-      if (end >= 0) {
-        const code = text.slice(at + ticks.length, end).replaceAll("\n", " ");
-        const isPadded = code.trim() && code.startsWith(" ") && code.endsWith(" ");
-        put(el("code", {}, isPadded ? code.slice(1, -1) : code), end + ticks.length - at);
-      } else {
-        open.add(ticks);
-        plain += ticks;
-        at += ticks.length;
+  for (let at = 0; at < text.length;) {
+    let [length, drawn] = [1, text[at]];
+    // Letters and spaces begin nothing, but for an address.
+    for (const [form, draw] of /[^a-gi-zA-Z\d\s]/.test(drawn) ? INLINE : []) {
+      form.lastIndex = at;
+      const found = depth < DEEPEST && form.exec(text);
+      const made = found && draw(found, depth + 1);
+      if (made) {
+        [length, drawn] = [found[0].length, made];
+        break;
       }
-      continue;
     }
-    const link = "![".includes(text[at]) && match(LINK);
-    const target = link && webAddress(link[2]);
-    if (target) {
-      put(drawInline(anchor(target), link[1] || target, depth + 1), link[0].length);
-      continue;
+    at += length;
+    if (typeof drawn === "string") {
+      plain += drawn;
+    } else {
+      place.append(plain, drawn);
+      plain = "";
     }
-    const address = "<h".includes(text[at]) && !/\w/.test(text[at - 1] ?? "") && match(ADDRESS);
-    if (address && webAddress(address[1])) {
-      const shown = anchor(webAddress(address[1]));
-      shown.append(address[1]);
-      put(shown, address[0].length);
-      continue;
-    }
-    const mark = marked(text, at, open);
-    if (mark) {
-      put(drawInline(el(mark.tag), text.slice(at + mark.length, mark.end), depth + 1), mark.end + mark.length - at);
-      continue;
-    }
-    plain += text[at];
-    at += 1;
   }
   place.append(plain);
   return place;
 }
 
-// Where exactly these ticks stand again.
-function closing(text, from, ticks) {
-  let at = text.indexOf(ticks, from);
-  while (at >= 0) {
-    let end = at + ticks.length;
-    while (text[end] === "`") end += 1;
-    if (end - at === ticks.length && text[at - 1] !== "`") return at;
-    at = text.indexOf(ticks, end);
-  }
-  return -1;
-}
-
-// The emphasis that begins here, if it ends somewhere.
-function marked(text, at, open) {
-  if (!"*_~".includes(text[at])) return null;
-  for (const [mark, tag] of MARKS) {
-    if (!text.startsWith(mark, at) || open.has(mark)) continue;
-    const start = at + mark.length;
-    if (!/\S/.test(text[start] ?? " ") || (mark[0] === "_" && /\w/.test(text[at - 1] ?? ""))) continue;
-    for (let end = text.indexOf(mark, start + 1); end >= 0; end = text.indexOf(mark, end + 1)) {
-      const isWord = mark[0] === "_" && /\w/.test(text[end + mark.length] ?? "");
-      const isLonger = mark.length === 1 && (text[end + 1] === mark || text[end - 1] === mark);
-      if (/\S/.test(text[end - 1]) && !isWord && !isLonger) return { tag, end, length: mark.length };
-    }
-    open.add(mark);
-  }
-  return null;
+function drawLink(target, text, depth) {
+  const href = webAddress(target);
+  return href && drawInline(el("a", { href, target: "_blank", rel: "noopener noreferrer" }), text || href, depth);
 }
 
 // An address of the web, and of nothing else: no scripts, no files.
@@ -243,5 +183,3 @@ function webAddress(text) {
     return null;
   }
 }
-
-const anchor = (href) => el("a", { href, target: "_blank", rel: "noopener noreferrer" });

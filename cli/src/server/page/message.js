@@ -7,20 +7,16 @@ function drawMessage(chat, node) {
   const foot = el("p", { className: "foot" });
   const element = el("article", { className: node.role, ariaLabel: isAnswer ? "Answer" : "You" }, text, note, foot);
   element.node = node;
+  element.siblings = childrenOf(chat, node.parent).length;
   element.update = isAnswer ? () => updateAnswer(chat, node, { text, note, foot }) : () => {};
   if (isAnswer) {
     element.update();
   } else {
     text.append(node.text);
     if (node.text.length > 2000) text.tabIndex = 0;
-    foot.append(branches(chat, node), button("Edit", () => editMessage(chat, element)), copyButton(node));
+    foot.append(branches(chat, node), button("Edit", () => editMessage(chat, element)), copyButton(node.text));
   }
   return element;
-}
-
-function copyButton(node) {
-  const press = button("Copy", () => copy(node.text, press));
-  return press;
 }
 
 // Which of several messages in one place this is, and ways to the others.
@@ -39,15 +35,15 @@ function updateAnswer(chat, node, { text, note, foot }) {
   else if (node.text) showMarkdown(text, node.text);
   else text.replaceChildren();
   const tokens = node.usage?.completion_tokens ?? node.pieces;
-  const facts = [tokens && counted(tokens, "token"), node.rate && `${node.rate.toFixed(1)} tokens/s`];
+  const facts = [tokens && counted(tokens, "token"), node.rate && `${node.rate < 100 ? node.rate.toFixed(1) : number(Math.round(node.rate))} tokens/s`];
   const said = facts.filter((fact) => fact).join(", ");
   if (isOpen) {
     foot.textContent = said;
     return;
   }
-  const receipt = node.receipt && button(`Receipt ${node.receipt.logits_hash.slice(0, 8)}`, () => showReceipt(chat, node), { className: "quiet receipt" });
+  const receipt = node.receipt && button(`Receipt ${node.receipt.logits_hash.slice(0, 8)}`, () => showReceipt(chat, node), { className: "receipt" });
   const again = button("Again", () => answerAgain(chat, node));
-  foot.replaceChildren(branches(chat, node), node.text ? copyButton(node) : "", again, receipt ?? "", el("span", {}, said));
+  foot.replaceChildren(branches(chat, node), node.text ? copyButton(node.text) : "", again, receipt ?? "", el("span", {}, said));
   note.hidden = node.state === "done";
   note.replaceChildren(...noteOn(chat, node));
   note.classList.toggle("trouble", node.state === "failed");
@@ -61,13 +57,13 @@ function noteOn(chat, node) {
       const isLimit = written === node.settings.max_tokens;
       const why = isLimit
         ? `The answer was cut off at the limit of ${counted(written, "token")}. `
-        : "The answer was cut off where the context is full, or the server's own limit is. ";
+        : "The answer was cut off: the context is full, or it is the server's limit. ";
       return [why, button("Continue", () => send(chat, node, "Continue."))];
     }
     case "stopped":
       return ["Stopped."];
     case "cut":
-      return ["The page was closed before the answer was complete; this is what had come. "];
+      return ["The page was closed before the answer was complete."];
     case "failed":
       return [`${node.trouble ?? "It failed."} `, button("Try again", () => answerAgain(chat, node))];
     default:
@@ -98,12 +94,12 @@ function editMessage(chat, element) {
   const { node } = element;
   const field = el("textarea", { value: node.text, ariaLabel: "Edit your message", rows: Math.min(12, node.text.split("\n").length + 1) });
   const close = () => {
-    element.replaceWith(drawMessage(chat, node));
-    $("question").focus();
+    form.replaceWith(drawMessage(chat, node));
+    $.question.focus();
   };
   const submit = () => {
     const text = field.value.trim();
-    if (text && !running.has(chat.id)) send(chat, parentOf(chat, node), text);
+    if (text && !running.has(chat)) send(chat, parentOf(chat, node), text);
   };
   field.onkeydown = (event) => {
     if (isSend(event)) {
@@ -114,8 +110,10 @@ function editMessage(chat, element) {
       close();
     }
   };
-  const row = el("p", { className: "row" }, button("Cancel", close), button("Send", submit, { className: "" }));
+  const row = el("p", { className: "row" }, button("Cancel", close), button("Send", submit, { className: "main" }));
   const form = el("article", { className: "user editing", ariaLabel: "You" }, field, row);
+  // It stays where it is while answers come.
+  Object.assign(form, { node, siblings: element.siblings, update() {} });
   element.replaceWith(form);
   field.focus();
 }

@@ -20,40 +20,35 @@ function showReceipt(chat, node) {
   const chosen = Object.entries(settings).map(([name, value]) => `${name} ${value}`);
   const facts = {
     Model: node.model,
-    "Revision": node.fingerprint,
+    Revision: node.fingerprint,
     Seed: String(seed),
     "Hash of the logits": node.receipt.logits_hash,
     Settings: chosen.join(", ") || "as the server has them",
     Tokens: `${number(node.usage?.prompt_tokens ?? 0)} read, ${number(node.usage?.completion_tokens ?? 0)} written`,
   };
   const command = commandOf(request);
-  $("receipt-facts").replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value ?? "not told")]));
-  $("receipt-command").textContent = command;
-  tell($("receipt-check"), null);
-  $("receipt-copy").onclick = () => copy(command, $("receipt-copy"));
-  $("receipt-again").onclick = () => checkReceipt(request, node);
-  $("receipt-save").onclick = () => {
-    const receipt = { model: node.model, system_fingerprint: node.fingerprint, ...node.receipt, request, text: node.text };
-    save(`receipt-${node.receipt.logits_hash}.json`, JSON.stringify(receipt, null, 2));
-  };
-  $("receipt").showModal();
+  $.receiptFacts.replaceChildren(...Object.entries(facts).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value ?? "not told")]));
+  $.receiptCommand.textContent = command;
+  tell($.receiptCheck, null);
+  $.receiptCopy.onclick = () => copy(command, $.receiptCopy);
+  $.receiptAgain.onclick = () => checkReceipt(request, node);
+  $.receipt.showModal();
 }
 
 // Asks once more, and compares.
 async function checkReceipt(request, node) {
-  const place = $("receipt-check");
-  $("receipt-again").disabled = true;
+  const place = $.receiptCheck;
+  $.receiptAgain.disabled = true;
   tell(place, "Asking once more.");
   try {
     const again = await (await post("v1/chat/completions", request)).json();
     const [choice] = again.choices;
     const isSame = choice.receipt?.logits_hash === node.receipt.logits_hash && choice.message.content === node.text;
-    const isOther = again.system_fingerprint !== node.fingerprint;
-    const why = isOther ? ` Another model or revision answers here: ${again.system_fingerprint}.` : "";
-    tell(place, isSame ? "The same bits: text and hash are equal." : `Not the same: the hash is ${choice.receipt?.logits_hash}.${why}`);
+    const other = `Not the same: ${again.system_fingerprint} answers here, and the hash is ${choice.receipt?.logits_hash}.`;
+    tell(place, isSame ? "The same bits: text and hash are equal." : other);
   } catch (error) {
-    tell(place, error.words ?? String(error));
+    tell(place, wordsOf(error));
   } finally {
-    $("receipt-again").disabled = false;
+    $.receiptAgain.disabled = false;
   }
 }

@@ -61,16 +61,18 @@ function newChat(settings) {
 function addMessage(chat, parent, message) {
   const node = { id: newId(), parent: parent?.id ?? null, created: Date.now(), ...message };
   chat.nodes.push(node);
-  choose(chat, node);
+  prefer(chat, node);
   if (!chat.title && node.role === "user") chat.title = node.text.trim().split("\n")[0].slice(0, 80);
   return node;
 }
 
-function choose(chat, node) {
+function prefer(chat, node) {
   chat.chosen[node.parent] = node.id;
   chat.changed = Date.now();
   keep(chat);
 }
+
+const parentOf = (chat, node) => chat.nodes.find(({ id }) => id === node.parent);
 
 const childrenOf = (chat, id) => chat.nodes.filter((node) => node.parent === id);
 
@@ -78,7 +80,8 @@ const childrenOf = (chat, id) => chat.nodes.filter((node) => node.parent === id)
 function thread(chat) {
   const next = new Map();
   for (const node of chat.nodes) {
-    if (next.get(node.parent)?.id !== chat.chosen[node.parent]) next.set(node.parent, node);
+    const { parent } = node;
+    if (!next.has(parent) || next.get(parent).id !== chat.chosen[parent]) next.set(parent, node);
   }
   const nodes = [];
   for (let node = next.get(null); node; node = next.get(node.id)) nodes.push(node);
@@ -88,8 +91,7 @@ function thread(chat) {
 // Those up to a message.
 function threadTo(chat, node) {
   const nodes = [];
-  const byId = new Map(chat.nodes.map((node) => [node.id, node]));
-  for (let at = node; at; at = byId.get(at.parent)) nodes.unshift(at);
+  for (let at = node; at; at = parentOf(chat, at)) nodes.unshift(at);
   return nodes;
 }
 
@@ -101,9 +103,7 @@ function bodyFor(before, settings) {
   return { messages, ...Object.fromEntries(chosen.map((name) => [name, settings[name]])) };
 }
 
-function exportChats() {
-  return JSON.stringify({ format: FORMAT, version: 1, chats: [...chats.values()] }, null, 1);
-}
+const exported = (chats) => JSON.stringify({ format: FORMAT, version: 1, chats: [...chats] }, null, 1);
 
 // Takes chats from a file, and says how many. One that is here already stays, unless it was changed
 // there since.
@@ -111,11 +111,9 @@ function importChats(text) {
   let value;
   try {
     value = JSON.parse(text);
-  } catch {
-    throw new Trouble("the file is not JSON", "Choose one that was made with Export all.");
-  }
+  } catch {}
   if (value?.format !== FORMAT || !Array.isArray(value.chats)) {
-    throw new Trouble(`the file has no chats; expected "format": "${FORMAT}"`, "Choose one that was made with Export all.");
+    throw new Trouble("there are no chats in the file", "Choose one that was made with Export all.");
   }
   const found = value.chats.map(chatOf).filter((chat) => chat);
   const newer = found.filter((chat) => !(chats.get(chat.id)?.changed >= chat.changed));
@@ -129,11 +127,11 @@ function importChats(text) {
 // A chat from outside, with what is known of it alone; none if it is none.
 function chatOf(value) {
   if (typeof value?.id !== "string" || !Array.isArray(value.nodes)) return null;
-  const now = Date.now();
-  const chat = { id: value.id, title: String(value.title ?? ""), created: Number(value.created) || now, changed: Number(value.changed) || now, settings: settingsOf(value.settings), nodes: [], chosen: {} };
+  const chat = { ...newChat(settingsOf(value.settings)), ...pick(value, { id: "string", title: "string", created: "number", changed: "number" }) };
   const known = new Set([null]);
   for (const node of value.nodes) {
-    const isNode = typeof node?.id === "string" && typeof node.text === "string" && ["user", "assistant"].includes(node.role);
+    const { id, text } = pick(node, { id: "string", text: "string" });
+    const isNode = id && text !== undefined && ["user", "assistant"].includes(node.role);
     // Parents stand before their children, so that nothing is its own.
     if (!isNode || known.has(node.id) || !known.has(node.parent ?? null)) continue;
     known.add(node.id);
@@ -145,26 +143,24 @@ function chatOf(value) {
   return chat;
 }
 
+// Of an object, the values of these names that are of the type that is expected.
+function pick(value, types) {
+  const found = Object.entries(types).filter(([name, type]) => typeof value?.[name] === type);
+  return Object.fromEntries(found.map(([name]) => [name, value[name]]));
+}
+
 function nodeOf(node) {
-  const { id, role, text } = node;
-  const common = { id, parent: node.parent ?? null, role, text, created: Number(node.created) || 0 };
-  if (role === "user") return common;
-  const string = (value) => (typeof value === "string" ? value : undefined);
-  const number = (value) => (Number.isFinite(value) ? value : undefined);
-  const { usage, receipt, trouble } = node;
-  return {
-    ...common,
-    // An answer that was still coming when the page went away.
-    state: node.state === "open" ? "cut" : string(node.state) ?? "done",
-    settings: settingsOf(node.settings),
-    model: string(node.model),
-    fingerprint: string(node.fingerprint),
-    rate: number(node.rate),
-    seconds: number(node.seconds),
-    usage: number(usage?.completion_tokens) === undefined ? undefined : { prompt_tokens: number(usage.prompt_tokens), completion_tokens: usage.completion_tokens },
-    receipt: string(receipt?.logits_hash) && number(receipt.seed) !== undefined ? { seed: receipt.seed, logits_hash: receipt.logits_hash } : undefined,
-    trouble: string(trouble),
-  };
+  const made = { ...pick(node, { id: "string", role: "string", text: "string", created: "number" }), parent: node.parent ?? null };
+  if (made.role === "user") return made;
+  Object.assign(made, pick(node, { state: "string", model: "string", fingerprint: "string", rate: "number", trouble: "string" }));
+  // An answer that was still coming when the page went away.
+  if (made.state === "open") made.state = "cut";
+  made.settings = settingsOf(node.settings);
+  const usage = pick(node.usage, { prompt_tokens: "number", completion_tokens: "number" });
+  const receipt = pick(node.receipt, { seed: "number", logits_hash: "string" });
+  if ("completion_tokens" in usage) made.usage = usage;
+  if ("seed" in receipt && "logits_hash" in receipt) made.receipt = receipt;
+  return made;
 }
 
 // Settings, with what is known of them alone.

@@ -2,19 +2,18 @@
 
 // A browser has six connections to a server; some are left for the rest of the page.
 const TOGETHER = 4;
-const MOST_TRIES = 20;
+const PAUSE = 3000;
 const MOST_TOKENS = { "in one sentence": 96, "as a list of bullet points": 384 };
 const rows = [];
 let work = null;
 
 // A text's bytes as text; none if they are none.
 async function textOf(file) {
-  const bytes = await file.arrayBuffer();
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const encoding = { 0xfe: "utf-16be", 0xff: "utf-16le" }[bytes[0]] ?? "utf-8";
   let text;
   try {
-    const [a, b] = new Uint8Array(bytes);
-    const wide = { fffe: "utf-16le", feff: "utf-16be" }[((a << 8) | b).toString(16)];
-    text = new TextDecoder(wide ?? "utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch {
     text = new TextDecoder("windows-1252").decode(bytes);
   }
@@ -22,22 +21,26 @@ async function textOf(file) {
   return /\.x?html?$/i.test(file.name) || file.type === "text/html" ? textOfHtml(text) : text;
 }
 
-const parsing = globalThis.trustedTypes?.createPolicy("html-as-text", { createHTML: (html) => html }) ?? { createHTML: (html) => html };
+const asIs = { createHTML: (html) => html };
+const parsing = globalThis.trustedTypes?.createPolicy("html-as-text", asIs) ?? asIs;
 
-// The text of a page. It is parsed where no script runs and nothing is loaded.
+// The text of a page. Of its elements nothing is parsed: the policy would speak against their styles.
 function textOfHtml(html) {
-  const page = new DOMParser().parseFromString(parsing.createHTML(html), "text/html");
-  page.querySelectorAll("script, style, noscript, template, head").forEach((element) => element.remove());
-  page.querySelectorAll("br, p, div, li, tr, table, section, article, pre, blockquote, h1, h2, h3, h4, h5, h6").forEach((element) => element.after("\n"));
-  return page.documentElement.textContent.replace(/[ \t]+/g, " ").replace(/\s*\n\s*/g, "\n");
+  const text = html
+    .replace(/<!--[^]*?-->|<(head|script|style|template)\b[^]*?<\/\1\s*>/gi, "")
+    .replace(/<(br|p|div|li|tr|pre|section|h\d)\b[^>]*>/gi, "\n")
+    .replace(/<[^>]*>/g, "")
+    .replaceAll("<", "&lt;");
+  const page = new DOMParser().parseFromString(parsing.createHTML(text), "text/html");
+  return page.body.textContent.replace(/\s*\n\s*/g, "\n");
 }
 
-function addFiles(files) {
+function addFiles(...files) {
   for (const file of files) {
-    const row = { file, state: "waiting", cells: [el("th", { scope: "row" }, file.name), el("td", { className: "number" }), el("td"), el("td")] };
-    row.cells.slice(1).forEach((cell, at) => (cell.dataset.name = ["Tokens", "State", "Summary"][at]));
+    const cells = [el("th", { scope: "row" }, file.name), cell("Tokens", { className: "number" }), cell("State"), cell("Summary")];
+    const row = { file, state: "waiting", cells };
     rows.push(row);
-    $("summaries").tBodies[0].append(el("tr", {}, row.cells));
+    $.summaries.tBodies[0].append(el("tr", {}, cells));
     drawRow(row);
   }
   drawTotal();
@@ -61,14 +64,14 @@ function drawTotal() {
   const failed = n("failed") + n("too long");
   const open = n("waiting") + n("stopped");
   const parts = [`${number(n("done"))} of ${counted(rows.length, "file")} done`, failed && `${number(failed)} without a summary`, written && `${counted(written, "token")} written`];
-  tell($("summarize-total"), rows.length ? parts.filter((part) => part).join(", ") : null);
-  $("summaries").hidden = !rows.length;
-  $("summarize-start").hidden = work !== null;
-  $("summarize-start").disabled = !open;
-  $("summarize-stop").hidden = work === null;
-  $("summarize-retry").hidden = work !== null || !n("failed");
-  $("summarize-save").disabled = !n("done") && !failed;
-  $("summarize-clear").disabled = work !== null || !rows.length;
+  tell($.summarizeTotal, rows.length ? parts.filter((part) => part).join(", ") : null);
+  $.summaries.hidden = !rows.length;
+  $.summarizeStart.hidden = work !== null;
+  $.summarizeStart.disabled = !open;
+  $.summarizeStop.hidden = work === null;
+  $.summarizeRetry.hidden = work !== null || !n("failed");
+  $.summarizeSave.disabled = !n("done") && !failed;
+  $.summarizeClear.disabled = work !== null || !rows.length;
 }
 
 // The whole instruction, in the words of gatefold summarize.
@@ -79,7 +82,7 @@ function instructionIn(form) {
 }
 
 async function summarizeAll(states) {
-  const form = $("summary-form");
+  const form = $.summaryForm;
   if (work || !form.reportValidity()) return;
   const length = form.elements.length.value;
   const max_tokens = form.elements.max_tokens.valueAsNumber || (MOST_TOKENS[length] ?? 256);
@@ -99,7 +102,7 @@ async function summarizeAll(states) {
   for (const row of rows.filter(({ state }) => state === "waiting")) setState(row, "stopped");
   work = null;
   drawTotal();
-  announce($("summarize-total").textContent);
+  announce($.summarizeTotal.textContent);
 }
 
 function setState(row, state, trouble) {
@@ -113,31 +116,18 @@ async function summarize(row, { instruction, ...settings }, signal) {
     const text = (await textOf(row.file)).trim();
     if (!text) throw new Trouble("there is no text in it");
     const body = { messages: [{ role: "user", content: `${instruction}\n\n${text}` }], ...settings };
-    await patiently(() => stream(body, row, { signal, hear: () => drawRow(row) }), signal);
+    await stream(body, row, { signal, hear: () => drawRow(row) });
     setState(row, "done");
   } catch (error) {
-    if (isStopped(error)) setState(row, "stopped");
-    else setState(row, error.code === "context_length_exceeded" ? "too long" : "failed", troubleWith(error));
-  }
-}
-
-function troubleWith(error) {
-  if (error.code !== "context_length_exceeded") return error.words ?? String(error);
-  return `${error.message}. gatefold summarize reads long files in parts.`;
-}
-
-// Asks again where the server has no place for now.
-async function patiently(op, signal) {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await op();
-    } catch (error) {
-      if (!error.retryAfter || tries === MOST_TRIES) throw error;
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, error.retryAfter * 1000);
-        signal.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
-      });
-      signal.throwIfAborted();
+    if (isStopped(error)) return setState(row, "stopped");
+    // The server has no place for now.
+    if (error.retryAfter) {
+      await pause(PAUSE);
+      setState(row, "waiting");
+    } else if (error.code !== "context_length_exceeded") {
+      setState(row, "failed", wordsOf(error));
+    } else {
+      setState(row, "too long", `${error.message}. The command gatefold summarize reads long files in parts.`);
     }
   }
 }
@@ -149,34 +139,30 @@ function lineOf(row) {
 }
 
 function startSummaries() {
-  const [drop, files] = [$("drop"), $("files")];
-  $("choose").onclick = () => files.click();
-  files.onchange = () => {
-    addFiles(files.files);
-    files.value = "";
-  };
+  const { drop } = $;
+  $.choose.onclick = () => choose({ multiple: true }, addFiles);
   for (const name of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(name, (event) => {
       event.preventDefault();
       drop.classList.toggle("over", name === "dragover");
-      if (name === "drop") addFiles(event.dataTransfer.files);
+      if (name === "drop") addFiles(...event.dataTransfer.files);
     });
   }
   // A file that misses the place is not to take the page away.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
-  $("summary-form").onsubmit = (event) => {
+  $.summaryForm.onsubmit = (event) => {
     event.preventDefault();
     summarizeAll(["waiting", "stopped"]);
   };
-  $("summarize-stop").onclick = () => work?.abort();
-  $("summarize-retry").onclick = () => summarizeAll(["failed"]);
-  $("summarize-save").onclick = () => {
+  $.summarizeStop.onclick = () => work?.abort();
+  $.summarizeRetry.onclick = () => summarizeAll(["failed"]);
+  $.summarizeSave.onclick = () => {
     const lines = rows.filter(({ state }) => ["done", "failed", "too long"].includes(state)).map((row) => `${JSON.stringify(lineOf(row))}\n`);
-    save("summaries.jsonl", lines.join(""), "application/jsonl");
+    save("summaries.jsonl", lines.join(""));
   };
-  $("summarize-clear").onclick = () => {
+  $.summarizeClear.onclick = () => {
     rows.length = 0;
-    $("summaries").tBodies[0].replaceChildren();
+    $.summaries.tBodies[0].replaceChildren();
     drawTotal();
   };
   addEventListener("beforeunload", (event) => work && event.preventDefault());
