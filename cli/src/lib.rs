@@ -7,14 +7,15 @@
 //! 2. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
 //! 3. [`documents`]: files, folders and lines become texts;
 //! 4. [`summarize`]: texts become summaries;
-//! 5. [`openai`]: what OpenAI's API asks for, and what it answers;
-//! 6. [`batch`]: requests in OpenAI's batch format become answers;
-//! 7. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
-//! 8. [`terminal`]: notes, progress and interrupts;
-//! 9. [`demo`]: the model in the program;
-//! 10. [`args`]: the arguments that commands share, and what they resolve to;
-//! 11. [`server`]: OpenAI's API over HTTP, on one engine;
-//! 12. [`commands`]: one file per subcommand.
+//! 5. [`routing`]: texts become counts of where tokens go, and pictures of them;
+//! 6. [`openai`]: what OpenAI's API asks for, and what it answers;
+//! 7. [`batch`]: requests in OpenAI's batch format become answers;
+//! 8. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
+//! 9. [`terminal`]: notes, progress and interrupts;
+//! 10. [`demo`]: the model in the program;
+//! 11. [`args`]: the arguments that commands share, and what they resolve to;
+//! 12. [`server`]: OpenAI's API over HTTP, on one engine;
+//! 13. [`commands`]: one file per subcommand.
 
 pub mod args;
 pub mod batch;
@@ -25,6 +26,7 @@ pub mod documents;
 pub mod flags;
 pub mod jobs;
 pub mod openai;
+pub mod routing;
 pub mod server;
 pub mod summarize;
 pub mod terminal;
