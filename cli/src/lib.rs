@@ -7,15 +7,16 @@
 //! 2. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
 //! 3. [`documents`]: files, folders and lines become texts;
 //! 4. [`summarize`]: texts become summaries;
-//! 5. [`openai`]: what OpenAI's API asks for, and what it answers;
-//! 6. [`batch`]: requests in OpenAI's batch format become answers;
-//! 7. [`store`]: files and batches that outlive the server;
-//! 8. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
-//! 9. [`terminal`]: notes, progress and interrupts;
-//! 10. [`demo`]: the model in the program;
-//! 11. [`args`]: the arguments that commands share, and what they resolve to;
-//! 12. [`server`]: OpenAI's API over HTTP, on one engine;
-//! 13. [`commands`]: one file per subcommand.
+//! 5. [`routing`]: texts become counts of where tokens go, and pictures of them;
+//! 6. [`openai`]: what OpenAI's API asks for, and what it answers;
+//! 7. [`batch`]: requests in OpenAI's batch format become answers;
+//! 8. [`store`]: files and batches that outlive the server;
+//! 9. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
+//! 10. [`terminal`]: notes, progress and interrupts;
+//! 11. [`demo`]: the model in the program;
+//! 12. [`args`]: the arguments that commands share, and what they resolve to;
+//! 13. [`server`]: OpenAI's API over HTTP, on one engine;
+//! 14. [`commands`]: one file per subcommand.
 
 pub mod args;
 pub mod batch;
@@ -26,6 +27,7 @@ pub mod documents;
 pub mod flags;
 pub mod jobs;
 pub mod openai;
+pub mod routing;
 pub mod server;
 pub mod store;
 pub mod summarize;

@@ -11,6 +11,7 @@ mod ids;
 pub mod inspect;
 pub mod man;
 pub mod quantize;
+pub mod routing;
 pub mod run;
 pub mod serve;
 mod session;
@@ -58,6 +59,8 @@ pub enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Measure perplexity and the distance between two models, or write logits
     Eval(eval::EvalArgs),
+    /// Show which expert does what, on texts of your own
+    Routing(routing::RoutingArgs),
     /// Make a quantized GGUF from a checkpoint or from another GGUF
     Quantize(quantize::QuantizeArgs),
     /// Measure the speed, beside what the machine can do at most

@@ -291,7 +291,8 @@ fn documents(args: &SummarizeArgs) -> Result<Documents> {
         except: outputs.chain(others).collect(),
         is_jsonl: args.jsonl,
     };
-    let fields = Fields { text: args.text_field.clone(), id: args.id_field.clone() };
+    let (text, id) = (args.text_field.clone(), args.id_field.clone());
+    let fields = Fields { text, id, label: None };
     let stdin = [PathBuf::from("-")];
     let paths = if args.paths.is_empty() { &stdin[..] } else { &args.paths };
     if paths.contains(&stdin[0]) {

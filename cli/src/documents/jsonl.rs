@@ -7,18 +7,21 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// Names of the fields that matter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Fields {
     /// The one with the text.
     pub text: String,
     /// The one with the id, which all documents must have; if none is named it is `id`, and where
     /// there is none the line's number is the id.
     pub id: Option<String>,
+    /// The one with the label, which all documents must have, if one is named.
+    pub label: Option<String>,
 }
 
 /// A document with its id.
 pub(super) struct Line {
     pub id: Option<String>,
+    pub label: Option<String>,
     pub text: Result<String, Fault>,
 }
 
@@ -27,21 +30,29 @@ pub(super) fn document(line: &[u8], fields: &Fields) -> Result<Line, Fault> {
     let line = str::from_utf8(line).map_err(|error| Fault::NotUtf8 { at: error.valid_up_to() })?;
     let line = line.trim_start_matches('\u{FEFF}');
     let id_field = fields.id.as_deref().unwrap_or("id");
+    // Where no label is wanted, that of the id is read once more for nothing.
+    let label_field = fields.label.as_deref().unwrap_or(id_field);
     let mut reader = serde_json::Deserializer::from_str(line);
-    let wanted = RawFields { names: [&fields.text, id_field], found: [None, None] };
+    let names = [fields.text.as_str(), id_field, label_field];
+    let wanted = RawFields { names, found: [None; 3] };
     let found = reader.deserialize_map(wanted).and_then(|found| reader.end().map(|()| found));
-    let [text, id] = found.map_err(|error| Fault::Json(error.to_string()))?;
-    let id = match id.map(|id| id_text(id.get())) {
-        Some(Some(id)) => Some(id),
-        None if fields.id.is_none() => None,
-        found => {
-            return Err(Fault::Field {
-                field: id_field.into(),
-                found: if found.is_none() { "has no" } else { "has something else in its" },
-                expected: "a text or a number",
-                flag: "--id-field",
-            });
-        }
+    let [text, id, label] = found.map_err(|error| Fault::Json(error.to_string()))?;
+    let named = |found: Option<&RawValue>, field: &str, is_required: bool, flag| match found
+        .map(|found| id_text(found.get()))
+    {
+        Some(Some(text)) => Ok(Some(text)),
+        None if !is_required => Ok(None),
+        found => Err(Fault::Field {
+            field: field.into(),
+            found: if found.is_none() { "has no" } else { "has something else in its" },
+            expected: "a text or a number",
+            flag,
+        }),
+    };
+    let id = named(id, id_field, fields.id.is_some(), "--id-field")?;
+    let label = match &fields.label {
+        Some(field) => named(label, field, true, "--label-field")?,
+        None => None,
     };
     let no_text = |found| Fault::Field {
         field: fields.text.clone(),
@@ -55,7 +66,7 @@ pub(super) fn document(line: &[u8], fields: &Fields) -> Result<Line, Fault> {
             .map_err(|_| no_text("has something else in its"))
             .and_then(decode::plain),
     };
-    Ok(Line { id, text })
+    Ok(Line { id, label, text })
 }
 
 /// An id as it is written, a text without its quotes.
@@ -67,15 +78,15 @@ fn id_text(json: &str) -> Option<String> {
     }
 }
 
-/// Finds two members of an object, and passes over the others: as values, those of a long line
+/// Finds three members of an object, and passes over the others: as values, those of a long line
 /// would take a hundred times its memory.
 struct RawFields<'a> {
-    names: [&'a str; 2],
-    found: [Option<&'a RawValue>; 2],
+    names: [&'a str; 3],
+    found: [Option<&'a RawValue>; 3],
 }
 
 impl<'de: 'a, 'a> Visitor<'de> for RawFields<'a> {
-    type Value = [Option<&'a RawValue>; 2];
+    type Value = [Option<&'a RawValue>; 3];
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("an object")
@@ -83,7 +94,7 @@ impl<'de: 'a, 'a> Visitor<'de> for RawFields<'a> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self::Value, A::Error> {
         while let Some(name) = members.next_key::<String>()? {
-            let matching = (0..2).filter(|&idx| self.names[idx] == name);
+            let matching = (0..3).filter(|&idx| self.names[idx] == name);
             let indices: Vec<usize> = matching.collect();
             if indices.is_empty() {
                 members.next_value::<IgnoredAny>()?;
@@ -101,7 +112,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str, text: &str, id: Option<&str>) -> Result<(Option<String>, String), Fault> {
-        let fields = Fields { text: text.into(), id: id.map(Into::into) };
+        let fields = Fields { text: text.into(), id: id.map(Into::into), label: None };
         let line = document(line.as_bytes(), &fields)?;
         Ok((line.id, line.text?))
     }
@@ -115,6 +126,19 @@ mod tests {
         assert_eq!(read(line, "text", Some("n")), Ok((number, "Tä".into())));
         assert_eq!(read(line, "id", Some("id")), Ok((Some("x\n".into()), "x\n".into())));
         assert_eq!(read(r#"{"text":"T"}"#, "text", None), Ok((None, "T".into())));
+    }
+
+    #[test]
+    fn labels_are_texts_or_numbers_and_must_be_there() {
+        let fields = Fields { text: "text".into(), id: None, label: Some("kind".into()) };
+        let label = |line: &str| document(line.as_bytes(), &fields).map(|line| line.label);
+        assert_eq!(label(r#"{"text":"T","kind":"a b"}"#), Ok(Some("a b".into())));
+        assert_eq!(label(r#"{"kind":7,"text":"T"}"#), Ok(Some("7".into())));
+        for line in [r#"{"text":"T"}"#, r#"{"text":"T","kind":[]}"#] {
+            let fault = label(line).unwrap_err().to_string();
+            assert!(fault.contains("its field \"kind\"") || fault.contains("no field \"kind\""));
+            assert!(fault.contains("--label-field"), "{fault}");
+        }
     }
 
     #[test]

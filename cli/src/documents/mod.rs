@@ -64,6 +64,8 @@ pub struct Found {
     pub id: String,
     /// Where it lies.
     pub place: Place,
+    /// What its label field says, if it is a line and one was named.
+    pub label: Option<String>,
     /// What it says.
     pub text: Result<String, Fault>,
     /// How its bytes were read, if it is a file by itself.
@@ -105,6 +107,11 @@ impl Documents {
     pub fn file_of(&self, place: &Place) -> Option<&Path> {
         let source = &self.sources[place.source_idx];
         matches!(source.kind, Kind::Text).then_some(&source.path)
+    }
+
+    /// The path of the file that it is, or is in; `-` for stdin.
+    pub fn path_of(&self, place: &Place) -> &Path {
+        &self.sources[place.source_idx].path
     }
 
     /// Reads all documents, one after the other.
@@ -150,11 +157,12 @@ impl Documents {
                 Some(text) => jsonl::document(&text, &self.fields),
                 None => Err(Fault::TooLong),
             };
-            let (id, text) = match document {
-                Ok(document) => (document.id, document.text),
-                Err(fault) => (None, Err(fault)),
+            let (id, label, text) = match document {
+                Ok(document) => (document.id, document.label, document.text),
+                Err(fault) => (None, None, Err(fault)),
             };
-            found(Found::new(id.unwrap_or_else(|| at.clone()), place, text), at);
+            let id = id.unwrap_or_else(|| at.clone());
+            found(Found { label, ..Found::new(id, place, text) }, at);
         }
         Ok(())
     }
@@ -208,7 +216,7 @@ impl Source {
 
 impl Found {
     fn new(id: String, place: Place, text: Result<String, Fault>) -> Found {
-        Found { id, place, text, reading: None }
+        Found { id, place, label: None, text, reading: None }
     }
 }
 

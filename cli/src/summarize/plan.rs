@@ -50,7 +50,7 @@ impl Plan {
         key: impl Fn(&str, &str) -> Key,
     ) -> Result<Plan, SummarizeError> {
         let mut plan = Plan::default();
-        documents.for_each(|Found { id, place, text, reading }| match text {
+        documents.for_each(|Found { id, place, text, reading, .. }| match text {
             Ok(text) => {
                 let uncertain = reading.filter(|it| it.is_judged || it.n_replaced > 0);
                 plan.readings.extend(uncertain.map(|reading| (id.clone(), reading)));
@@ -111,7 +111,7 @@ mod tests {
             .collect();
         let path = folder.path().join("in.jsonl");
         fs::write(&path, lines).unwrap();
-        let fields = Fields { text: "text".into(), id: None };
+        let fields = Fields { text: "text".into(), ..Fields::default() };
         let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
         let plan = Plan::new(&documents, |id, _| Key::of(&[("id", id.as_bytes())])).unwrap();
         let order = plan.in_working_order(|_| true);

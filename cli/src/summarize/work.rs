@@ -315,7 +315,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         let tokenizer = Tokenizer::from_metadata(demo::open().unwrap().metadata()).unwrap();
         let setup = setup(&tokenizer);
-        let fields = Fields { text: "text".into(), id: None };
+        let fields = Fields { text: "text".into(), ..Fields::default() };
         let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
         let basis = setup.basis();
         let plan = Plan::new(&documents, |id, text| setup.key(&basis, id, text)).unwrap();

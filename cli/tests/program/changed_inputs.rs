@@ -32,7 +32,7 @@ fn a_document_that_changes_fails_and_the_rest_is_summarized() {
     let loaded = Loaded::new(&place);
     let paths = ["a.txt", "b.txt"].map(|name| place.path(name));
     paths.iter().for_each(|path| fs::write(path, "A text of some words.").unwrap());
-    let fields = Fields { text: "text".into(), id: None };
+    let fields = Fields { text: "text".into(), ..Fields::default() };
     let documents = Documents::open(&paths, &Wanted::default(), fields).unwrap();
     let setup = loaded.summaries(2);
     let basis = setup.basis();

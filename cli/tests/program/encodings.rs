@@ -14,7 +14,7 @@ fn read(name: &str, bytes: &[u8]) -> (String, Reading) {
     let folder = tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
-    let fields = Fields { text: "text".into(), id: None };
+    let fields = Fields { text: "text".into(), ..Fields::default() };
     let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
     let mut all = Vec::new();
     documents.for_each(|found| all.push(found));

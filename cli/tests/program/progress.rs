@@ -47,7 +47,7 @@ fn tokens_of_a_document_that_are_read_again_count_once() {
     let loaded = Loaded::new(&place);
     let path = place.path("a.txt");
     fs::write(&path, "A text of some words.").unwrap();
-    let fields = Fields { text: "text".into(), id: None };
+    let fields = Fields { text: "text".into(), ..Fields::default() };
     let documents = Documents::open(&[path], &Wanted::default(), fields).unwrap();
     let setup = loaded.summaries(1);
     let basis = setup.basis();
