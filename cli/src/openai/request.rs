@@ -23,6 +23,8 @@ pub struct Request {
     pub name: Option<(usize, String)>,
     /// What stands before names of fields in messages: `body.` in a line of a batch.
     pub path: String,
+    /// The field that has the prompt.
+    pub prompt_field: &'static str,
 }
 
 /// An endpoint of the API.
@@ -86,6 +88,9 @@ pub const MOST_BODY_BYTES: usize = 4 << 20;
 /// Answers to one request, each of which takes a copy of its prompt.
 const MOST_ANSWERS: usize = 128;
 
+/// Texts that end an answer. At OpenAI 4 may, and some clients send what ends turns in many templates.
+const MOST_STOPS: usize = 64;
+
 /// Tokens of an answer in `/v1/completions` that does not say how many.
 const DEFAULT_TEXT_TOKENS: usize = 16;
 
@@ -93,7 +98,7 @@ const DEFAULT_TEXT_TOKENS: usize = 16;
 const DEFAULT_REPEAT_LAST_N: usize = 64;
 
 /// Fields of a body that change no answer.
-const IGNORED: [&str; 10] = [
+pub(super) const IGNORED: [&str; 10] = [
     "cache_prompt",
     "keep_alive",
     "metadata",
@@ -153,7 +158,8 @@ impl Request {
         let params = params(&mut body, max_tokens, n_logprobs)?;
         body.finish(&IGNORED)?;
         let wants = Wants { stream, usage, echo };
-        let request = Request { prompt, params, wants, model, name, path };
+        let prompt_field = if endpoint == Endpoint::Chat { "messages" } else { "prompt" };
+        let request = Request { prompt, params, wants, model, name, path, prompt_field };
         let n_prompts = request.n_prompts();
         if n_prompts * request.params.n > MOST_ANSWERS {
             let (param, n) = (request.param("n"), request.params.n);
@@ -227,7 +233,7 @@ impl Request {
 
     /// What it means for the request that the engine refuses it.
     pub fn refused(&self, refusal: &Refusal) -> Fault {
-        let param = self.param(if self.is_chat() { "messages" } else { "prompt" });
+        let param = self.param(self.prompt_field);
         match refusal {
             Refusal::EmptyPrompt => Fault::at("invalid_value", param, refusal.to_string()),
             Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
@@ -290,7 +296,7 @@ fn usage_in_stream(body: &mut Fields, stream: bool) -> Result<bool, Fault> {
 }
 
 /// How answers are made, which both endpoints say alike.
-fn params(
+pub(super) fn params(
     body: &mut Fields,
     max_tokens: Option<usize>,
     n_logprobs: Option<usize>,
@@ -299,7 +305,10 @@ fn params(
         None => Vec::new(),
         Some(stop) => match stops(&stop) {
             Some(stops) => stops,
-            None => return Err(body.wrong("stop", quoted(&stop), "a string, or up to 4 of them")),
+            None => {
+                let expected = format!("a string, or up to {MOST_STOPS} of them");
+                return Err(body.wrong("stop", quoted(&stop), expected));
+            }
         },
     };
     Ok(Params {
@@ -351,7 +360,7 @@ fn logit_bias(body: &mut Fields) -> Result<Vec<(u32, f32)>, Fault> {
 fn stops(stop: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     match stop {
-        Value::Array(stops) if stops.len() <= 4 => stops.iter().map(text).collect(),
+        Value::Array(stops) if stops.len() <= MOST_STOPS => stops.iter().map(text).collect(),
         stop => text(stop).map(|stop| vec![stop]),
     }
 }

@@ -4,7 +4,7 @@
 //! to `routes`; `access` sees each first. The engine is in another thread, behind its handle. From
 //! request to answer: `body` reads it, `answers` has it understood by [`openai`](crate::openai) and
 //! submits it, `places` bounds how many there are, `listener` hears in the engine's thread what becomes
-//! of it, and `events` tells it on in pieces. Whoever drops an answer, as hyper does when its client is
+//! of it, and `events` tells it on in pieces; `responses` likewise, in another form. Whoever drops an answer, as hyper does when its client is
 //! gone, cancels the request.
 //!
 //! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
@@ -26,6 +26,7 @@ mod pages;
 mod places;
 mod prefix;
 mod reply;
+mod responses;
 mod routes;
 mod service;
 mod stalls;

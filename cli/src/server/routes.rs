@@ -1,12 +1,13 @@
 //! What is found under which path, and what holds for all of it.
 
 use super::Shared;
-use super::answers::answer;
+use super::answers::{answer, random_name};
 use super::batches;
 use super::body;
 use super::files;
 use super::metrics;
 use super::reply::{Refused, json};
+use super::responses::respond;
 use super::service::Service;
 use super::tokens;
 use crate::openai::{Endpoint, Fault, quoted};
@@ -21,9 +22,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The paths that are counted by name.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/responses",
     "/v1/models",
     "/v1/files",
     "/v1/batches",
@@ -33,6 +35,12 @@ const PATHS: [&str; 10] = [
     "/detokenize",
     "/tokenizer_info",
 ];
+
+/// What a client calls its request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bytes of such a name.
+const MOST_ID_BYTES: usize = 128;
 
 /// The methods that there are.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -66,6 +74,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route(Endpoint::Chat.path(), post(chat))
         .route(Endpoint::Texts.path(), post(texts))
+        .route("/v1/responses", post(respond))
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model))
         .route("/v1/files", get(files::list).post(files::upload))
@@ -85,8 +94,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Sees to who may ask, and counts.
+/// Sees to who may ask, names the request, and counts.
 async fn guard(State(shared): App, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
     let path = PATHS.into_iter().find(|path| *path == uri.path()).unwrap_or("other");
     let cors = shared.access.cors(headers);
@@ -102,9 +112,25 @@ async fn guard(State(shared): App, request: Request, next: Next) -> Response {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, REQUEST_ID.into());
     }
+    response.headers_mut().insert(REQUEST_ID, id);
     shared.metrics.count(path, response.status().as_u16());
     response
+}
+
+/// By what a client finds its request again: what it calls it, where that is short and plain, or else a
+/// name of ours.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(byte);
+    let is_id = |id: &&HeaderValue| {
+        (1..=MOST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain)
+    };
+    let names = [REQUEST_ID, HeaderName::from_static("x-client-request-id")];
+    let told = names.iter().filter_map(|name| headers.get(name)).find(is_id).cloned();
+    told.unwrap_or_else(|| {
+        HeaderValue::from_str(&format!("req_{}", random_name())).expect("digits are a value")
+    })
 }
 
 /// What a browser hears that asks whether a page may ask. Without the origin's own header, it may not.
