@@ -9,7 +9,7 @@
 //!
 //! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
 //! is read from the disk, `pages` cuts lists. `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
-//! has the form of answers and errors, [`Service`] what a loaded model is to all of them.
+//! has the form of answers and errors, `openapi` tells programs of all that, [`Service`] what a loaded model is to all of them.
 
 mod access;
 mod answers;
@@ -22,6 +22,7 @@ mod files;
 mod listener;
 mod metrics;
 mod multipart;
+mod openapi;
 mod pages;
 mod places;
 mod prefix;

@@ -6,6 +6,7 @@ use super::batches;
 use super::body;
 use super::files;
 use super::metrics;
+use super::openapi;
 use super::reply::{Refused, json};
 use super::responses::respond;
 use super::service::Service;
@@ -17,7 +18,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -69,29 +70,39 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
 /// All that the server has.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
-    let texts = |State(shared): App, body| answer(shared, Endpoint::Texts, body);
-    Router::new()
-        .route(Endpoint::Chat.path(), post(chat))
-        .route(Endpoint::Texts.path(), post(texts))
-        .route("/v1/responses", post(respond))
-        .route("/v1/models", get(models))
-        .route("/v1/models/{*id}", get(model))
-        .route("/v1/files", get(files::list).post(files::upload))
-        .route("/v1/files/{id}", get(files::file).delete(files::delete))
-        .route("/v1/files/{id}/content", get(files::content))
-        .route("/v1/batches", get(batches::list).post(batches::create))
-        .route("/v1/batches/{id}", get(batches::batch))
-        .route("/v1/batches/{id}/cancel", post(batches::cancel))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics::page))
-        .route("/tokenize", post(tokens::tokenize))
-        .route("/detokenize", post(tokens::detokenize))
-        .route("/tokenizer_info", get(tokens::info))
+    let router = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    router
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), guard))
         .with_state(shared)
+}
+
+/// Its paths.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
+    let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
+    let texts = |State(shared): App, body| answer(shared, Endpoint::Texts, body);
+    vec![
+        (Endpoint::Chat.path(), post(chat)),
+        (Endpoint::Texts.path(), post(texts)),
+        ("/v1/responses", post(respond)),
+        ("/v1/models", get(models)),
+        ("/v1/models/{*id}", get(model)),
+        ("/v1/files", get(files::list).post(files::upload)),
+        ("/v1/files/{id}", get(files::file).delete(files::delete)),
+        ("/v1/files/{id}/content", get(files::content)),
+        ("/v1/batches", get(batches::list).post(batches::create)),
+        ("/v1/batches/{id}", get(batches::batch)),
+        ("/v1/batches/{id}/cancel", post(batches::cancel)),
+        ("/health", get(health)),
+        ("/metrics", get(metrics::page)),
+        ("/openapi.json", get(openapi::document)),
+        ("/tokenize", post(tokens::tokenize)),
+        ("/detokenize", post(tokens::detokenize)),
+        ("/tokenizer_info", get(tokens::info)),
+    ]
 }
 
 /// Sees to who may ask, names the request, and counts.
@@ -195,4 +206,20 @@ async fn wrong_method(request: Request) -> Refused {
     let message = format!("{path} is not asked with the method {method}");
     body::discard(request.into_body()).await;
     Fault::new("method_not_allowed", message).with_status(405).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_has_every_path_and_no_other() {
+        let document = openapi::paths();
+        let documented: BTreeSet<&str> =
+            document.as_object().unwrap().keys().map(String::as_str).collect();
+        let routes = routes().into_iter().map(|(path, _)| path.replace("{*", "{"));
+        let routes: BTreeSet<String> = routes.collect();
+        assert_eq!(documented, routes.iter().map(String::as_str).collect());
+    }
 }

@@ -35,6 +35,7 @@ mod serve_batches;
 mod serve_clients;
 mod serve_files;
 mod serve_load;
+mod serve_openapi;
 mod serve_responses;
 mod serving;
 mod summaries;
