@@ -22,7 +22,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The paths that are counted by name.
+/// The paths that are counted by name, with what is below them.
 const PATHS: [&str; 11] = [
     "/v1/chat/completions",
     "/v1/completions",
@@ -109,7 +109,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
 async fn guard(State(shared): App, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let path = PATHS.into_iter().find(|path| *path == uri.path()).unwrap_or("other");
+    let path = PATHS.into_iter().find(|path| is_below(uri.path(), path)).unwrap_or("other");
     let cors = shared.access.cors(headers);
     let mut response = match shared.access.check(method, uri, headers) {
         Err(fault) => {
@@ -128,6 +128,11 @@ async fn guard(State(shared): App, request: Request, next: Next) -> Response {
     response.headers_mut().insert(REQUEST_ID, id);
     shared.metrics.count(path, response.status().as_u16());
     response
+}
+
+/// Whether a path is this one or leads on from it.
+fn is_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// By what a client finds its request again: what it calls it, where that is short and plain, or else a
@@ -149,7 +154,6 @@ fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     let mut insert = |name: HeaderName, value| headers.insert(name, value);
-    insert(header::ALLOW, HeaderValue::from_static(METHODS));
     insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
     insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE));
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
