@@ -28,7 +28,7 @@ use std::time::Instant;
 /// prompts and for answers of some hundred tokens. If answers turn out longer and the memory is full,
 /// the sequence with the least computed, other than the first, is preempted: it gives up its memory,
 /// waits, and its keys and values are computed again. What it has made is not lost. Requests of the
-/// background come after all others: [`Priority`].
+/// background come after all others: [`Priority`](super::Priority).
 pub struct Engine {
     model: Arc<Model>,
     tokenizer: Arc<Tokenizer>,

@@ -188,6 +188,7 @@ fn what_is_not_done_is_named() {
             "input[0].content",
         ),
         (json!({"temperature": 3}), "invalid_value", "temperature"),
+        (json!({"metadata": "x"}), "invalid_value", "metadata"),
         (json!({"model": "other"}), "model_not_found", "model"),
     ] {
         let reply = serving.post("/v1/responses", &asked(fields));

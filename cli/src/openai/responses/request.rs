@@ -38,6 +38,9 @@ pub fn parse_responses(mut body: Fields) -> Result<(Request, Echo), Fault> {
         options.finish(&["include_obfuscation"])?;
     }
     let metadata = body.take("metadata").unwrap_or_else(|| json!({}));
+    if !metadata.is_object() {
+        return Err(body.wrong("metadata", quoted(&metadata), "an object"));
+    }
     let max_output_tokens = body.count("max_output_tokens", 1..=usize::MAX)?;
     let n_logprobs = logprobs(&mut body)?;
     let params = params(&mut body, max_output_tokens, n_logprobs)?;

@@ -125,6 +125,7 @@ fn responses() -> Value {
                 {"type": "array", "minItems": 1, "items": schema("Item")},
             ]},
             "instructions": text(),
+            "metadata": {"type": ["object", "null"], "description": "Told again"},
             "max_output_tokens": count(1, None),
             "top_logprobs": count(0, Some(20)),
             "include": {"type": ["array", "null"], "items": {"const": "message.output_text.logprobs"}},
@@ -151,7 +152,7 @@ fn item() -> Value {
     fields(
         &["role", "content"],
         json!({
-            "type": {"const": "message"},
+            "type": {"enum": ["message", null]},
             "role": {"enum": ["system", "developer", "user", "assistant"]},
             "content": content(&["input_text", "output_text", "text"]),
             "id": {},
