@@ -273,6 +273,16 @@ await holds("files are summarized as by the command, several at a time", () => b
   await page.click("#summarizeClear");
 }));
 
+await holds("files are dropped", async () => {
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["Padstow will be bright on Thursday."], "dropped.md"));
+    for (const name of ["dragover", "drop"]) document.querySelector("#drop").dispatchEvent(new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  assert.match(await page.innerText("#summaries tbody"), /dropped.md\s+waiting/);
+  await page.click("#summarizeClear");
+});
+
 await holds("summaries are stopped, and go on", async () => {
   await give(page, "#choose", documents);
   await page.click("#summarizeStart");
@@ -309,6 +319,24 @@ if (execFileSync(gatefold, ["serve", "--help"], { encoding: "utf8" }).includes("
   await shoot(page, "batches");
   await page.context().close();
   await keeping.kill();
+});
+
+await holds("colours are the system's, or those that were chosen", async () => {
+  const page = await browser.open(server.base, { colorScheme: "light" });
+  const ground = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const light = await ground();
+  await page.emulateMedia({ colorScheme: "dark" });
+  const dark = await ground();
+  assert.notEqual(dark, light);
+  await page.click("#theme");
+  assert.equal(await ground(), light);
+  await page.reload();
+  await page.waitForSelector("nav a[aria-current]");
+  assert.equal(await ground(), light);
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.click("#theme");
+  assert.equal(await ground(), dark);
+  await page.context().close();
 });
 
 await holds("all of it can be done and seen with the keyboard alone", async () => {
