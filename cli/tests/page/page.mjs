@@ -296,7 +296,7 @@ await holds("summaries are stopped, and go on", async () => {
   await until("all are done", async () => (await page.locator("#summaries .done").count()) === 5);
 });
 
-await holds("where there are no batches, the server says in its own words why", () => browser.expecting(["404 (Not Found)"], async () => {
+await holds("where there are no batches, the server says in its own words why", () => browser.expecting(["400 (Bad Request)", "404 (Not Found)"], async () => {
   await page.keyboard.press("Alt+3");
   await page.waitForSelector("#batchNote:not([hidden])");
   assert.match(await page.innerText("#batchNote"), /There is nothing at|--data-dir/);
@@ -376,7 +376,7 @@ await holds("all of it can be done and seen with the keyboard alone", async () =
 });
 
 for (const [colorScheme, width] of [["light", 1280], ["dark", 1280], ["light", 320], ["dark", 320]]) {
-  await holds(`nothing is too wide or too pale, ${colorScheme}, ${width} wide`, () => browser.expecting(["404 (Not Found)"], async () => {
+  await holds(`nothing is too wide or too pale, ${colorScheme}, ${width} wide`, () => browser.expecting(["400 (Bad Request)", "404 (Not Found)"], async () => {
     const page = await browser.open(server.base, { colorScheme, viewport: { width, height: 720 } });
     const look = async (name) => {
       assert.ok((await overhang(page)) <= 0, `${name} reaches ${await overhang(page)} pixels beyond`);
