@@ -27,6 +27,7 @@ Examples:
   gatefold serve -m mixtral.gguf --host 0.0.0.0 --api-key-file keys.txt
   gatefold serve -m mixtral.gguf --data-dir ~/gatefold
 
+A browser finds a page at http://127.0.0.1:8080/ to chat, and to summarize files.
 Clients of OpenAI's API use http://127.0.0.1:8080/v1 as base URL, and any key where none is asked for.
 There are /v1/chat/completions, /v1/completions (with log probabilities of prompts, for lm-eval),
 /v1/responses, /v1/models, /health, /metrics, /openapi.json, /tokenize, /detokenize and
