@@ -51,7 +51,7 @@ impl HeatMap<'_> {
                 let fill = format!("class=\"heat\" fill-opacity=\"{:.2}\"", 0.04 + 0.96 * part);
                 drawing.rect(area, fill, Some(&tip));
                 if cell_width >= 28.0 {
-                    let class = if part > 0.5 { "small on" } else { "small" };
+                    let class = if part > 0.62 { "small on" } else { "small" };
                     let at = (x + cell_width / 2.0, base);
                     drawing.text(at, Anchor::Middle, class, &write(value));
                 }
