@@ -29,6 +29,7 @@ mod prompt_cache;
 mod quantize_cli;
 mod quantize_kill;
 mod revision;
+mod routing;
 mod serve;
 mod serve_access;
 mod serve_batches;
