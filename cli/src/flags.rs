@@ -62,8 +62,8 @@ mod tests {
         }
     }
 
-    /// Words of files that messages quote: no settings.
-    const QUOTED: [&str; 3] = ["`gpt2`", "`ignore_merges`", "`llama`"];
+    /// Words of files and schemas that messages quote: no settings.
+    const QUOTED: [&str; 5] = ["`gpt2`", "`ignore_merges`", "`items`", "`llama`", "`required`"];
 
     #[test]
     fn every_setting_that_the_library_names_has_its_flag() {

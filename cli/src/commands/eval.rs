@@ -3,7 +3,9 @@
 use super::ids::parse_ids;
 use crate::args::model::{LoadedModel, ModelArgs, cache_format, read_ahead};
 use crate::args::text::TextArgs;
+use crate::routing::describe_unused;
 use crate::terminal::output_file::OutputFile;
+use crate::terminal::print_note;
 use crate::terminal::progress::{self, progress_bar};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -15,6 +17,7 @@ use gatefold::eval::{
 };
 use gatefold::gguf::Gguf;
 use gatefold::model::Model;
+use gatefold::routing::unused;
 use serde_json::{Value, json};
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -120,12 +123,17 @@ impl Measurement<'_> {
         let result = perplexity(&mut predictor, &self.windows, compute, each)?;
         progress::hide();
         let perplexity = checked(result.estimate())?;
+        let unused = unused(predictor.expert_tokens());
+        let n_experts = predictor.expert_tokens().iter().map(Vec::len).sum();
+        describe_unused(&unused, n_experts).iter().for_each(|it| print_note(format!("note: {it}")));
         if let Some(saved) = saved {
             saved.finish()?.put_in_place()?;
         }
         let mut out = stdout().lock();
         if self.args.json {
-            writeln!(out, "{}", self.json(perplexity))?;
+            let mut object = self.json(perplexity);
+            object["unused_experts"] = json!(unused);
+            writeln!(out, "{object}")?;
         } else {
             let Estimate { value, standard_error } = perplexity;
             writeln!(out, "perplexity {value:.4} +/- {standard_error:.4}\n{}", self.extent())?;

@@ -62,6 +62,9 @@ pub fn run(args: InspectArgs) -> Result<()> {
         writeln!(stdout)?;
     } else {
         write!(stdout, "{}", name_flags(report.to_string()))?;
+        if report.model.as_ref().is_some_and(|model| model.n_experts > 1) {
+            writeln!(stdout, "{:<14}`gatefold routing` shows which expert does what", "routing")?;
+        }
     }
     match report.check {
         Some(check) if !check.faults.is_empty() => bail!(

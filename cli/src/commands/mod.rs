@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod bench;
 mod chat;
+mod colouring;
 pub mod completions;
 pub mod eval;
 mod ids;
@@ -12,6 +13,7 @@ pub mod inspect;
 pub mod man;
 pub mod quantize;
 pub mod routing;
+mod routing_experts;
 pub mod run;
 pub mod serve;
 mod session;

@@ -1,6 +1,7 @@
 //! `gatefold routing`.
 
-use crate::args::model::{LoadedModel, ModelArgs, cache_format};
+use super::routing_experts::{self, ExpertArgs};
+use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::stdin::await_stdin;
 use crate::args::template::{TemplateArgs, tell_origin};
 use crate::documents::{Documents, Fields, Wanted};
@@ -10,30 +11,23 @@ use crate::routing::{
 };
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{self, amount_bar, counter, progress_bar};
+use crate::terminal::progress::{self, amount_bar, counter};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, value_parser};
-use gatefold::DynFormat;
 use gatefold::engine::{Engine, NUMERICS_REVISION, Options};
-use gatefold::files::{check_is_file, replace};
+use gatefold::files::{check_is_file, folder_of, replace};
 use gatefold::model::{RandomRouters, Routes};
-use gatefold::routing::{
-    Ablation, Counts, Reader, Report, Shape, Similarity, Window, ablation, similarity, unused,
-};
+use gatefold::routing::{Counts, Reader, Report, Shape, unused};
 use gatefold::text::{count, printable};
 use gatefold::tokenizer::{ChatTemplate, Origin};
 use std::fs;
 use std::io::{self, IsTerminal, Write, stdout};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Tokens of a window, as those of `eval`.
 const DEFAULT_WINDOW: usize = 512;
-
-/// Most tokens of a window by which experts are left out: their logits are in memory.
-const ABLATION_WINDOW: usize = 256;
 
 /// Seed of the random routers: chance is the same in every run.
 const SEED: u64 = 0;
@@ -98,14 +92,8 @@ pub struct RoutingArgs {
     #[arg(long, value_name = "N", default_value_t = 19, value_parser = value_parser!(u16).range(..=999))]
     random: u16,
 
-    /// Leave out each expert in turn, and measure the KL divergence over so many tokens of the texts'
-    /// beginnings: a pass for each expert
-    #[arg(long, value_name = "TOKENS", num_args = 0..=1, default_missing_value = "256", require_equals = true, value_parser = value_parser!(u32).range(1..))]
-    ablate: Option<u32>,
-
-    /// Compare the experts' weights, all of which are read
-    #[arg(long)]
-    similarity: bool,
+    #[command(flatten)]
+    of_experts: ExpertArgs,
 
     /// Write a page with pictures and tables of all of it
     #[arg(long, value_name = "FILE")]
@@ -114,10 +102,6 @@ pub struct RoutingArgs {
     /// Write the pictures into this folder
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
-
-    /// Type of the KV cache: f32, f16 or q8_0
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = cache_format)]
-    cache_type: &'static DynFormat,
 
     /// Print one JSON object
     #[arg(long)]
@@ -133,6 +117,13 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
     for path in [&args.html, &args.counts].into_iter().flatten() {
         check_is_file(path)?;
+        let folder = folder_of(path);
+        ensure!(
+            folder.is_dir(),
+            "cannot write {}: there is no folder {}",
+            printable(path.display()),
+            printable(folder.display())
+        );
     }
     let default_window = args.generate.is_none().then_some(DEFAULT_WINDOW);
     let loaded = args.model.load(default_window)?;
@@ -162,7 +153,9 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     let report = Report::new(&counts, &corpus.domains, &loaded.language.tokenizer);
-    let Some((similarity, ablation)) = experts(&args, &loaded, &counts, &interrupted)? else {
+    let Some((similarity, ablation)) =
+        routing_experts::measure(&args.of_experts, &loaded, &counts, &interrupted)?
+    else {
         return Ok(Outcome::Interrupted);
     };
     let unused = unused(&counts.expert_tokens());
@@ -212,7 +205,7 @@ fn template(args: &RoutingArgs, loaded: &LoadedModel) -> Result<Option<ChatTempl
 
 fn options(args: &RoutingArgs, loaded: &LoadedModel) -> Options {
     Options {
-        cache_format: args.cache_type,
+        cache_format: args.of_experts.cache_type,
         context_len: loaded.context_len,
         max_batched_tokens: loaded.batch_len,
         ..Options::for_model(&loaded.language)
@@ -234,7 +227,7 @@ fn key(
         ("model", &fingerprint),
         ("revision", &revision),
         ("context", &context),
-        ("cache", args.cache_type.name.as_bytes()),
+        ("cache", args.of_experts.cache_type.name.as_bytes()),
         ("texts", &corpus.digest),
         ("generate", &n_predict),
         ("answers", answers.as_ref().map_or(b"", |key| key.as_str().as_bytes())),
@@ -271,8 +264,13 @@ fn read(
     let config = language.model.config();
     let random = Arc::new(RandomRouters::new(config, args.random.into(), SEED));
     let lens = (*context_len, *batch_len);
-    let reader =
-        Reader::new(&language.model, compute, args.cache_type, lens, Routes::beside(random))?;
+    let reader = Reader::new(
+        &language.model,
+        compute,
+        args.of_experts.cache_type,
+        lens,
+        Routes::beside(random),
+    )?;
     let mut reading = Reading::new(language, corpus, source, reader, kept);
     let bar = amount_bar(corpus.n_bytes(), "bytes of text");
     let is_done = reading.run(interrupted, |n_bytes| bar.inc(n_bytes))?;
@@ -288,56 +286,6 @@ fn read(
     }
     ensure!(counts.n_tokens() > 0, "there is nothing to count: the texts have no tokens");
     Ok(Some((counts, reading.failed.len())))
-}
-
-type Experts = (Option<Vec<Similarity>>, Option<Vec<Ablation>>);
-
-/// What is measured of the experts themselves; nothing if it was interrupted.
-fn experts(
-    args: &RoutingArgs,
-    loaded: &LoadedModel,
-    counts: &Counts,
-    interrupted: &AtomicBool,
-) -> Result<Option<Experts>> {
-    let Shape { n_layers, n_experts, .. } = counts.shape();
-    let model = &loaded.language.model;
-    let likeness = args.similarity.then(|| {
-        progress::show();
-        let bar = progress_bar(n_layers, "layers compared");
-        let found = similarity(model, &loaded.compute, || bar.inc(1));
-        progress::hide();
-        found
-    });
-    let Some(n_tokens) = args.ablate else { return Ok(Some((likeness, None))) };
-    let windows = ablation_windows(loaded, counts, n_tokens as usize);
-    progress::show();
-    let bar = progress_bar(windows.len() * n_layers * n_experts, "passes without an expert");
-    let mut session = loaded.logits_session(args.cache_type)?;
-    let go_on = || {
-        bar.inc(1);
-        match interrupted.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
-    let size = (n_layers, n_experts);
-    let lost = ablation(&mut session, &loaded.compute, &windows, size, go_on)?;
-    progress::hide();
-    Ok(lost.map(|lost| (likeness, Some(lost))))
-}
-
-/// The beginnings of the domains' texts, with about as many tokens of each.
-fn ablation_windows(loaded: &LoadedModel, counts: &Counts, n_tokens: usize) -> Vec<Window> {
-    let tokenizer = &loaded.language.tokenizer;
-    let n_domains = counts.shape().n_domains;
-    let window_len = loaded.context_len.min(ABLATION_WINDOW);
-    let windows = (0..n_domains).flat_map(|domain_idx| {
-        let mut tokens = counts.sample(domain_idx);
-        tokens.truncate(n_tokens.div_ceil(n_domains));
-        gatefold::routing::windows(tokenizer, &tokens, window_len, (domain_idx, 0))
-            .collect::<Vec<_>>()
-    });
-    windows.collect()
 }
 
 /// Hands out what was found, in every form that was asked for.

@@ -8,11 +8,13 @@ use crate::args::sampling::SamplingArgs;
 use crate::args::template::{TemplateArgs, tell_folded, tell_origin};
 use crate::args::text::WordsArgs;
 use crate::jobs::Outcome;
+use crate::routing::paint;
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::{print_note, print_piece};
 use anyhow::{Result, ensure};
 use clap::Args;
 use gatefold::DynFormat;
+use gatefold::architecture::Config;
 use gatefold::engine::{Engine, Options};
 use gatefold::tokenizer::{ChatTemplate, Origin};
 use std::io::{IsTerminal, Write, stdin, stdout};
@@ -70,6 +72,11 @@ pub struct RunArgs {
     #[command(flatten)]
     prompt_cache: PromptCacheArgs,
 
+    /// Put each token of the answer on the colour of its first expert in this layer [default: the one
+    /// in the middle]
+    #[arg(long, value_name = "LAYER", num_args = 0..=1, require_equals = true, conflicts_with = "json")]
+    show_experts: Option<Option<usize>>,
+
     /// Print one JSON object instead of streaming the text
     #[arg(long, conflicts_with = "chat")]
     json: bool,
@@ -91,6 +98,7 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
     let interrupts = (!args.chat && !on_terminal).then(Interrupts::watch).transpose()?;
     let loaded = args.model.load(None)?;
+    let shown_layer = args.show_experts.map(|layer| shown_layer(&loaded, layer)).transpose()?;
     let template = if args.raw { None } else { Some(args.template.resolve(&loaded)?) };
     // Where nothing tells a format, the model may be one that continues texts.
     let is_told = |template: &ChatTemplate| template.origin() != Origin::Fallback;
@@ -103,6 +111,7 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         max_tokens,
         stops: &args.stop,
         has_template: template.is_some(),
+        shown_layer,
         interrupted: Arc::default(),
     };
     if chats {
@@ -140,6 +149,23 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         print_note(session.summary(&generated));
     }
     Ok(if session.is_interrupted() { Outcome::Interrupted } else { Outcome::Done })
+}
+
+/// The layer whose experts are shown, if there are any.
+fn shown_layer(loaded: &LoadedModel, layer: Option<usize>) -> Result<usize> {
+    let Config { n_layers, n_experts, .. } = *loaded.language.model.config();
+    ensure!(
+        n_experts > 1,
+        "--show-experts: there is nothing to route: the model has no experts to choose from"
+    );
+    let layer = layer.unwrap_or(n_layers / 2);
+    ensure!(
+        layer < n_layers,
+        "--show-experts={layer}: there is no such layer, the model has {n_layers}, from 0 on"
+    );
+    let experts = (0..n_experts).map(|expert| paint(&format!(" {expert} "), expert));
+    print_note(format_args!("experts of layer {layer}: {}", experts.collect::<String>()));
+    Ok(layer)
 }
 
 /// A conversation that a text begins, as the template writes it.

@@ -27,11 +27,12 @@ Examples:
   gatefold serve -m mixtral.gguf --host 0.0.0.0 --api-key-file keys.txt
   gatefold serve -m mixtral.gguf --data-dir ~/gatefold
 
+A browser finds a page at http://127.0.0.1:8080/ to chat, and to summarize files.
 Clients of OpenAI's API use http://127.0.0.1:8080/v1 as base URL, and any key where none is asked for.
 There are /v1/chat/completions, /v1/completions (with log probabilities of prompts, for lm-eval),
-/v1/models, /health, /metrics, /tokenize, /detokenize and /tokenizer_info; and with --data-dir also
-/v1/files and /v1/batches. Batches have their turn while nobody else waits, outlive the server, however
-it ends, and have the answers of `gatefold batch`.
+/v1/responses, /v1/models, /health, /metrics, /openapi.json, /tokenize, /detokenize and
+/tokenizer_info; and with --data-dir also /v1/files and /v1/batches. Batches have their turn while
+nobody else waits, outlive the server, however it ends, and have the answers of `gatefold batch`.
 
 The answer to a request is the same whatever else is asked at the time; with the same seed it is the
 same again. A client that goes away frees its place within one step of the model.

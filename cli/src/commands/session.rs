@@ -1,5 +1,6 @@
 //! One answer after the other, as they are made: what a single prompt and a chat have in common.
 
+use super::colouring::Colouring;
 use crate::args::model::LoadedModel;
 use crate::terminal::progress::{self, progress_bar};
 use anyhow::Result;
@@ -24,6 +25,8 @@ pub struct Session<'a> {
     pub stops: &'a [String],
     /// Whether answers are texts of their own, as a template makes them.
     pub has_template: bool,
+    /// The layer whose experts colour the answer, if any do.
+    pub shown_layer: Option<usize>,
     /// Set to end the answer that is being made.
     pub interrupted: Arc<AtomicBool>,
 }
@@ -39,6 +42,7 @@ impl Session<'_> {
             is_own_text: self.has_template,
             max_tokens: self.max_tokens,
             stops: self.stops.to_vec(),
+            wants_routes: self.shown_layer.is_some(),
             ..Request::new(prompt.to_vec(), self.sampling.clone())
         };
         self.engine.submit(request)?;
@@ -46,13 +50,17 @@ impl Session<'_> {
         let bar = progress_bar(prompt.len(), "prompt tokens");
         let mut shown = Ok(());
         let mut result = None;
+        let mut colouring = Colouring::new(self.shown_layer, prompt.len());
         let interrupted = &self.interrupted;
         self.engine.run(interrupted, &mut |_, event| match event {
             Event::Prefill { n_computed, .. } => bar.set_position(n_computed as u64),
-            Event::Delta(delta) if delta.text.is_empty() || shown.is_err() => {}
+            Event::Routes { first, routes } => colouring.routed(first, &routes),
             Event::Delta(delta) => {
-                progress::hide();
-                shown = show(&delta.text);
+                let text = colouring.colour(delta);
+                if !text.is_empty() && shown.is_ok() {
+                    progress::hide();
+                    shown = show(&text);
+                }
                 if shown.is_err() {
                     // Nobody reads the rest.
                     interrupted.store(true, Ordering::Relaxed);
@@ -63,7 +71,7 @@ impl Session<'_> {
             _ => {}
         });
         progress::hide();
-        shown?;
+        shown.and_then(|()| show(&colouring.rest()))?;
         Ok(result.expect("an idle engine has told the end of every request")?)
     }
 

@@ -112,7 +112,11 @@ fn echo(tokenizer: &Tokenizer, prompt: &[u32], logprobs: &[TokenLogprobs]) -> (S
 /// The tokens of the text of an answer. The one that ends it is no part of it; where the prompt comes
 /// before it, it is there nevertheless: whoever scores prompts leaves out the last token, and that
 /// must not be the prompt's.
-fn of_answer(tokenizer: &Tokenizer, request: &Request, generated: &Generated) -> Vec<Said> {
+pub(super) fn of_answer(
+    tokenizer: &Tokenizer,
+    request: &Request,
+    generated: &Generated,
+) -> Vec<Said> {
     let mut unsaid = Unsaid::new(request.is_chat());
     for (&token, logprobs) in generated.tokens.iter().zip(&generated.logprobs) {
         if request.wants.echo || !tokenizer.ends_generation(token) {

@@ -105,14 +105,7 @@ impl Chunks {
             return Vec::new();
         }
         let answer = &mut self.answers[index];
-        for token in &delta.tokens {
-            if let (Some(logprobs), false) =
-                (&token.logprobs, self.tokenizer.ends_generation(token.id))
-            {
-                answer.unsaid.push(&self.tokenizer, token.id, Some(logprobs));
-            }
-        }
-        let said = answer.unsaid.take(&delta.text);
+        let said = answer.unsaid.more(&self.tokenizer, &delta);
         if delta.text.is_empty() && said.is_empty() {
             return Vec::new();
         }

@@ -73,15 +73,16 @@ impl Fields {
 
     /// Any integer of 64 bits; the negative ones in two's complement.
     pub fn bits(&mut self, name: &str) -> Result<Option<u64>, Fault> {
-        let bits = |value: &Value| value.as_u64().or(value.as_i64().map(|value| value as u64));
-        self.typed(name, "an integer", bits)
+        let range = i128::from(i64::MIN)..=i128::from(u64::MAX);
+        let bits = |value: &Value| integer(value).filter(|bits| range.contains(bits));
+        self.typed(name, "an integer", |value| bits(value).map(|bits| bits as u64))
     }
 
     /// A count, or -1 for `all`.
     pub fn count_or_all(&mut self, name: &str, all: usize) -> Result<Option<usize>, Fault> {
-        self.typed(name, "an integer of 0 or more, or -1 for all", |value| match value.as_i64() {
-            Some(-1) => Some(all),
-            _ => usize::try_from(value.as_u64()?).ok(),
+        self.typed(name, "an integer of 0 or more, or -1 for all", |value| match integer(value)? {
+            -1 => Some(all),
+            count => usize::try_from(count).ok(),
         })
     }
 
@@ -96,7 +97,7 @@ impl Fields {
             (start, end) => format!("an integer from {start} to {end}"),
         };
         self.typed(name, expected, |value| {
-            usize::try_from(value.as_u64()?).ok().filter(|count| range.contains(count))
+            usize::try_from(integer(value)?).ok().filter(|count| range.contains(count))
         })
     }
 
@@ -135,6 +136,14 @@ impl Fields {
         let message = format!("{param} is not known; leave it out");
         Err(Fault::at("unknown_parameter", param, message))
     }
+}
+
+/// The integer that a number is. Some programs write all numbers with a fraction: `100.0`.
+fn integer(value: &Value) -> Option<i128> {
+    let whole = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
+    // Up to where every integer is a float.
+    let is_exact = |number: &f64| number.fract() == 0.0 && number.abs() <= 2f64.powi(53);
+    whole.or_else(|| value.as_f64().filter(is_exact).map(|number| number as i128))
 }
 
 fn object(value: Value, what: &str) -> Result<Map<String, Value>, Fault> {

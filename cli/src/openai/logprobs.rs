@@ -51,22 +51,23 @@ impl Logprobs {
     /// Those of tokens that follow `n_chars` characters, which are then counted too.
     pub(super) fn new(endpoint: Endpoint, said: Vec<Said>, n_chars: &mut usize) -> Logprobs {
         match endpoint {
-            Endpoint::Chat => Logprobs::chat(said),
+            Endpoint::Chat => Logprobs::Chat { content: chat_logprobs(said), refusal: () },
             Endpoint::Texts => Logprobs::Text(TextLogprobs::new(said, n_chars)),
         }
     }
+}
 
-    fn chat(said: Vec<Said>) -> Logprobs {
-        let token = |bytes: Vec<u8>, logprob| TokenLogprob { token: text(&bytes), logprob, bytes };
-        let top = |top: Vec<(Vec<u8>, f32)>| {
-            top.into_iter().map(|(bytes, logprob)| token(bytes, Some(logprob))).collect()
-        };
-        let content = said.into_iter().map(|said| ChatLogprob {
-            chosen: token(said.bytes, said.logprob),
-            top_logprobs: top(said.top),
-        });
-        Logprobs::Chat { content: content.collect(), refusal: () }
-    }
+/// Those of a text in a conversation.
+pub(super) fn chat_logprobs(said: Vec<Said>) -> Vec<ChatLogprob> {
+    let token = |bytes: Vec<u8>, logprob| TokenLogprob { token: text(&bytes), logprob, bytes };
+    let top = |top: Vec<(Vec<u8>, f32)>| {
+        top.into_iter().map(|(bytes, logprob)| token(bytes, Some(logprob))).collect()
+    };
+    let said = said.into_iter().map(|said| ChatLogprob {
+        chosen: token(said.bytes, said.logprob),
+        top_logprobs: top(said.top),
+    });
+    said.collect()
 }
 
 impl TextLogprobs {

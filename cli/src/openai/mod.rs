@@ -4,7 +4,7 @@
 //! [`Fields`] asks an object for one value after another, so that no field is passed over. [`Prompts`]
 //! makes tokens of it and a constraint of the [`Form`] that answers are to have, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
 //! `choice` and `logprobs` make the answer, a [`Completion`]; and `chunks` the same in pieces, as they
-//! come.
+//! come. [`responses`] is another form of the same.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference>, of `/v1/chat/completions` and
 //! `/v1/completions`.
@@ -19,6 +19,7 @@ mod logprobs;
 mod messages;
 mod prompts;
 mod request;
+pub mod responses;
 mod said;
 
 pub use choice::{Choice, Receipt};

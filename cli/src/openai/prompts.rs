@@ -63,14 +63,16 @@ impl Prompts<'_> {
                         ChatError::Machine { .. } => {
                             Fault::ours("template_stopped", one_line(error))
                         }
-                        error => {
-                            Fault::at("invalid_value", request.param("messages"), one_line(error))
-                        }
+                        error => Fault::at(
+                            "invalid_value",
+                            request.param(request.prompt_field),
+                            one_line(error),
+                        ),
                     },
                 )
             }
             Prompt::Texts(texts) => {
-                let param = &request.param("prompt");
+                let param = &request.param(request.prompt_field);
                 let encode = |text| self.encode_text(text, param);
                 let ids: Result<_, _> = texts.iter().map(encode).collect();
                 Ok((ids?, None))

@@ -25,6 +25,8 @@ pub struct Request {
     pub name: Option<(usize, String)>,
     /// What stands before names of fields in messages: `body.` in a line of a batch.
     pub path: String,
+    /// The field that has the prompt.
+    pub prompt_field: &'static str,
 }
 
 /// An endpoint of the API.
@@ -92,6 +94,9 @@ pub const MOST_BODY_BYTES: usize = 4 << 20;
 /// Answers to one request, each of which takes a copy of its prompt.
 const MOST_ANSWERS: usize = 128;
 
+/// Texts that end an answer. At OpenAI 4 may, and some clients send what ends turns in many templates.
+const MOST_STOPS: usize = 64;
+
 /// Tokens of an answer in `/v1/completions` that does not say how many.
 const DEFAULT_TEXT_TOKENS: usize = 16;
 
@@ -99,7 +104,7 @@ const DEFAULT_TEXT_TOKENS: usize = 16;
 const DEFAULT_REPEAT_LAST_N: usize = 64;
 
 /// Fields of a body that change no answer.
-const IGNORED: [&str; 11] = [
+pub(super) const IGNORED: [&str; 11] = [
     "cache_prompt",
     // Whose grammars enforce a form.
     "guided_decoding_backend",
@@ -162,7 +167,8 @@ impl Request {
         let params = params(&mut body, max_tokens, n_logprobs)?;
         body.finish(&IGNORED)?;
         let wants = Wants { stream, usage, progress, echo };
-        let request = Request { prompt, params, wants, model, name, path };
+        let prompt_field = if endpoint == Endpoint::Chat { "messages" } else { "prompt" };
+        let request = Request { prompt, params, wants, model, name, path, prompt_field };
         let n_prompts = request.n_prompts();
         if n_prompts * request.params.n > MOST_ANSWERS {
             let (param, n) = (request.param("n"), request.params.n);
@@ -240,7 +246,7 @@ impl Request {
 
     /// What it means for the request that the engine refuses it.
     pub fn refused(&self, refusal: &Refusal) -> Fault {
-        let param = self.param(if self.is_chat() { "messages" } else { "prompt" });
+        let param = self.param(self.prompt_field);
         match refusal {
             Refusal::EmptyPrompt => Fault::at("invalid_value", param, refusal.to_string()),
             Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
@@ -314,7 +320,7 @@ fn usage_in_stream(body: &mut Fields, stream: bool) -> Result<bool, Fault> {
 }
 
 /// How answers are made, which both endpoints say alike.
-fn params(
+pub(super) fn params(
     body: &mut Fields,
     max_tokens: Option<usize>,
     n_logprobs: Option<usize>,
@@ -323,7 +329,10 @@ fn params(
         None => Vec::new(),
         Some(stop) => match stops(&stop) {
             Some(stops) => stops,
-            None => return Err(body.wrong("stop", quoted(&stop), "a string, or up to 4 of them")),
+            None => {
+                let expected = format!("a string, or up to {MOST_STOPS} of them");
+                return Err(body.wrong("stop", quoted(&stop), expected));
+            }
         },
     };
     Ok(Params {
@@ -378,7 +387,7 @@ fn logit_bias(body: &mut Fields) -> Result<Vec<(u32, f32)>, Fault> {
 fn stops(stop: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     match stop {
-        Value::Array(stops) if stops.len() <= 4 => stops.iter().map(text).collect(),
+        Value::Array(stops) if stops.len() <= MOST_STOPS => stops.iter().map(text).collect(),
         stop => text(stop).map(|stop| vec![stop]),
     }
 }

@@ -1,6 +1,6 @@
 //! Which tokens an answer's text consists of.
 
-use gatefold::engine::TokenLogprobs;
+use gatefold::engine::{Delta, TokenLogprobs};
 use gatefold::tokenizer::{TextBytes, Tokenizer};
 
 /// A token with what it adds to the text.
@@ -40,6 +40,18 @@ impl Unsaid {
         let top = logprobs.iter().flat_map(|logprobs| logprobs.top.iter().map(of)).collect();
         let bytes = self.text_bytes.push(tokenizer, token).to_vec();
         self.tokens.push(Said { bytes, logprob: logprobs.map(|logprobs| logprobs.chosen), top });
+    }
+
+    /// Takes more of an answer whose log probabilities are wanted, and returns the tokens whose text is
+    /// certain with it. The token that ends an answer is no part of its text.
+    pub fn more(&mut self, tokenizer: &Tokenizer, delta: &Delta) -> Vec<Said> {
+        for token in &delta.tokens {
+            if let (Some(logprobs), false) = (&token.logprobs, tokenizer.ends_generation(token.id))
+            {
+                self.push(tokenizer, token.id, Some(logprobs));
+            }
+        }
+        self.take(&delta.text)
     }
 
     /// How many bytes of the tokens the certain text has, now that `text` is certain too.

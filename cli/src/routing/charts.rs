@@ -51,7 +51,7 @@ impl HeatMap<'_> {
                 let fill = format!("class=\"heat\" fill-opacity=\"{:.2}\"", 0.04 + 0.96 * part);
                 drawing.rect(area, fill, Some(&tip));
                 if cell_width >= 28.0 {
-                    let class = if part > 0.5 { "small on" } else { "small" };
+                    let class = if part > 0.62 { "small on" } else { "small" };
                     let at = (x + cell_width / 2.0, base);
                     drawing.text(at, Anchor::Middle, class, &write(value));
                 }
@@ -117,7 +117,7 @@ impl Bars<'_> {
                 let area = [x, y(share), bar - 0.5, bottom - y(share)];
                 drawing.rect(area, format!("fill=\"{}\"", css(idx)), Some(&tip));
                 let middle = x + bar / 2.0;
-                drawing.line(&[(middle, y(low)), (middle, y(high))], "axis");
+                drawing.line(&[(middle, y(low)), (middle, y(high))], "ends");
             }
         }
         for expert in (0..n_groups).step_by((14.0 / group).ceil().max(1.0) as usize) {
@@ -216,44 +216,57 @@ pub(super) fn coloured_text(
     max_lines: usize,
     n_experts: usize,
 ) -> Drawing {
-    let height = TOP + LINE_HEIGHT * max_lines as f64 + 20.0;
-    let mut drawing = Drawing::new(title, LINE as f64 * CHAR_WIDTH + 4.0, height);
+    let bottom = TOP + LINE_HEIGHT * max_lines as f64;
+    let mut drawing = Drawing::new(title, LINE as f64 * CHAR_WIDTH + 4.0, bottom + 20.0);
     drawing.text((0.0, 14.0), Anchor::Start, "title", title);
-    let (mut line, mut column) = (0, 0);
+    for (idx, line) in lines(tokens).take(max_lines).enumerate() {
+        let y = TOP + idx as f64 * LINE_HEIGHT;
+        let (mut x, mut text) = (0.0, String::new());
+        for (part, expert) in line {
+            let width = part.chars().count() as f64 * CHAR_WIDTH;
+            let fill = format!("fill=\"{}\" fill-opacity=\".5\"", css(expert));
+            drawing.rect([x, y - 13.0, width - 0.6, LINE_HEIGHT - 1.0], fill, None);
+            x += width;
+            text += &part;
+        }
+        drawing.fixed_text((0.0, y), x, &text);
+    }
+    drawing.text((0.0, bottom + 13.0), Anchor::Start, "small soft", "expert");
+    for expert in 0..n_experts.min(8) {
+        let x = 44.0 + 34.0 * expert as f64;
+        let fill = format!("fill=\"{}\" fill-opacity=\".5\"", css(expert));
+        drawing.rect([x, bottom + 3.0, 24.0, 13.0], fill, None);
+        let more = if n_experts > 8 { "\u{2026}" } else { "" };
+        let label = format!("{expert}{more}");
+        drawing.text((x + 12.0, bottom + 13.0), Anchor::Middle, "small", &label);
+    }
+    drawing
+}
+
+/// Tokens with their experts in lines, which break where the text does, or where they are full.
+fn lines(
+    tokens: impl Iterator<Item = (String, usize)>,
+) -> impl Iterator<Item = Vec<(String, usize)>> {
+    let (mut lines, mut column) = (vec![Vec::new()], 0);
     for (text, expert) in tokens {
         for part in text.split_inclusive('\n') {
             let visible = part.trim_end_matches('\n').replace('\t', "    ");
             let n = visible.chars().count();
             if column + n > LINE && column > 0 {
-                (line, column) = (line + 1, 0);
+                lines.push(Vec::new());
+                column = 0;
             }
-            if line >= max_lines {
-                break;
-            }
-            let (x, y) = (column as f64 * CHAR_WIDTH, TOP + line as f64 * LINE_HEIGHT);
             if n > 0 {
-                let fill = format!("fill=\"{}\" fill-opacity=\".5\"", css(expert));
-                let area = [x, y - 13.0, n as f64 * CHAR_WIDTH - 0.4, LINE_HEIGHT - 1.0];
-                drawing.rect(area, fill, Some(&format!("expert {expert}")));
-                let spread = n as f64 * CHAR_WIDTH;
-                drawing.fixed_text((x, y), spread, &visible);
                 column += n;
+                lines.last_mut().expect("there is one").push((visible, expert));
             }
             if part.ends_with('\n') {
-                (line, column) = (line + 1, 0);
+                lines.push(Vec::new());
+                column = 0;
             }
         }
     }
-    let y = TOP + LINE_HEIGHT * max_lines as f64 + 4.0;
-    drawing.text((0.0, y + 9.0), Anchor::Start, "small soft", "expert");
-    for expert in 0..n_experts.min(8) {
-        let x = 44.0 + 34.0 * expert as f64;
-        let fill = format!("fill=\"{}\" fill-opacity=\".5\"", css(expert));
-        drawing.rect([x, y - 1.0, 24.0, 13.0], fill, None);
-        let more = if n_experts > 8 { "\u{2026}" } else { "" };
-        drawing.text((x + 12.0, y + 9.0), Anchor::Middle, "small", &format!("{expert}{more}"));
-    }
-    drawing
+    lines.into_iter()
 }
 
 /// Round numbers up to the end of an axis.
@@ -269,6 +282,13 @@ pub(super) fn nice(value: f64) -> f64 {
     let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.2, 4.0, 6.0, 8.0, 10.0];
     let step = steps.into_iter().find(|step| step * scale >= value - 1e-12);
     step.unwrap_or(10.0) * scale
+}
+
+/// A number of a heat map, without the sign that rounding has left of a small negative one.
+pub(super) fn fixed(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let is_zero = text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.'));
+    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
 }
 
 /// A share: `12.5%`, `3%`, `0.02%`.

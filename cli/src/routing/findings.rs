@@ -65,15 +65,14 @@ fn by_kind(report: &Report) -> String {
 fn beside_random(random: Comparison, share: f64, what: &str) -> String {
     let Comparison { mean, largest, p } = random;
     let (share, mean, largest) = (percent(share), percent(mean), percent(largest));
-    if p <= SIGNIFICANT {
-        format!(
-            "The routers separate {what} more than random ones do on the same hidden states: {share} of the choice, against {mean} and at most {largest} (p = {p:.3})."
-        )
-    } else {
-        format!(
-            "The routers separate {what} no more than random ones do on the same hidden states: {share} of the choice, against {mean} and at most {largest} (p = {p:.3})."
-        )
-    }
+    let compared = match p {
+        p if p <= SIGNIFICANT => "more than",
+        p if p >= 1.0 - SIGNIFICANT => "less than",
+        _ => "no more than",
+    };
+    format!(
+        "The routers separate {what} {compared} random ones do on the same hidden states: {share} of the choice, against {mean} and at most {largest} (p = {p:.3})."
+    )
 }
 
 /// Which experts are dead or starved, of `n_experts` in all layers; nothing where none is.

@@ -29,7 +29,7 @@ th{font-weight:600}td.heat{background:color-mix(in srgb,var(--hue) calc(var(--v)
 ul{padding-left:1.2rem;margin:.25rem 0}code{font:.875em ui-monospace,monospace;white-space:pre-wrap;background:color-mix(in srgb,var(--line) 45%,var(--paper));border-radius:.2rem;padding:0 .2em}\
 .of-layer{display:none}\
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}\
-@media print{body{font-size:11pt;padding:0}.layers{position:static}.layers label{display:none}figure,.words>div,table{break-inside:avoid}.text{max-height:none}h2,h3{break-after:avoid}}";
+@media print{body{font-size:11pt;padding:0}.layers{position:static}.layers label{display:none}figure,.words>div,table{break-inside:avoid}.words{display:block;columns:2}.text{max-height:none}h2,h3{break-after:avoid}}";
 
 /// The page of an analysis.
 pub fn page(analysis: &Analysis) -> String {
@@ -114,7 +114,7 @@ fn switch(report: &Report) -> String {
     for layer in 0..report.n_layers {
         write!(
             style,
-            "#L{layer}:checked~.S{layer}{{display:block}}#L{layer}:checked~nav [for=L{layer}]{{background:var(--ink);color:var(--paper)}}#L{layer}:focus-visible~nav [for=L{layer}]{{outline:2px solid var(--hue);outline-offset:2px}}"
+            "#L{layer}:checked~.S{layer}{{display:block}}#L{layer}:checked~nav [for=L{layer}]{{background:var(--ink);color:var(--paper)}}#L{layer}:focus-visible~nav [for=L{layer}]{{outline:2px solid var(--hue);outline-offset:2px}}@media print{{#L{layer}:checked~nav [for=L{layer}]{{display:inline-block}}}}"
         )
         .expect("a string takes all that is written");
         for expert in 0..report.n_experts {
@@ -163,7 +163,12 @@ fn spans(sample: &Sample) -> String {
         });
         let classes = classes.collect::<Vec<_>>().join(" ");
         if !text.is_empty() {
-            spans += &format!("<span class=\"{classes}\">{}</span>", escape(text));
+            // The number of an expert is to stand at its word, not before the space.
+            let (space, word) = match text.strip_prefix(' ') {
+                Some(word) if !word.is_empty() => (" ", word),
+                _ => ("", text.as_str()),
+            };
+            spans += &format!("{space}<span class=\"{classes}\">{}</span>", escape(word));
             before = experts;
         }
     }

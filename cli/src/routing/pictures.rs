@@ -1,7 +1,7 @@
 //! The pictures of an analysis.
 
 use super::Analysis;
-use super::charts::{Bars, Curves, HeatMap, coloured_text, nice, percent};
+use super::charts::{Bars, Curves, HeatMap, coloured_text, fixed, nice, percent};
 use super::svg::{Drawing, file};
 use gatefold::routing::{Information, LayerReport, Report};
 
@@ -52,7 +52,7 @@ fn load(report: &Report) -> Picture {
     let largest = nice(first.iter().chain(&either).flatten().copied().fold(0.0, f64::max));
     let draw = |title: &str, values: &[Vec<f64>]| {
         let axes = ["layer", "expert"];
-        HeatMap { title, axes, values, largest, write: &percent }.draw()
+        HeatMap { title, axes, values, largest, write: &|share| fixed(100.0 * share, 1) }.draw()
     };
     let even = percent(1.0 / report.n_experts as f64);
     Picture {
@@ -61,7 +61,7 @@ fn load(report: &Report) -> Picture {
         caption: format!(
             "The share of each layer's tokens that go to each expert; an even load is {even}."
         ),
-        drawings: vec![draw("First choice", &first), draw("All choices", &either)],
+        drawings: vec![draw("First choice, %", &first), draw("All choices, %", &either)],
     }
 }
 
@@ -165,7 +165,7 @@ fn ablation(analysis: &Analysis) -> Option<Picture> {
     let values: Vec<Vec<f64>> =
         layers.iter().map(|layer| layer.kl.iter().map(|kl| kl.value).collect()).collect();
     let largest = nice(values.iter().flatten().copied().fold(0.0, f64::max));
-    let write = |value: f64| format!("{value:.3}");
+    let write = |value| fixed(value, 3);
     let (title, axes, values) = ("Nats a token", ["layer", "expert"], &values[..]);
     Some(Picture {
         name: "ablation",
@@ -182,7 +182,7 @@ fn similarity(analysis: &Analysis) -> Option<Picture> {
         let n = of.gate.len();
         let mean = |a: usize, b: usize| (of.gate[a][b] + of.up[a][b] + of.down[a][b]) / 3.0;
         let values: Vec<Vec<f64>> = (0..n).map(|a| (0..n).map(|b| mean(a, b)).collect()).collect();
-        let (title, write) = (format!("Layer {layer}"), |value: f64| format!("{value:.2}"));
+        let (title, write) = (format!("Layer {layer}"), |value| fixed(value, 2));
         let axes = ["expert", "expert"];
         HeatMap { title: &title, axes, values: &values, largest: 1.0, write: &write }.draw()
     });

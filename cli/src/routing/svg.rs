@@ -14,7 +14,7 @@ svg .on{fill:var(--paper)}svg .heat{fill:var(--hue)}svg .axis{stroke:var(--line)
 svg .curve{fill:none;stroke:var(--hue);stroke-width:2}svg .dot{fill:var(--hue)}\
 svg .chance{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:6 4}\
 svg .load{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:1.5 3}\
-svg .band{fill:var(--soft);fill-opacity:.25}";
+svg .band{fill:var(--soft);fill-opacity:.25}svg .ends{stroke:var(--ink);stroke-opacity:.7;fill:none}";
 
 /// Which end of a text is where it is put.
 #[derive(Clone, Copy)]

@@ -24,9 +24,9 @@ pub fn table(analysis: &Analysis) -> String {
     text += "\nlayer ";
     if report.n_experts <= MAX_COLUMNS {
         (0..report.n_experts).for_each(|expert| put(&mut text, format_args!("{expert:>6}")));
-        text += "   even  again either weight\n";
+        text += "  even again either weight\n";
     } else {
-        text += "  largest smallest   even  again either weight\n";
+        text += "  largest smallest  even again either weight\n";
     }
     report.layers.iter().for_each(|layer| text += &layer_line(report, layer));
     let chance = report.repetition_by_chance;
@@ -89,7 +89,7 @@ fn layer_line(report: &Report, layer: &LayerReport) -> String {
     put(
         &mut line,
         format_args!(
-            " {:>6.3} {:>6.1} {:>6.1} {:>6.3}\n",
+            "{:>6.3}{:>6.1}{:>7.1}{:>7.3}\n",
             layer.balance.evenness,
             100.0 * all.repetition.first,
             100.0 * all.repetition.either,

@@ -204,3 +204,60 @@ pub fn check_apart(corpus: &Corpus, path: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo;
+    use crate::documents::{Documents, Fields, Wanted};
+    use gatefold::model::{RandomRouters, Routes};
+    use gatefold::{Compute, DynFormat, Isa};
+    use std::sync::Arc;
+
+    /// Reads in runs of which each is interrupted when it has counted `n_more` windows; the last is
+    /// not. Returns the counts, and how many runs it took.
+    fn counts(corpus: &Corpus, path: Option<&Path>, n_more: u64) -> (Counts, usize) {
+        let language = LanguageModel::from_gguf(demo::open().unwrap()).unwrap();
+        let compute = Compute::new(Isa::detect(), Some(2)).unwrap();
+        let config = language.model.config();
+        let shape = Shape::new(config, language.model.n_vocab(), corpus.domains.len(), 2);
+        let mut n_runs = 0;
+        loop {
+            n_runs += 1;
+            let routes = Routes::beside(Arc::new(RandomRouters::new(config, 2, 0)));
+            let (format, lens) = (DynFormat::by_name("F32").unwrap(), (16, 20));
+            let reader = Reader::new(&language.model, &compute, format, lens, routes).unwrap();
+            let kept = Kept::open(path, shape, "key".into()).unwrap();
+            let mut n_left = kept.counts.n_windows().saturating_add(n_more);
+            let interrupted = AtomicBool::new(false);
+            let source = Source::Texts(16);
+            let mut reading = Reading::new(&language, corpus, source, reader, kept);
+            // Windows that are known are told of, too.
+            let progress = |_| {
+                n_left = n_left.saturating_sub(1);
+                interrupted.fetch_or(n_left == 0, Ordering::Relaxed);
+            };
+            if reading.run(&interrupted, progress).unwrap() {
+                return (reading.kept.counts, n_runs);
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_interrupted_again_and_again_counts_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = Path::new("../demo/documents");
+        let names = ["letter-1.txt", "match-1.txt", "match-2.txt"];
+        let paths: Vec<PathBuf> = names.map(|name| texts.join(name)).into();
+        let documents = Documents::open(&paths, &Wanted::default(), Fields::default()).unwrap();
+        let corpus = Corpus::new(documents, &paths, || ()).unwrap();
+        let (whole, n_runs) = counts(&corpus, None, 1000);
+        assert!(n_runs == 1 && whole.n_windows() > 12, "{}", whole.n_windows());
+        for n_more in [2, 3] {
+            let path = folder.path().join(n_more.to_string());
+            let (found, n_runs) = counts(&corpus, Some(&path), n_more);
+            assert!(n_runs > 3, "{n_runs}");
+            assert_eq!(found, whole);
+        }
+    }
+}

@@ -8,8 +8,8 @@ use super::reply::{Refused, json};
 use super::service::Service;
 use crate::args::template::tell_folded;
 use crate::openai::{
-    CachedTokens, Choice, Completion, Encoded, Endpoint, Fault, Heading, Progress, Receipt, Request,
-    Usage,
+    CachedTokens, Choice, Chunks, Completion, Encoded, Endpoint, Fault, Fields, Heading, Progress,
+    Receipt, Request, Usage,
 };
 use axum::body::Body;
 use axum::response::Response;
@@ -27,6 +27,23 @@ pub(super) async fn answer(
     endpoint: Endpoint,
     body: Body,
 ) -> Result<Response, Refused> {
+    let parse = move |body| Ok((Request::parse(endpoint, body)?, ()));
+    let (answers, ()) = ask(shared, body, parse).await?;
+    if !answers.request.wants.stream {
+        return Ok(json(&answers.whole().await?));
+    }
+    let tokenizer = Arc::clone(&answers.service().tokenizer);
+    let request = Arc::clone(&answers.request);
+    let chunks = Chunks::new(tokenizer, answers.heading.clone(), request);
+    Ok(Events::new(answers, Box::new(chunks)).into_response())
+}
+
+/// Has a body understood by `parse`, and asks the engine.
+pub(super) async fn ask<T: Send + 'static>(
+    shared: Arc<Shared>,
+    body: Body,
+    parse: impl FnOnce(Fields) -> Result<(Request, T), Fault> + Send + 'static,
+) -> Result<(Answers, T), Refused> {
     let (arrival, active) = (Instant::now(), Active::new(&shared));
     let bytes = body::read(body).await?;
     // Before the work that tokens are.
@@ -35,12 +52,13 @@ pub(super) async fn answer(
         return Err(shared.queue_is_full());
     }
     let own = Arc::clone(&shared);
-    let (request, encoded) = blocking(move || understand(&own, endpoint, &bytes)).await?;
-    let answers = Answers::submit(active, request, encoded, arrival)?;
-    match answers.request.wants.stream {
-        true => Ok(Events::new(answers).into_response()),
-        false => Ok(json(&answers.whole().await?)),
-    }
+    let understood = move || {
+        let (request, rest) = parse(body::fields(&bytes)?)?;
+        let encoded = encode(&own, &request)?;
+        Ok((request, rest, encoded))
+    };
+    let (request, rest, encoded) = blocking(understood).await?;
+    Ok((Answers::submit(active, request, encoded, arrival)?, rest))
 }
 
 /// Runs what takes its time beside the connections.
@@ -51,22 +69,17 @@ pub(super) async fn blocking<T: Send + 'static>(
     task::spawn_blocking(op).await.unwrap_or_else(|error| Err(failed(error)))
 }
 
-/// What is asked, and what that is for the engine.
-fn understand(
-    shared: &Shared,
-    endpoint: Endpoint,
-    bytes: &[u8],
-) -> Result<(Request, Encoded), Refused> {
+/// What the prompts and the form of a request are for the engine.
+fn encode(shared: &Shared, request: &Request) -> Result<Encoded, Refused> {
     let service = shared.service()?;
-    let request = Request::parse(endpoint, body::fields(bytes)?)?;
     if service.is_name_required {
         request.expect_model(&service.name)?;
     }
-    let encoded = service.prompts().encode(&request)?;
+    let encoded = service.prompts().encode(request)?;
     if let Some(why) = &encoded.folded {
         shared.told_folded.call_once(|| tell_folded("a conversation", why));
     }
-    Ok((request, encoded))
+    Ok(encoded)
 }
 
 impl Shared {
@@ -163,7 +176,7 @@ impl Answers {
         }
         let prompts = encoded.prompts;
         shared.first_prompts.see(&prompts);
-        let name = format!("{:016x}{:08x}", random_seed(), random_seed() as u32);
+        let name = random_name();
         let model = request.model.clone().unwrap_or_else(|| service.name.clone());
         Ok(Answers {
             heading: Heading::new(request.endpoint(), &name, model, service.basis.as_str()),
@@ -226,19 +239,26 @@ impl Answers {
         }
     }
 
+    /// Waits until another one is complete: its number, and what it is.
+    pub async fn next_whole(&mut self) -> Result<(usize, Generated, Receipt), Fault> {
+        loop {
+            let event = self.events.recv().await;
+            let (idx, event) = event.ok_or_else(|| self.request.failed(&GenerateError::Stopped))?;
+            if let News::End(generated, receipt) = self.take(idx, event)? {
+                return Ok((idx, generated, receipt));
+            }
+        }
+    }
+
     /// Waits until all are complete.
     async fn whole(mut self) -> Result<Completion, Fault> {
         let mut choices: Vec<Option<Choice>> = Vec::new();
         choices.resize_with(self.n_left, || None);
         while self.n_left > 0 {
-            let event = self.events.recv().await;
-            let (idx, event) = event.ok_or_else(|| self.request.failed(&GenerateError::Stopped))?;
-            if let News::End(generated, receipt) = self.take(idx, event)? {
-                let tokenizer = &self.service().tokenizer;
-                let choice =
-                    Choice::new(tokenizer, &self.request, idx, self.prompt(idx), generated);
-                choices[idx] = Some(choice.with_receipt(receipt));
-            }
+            let (idx, generated, receipt) = self.next_whole().await?;
+            let tokenizer = &self.service().tokenizer;
+            let choice = Choice::new(tokenizer, &self.request, idx, self.prompt(idx), generated);
+            choices[idx] = Some(choice.with_receipt(receipt));
         }
         let choices = choices.into_iter().flatten().collect();
         Ok(Completion::new(self.heading, choices, self.usage))
@@ -258,6 +278,11 @@ fn check(generated: &Generated) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
+}
+
+/// A name that nothing else has.
+pub(super) fn random_name() -> String {
+    format!("{:016x}{:08x}", random_seed(), random_seed() as u32)
 }
 
 /// A number that nobody has chosen, and that programs which count in floats keep as it is.

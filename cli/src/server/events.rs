@@ -2,16 +2,15 @@
 
 use super::answers::{Answers, News};
 use super::reply::{error_object, of_type};
-use crate::openai::{Chunks, Fault};
+use crate::openai::{Chunks, Fault, Progress, Receipt, Usage};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
-use gatefold::engine::{Event, GenerateError};
+use gatefold::engine::{Delta, Event, GenerateError, Generated};
 use hyper::body::Frame;
 use std::convert::Infallible;
-use std::fmt::Display;
+use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Interval, interval_at};
@@ -22,22 +21,86 @@ const MOST_SILENCE: Duration = Duration::from_secs(10);
 /// Bytes of events that are handed over together, if there are more.
 const MOST_TOGETHER: usize = 1 << 16;
 
+/// How answers are told in pieces: as events, each written out.
+pub(super) trait Told: Send + 'static {
+    /// What comes at once.
+    fn begin(&mut self) -> String;
+
+    /// How far a prompt is computed, where that is told.
+    fn progress(&mut self, _idx: usize, _progress: Progress) -> String {
+        String::new()
+    }
+
+    /// More of an answer.
+    fn more(&mut self, idx: usize, delta: Delta) -> String;
+
+    /// The end of an answer to this prompt.
+    fn end(&mut self, idx: usize, prompt: &[u32], generated: Generated, receipt: Receipt)
+    -> String;
+
+    /// What comes behind all answers.
+    fn over(&mut self, usage: Usage) -> String;
+
+    /// What comes last where there will be no answer: the status has gone out.
+    fn failed(&mut self, fault: &Fault) -> String;
+}
+
+impl Told for Chunks {
+    fn begin(&mut self) -> String {
+        String::new()
+    }
+
+    fn progress(&mut self, idx: usize, progress: Progress) -> String {
+        events(Chunks::progress(self, idx, progress))
+    }
+
+    fn more(&mut self, idx: usize, delta: Delta) -> String {
+        events(Chunks::more(self, idx, delta))
+    }
+
+    fn end(
+        &mut self,
+        idx: usize,
+        prompt: &[u32],
+        generated: Generated,
+        receipt: Receipt,
+    ) -> String {
+        events(Chunks::end(self, idx, prompt, generated, receipt))
+    }
+
+    fn over(&mut self, usage: Usage) -> String {
+        events(self.usage(usage).into_iter().chain(["[DONE]".into()]))
+    }
+
+    fn failed(&mut self, fault: &Fault) -> String {
+        event(&error_object(fault).to_string())
+    }
+}
+
+/// An event with this data.
+pub(super) fn event(data: &str) -> String {
+    format!("data: {data}\n\n")
+}
+
+fn events(data: impl IntoIterator<Item = String>) -> String {
+    data.into_iter().map(|data| event(&data)).collect()
+}
+
 /// The events of a stream, which come as fast as they are made and read.
 pub(super) struct Events {
     answers: Answers,
-    chunks: Chunks,
+    told: Box<dyn Told>,
+    /// What is written out, and goes next.
+    written: String,
     pings: Interval,
     is_over: bool,
 }
 
 impl Events {
     /// Those of these answers.
-    pub fn new(answers: Answers) -> Events {
-        let tokenizer = Arc::clone(&answers.service().tokenizer);
-        let request = Arc::clone(&answers.request);
-        let chunks = Chunks::new(tokenizer, answers.heading.clone(), request);
+    pub fn new(answers: Answers, mut told: Box<dyn Told>) -> Events {
         let pings = interval_at(Instant::now() + MOST_SILENCE, MOST_SILENCE);
-        Events { answers, chunks, pings, is_over: false }
+        Events { answers, written: told.begin(), told, pings, is_over: false }
     }
 
     /// As the body of a response.
@@ -51,32 +114,25 @@ impl Events {
         response
     }
 
-    /// Adds what an event has to tell.
-    fn tell(&mut self, idx: usize, event: Event, told: &mut String) -> Result<(), Fault> {
+    /// Writes out what an event has to tell.
+    fn tell(&mut self, idx: usize, event: Event) -> Result<(), Fault> {
         match self.answers.take(idx, event)? {
             News::None => {}
-            News::Prefill(progress) => push_all(told, self.chunks.progress(idx, progress)),
-            News::More(delta) => push_all(told, self.chunks.more(idx, delta)),
+            News::Prefill(progress) => {
+                self.written.push_str(&self.told.progress(idx, progress));
+            }
+            News::More(delta) => self.written.push_str(&self.told.more(idx, delta)),
             News::End(generated, receipt) => {
                 let prompt = self.answers.prompt(idx);
-                push_all(told, self.chunks.end(idx, prompt, generated, receipt));
+                self.written.push_str(&self.told.end(idx, prompt, generated, receipt));
             }
         }
         if self.answers.n_left == 0 {
-            push_all(told, self.chunks.usage(self.answers.usage));
-            push(told, "[DONE]");
+            self.written.push_str(&self.told.over(self.answers.usage));
             self.is_over = true;
         }
         Ok(())
     }
-}
-
-fn push(told: &mut String, data: impl Display) {
-    told.push_str(&format!("data: {data}\n\n"));
-}
-
-fn push_all(told: &mut String, chunks: impl IntoIterator<Item = String>) {
-    chunks.into_iter().for_each(|chunk| push(told, chunk));
 }
 
 impl HttpBody for Events {
@@ -87,22 +143,21 @@ impl HttpBody for Events {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut told = String::new();
-        while !self.is_over && told.len() < MOST_TOGETHER {
+        while !self.is_over && self.written.len() < MOST_TOGETHER {
             let Poll::Ready(event) = self.answers.events.poll_recv(cx) else { break };
             let outcome = match event {
-                Some((idx, event)) => self.tell(idx, event, &mut told),
+                Some((idx, event)) => self.tell(idx, event),
                 None => Err(self.answers.request.failed(&GenerateError::Stopped)),
             };
-            // The status has gone out: an error is one more event, and the last.
             if let Err(fault) = outcome {
-                push(&mut told, error_object(&fault));
+                let last = self.told.failed(&fault);
+                self.written.push_str(&last);
                 self.is_over = true;
             }
         }
-        if !told.is_empty() {
+        if !self.written.is_empty() {
             self.pings.reset();
-            return Poll::Ready(Some(Ok(Frame::data(told.into()))));
+            return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.written).into()))));
         }
         if self.is_over {
             return Poll::Ready(None);

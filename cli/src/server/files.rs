@@ -44,17 +44,11 @@ impl Shared {
 pub(super) async fn upload(State(shared): App, request: Request) -> Reply {
     let (parts, mut body) = request.into_parts();
     let received = async {
-        let store = shared.store()?;
-        let multipart = Multipart::new(&parts.headers)?;
-        let most = store.max_upload().saturating_add(MOST_FORM_BYTES);
-        if body.size_hint().lower() > most {
-            let message = format!("the body has more than {most} bytes (--max-upload)");
-            return Err(Fault::new("file_too_large", message).with_status(413).into());
-        }
-        receive(Form::new(store, multipart), &mut body).await
+        let form = Form::new(shared.store()?, Multipart::new(&parts.headers)?);
+        form.check_len(body.size_hint().lower())?;
+        receive(form, &mut body).await
     };
-    let received: Result<FileRecord, Refused> = received.await;
-    match received {
+    match received.await {
         Ok(record) => Ok(json(&record)),
         Err(refused) => {
             body::discard(body).await;
@@ -80,6 +74,7 @@ async fn receive(mut form: Form, body: &mut Body) -> Result<FileRecord, Refused>
         let frame = frame.map_err(|_| Fault::new("incomplete_body", "the body ends early"))?;
         if let Some(data) = frame.and_then(|frame| frame.into_data().ok()) {
             n_bytes += data.len() as u64;
+            form.check_len(n_bytes)?;
             bytes.extend_from_slice(&data);
         }
         if is_over || bytes.len() >= PIECE_BYTES {
@@ -117,6 +112,16 @@ struct Fields {
 impl Form {
     fn new(store: Arc<Store>, multipart: Multipart) -> Form {
         Form { store, multipart, fields: Fields::default() }
+    }
+
+    /// That it may have so many bytes.
+    fn check_len(&self, n_bytes: u64) -> Result<(), Fault> {
+        let most = self.store.max_upload().saturating_add(MOST_FORM_BYTES);
+        if n_bytes <= most {
+            return Ok(());
+        }
+        let message = format!("the body has more than {most} bytes (--max-upload)");
+        Err(Fault::new("file_too_large", message).with_status(413))
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), Fault> {

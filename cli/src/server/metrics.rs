@@ -18,6 +18,9 @@ const ENDS: [f64; 16] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0, 600.0,
 ];
 
+/// Prometheus' text.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 /// What is counted.
 #[derive(Default)]
 pub(super) struct Metrics {
@@ -140,7 +143,7 @@ pub(super) async fn page(State(shared): App) -> Response {
     for (&(path, status), n) in lock(&shared.metrics.requests).iter() {
         page.line(&format!("requests_total{{path=\"{path}\",status=\"{status}\"}}"), n);
     }
-    of_type("text/plain; version=0.0.4; charset=utf-8", page.text)
+    of_type(CONTENT_TYPE, page.text)
 }
 
 #[derive(Default)]

@@ -4,13 +4,14 @@
 //! to `routes`; `access` sees each first. The engine is in another thread, behind its handle. From
 //! request to answer: `body` reads it, `answers` has it understood by [`openai`](crate::openai) and
 //! submits it, `places` bounds how many there are, `listener` hears in the engine's thread what becomes
-//! of it, and `events` tells it on in pieces. Whoever drops an answer, as hyper does when its client is
+//! of it, and `events` tells it on in pieces; `responses` likewise, in another form. Whoever drops an answer, as hyper does when its client is
 //! gone, cancels the request.
 //!
 //! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
 //! is read from the disk, `pages` cuts lists. `page` is what a browser is shown, a client of all that.
 //! `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
-//! has the form of answers and errors, [`Service`] what a loaded model is to all of them.
+//! has the form of answers and errors, `openapi` tells programs of all that, [`Service`] what a loaded
+//! model is to all of them.
 
 mod access;
 mod answers;
@@ -23,11 +24,13 @@ mod files;
 mod listener;
 mod metrics;
 mod multipart;
+mod openapi;
 mod page;
 mod pages;
 mod places;
 mod prefix;
 mod reply;
+mod responses;
 mod routes;
 mod service;
 mod stalls;

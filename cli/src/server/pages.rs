@@ -60,7 +60,11 @@ impl Page {
         if !matches!(order.as_str(), "asc" | "desc") {
             return Err(wrong("order", &order, "asc or desc"));
         }
-        Ok(Page { after: query.take("after"), limit, is_ascending: order == "asc" })
+        Ok(Page {
+            after: query.take("after").filter(|after| !after.is_empty()),
+            limit,
+            is_ascending: order == "asc",
+        })
     }
 
     /// This page of `items`, which are in the order of their names.

@@ -46,10 +46,14 @@ impl From<Fault> for Refused {
     }
 }
 
-/// An error in OpenAI's form, with the program's flags in place of the library's settings.
+/// A fault with the program's flags in place of the library's settings.
+pub(super) fn with_flags(fault: &Fault) -> Fault {
+    Fault { message: name_flags(&fault.message), ..fault.clone() }
+}
+
+/// An error in OpenAI's form.
 pub(super) fn error_object(fault: &Fault) -> serde_json::Value {
-    let fault = Fault { message: name_flags(&fault.message), ..fault.clone() };
-    json!({ "error": fault })
+    json!({ "error": with_flags(fault) })
 }
 
 impl IntoResponse for Refused {

@@ -1,13 +1,15 @@
 //! What is found under which path, and what holds for all of it.
 
 use super::Shared;
-use super::answers::answer;
+use super::answers::{answer, random_name};
 use super::batches;
 use super::body;
 use super::files;
 use super::metrics;
+use super::openapi;
 use super::page;
 use super::reply::{Refused, json};
+use super::responses::respond;
 use super::service::Service;
 use super::tokens;
 use crate::openai::{Endpoint, Fault, quoted};
@@ -17,14 +19,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// The paths that are counted by name.
-const PATHS: [&str; 10] = [
+/// The paths that are counted by name, with what is below them.
+const PATHS: [&str; 11] = [
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/responses",
     "/v1/models",
     "/v1/files",
     "/v1/batches",
@@ -34,6 +37,12 @@ const PATHS: [&str; 10] = [
     "/detokenize",
     "/tokenizer_info",
 ];
+
+/// What a client calls its request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bytes of such a name.
+const MOST_ID_BYTES: usize = 128;
 
 /// The methods that there are.
 const METHODS: &str = "GET, POST, DELETE, OPTIONS";
@@ -62,24 +71,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
 /// All that the server has.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
-    let texts = |State(shared): App, body| answer(shared, Endpoint::Texts, body);
-    Router::new()
-        .route(Endpoint::Chat.path(), post(chat))
-        .route(Endpoint::Texts.path(), post(texts))
-        .route("/v1/models", get(models))
-        .route("/v1/models/{*id}", get(model))
-        .route("/v1/files", get(files::list).post(files::upload))
-        .route("/v1/files/{id}", get(files::file).delete(files::delete))
-        .route("/v1/files/{id}/content", get(files::content))
-        .route("/v1/batches", get(batches::list).post(batches::create))
-        .route("/v1/batches/{id}", get(batches::batch))
-        .route("/v1/batches/{id}/cancel", post(batches::cancel))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics::page))
-        .route("/tokenize", post(tokens::tokenize))
-        .route("/detokenize", post(tokens::detokenize))
-        .route("/tokenizer_info", get(tokens::info))
+    let router = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    router
         .merge(page::router())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
@@ -87,10 +82,36 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Sees to who may ask, and counts.
+/// Its paths.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
+    let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
+    let texts = |State(shared): App, body| answer(shared, Endpoint::Texts, body);
+    vec![
+        (Endpoint::Chat.path(), post(chat)),
+        (Endpoint::Texts.path(), post(texts)),
+        ("/v1/responses", post(respond)),
+        ("/v1/models", get(models)),
+        ("/v1/models/{*id}", get(model)),
+        ("/v1/files", get(files::list).post(files::upload)),
+        ("/v1/files/{id}", get(files::file).delete(files::delete)),
+        ("/v1/files/{id}/content", get(files::content)),
+        ("/v1/batches", get(batches::list).post(batches::create)),
+        ("/v1/batches/{id}", get(batches::batch)),
+        ("/v1/batches/{id}/cancel", post(batches::cancel)),
+        ("/health", get(health)),
+        ("/metrics", get(metrics::page)),
+        ("/openapi.json", get(openapi::document)),
+        ("/tokenize", post(tokens::tokenize)),
+        ("/detokenize", post(tokens::detokenize)),
+        ("/tokenizer_info", get(tokens::info)),
+    ]
+}
+
+/// Sees to who may ask, names the request, and counts.
 async fn guard(State(shared): App, request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let path = PATHS.into_iter().find(|path| *path == uri.path()).unwrap_or("other");
+    let path = PATHS.into_iter().find(|path| is_below(uri.path(), path)).unwrap_or("other");
     let cors = shared.access.cors(headers);
     let mut response = match shared.access.check(method, uri, headers) {
         Err(fault) => {
@@ -104,9 +125,30 @@ async fn guard(State(shared): App, request: Request, next: Next) -> Response {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, REQUEST_ID.into());
     }
+    response.headers_mut().insert(REQUEST_ID, id);
     shared.metrics.count(path, response.status().as_u16());
     response
+}
+
+/// Whether a path is this one or leads on from it.
+fn is_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// By what a client finds its request again: what it calls it, where that is short and plain, or else a
+/// name of ours.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(byte);
+    let is_id = |id: &&HeaderValue| {
+        (1..=MOST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain)
+    };
+    let names = [REQUEST_ID, HeaderName::from_static("x-client-request-id")];
+    let told = names.iter().filter_map(|name| headers.get(name)).find(is_id).cloned();
+    told.unwrap_or_else(|| {
+        HeaderValue::from_str(&format!("req_{}", random_name())).expect("digits are a value")
+    })
 }
 
 /// What a browser hears that asks whether a page may ask. Without the origin's own header, it may not.
@@ -114,7 +156,6 @@ fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     let mut insert = |name: HeaderName, value| headers.insert(name, value);
-    insert(header::ALLOW, HeaderValue::from_static(METHODS));
     insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
     insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE));
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
@@ -171,4 +212,20 @@ async fn wrong_method(request: Request) -> Refused {
     let message = format!("{path} is not asked with the method {method}");
     body::discard(request.into_body()).await;
     Fault::new("method_not_allowed", message).with_status(405).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_has_every_path_and_no_other() {
+        let document = openapi::paths();
+        let documented: BTreeSet<&str> =
+            document.as_object().unwrap().keys().map(String::as_str).collect();
+        let routes = routes().into_iter().map(|(path, _)| path.replace("{*", "{"));
+        let routes: BTreeSet<String> = routes.collect();
+        assert_eq!(documented, routes.iter().map(String::as_str).collect());
+    }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -67,8 +68,15 @@ impl Store {
         let failed = StoreError::file(path, "used as a folder");
         make_folder(path).map_err(&failed)?;
         let lock_path = path.join(LOCK);
-        if !lock_path.exists() && fs::read_dir(path).map_err(&failed)?.next().is_some() {
-            return Err(StoreError::Foreign { path: path.into() });
+        if !lock_path.exists() {
+            let mut entries = fs::read_dir(path).map_err(&failed)?;
+            // What the root of a file system has from the beginning.
+            let is_other = |entry: io::Result<fs::DirEntry>| {
+                entry.map_or(true, |entry| entry.file_name() != "lost+found")
+            };
+            if entries.any(is_other) {
+                return Err(StoreError::Foreign { path: path.into() });
+            }
         }
         let lock = open_locked(&lock_path).map_err(StoreError::file(&lock_path, "locked"))?;
         let lock = lock.ok_or_else(|| StoreError::Locked { path: path.into() })?;
@@ -188,7 +196,7 @@ impl Store {
     fn list(&self, folder: &str) -> Result<Vec<(PathBuf, String)>, StoreError> {
         let folder = self.path.join(folder);
         let failed = StoreError::file(&folder, "read");
-        let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = |entry: io::Result<fs::DirEntry>| {
             let entry = entry?;
             Ok((entry.path(), entry.file_name().to_string_lossy().into_owned()))
         };
@@ -198,7 +206,7 @@ impl Store {
 }
 
 /// Makes a folder, if there is none, that is its owner's alone: what people ask is nobody else's.
-fn make_folder(path: &Path) -> std::io::Result<()> {
+fn make_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -41,16 +41,16 @@ enum Trouble {
 /// Answers batches in the background of an engine until the store is [stopped](Store::stop). What cannot
 /// be kept, when the disk is full, is told to `tell` and tried again.
 pub fn work(store: &Store, handle: &Handle, setup: &Setup<'_>, tell: &dyn Fn(&dyn Display)) {
-    let mut told = None;
+    let mut told = String::new();
     while let Some(record) = store.next_batch() {
         let Err(trouble) = work_on(store, handle, setup, &record) else {
-            told = None;
+            told.clear();
             continue;
         };
-        let told_now = Some(format!("{}: {}", record.id, one_line(&trouble)));
-        if told_now != told {
-            tell(&told_now.as_deref().unwrap_or_default());
-            told = told_now;
+        let trouble = format!("{}: {}", record.id, one_line(&trouble));
+        if trouble != told {
+            tell(&trouble);
+            told = trouble;
         }
         store.pause();
     }

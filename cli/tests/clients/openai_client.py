@@ -1,14 +1,16 @@
 """OpenAI's own Python client against `gatefold serve` with the demo model. By hand:
 
     python3 -m venv clients-env && clients-env/bin/pip install -r cli/tests/clients/requirements.txt
-    gatefold serve --port 8080 &
+    gatefold serve --port 8080 --data-dir "$(mktemp -d)" &
     clients-env/bin/python cli/tests/clients/openai_client.py http://127.0.0.1:8080/v1
 
 It prints one line, and fails at the first thing that is not as it should be.
 """
 
 import asyncio
+import json
 import sys
+import time
 
 import openai
 
@@ -84,6 +86,68 @@ def check_errors(client, model):
             raise AssertionError(code)
 
 
+def check_responses(client, model, text):
+    """The same answer in another form, whole and as typed events."""
+    asked = {"model": model, "input": MESSAGES, "max_output_tokens": 60, "temperature": 0}
+    whole = client.responses.create(**asked, include=["message.output_text.logprobs"])
+    assert (whole.output_text, whole.status) == (text, "completed"), whole
+    assert "".join(token.token for token in whole.output[0].content[0].logprobs) == text
+    kinds, told = [], ""
+    for event in client.responses.create(**asked, stream=True):
+        kinds.append(event.type)
+        if event.type == "response.output_text.delta":
+            told += event.delta
+    assert told == text and event.response.output_text == text
+    assert event.response.usage.total_tokens == whole.usage.total_tokens
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed"), kinds
+    with client.responses.stream(**asked) as stream:
+        for _ in stream:
+            pass
+        assert stream.get_final_response().output_text == text
+    short = client.responses.create(model=model, input="Hello", max_output_tokens=2, instructions="Be brief.")
+    assert short.incomplete_details.reason == "max_output_tokens"
+    try:
+        client.responses.create(model=model, input="Hello", previous_response_id=whole.id)
+    except openai.BadRequestError as error:
+        assert error.param == "previous_response_id" and error.request_id
+    else:
+        raise AssertionError("previous_response_id")
+
+
+def check_batches(client, model, text):
+    """Files, and a batch of requests in one."""
+    url = "/v1/chat/completions"
+    row = {"method": "POST", "url": url, "body": {"model": model, "messages": MESSAGES}}
+    row["body"] |= {"temperature": 0, "max_tokens": 60}
+    rows = [row | {"custom_id": str(idx)} for idx in range(50)]
+    rows[7] = rows[7] | {"body": {"messages": MESSAGES, "temperature": 9}}
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    file = client.files.create(file=("rows.jsonl", data), purpose="batch")
+    assert (file.filename, file.bytes) == ("rows.jsonl", len(data))
+    assert client.files.retrieve(file.id) == file and client.files.content(file.id).read() == data
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint=url, completion_window="24h", metadata={"name": "test"}
+    )
+    while batch.status not in ("completed", "failed"):
+        time.sleep(0.1)
+        batch = client.batches.retrieve(batch.id)
+    assert (batch.status, batch.metadata) == ("completed", {"name": "test"}), batch
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (49, 1)
+    answers = client.files.content(batch.output_file_id).text.splitlines()
+    answers = [json.loads(line)["response"]["body"] for line in answers]
+    assert {answer["choices"][0]["message"]["content"] for answer in answers} == {text}
+    (fault,) = client.files.content(batch.error_file_id).text.splitlines()
+    assert json.loads(fault)["custom_id"] == "7"
+    waiting = client.batches.create(input_file_id=file.id, endpoint=url, completion_window="24h")
+    assert client.batches.cancel(waiting.id).status in ("cancelling", "cancelled")
+    assert [batch.id for batch in client.batches.list(limit=1)][:2] == [waiting.id, batch.id]
+    while client.batches.retrieve(waiting.id).status != "cancelled":
+        time.sleep(0.1)
+    for old in list(client.files.list()):
+        assert client.files.delete(old.id).deleted
+    assert not list(client.files.list())
+
+
 async def check_company(model, text):
     """Many at a time, some of whom go."""
     client = openai.AsyncOpenAI(base_url=BASE_URL, api_key="none", max_retries=0)
@@ -105,9 +169,11 @@ def main():
     assert client.models.retrieve(model).id == model
     text = check_chat(client, model)
     check_texts(client, model)
+    check_responses(client, model, text)
+    check_batches(client, model, text)
     check_errors(client, model)
     asyncio.run(check_company(model, text))
-    print(f"openai {openai.__version__}: models, chats, streams, texts, errors, company: as expected")
+    print(f"openai {openai.__version__}: models, chats, streams, texts, responses, files, batches, errors, company: as expected")
 
 
 main()

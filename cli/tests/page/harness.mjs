@@ -41,7 +41,7 @@ export async function serve(gatefold, port, ...args) {
 }
 
 // Waits until something holds.
-export async function until(what, holds, most = 20_000) {
+export async function until(what, holds, most = 120_000) {
   const end = Date.now() + most;
   while (!(await holds())) {
     assert.ok(Date.now() < end, `not within ${most} ms: ${what}`);
@@ -61,6 +61,7 @@ export async function browse() {
       const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true, ...options });
       await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
       const page = await context.newPage();
+      page.setDefaultTimeout(120_000);
       page.on("request", (request) => {
         const url = new URL(request.url());
         const isOwn = url.origin === base || ["data:", "blob:"].includes(url.protocol);

@@ -273,6 +273,16 @@ await holds("files are summarized as by the command, several at a time", () => b
   await page.click("#summarizeClear");
 }));
 
+await holds("files are dropped", async () => {
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(["Padstow will be bright on Thursday."], "dropped.md"));
+    for (const name of ["dragover", "drop"]) document.querySelector("#drop").dispatchEvent(new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true }));
+  });
+  assert.match(await page.innerText("#summaries tbody"), /dropped.md\s+waiting/);
+  await page.click("#summarizeClear");
+});
+
 await holds("summaries are stopped, and go on", async () => {
   await give(page, "#choose", documents);
   await page.click("#summarizeStart");
@@ -286,18 +296,48 @@ await holds("summaries are stopped, and go on", async () => {
   await until("all are done", async () => (await page.locator("#summaries .done").count()) === 5);
 });
 
-await holds("batches are there, or the server's own words why not", () => browser.expecting(["404 (Not Found)"], async () => {
+await holds("where there are no batches, the server says in its own words why", () => browser.expecting(["400 (Bad Request)", "404 (Not Found)"], async () => {
+  await page.keyboard.press("Alt+3");
+  await page.waitForSelector("#batchNote:not([hidden])");
+  assert.match(await page.innerText("#batchNote"), /There is nothing at|--data-dir/);
+}));
+await page.context().close();
+
+if (execFileSync(gatefold, ["serve", "--help"], { encoding: "utf8" }).includes("--data-dir")) await holds("batches are sent, watched and fetched", async () => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "gatefold-"));
+  const keeping = await serve(gatefold, 0, "--data-dir", folder);
+  const page = await browser.open(keeping.base);
   await page.keyboard.press("Alt+3");
   const lines = documents.map((name, at) => JSON.stringify({ custom_id: `r${at}`, method: "POST", url: "/v1/chat/completions", body: { max_tokens: 20, messages: [{ role: "user", content: fs.readFileSync(name, "utf8") }] } }));
-  await page.waitForSelector("#batchNote:not([hidden])");
-  if (/There is nothing at/.test(await page.innerText("#batchNote"))) return console.log("    (this server has no batches)");
+  await page.getByText("There are no batches yet.").waitFor();
   await give(page, "#batchChoose", { name: "in.jsonl", mimeType: "application/jsonl", buffer: Buffer.from(lines.join("\n")) });
   await until("it is completed", async () => /completed.*5 of 5/s.test(await page.innerText("#batches")));
   const answers = (await download(page, "#batches button")).trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(answers.map(({ custom_id: id }) => id).sort(), ["r0", "r1", "r2", "r3", "r4"]);
+  await give(page, "#batchChoose", { name: "bad.jsonl", mimeType: "application/jsonl", buffer: Buffer.from("{}\n") });
+  await until("it has failed", async () => /failed.*custom_id is missing/s.test(await page.innerText("#batches")));
   await shoot(page, "batches");
-}));
-await page.context().close();
+  await page.context().close();
+  await keeping.kill();
+});
+
+await holds("colours are the system's, or those that were chosen", async () => {
+  const page = await browser.open(server.base, { colorScheme: "light" });
+  const ground = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  const light = await ground();
+  await page.emulateMedia({ colorScheme: "dark" });
+  const dark = await ground();
+  assert.notEqual(dark, light);
+  await page.click("#theme");
+  assert.equal(await ground(), light);
+  await page.reload();
+  await page.waitForSelector("nav a[aria-current]");
+  assert.equal(await ground(), light);
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.click("#theme");
+  assert.equal(await ground(), dark);
+  await page.context().close();
+});
 
 await holds("all of it can be done and seen with the keyboard alone", async () => {
   const page = await browser.open(server.base);
@@ -336,7 +376,7 @@ await holds("all of it can be done and seen with the keyboard alone", async () =
 });
 
 for (const [colorScheme, width] of [["light", 1280], ["dark", 1280], ["light", 320], ["dark", 320]]) {
-  await holds(`nothing is too wide or too pale, ${colorScheme}, ${width} wide`, () => browser.expecting(["404 (Not Found)"], async () => {
+  await holds(`nothing is too wide or too pale, ${colorScheme}, ${width} wide`, () => browser.expecting(["400 (Bad Request)", "404 (Not Found)"], async () => {
     const page = await browser.open(server.base, { colorScheme, viewport: { width, height: 720 } });
     const look = async (name) => {
       assert.ok((await overhang(page)) <= 0, `${name} reaches ${await overhang(page)} pixels beyond`);

@@ -123,6 +123,25 @@ proptest! {
 }
 
 #[test]
+fn integers_may_be_written_with_a_fraction_that_is_none() {
+    let params = |field: &str, value: Json| request(&with(chat("id", "?"), field, value)).params;
+    assert_eq!(params("max_tokens", json!(7.0)).max_tokens, Some(7));
+    assert_eq!(params("seed", json!(-2.0)).seed, Some(u64::MAX - 1));
+    assert_eq!(params("seed", json!(u64::MAX)).seed, Some(u64::MAX));
+    for (field, value) in [
+        ("max_tokens", json!(7.5)),
+        ("max_tokens", json!(1e300)),
+        ("max_tokens", json!(-1.0)),
+        ("n", json!(129.0)),
+        ("seed", json!(1e17)),
+        ("top_k", json!(-2.0)),
+    ] {
+        let said = fault(&with(chat("id", "?"), field, value));
+        assert!(said.contains("expected an integer"), "{said}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     let deep = "[".repeat(100_000);
     assert!(Line::parse(deep.as_bytes()).request.is_err());

@@ -1,9 +1,11 @@
 //! Batches of `gatefold serve`: the rows of `gatefold batch`, whatever happens to the server.
 
-use crate::batches::{chat, completion, lines, request, settled, with};
-use crate::serving::{LONG, Serving, endless};
+use crate::batches::{Workplace, chat, completion, lines, request, settled, with};
+use crate::serving::{LONG, Serving, command, endless};
 use serde_json::{Value as Json, json};
 use std::fs;
+use std::mem;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -173,6 +175,44 @@ fn a_killed_server_goes_on_with_its_batches() {
     assert_eq!(settled(found), expected);
     assert_eq!(wait_for(&serving, &behind, is_over)["status"], "completed");
     assert_eq!(serving.get("/v1/files").json()["data"].as_array().unwrap().len(), 5);
+}
+
+/// A limit on the size of files stands for a disk that is full: the batch waits, and goes on where there is
+/// room again.
+#[cfg(unix)]
+#[test]
+fn a_batch_waits_where_the_disk_is_full() {
+    let place = Workplace::new();
+    let serve = command(&place, &DATA);
+    let mut limited = Command::new("sh");
+    limited.current_dir(place.folder.path()).args(["-c", "ulimit -f 120; exec \"$@\"", "sh"]);
+    limited.arg(serve.get_program()).args(serve.get_args());
+    let serving = Serving::of(place, limited);
+    // Their answers are longer than they are.
+    let requests: Vec<Json> =
+        requests(200).into_iter().map(|request| with(request, "n", 4)).collect();
+    let expected = expected(&serving, &requests);
+    assert!(fs::metadata(serving.place.path("out.jsonl")).unwrap().len() > 150_000);
+    let batch = create(&serving, &requests);
+    wait_for(&serving, &batch, |batch| batch["request_counts"]["completed"] != 0);
+    let mut n_bytes = 0;
+    let results =
+        serving.place.path(&format!("data/batches/{}.jsonl", batch["id"].as_str().unwrap()));
+    // Until it grows no more.
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let n_now = fs::metadata(&results).unwrap().len();
+        if mem::replace(&mut n_bytes, n_now) == n_now {
+            break;
+        }
+    }
+    let full = look(&serving, &batch);
+    assert_eq!(full["status"], "in_progress", "{full}");
+    assert_eq!(serving.ask(&chat("id", "Why?"))["object"], "chat.completion");
+    let serving = serving.again(&DATA);
+    let done = wait_for(&serving, &batch, is_over);
+    assert_eq!(done["status"], "completed", "{done}");
+    assert_eq!(settled(all_rows(&serving, &done)), expected);
 }
 
 /// A line, and what is wrong with it.

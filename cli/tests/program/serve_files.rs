@@ -144,6 +144,12 @@ fn what_is_no_file_is_refused_and_leaves_nothing() {
         assert_eq!(reply.status, status, "{headers:?}: {}", reply.text());
         reply.code();
     }
+    // One without an end.
+    let endless = [&b"--form--"[..], &vec![b'x'; 200_000]].concat();
+    let chunks = format!("{:x}\r\n{}\r\n", endless.len(), String::from_utf8(endless).unwrap());
+    let head = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: multipart/form-data; boundary=form\r\nConnection: close\r\n\r\n";
+    let client = Client::raw(serving.address, format!("{head}{chunks}0\r\n\r\n").as_bytes());
+    assert_eq!(client.reply().code(), "file_too_large");
     // One that goes in the middle.
     let head = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\nContent-Type: multipart/form-data; boundary=form\r\n\r\n--form\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
     drop(Client::raw(serving.address, head.as_bytes()));

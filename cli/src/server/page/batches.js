@@ -35,7 +35,7 @@ function drawBatch(batch) {
   const bar = el("progress", { max: total || 1, value: completed + failed, ariaLabel: "Requests answered" });
   const counts = `${number(completed)} of ${number(total)}${failed ? `, ${number(failed)} failed` : ""}`;
   const when = new Date(batch.created_at * 1000).toLocaleString();
-  const faults = (batch.errors?.data ?? []).slice(0, 3).map(({ line, message }) => el("p", { className: "hint" }, `${line ? `Line ${line}: ` : ""}${message}`));
+  const faults = (batch.errors?.data ?? []).slice(0, 3).map(({ message }) => el("p", { className: "hint" }, message));
   const results = [];
   const get = (label, id) => id && results.push(button(label, () => download(id, `${batch.id}-${label.toLowerCase()}.jsonl`)));
   get("Output", batch.output_file_id);

@@ -19,7 +19,7 @@ const wordsOf = (error) => error.words ?? String(error);
 
 // A cell of a table whose head is not seen on narrow screens.
 function cell(name, properties, ...children) {
-  const made = el("td", properties, children);
+  const made = el("td", properties, ...children);
   made.dataset.name = name;
   return made;
 }

@@ -42,7 +42,7 @@ function updateAnswer(chat, node, { text, note, foot }) {
     return;
   }
   const receipt = node.receipt && button(`Receipt ${node.receipt.logits_hash.slice(0, 8)}`, () => showReceipt(chat, node), { className: "receipt" });
-  const again = button("Again", () => answerAgain(chat, node));
+  const again = node.state === "failed" ? "" : button("Again", () => answerAgain(chat, node));
   foot.replaceChildren(branches(chat, node), node.text ? copyButton(node.text) : "", again, receipt ?? "", el("span", {}, said));
   note.hidden = node.state === "done";
   note.replaceChildren(...noteOn(chat, node));

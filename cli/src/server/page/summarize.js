@@ -2,7 +2,7 @@
 
 // A browser has six connections to a server; some are left for the rest of the page.
 const TOGETHER = 4;
-const PAUSE = 3000;
+const PAUSE = 2000;
 const MOST_TOKENS = { "in one sentence": 96, "as a list of bullet points": 384 };
 const rows = [];
 let work = null;

@@ -1,0 +1,261 @@
+//! The schemas of what is sent.
+
+use super::{array, fields, object, schema};
+use serde_json::{Value, json};
+
+/// All of them, by their names.
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    vec![
+        ("ChatRequest", chat()),
+        ("Message", message()),
+        ("CompletionRequest", completion()),
+        ("ResponsesRequest", responses()),
+        ("Item", item()),
+        ("FileRequest", file()),
+        ("BatchRequest", batch()),
+        ("TokenizeRequest", tokenize()),
+        ("DetokenizeRequest", fields(&["tokens"], json!({"tokens": tokens(), "model": {}}))),
+    ]
+}
+
+/// What answers depend on besides the prompt, wherever they are asked for; and fields that change
+/// nothing, whose values may be any.
+fn common() -> Value {
+    json!({
+        "model": text(),
+        "stream": truth(),
+        "stop": {"anyOf": [text(), {"type": "array", "maxItems": 64, "items": {"type": "string"}}]},
+        "seed": {
+            "type": ["integer", "null"],
+            "minimum": i64::MIN,
+            "maximum": u64::MAX,
+            "description": "64 bits",
+        },
+        "temperature": number(0.0, 2.0),
+        "top_p": number(0.0, 1.0),
+        "top_k": {"type": ["integer", "null"], "minimum": -1, "description": "0 or -1 is all"},
+        "min_p": number(0.0, 1.0),
+        "presence_penalty": number(-2.0, 2.0),
+        "frequency_penalty": number(-2.0, 2.0),
+        "repeat_penalty": number(0.01, 100.0),
+        "repetition_penalty": number(0.01, 100.0),
+        "repeat_last_n": {"type": ["integer", "null"], "minimum": -1, "description": "-1 is all"},
+        "logit_bias": {
+            "type": ["object", "null"],
+            "description": "By token",
+            "patternProperties": {"^[0-9]+$": {"type": "number", "minimum": -100, "maximum": 100}},
+            "additionalProperties": false,
+        },
+        "cache_prompt": {},
+        "keep_alive": {},
+        "metadata": {},
+        "parallel_tool_calls": {},
+        "prompt_cache_key": {},
+        "prompt_cache_retention": {},
+        "safety_identifier": {},
+        "service_tier": {},
+        "store": {},
+        "user": {},
+    })
+}
+
+/// An object that may have these fields and the common ones.
+fn asked(required: &[&str], own: Value) -> Value {
+    let mut all = common();
+    if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
+        all.extend(own);
+    }
+    fields(required, all)
+}
+
+fn chat() -> Value {
+    asked(
+        &["messages"],
+        json!({
+            "messages": {"type": "array", "minItems": 1, "items": schema("Message")},
+            "max_tokens": count(1, None),
+            "max_completion_tokens": count(1, None),
+            "n": count(1, Some(128)),
+            "logprobs": truth(),
+            "top_logprobs": count(0, Some(20)),
+            "stream_options": stream_options(),
+            "response_format": format(),
+            "tools": nothing(),
+            "tool_choice": {"enum": ["none", null]},
+        }),
+    )
+}
+
+fn message() -> Value {
+    fields(
+        &["role", "content"],
+        json!({
+            "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
+            "content": content(&["text"]),
+            "tool_calls": nothing(),
+        }),
+    )
+}
+
+fn completion() -> Value {
+    let several =
+        |items: Value| json!({"type": "array", "minItems": 1, "maxItems": 128, "items": items});
+    asked(
+        &["prompt"],
+        json!({
+            "prompt": {
+                "description": "A text or tokens, or several",
+                "anyOf": [{"type": "string"}, tokens(), several(json!({"type": "string"})), several(tokens())],
+            },
+            "max_tokens": count(0, None),
+            "n": count(1, Some(128)),
+            "logprobs": count(0, Some(5)),
+            "echo": truth(),
+            "stream_options": stream_options(),
+        }),
+    )
+}
+
+fn responses() -> Value {
+    asked(
+        &["input"],
+        json!({
+            "input": {"anyOf": [
+                {"type": "string"},
+                {"type": "array", "minItems": 1, "items": schema("Item")},
+            ]},
+            "instructions": text(),
+            "metadata": {"type": ["object", "null"], "description": "Told again"},
+            "max_output_tokens": count(1, None),
+            "top_logprobs": count(0, Some(20)),
+            "include": {"type": ["array", "null"], "items": {"const": "message.output_text.logprobs"}},
+            "stream_options": may_be_null(fields(&[], json!({"include_obfuscation": {}}))),
+            "text": may_be_null(fields(
+                &[],
+                json!({"format": format(), "verbosity": {"enum": ["medium", null]}}),
+            )),
+            "reasoning": may_be_null(fields(
+                &[],
+                json!({"effort": {"enum": ["none", null]}, "summary": {"enum": ["auto", null]}}),
+            )),
+            "tools": nothing(),
+            "tool_choice": {"enum": ["auto", "none", null]},
+            "truncation": {"enum": ["disabled", null]},
+            "background": {"enum": [false, null]},
+            "max_tool_calls": {},
+            "prompt_cache_options": {},
+        }),
+    )
+}
+
+fn item() -> Value {
+    fields(
+        &["role", "content"],
+        json!({
+            "type": {"enum": ["message", null]},
+            "role": {"enum": ["system", "developer", "user", "assistant"]},
+            "content": content(&["input_text", "output_text", "text"]),
+            "id": {},
+            "status": {},
+            "phase": {},
+        }),
+    )
+}
+
+fn file() -> Value {
+    fields(
+        &["purpose", "file"],
+        json!({
+            "purpose": {"const": "batch"},
+            "file": {"type": "string", "contentMediaType": "application/octet-stream"},
+        }),
+    )
+}
+
+fn batch() -> Value {
+    fields(
+        &["input_file_id", "endpoint", "completion_window"],
+        json!({
+            "input_file_id": schema("FileId"),
+            "endpoint": {"enum": ["/v1/chat/completions", "/v1/completions"]},
+            "completion_window": {
+                "const": "24h",
+                "description": "A batch takes as long as it takes, and does not expire",
+            },
+            "metadata": {
+                "type": ["object", "null"],
+                "maxProperties": 16,
+                "propertyNames": {"maxLength": 64},
+                "additionalProperties": {"type": "string", "maxLength": 512},
+            },
+        }),
+    )
+}
+
+fn tokenize() -> Value {
+    let mut request = fields(
+        &[],
+        json!({
+            "prompt": text(),
+            "content": text(),
+            "add_special_tokens": truth(),
+            "add_special": truth(),
+            "parse_special": truth(),
+            "return_token_strs": {"enum": [false, null]},
+            "with_pieces": {"enum": [false, null]},
+            "model": {},
+        }),
+    );
+    let has = |name: &str| json!({"required": [name], "properties": {name: {"type": "string"}}});
+    request["anyOf"] = json!([has("prompt"), has("content")]);
+    request
+}
+
+fn text() -> Value {
+    json!({"type": ["string", "null"]})
+}
+
+fn truth() -> Value {
+    json!({"type": ["boolean", "null"]})
+}
+
+fn number(least: f64, most: f64) -> Value {
+    json!({"type": ["number", "null"], "minimum": least, "maximum": most})
+}
+
+fn count(least: usize, most: Option<usize>) -> Value {
+    let mut count = json!({"type": ["integer", "null"], "minimum": least});
+    // What counts in 64 bits.
+    count["maximum"] = most.unwrap_or(usize::MAX).into();
+    count
+}
+
+fn tokens() -> Value {
+    array(json!({"type": "integer", "minimum": 0}))
+}
+
+/// An array that there must not be, or nothing in it.
+fn nothing() -> Value {
+    json!({"type": ["array", "null"], "maxItems": 0})
+}
+
+fn may_be_null(mut schema: Value) -> Value {
+    schema["type"] = json!(["object", "null"]);
+    schema
+}
+
+/// A text, or parts of these types.
+fn content(types: &[&str]) -> Value {
+    let part = object(json!({"type": {"enum": types}, "text": {"type": "string"}}));
+    json!({"anyOf": [{"type": "string"}, array(part)]})
+}
+
+/// That an answer is text.
+fn format() -> Value {
+    may_be_null(fields(&["type"], json!({"type": {"const": "text"}})))
+}
+
+/// With `stream` alone.
+fn stream_options() -> Value {
+    may_be_null(fields(&[], json!({"include_usage": truth(), "include_obfuscation": {}})))
+}
