@@ -13,7 +13,7 @@
 //! # let (_folder, path) = gatefold_fixtures::tiny_model::Model::with_merged_experts().write();
 //! # let model = gatefold::LanguageModel::open(&path)?;
 //! let grammars = Grammars::new(&model.tokenizer)?;
-//! let grammar = grammars.compile(&Source::Regex("yes|no".into()))?;
+//! let grammar = grammars.compile(&Source::Regex("a( a)*".into()))?;
 //! let prompt = model.tokenizer.encode_text("a a")?;
 //! let request = Request {
 //!     constraint: Some(Arc::new(grammar)),
