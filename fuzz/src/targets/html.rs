@@ -15,7 +15,7 @@ pub fn run(bytes: &[u8]) {
 /// their own, and are not longer than the file by much.
 pub(super) fn read(name: &str, bytes: &[u8]) -> usize {
     let path = scratch::file(name, bytes);
-    let fields = Fields { text: "text".into(), id: None };
+    let fields = Fields { text: "text".into(), id: None, label: None };
     let documents = Documents::open(&[path], &Wanted::default(), fields).expect("there is a file");
     let mut ids = Vec::new();
     documents.for_each(|found| {
