@@ -3,6 +3,7 @@
 use crate::args::model::LoadedModel;
 use crate::terminal::progress::{self, progress_bar};
 use anyhow::Result;
+use gatefold::constraint::Constraint;
 use gatefold::engine::{Engine, Event, FinishReason, Generated, Request, Speed};
 use gatefold::sampler::Sampling;
 use serde_json::{Value, json};
@@ -18,6 +19,8 @@ pub struct Session<'a> {
     pub engine: Engine,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The form of answers.
+    pub form: Option<Arc<dyn Constraint>>,
     /// Most tokens of an answer, if there is a limit.
     pub max_tokens: Option<usize>,
     /// Texts that end an answer.
@@ -39,6 +42,7 @@ impl Session<'_> {
             is_own_text: self.has_template,
             max_tokens: self.max_tokens,
             stops: self.stops.to_vec(),
+            constraint: self.form.clone(),
             ..Request::new(prompt.to_vec(), self.sampling.clone())
         };
         self.engine.submit(request)?;
@@ -101,6 +105,9 @@ impl Session<'_> {
                 "note: the answer is cut off: the context of {} tokens is full (`context_len` sets how many)",
                 self.loaded.context_len
             )),
+            FinishReason::Length if self.form.is_some() => Some(
+                "note: the answer is cut off before its form is complete (`max_tokens` sets how many tokens it may have)".to_owned(),
+            ),
             FinishReason::EndOfText if is_empty && self.has_template => Some(
                 "note: the answer is empty: the model ended it at once (is the chat template right? `chat_template` gives another)".to_owned(),
             ),
