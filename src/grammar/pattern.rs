@@ -11,8 +11,18 @@ const ANY_OF_A_LINE: &str = r"[^\n\r\x{2028}\x{2029}]";
 /// What `\s` stands for, to be put between brackets.
 const BLANKS: &str = r"\t\n\x0B\f\r \x{A0}\x{FEFF}\p{Zs}\x{2028}\x{2029}";
 
+/// What negated classes leave out in any case: a character that no string can have here, since escapes
+/// by number are not allowed in it. With it, llguidance takes care of quotes and backslashes in them.
+const NEVER: &str = r"\x00";
+
 /// What neither side of a pattern can say here.
 const NOT_ENFORCED: &str = "is not enforced here; leave it out";
+
+/// Whether a character cannot be in a string of an answer: JSON has no escape for it but its number,
+/// by which any character could be spelled.
+pub(super) fn is_unspeakable(c: char) -> bool {
+    c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r' | '\x08' | '\x0c')
+}
 
 /// The pattern in the syntax of the package regex, or what is wrong with it.
 pub(super) fn from_ecma(pattern: &str) -> Result<String, String> {
@@ -37,9 +47,18 @@ impl Reader<'_> {
                 '{' if !self.is_count() => self.out.push_str(r"\{"),
                 '{' => self.count(),
                 ']' | '}' => self.out.extend(['\\', c]),
-                c => self.out.push(c),
+                c => self.literal(c)?,
             }
         }
+        Ok(())
+    }
+
+    /// A character that stands for itself outside of a class.
+    fn literal(&mut self, c: char) -> Result<(), String> {
+        if is_unspeakable(c) {
+            return Err(format!("has a control character, which {NOT_ENFORCED}"));
+        }
+        self.out.push(c);
         Ok(())
     }
 
@@ -90,6 +109,7 @@ impl Reader<'_> {
             return Ok(());
         }
         self.out.push_str(if is_negated { "[^" } else { "[" });
+        self.out.push_str(if is_negated { NEVER } else { "" });
         let mut is_after_set = false;
         loop {
             let c = self.chars.next().ok_or("has a class without an end")?;
@@ -116,26 +136,30 @@ impl Reader<'_> {
         let c = self.chars.next().ok_or("ends with a backslash")?;
         match c {
             'd' => self.out.push_str("[0-9]"),
-            'D' => self.out.push_str("[^0-9]"),
+            'D' => self.out.push_str(&format!("[^{NEVER}0-9]")),
             'w' => self.out.push_str("[0-9A-Za-z_]"),
-            'W' => self.out.push_str("[^0-9A-Za-z_]"),
+            'W' => self.out.push_str(&format!("[^{NEVER}0-9A-Za-z_]")),
             's' => self.out.push_str(&format!("[{BLANKS}]")),
-            'S' => self.out.push_str(&format!("[^{BLANKS}]")),
+            'S' => self.out.push_str(&format!("[^{NEVER}{BLANKS}]")),
             'p' | 'P' => self.property(c),
-            't' | 'n' | 'r' | 'f' | 'v' => self.out.extend(['\\', c]),
+            't' | 'n' | 'r' | 'f' => self.out.extend(['\\', c]),
+            'v' => self.push_code(0x0b, in_class)?,
             'b' if in_class => self.out.push_str(r"\x08"),
             '0' if !self.chars.peek().is_some_and(char::is_ascii_digit) => {
-                self.out.push_str(r"\x00");
+                self.push_code(0, in_class)?;
             }
             'x' => {
                 let code = self.hex(2)?;
-                self.push_code(code)?;
+                self.push_code(code, in_class)?;
             }
-            'u' => self.unicode()?,
+            'u' => {
+                let code = self.unicode()?;
+                self.push_code(code, in_class)?;
+            }
             'c' => {
                 let letter = self.chars.next().filter(char::is_ascii_alphabetic);
                 let letter = letter.ok_or("has `\\c` without a letter")?;
-                self.push_code(u32::from(letter) % 32)?;
+                self.push_code(u32::from(letter) % 32, in_class)?;
             }
             c if c.is_ascii_alphanumeric() => {
                 return Err(format!("has `\\{c}`, which {NOT_ENFORCED}"));
@@ -149,28 +173,27 @@ impl Reader<'_> {
     /// Behind `\p`: a class by its name in braces.
     fn property(&mut self, c: char) {
         self.out.extend(['\\', c]);
-        if self.chars.peek() == Some(&'{') {
+        if self.chars.next_if_eq(&'{').is_some() {
             self.count();
         }
     }
 
     /// Behind `\u`: four digits, eight of a pair, or some in braces.
-    fn unicode(&mut self) -> Result<(), String> {
+    fn unicode(&mut self) -> Result<u32, String> {
         if self.chars.next_if_eq(&'{').is_some() {
             let digits: String = self.chars.by_ref().take_while(|&c| c != '}').take(7).collect();
-            let code = u32::from_str_radix(&digits, 16).map_err(|_| "has a wrong `\\u{}`")?;
-            return self.push_code(code);
+            return u32::from_str_radix(&digits, 16).map_err(|_| "has a wrong `\\u{}`".into());
         }
         let high = self.hex(4)?;
         if !(0xd800..0xdc00).contains(&high) {
-            return self.push_code(high);
+            return Ok(high);
         }
         let has_low = self.chars.next_if_eq(&'\\').is_some() && self.chars.next() == Some('u');
         let low = if has_low { self.hex(4)? } else { 0 };
         if !(0xdc00..0xe000).contains(&low) {
             return Err(format!("has half of a character, which {NOT_ENFORCED}"));
         }
-        self.push_code(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+        Ok(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
     }
 
     fn hex(&mut self, n_digits: usize) -> Result<u32, String> {
@@ -180,8 +203,13 @@ impl Reader<'_> {
         code.ok_or_else(|| "has an escape with too few digits".into())
     }
 
-    fn push_code(&mut self, code: u32) -> Result<(), String> {
-        char::from_u32(code).ok_or("has an escape that is no character")?;
+    fn push_code(&mut self, code: u32, in_class: bool) -> Result<(), String> {
+        let c = char::from_u32(code).ok_or("has an escape that is no character")?;
+        if !in_class && is_unspeakable(c) {
+            return Err(format!("has a control character, which {NOT_ENFORCED}"));
+        }
+        // The first of a class of characters; see `NEVER`.
+        let code = code.max(1);
         self.out.push_str(&format!("\\x{{{code:X}}}"));
         Ok(())
     }

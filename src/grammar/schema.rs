@@ -61,7 +61,7 @@ const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 fn options() -> Value {
     json!({
         "json_allowed_escapes": "nrbtf\\\"",
-        "whitespace_pattern": r"[ \t]{1,64}|\r?\n[ \t]{0,64}",
+        "whitespace_pattern": r"[ \t]{1,32}|\r?\n[ \t]{0,32}",
     })
 }
 
@@ -176,8 +176,7 @@ impl Walk<'_> {
             }
             "$ref" => {
                 let target = value.as_str().ok_or_else(|| wrong(place, "is no text"))?;
-                self.refer(target, place)?;
-                value.clone()
+                self.refer(target, place)?.into()
             }
             "pattern" => pattern_of(value, place)?.into(),
             "format" => {
@@ -187,7 +186,7 @@ impl Walk<'_> {
             "uniqueItems" if *value == Value::Bool(false) => return Ok(None),
             keyword if VALUES.contains(&keyword) => {
                 check_exact(value, place)?;
-                value.clone()
+                counted(value)
             }
             keyword if ANNOTATIONS.contains(&keyword) => return Ok(None),
             // OpenAPI's prefix for annotations of others.
@@ -224,16 +223,16 @@ impl Walk<'_> {
         Ok(Value::Object(named))
     }
 
-    /// Takes note of a reference.
-    fn refer(&mut self, target: &str, place: &str) -> Result<(), GrammarError> {
+    /// Takes note of a reference, and returns its target as it is spelled here: without escapes.
+    fn refer(&mut self, target: &str, place: &str) -> Result<String, GrammarError> {
         let is_plain = target == "#" || target.starts_with("#/");
-        if !is_plain || target.contains(['%', '~']) {
+        let Some(target) = unescaped(target).filter(|_| is_plain) else {
             let problem =
                 "is not followed: expected a place in this schema, such as \"#/$defs/name\"";
             return Err(wrong(place, problem));
-        }
-        self.references.push((place.to_owned(), target.to_owned()));
-        Ok(())
+        };
+        self.references.push((place.to_owned(), target.clone()));
+        Ok(target)
     }
 
     /// Whether an instance can be one of at most one of these schemas.
@@ -276,8 +275,13 @@ impl Walk<'_> {
     fn resolved<'v>(&'v self, mut schema: &'v Value) -> &'v Value {
         for _ in 0..8 {
             let Some(target) = schema.get("$ref").and_then(Value::as_str) else { break };
-            let pointer = target.trim_start_matches('#').trim_end_matches('/');
-            let Some(found) = self.root.pointer(pointer) else { break };
+            let Some(target) = unescaped(target) else { break };
+            let steps = target.trim_matches(['#', '/']).split('/').filter(|step| !step.is_empty());
+            let step = |value: &'v Value, step: &str| match value {
+                Value::Array(values) => values.get(step.parse::<usize>().ok()?),
+                value => value.get(step),
+            };
+            let Some(found) = steps.into_iter().try_fold(self.root, step) else { break };
             schema = found;
         }
         schema
@@ -357,7 +361,36 @@ fn check_together(
     Ok(())
 }
 
-/// That the numbers of a value are read as what they are.
+/// A count that is written with a fraction of 0.
+fn counted(value: &Value) -> Value {
+    match value.as_f64() {
+        Some(number) if value.is_f64() && number.fract() == 0.0 && number >= 0.0 => {
+            Value::from(number as u64)
+        }
+        _ => value.clone(),
+    }
+}
+
+/// The target of a reference without its escapes; none if a name in it has a slash, or bytes that are
+/// no text.
+fn unescaped(target: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = target.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    let target = String::from_utf8(bytes).ok()?;
+    let is_plain = target.split('~').skip(1).all(|behind| behind.starts_with('0'));
+    is_plain.then(|| target.replace("~0", "~"))
+}
+
+/// That a value can be told as what it is: its numbers, and its texts.
 fn check_exact(value: &Value, place: &str) -> Result<(), GrammarError> {
     match value {
         Value::Number(number) => {
@@ -368,6 +401,9 @@ fn check_exact(value: &Value, place: &str) -> Result<(), GrammarError> {
                     Err(wrong(place, "has a number beyond 2^53, which is not enforced exactly"))
                 }
             }
+        }
+        Value::String(text) if text.contains(pattern::is_unspeakable) => {
+            Err(wrong(place, "has a control character, which is not enforced"))
         }
         Value::Array(values) => values.iter().try_for_each(|value| check_exact(value, place)),
         Value::Object(values) => values.values().try_for_each(|value| check_exact(value, place)),

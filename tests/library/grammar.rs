@@ -146,12 +146,15 @@ fn what_is_not_enforced_is_refused_by_its_place() {
         (json!({"type": "string", "pattern": "a(?=b)"}), "#/pattern"),
         (json!({"type": "string", "format": "iri"}), "#/format"),
         (json!({"$ref": "other.json#/a"}), "#/$ref"),
-        (json!({"$ref": "#/$defs/a~1b"}), "#/$ref"),
+        (json!({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {}}}), "#/$ref"),
+        (json!({"$ref": "#/$defs/a%2", "$defs": {"a": {}}}), "#/$ref"),
         (json!({"$ref": "#/nowhere"}), "#/$ref"),
         (json!({"properties": {"a": {"$id": "b"}}}), "#/properties/a/$id"),
         (json!({"minProperties": 2}), "#/minProperties"),
         (json!({"prefixItems": [{}], "additionalItems": false}), "#/additionalItems"),
         (json!({"const": 9_007_199_254_740_993_u64}), "#/const"),
+        (json!({"enum": ["a\u{0}b"]}), "#/enum"),
+        (json!({"type": "string", "pattern": "^a\\x01b$"}), "#/pattern"),
         (json!({"properties": {"a": 3}}), "#/properties/a"),
         (json!([]), "#"),
     ];
@@ -165,7 +168,8 @@ fn what_is_not_enforced_is_refused_by_its_place() {
     let annotated = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "a", "title": "T",
         "description": "not", "default": 1, "examples": [1], "deprecated": true, "readOnly": false,
-        "$comment": "", "x-order": 1, "uniqueItems": false, "type": "integer",
+        "$comment": "", "x-order": 1, "maxLength": 3.0,
+        "$defs": {"a~%b": {"$ref": "#/$defs/a~0%25b/anyOf/0", "anyOf": [true]}}, "uniqueItems": false, "type": "integer",
     });
     assert!(grammars.compile(&Source::JsonSchema(annotated)).is_ok());
     for nothing in [json!(false), json!({"type": "string", "enum": [1]})] {
@@ -201,7 +205,7 @@ fn alternatives_that_exclude_each_other_are_enforced() {
 fn patterns_mean_what_they_do_in_javascript() {
     let tokenizer = mistral();
     let grammars = Grammars::new(&tokenizer).unwrap();
-    let cases: [(&str, &[&str], &[&str]); 12] = [
+    let cases: [(&str, &[&str], &[&str]); 17] = [
         ("b", &["abc", "b"], &["ac", ""]),
         ("^a.c$", &["abc", "a\u{e9}c"], &["a\nc", "a\rc", "a\u{2028}c", "abcd"]),
         (r"^\d+$", &["0123"], &["\u{663}"]),
@@ -214,6 +218,11 @@ fn patterns_mean_what_they_do_in_javascript() {
         ("^a{2}b{,3}$", &["aab{,3}"], &["aab", "aabbb"]),
         ("^(?<year>[0-9]{4})/(?:a|b)$", &["1999/a"], &["1999"]),
         (r"^[^]$", &["\n", "a"], &["aa"]),
+        ("^[^\"]*$", &["a\\b", "\n"], &["\"", "a\"b"]),
+        (r"^[^\\]+$", &["a\"b"], &["\\", "a\\"]),
+        (r"^[\x00-!#-\[\]-\uffff]+$", &["a\n!#"], &["\"", "\\"]),
+        (r"^\W\S\D$", &["\"\"\"", "\\\\\\", "-a-"], &["a--"]),
+        (r"^\p{Letter}\p{Lu}$", &["aB", "\u{e9}\u{c9}"], &["1B", "ab"]),
     ];
     for (pattern, matching, others) in cases {
         let schema = json!({"type": "string", "pattern": pattern});

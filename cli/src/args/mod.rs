@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod environment;
 pub mod foreign;
+pub mod form;
 pub mod model;
 pub mod prompt_cache;
 pub mod sampling;

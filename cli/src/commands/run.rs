@@ -2,6 +2,7 @@
 
 use super::chat::{self, Chat};
 use super::session::Session;
+use crate::args::form::{self, FormArgs};
 use crate::args::model::{LoadedModel, ModelArgs, cache_format};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
@@ -27,6 +28,8 @@ Examples:
   gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
   gatefold run -m mixtral.gguf -p 'What is new in this?' < CHANGELOG.md    a prompt, and a text for it
   echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json
+  gatefold run -m mixtral.gguf -f mail.txt -p 'Who wrote this?' -j who.json    JSON by a schema
+  gatefold run -m mixtral.gguf 'Is 91 prime?' --regex 'yes|no'
   gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   prefilled once, then kept";
 
 /// Arguments of `gatefold run`.
@@ -63,6 +66,9 @@ pub struct RunArgs {
     stop: Vec<String>,
 
     #[command(flatten)]
+    form: FormArgs,
+
+    #[command(flatten)]
     sampling: SamplingArgs,
 
     /// Type of the KV cache: f32, f16 or q8_0
@@ -93,6 +99,7 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
         n => Some(n as usize),
     };
     let sampling = args.sampling.resolve()?;
+    let form = args.form.source()?;
     let text = args.text.resolve()?;
     let on_terminal = text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
     // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
@@ -104,10 +111,12 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     let is_told = |template: &ChatTemplate| template.origin() != Origin::Fallback;
     let chats = args.chat || (on_terminal && template.as_ref().is_some_and(is_told));
     let template = template.filter(|template| chats || is_told(template));
+    let form = form.map(|source| form::constraint(&loaded.language.tokenizer, &source));
     let mut session = Session {
         loaded: &loaded,
         engine: engine(&loaded, args.cache_type)?,
         sampling,
+        form: form.transpose()?,
         max_tokens,
         stops: &args.stop,
         has_template: template.is_some(),

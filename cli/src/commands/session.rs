@@ -4,6 +4,7 @@ use super::colouring::Colouring;
 use crate::args::model::LoadedModel;
 use crate::terminal::progress::{self, progress_bar};
 use anyhow::Result;
+use gatefold::constraint::Constraint;
 use gatefold::engine::{Engine, Event, FinishReason, Generated, Request, Speed};
 use gatefold::sampler::Sampling;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub struct Session<'a> {
     pub engine: Engine,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The form of answers.
+    pub form: Option<Arc<dyn Constraint>>,
     /// Most tokens of an answer, if there is a limit.
     pub max_tokens: Option<usize>,
     /// Texts that end an answer.
@@ -42,6 +45,7 @@ impl Session<'_> {
             is_own_text: self.has_template,
             max_tokens: self.max_tokens,
             stops: self.stops.to_vec(),
+            constraint: self.form.clone(),
             wants_routes: self.shown_layer.is_some(),
             ..Request::new(prompt.to_vec(), self.sampling.clone())
         };
@@ -109,6 +113,9 @@ impl Session<'_> {
                 "note: the answer is cut off: the context of {} tokens is full (`context_len` sets how many)",
                 self.loaded.context_len
             )),
+            FinishReason::Length if self.form.is_some() => Some(
+                "note: the answer is cut off before its form is complete (`max_tokens` sets how many tokens it may have)".to_owned(),
+            ),
             FinishReason::EndOfText if is_empty && self.has_template => Some(
                 "note: the answer is empty: the model ended it at once (is the chat template right? `chat_template` gives another)".to_owned(),
             ),

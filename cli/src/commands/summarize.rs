@@ -3,14 +3,15 @@
 use super::summarize_notes as notes;
 use super::summarize_preview as preview;
 use crate::args::engine::{EngineArgs, tell_template};
+use crate::args::form::{self, read_schema};
 use crate::args::model::LoadedModel;
 use crate::args::sampling::SamplingArgs;
 use crate::args::stdin::await_stdin;
 use crate::documents::{Documents, Fault, Fields, Wanted};
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
-    Cutter, Earlier, Form, Length, Line, Output, Plan, Progress, PromptOptions, Setup, Summarizer,
-    files,
+    Cutter, Earlier, Facts, Form, Length, Line, Output, Plan, Progress, PromptOptions, Setup,
+    Summarizer, files,
 };
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
@@ -21,8 +22,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use gatefold::engine::{Engine, Options};
+use gatefold::grammar::Source;
 use gatefold::text::{count, printable};
 use gatefold::tokenizer::ChatTemplate;
+use serde_json::Value;
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -38,11 +41,12 @@ Examples:
   gatefold summarize -m mixtral.gguf . --glob '*.md' -o notes.md --format markdown
   gatefold summarize -m mixtral.gguf articles.jsonl --text-field body --id-field url -o out.jsonl
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
+  gatefold summarize -m mixtral.gguf mails/ -o facts.jsonl --schema mail.json   rows of facts
   gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
   curl https://example.org | gatefold summarize -m mixtral.gguf --language French
 
 A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
-finish_reason, n_parts; or id and error. Documents longer than the context are summarized in parts,
+finish_reason, n_parts; or id and error. With --schema, facts in place of summary. Documents longer than the context are summarized in parts,
 and the summaries of these once more.
 
 A run that was stopped, in whatever way, goes on where it stopped when the same command is given
@@ -57,6 +61,9 @@ the same for all, and with another --date all documents are done again.
 
 Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why;
 --ok-exit makes that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
+
+/// Tokens that do for the facts of a text.
+const DEFAULT_FACTS_TOKENS: usize = 512;
 
 /// Arguments of `gatefold summarize`.
 #[derive(Args)]
@@ -114,6 +121,11 @@ pub struct SummarizeArgs {
     #[arg(long, value_name = "LENGTH", value_parser = one_of(&Length::ALL))]
     length: Option<Length>,
 
+    /// Tell facts in place of a summary, as this file with a JSON Schema asks for them: lines of the
+    /// output have them as `facts`. The model is shown the schema with the instruction
+    #[arg(long, value_name = "FILE", conflicts_with = "length")]
+    schema: Option<String>,
+
     /// File with the whole message to the model: {text} stands for the text, and {instruction},
     /// {language} and {length} for what is said here. {{text}} says {text}; any other name in a pair
     /// of braces is refused
@@ -134,8 +146,8 @@ pub struct SummarizeArgs {
     #[arg(long, requires = "dry_run")]
     json: bool,
 
-    /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets; at most a quarter
-    /// of the context]
+    /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets, 512 for facts; at
+    /// most a quarter of the context]
     #[arg(short, long = "n-predict", value_name = "N")]
     n_predict: Option<usize>,
 
@@ -323,21 +335,32 @@ fn setup<'a>(
         ensure!(!is_blank, "{flag} is blank; say something, or leave it out");
     }
     let template = args.template.as_deref().map(read_template).transpose()?;
+    let schema = args.schema.as_deref().map(read_schema).transpose()?;
     let prompt_options = PromptOptions {
         instruction: args.instruction.clone(),
         language: args.language.clone(),
         length: args.length,
+        schema: schema.as_ref().map(Value::to_string),
         template,
     };
+    let facts = schema.map(Source::JsonSchema).map(|source| {
+        let constraint = form::constraint(&loaded.language.tokenizer, &source)?;
+        anyhow::Ok(Facts { constraint, source })
+    });
     let model_key = Key::of_model(&loaded.language, chat, options);
     let prompts = prompt_options.prompts(chat.clone()).context("--template")?;
     notes::tell_places(&prompt_options);
-    let default_tokens = Length::default_tokens(args.length).min(options.context_len / 4);
+    let default_tokens = match facts {
+        None => Length::default_tokens(args.length),
+        Some(_) => DEFAULT_FACTS_TOKENS,
+    };
+    let default_tokens = default_tokens.min(options.context_len / 4);
     let max_tokens = args.n_predict.unwrap_or(default_tokens);
     ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
     Ok(Setup {
         cutter: Cutter::new(&loaded.language.tokenizer, prompts, options.context_len, max_tokens)?,
         sampling: args.sampling.resolve_or(0.0, 0)?,
+        facts: facts.transpose().context("--schema")?,
         model_name: loaded.language.name()?,
         model_key,
         max_running: options.max_running,

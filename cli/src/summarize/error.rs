@@ -153,6 +153,12 @@ pub enum Failure {
         "the model's answer is empty; see whether the chat template is right (`chat_template` gives another), or try another instruction"
     )]
     Silence,
+    /// The facts are cut off, and so they are no JSON.
+    #[error("its facts are not complete within {n_tokens} tokens; raise -n")]
+    CutOff {
+        /// Tokens of the answer.
+        n_tokens: usize,
+    },
     /// Summaries of summaries do not get shorter.
     #[error(
         "the summaries of its {n_parts} parts make {n_next} parts again, and would never be one; lower -n, or raise -c"

@@ -42,7 +42,7 @@ impl Form {
     /// A line in this form; one that stands alone needs no heading.
     pub(super) fn write(self, line: &Line, is_alone: bool) -> Vec<u8> {
         let said = match line {
-            Line::Done(Summary { summary, .. }) => summary.clone(),
+            Line::Done(Summary { said, .. }) => said.text().to_owned(),
             Line::Failed(FailedLine { error, .. }) => format!("(no summary: {error})"),
         };
         let id = printable(line.id());

@@ -1,9 +1,11 @@
 //! The lines of the output.
 
+use super::facts::Said;
 use super::reduction::Answer;
 use crate::jobs::Key;
 use gatefold::engine::FinishReason;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// What a line says of a document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,14 +21,15 @@ pub enum Line {
 pub const LINE_START: &str = "{\"id\":";
 
 /// The summary of a document.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct Summary {
     /// The document: its path as given, or its id field.
     pub id: String,
     /// Everything that the summary depends on.
     pub key: Key,
-    /// The summary.
-    pub summary: String,
+    /// The summary, or the facts.
+    #[serde(flatten)]
+    pub said: Said,
     /// The model's file.
     pub model: String,
     /// Tokens of all prompts that it took.
@@ -42,7 +45,7 @@ pub struct Summary {
 }
 
 /// Why a document has no summary.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct FailedLine {
     /// The document.
     pub id: String,
@@ -67,6 +70,7 @@ struct Fields {
     error: Option<String>,
     key: Option<Key>,
     summary: Option<String>,
+    facts: Option<Box<RawValue>>,
     model: Option<String>,
     prompt_tokens: Option<usize>,
     summary_tokens: Option<usize>,
@@ -83,11 +87,16 @@ impl TryFrom<Fields> for Line {
         if let Some(error) = fields.error {
             return Ok(Line::Failed(FailedLine { id, error }));
         }
+        let said = match (fields.summary, fields.facts) {
+            (Some(summary), None) => Some(Said::Summary(summary)),
+            (None, facts) => facts.map(Said::Facts),
+            _ => None,
+        };
         let summary = || {
             Some(Summary {
                 id,
                 key: fields.key?,
-                summary: fields.summary?,
+                said: said?,
                 model: fields.model?,
                 prompt_tokens: fields.prompt_tokens?,
                 summary_tokens: fields.summary_tokens?,
@@ -123,7 +132,7 @@ mod tests {
         let summary = Summary {
             id: "a \"b\"\n".into(),
             key: Key::of(&[]),
-            summary: "Ä.".into(),
+            said: Said::Summary("Ä.".into()),
             model: "tiny.gguf".into(),
             prompt_tokens: 3,
             summary_tokens: 2,
@@ -134,6 +143,10 @@ mod tests {
         let text = serde_json::to_string(&Line::Done(summary.clone())).unwrap();
         assert!(text.starts_with(LINE_START));
         assert!(matches!(serde_json::from_str(&text), Ok(Line::Done(read)) if read == summary));
+        let facts = Summary { said: Said::facts("{\"b\": 1.50, \"a\": {}}").unwrap(), ..summary };
+        let text = serde_json::to_string(&Line::Done(facts.clone())).unwrap();
+        assert!(text.contains(r#","facts":{"b":1.50,"a":{}},"model":"#), "{text}");
+        assert!(matches!(serde_json::from_str(&text), Ok(Line::Done(read)) if read == facts));
         let failed = Line::Failed(FailedLine { id: "a".into(), error: "e".into() });
         let text = serde_json::to_string(&failed).unwrap();
         assert_eq!(text, r#"{"id":"a","error":"e"}"#);

@@ -4,11 +4,12 @@
 //! the work, which keeps an engine busy, and `progress` knows how far it is. Each document on its way
 //! is a `reduction`: `cut` makes its text one prompt if it fits into the context, else one for each
 //! part, where `split` knows good places to cut; the answers to the parts are the next text. `prompt`
-//! has the words, `line` and `form` what is written, `output` and `beside` where.
+//! has the words, `facts` the form of answers that are none, `line` and `form` what is written, `output` and `beside` where.
 
 mod beside;
 mod cut;
 mod error;
+mod facts;
 mod form;
 mod line;
 mod output;
@@ -22,6 +23,7 @@ mod work;
 
 pub use cut::{Cutter, Extent};
 pub use error::{Failure, Obstacle, SummarizeError};
+pub use facts::{Facts, Said};
 pub use form::Form;
 pub use line::{FailedLine, Line, Summary};
 pub use output::{Earlier, Output, files};

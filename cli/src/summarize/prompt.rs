@@ -50,6 +50,8 @@ pub struct PromptOptions {
     pub language: Option<String>,
     /// At which length.
     pub length: Option<Length>,
+    /// The JSON Schema of facts that are wanted in place of a summary.
+    pub schema: Option<String>,
     /// The message with `{text}`, and `{instruction}`, `{language}` and `{length}` if it likes;
     /// `{{text}}` says `{text}`.
     pub template: Option<String>,
@@ -60,6 +62,8 @@ const TEMPLATE: &str = "{instruction}\n\n{text}";
 
 const INSTRUCTION: &str = "Summarize this text";
 
+const FACTS_INSTRUCTION: &str = "Tell the facts that this text has";
+
 impl PromptOptions {
     /// The instruction in full: `Summarize this text in one sentence, in German.`
     fn instruction(&self) -> String {
@@ -67,11 +71,18 @@ impl PromptOptions {
         let manner: Vec<String> =
             self.length.map(|it| it.phrase().into()).into_iter().chain(language).collect();
         let manner = manner.join(", ");
-        match (&self.instruction, manner.as_str()) {
-            (None, "") => format!("{INSTRUCTION}."),
-            (None, manner) => format!("{INSTRUCTION} {manner}."),
+        let own = if self.schema.is_some() { FACTS_INSTRUCTION } else { INSTRUCTION };
+        let instruction = match (&self.instruction, manner.as_str()) {
+            (None, "") => format!("{own}."),
+            (None, manner) => format!("{own} {manner}."),
             (Some(instruction), "") => instruction.clone(),
             (Some(instruction), manner) => format!("{instruction} Answer {manner}."),
+        };
+        match &self.schema {
+            None => instruction,
+            Some(schema) => {
+                format!("{instruction} Answer with JSON alone, by this JSON Schema:\n{schema}")
+            }
         }
     }
 
@@ -116,6 +127,7 @@ impl PromptOptions {
             ("--instruction", self.instruction.is_some(), has_instruction),
             ("--language", self.language.is_some(), has_instruction || self.has("{language}")),
             ("--length", self.length.is_some(), has_instruction || self.has("{length}")),
+            ("--schema", self.schema.is_some(), has_instruction),
         ];
         let lost = flags.into_iter().filter(|&(_, is_given, has_place)| is_given && !has_place);
         lost.map(|(flag, ..)| flag).collect()
@@ -221,7 +233,7 @@ mod tests {
     fn wishes_become_an_instruction() {
         let wishes = |length, language: Option<&str>, instruction: Option<&str>| {
             let (language, instruction) = (language.map(Into::into), instruction.map(Into::into));
-            message(&PromptOptions { length, language, instruction, template: None })
+            message(&PromptOptions { length, language, instruction, ..Default::default() })
         };
         let text = "\n\nTEXT {instruction}";
         assert_eq!(wishes(None, None, None), format!("Summarize this text.{text}"));
@@ -234,6 +246,13 @@ mod tests {
             wishes(Some(Length::Bullets), None, Some("Who?")),
             format!("Who? Answer as a list of bullet points.{text}")
         );
+        let facts = |instruction: Option<&str>| {
+            let (instruction, schema) = (instruction.map(Into::into), Some("{}".into()));
+            message(&PromptOptions { instruction, schema, ..Default::default() })
+        };
+        let by_schema = "Answer with JSON alone, by this JSON Schema:\n{}";
+        assert_eq!(facts(None), format!("Tell the facts that this text has. {by_schema}{text}"));
+        assert_eq!(facts(Some("Who?")), format!("Who? {by_schema}{text}"));
     }
 
     #[test]
@@ -266,8 +285,8 @@ mod tests {
         let with = |template: &str| PromptOptions {
             instruction: Some("Who?".into()),
             language: Some("French".into()),
-            length: None,
             template: Some(template.into()),
+            ..PromptOptions::default()
         };
         assert_eq!(with("{text}").without_place(), ["--instruction", "--language"]);
         let places = with("{language} {{instruction}} {length} {text}");

@@ -1,6 +1,7 @@
 //! How summaries are made, and what they depend on.
 
 use super::cut::Cutter;
+use super::facts::Facts;
 use crate::jobs::Key;
 use gatefold::sampler::Sampling;
 
@@ -10,6 +11,8 @@ pub struct Setup<'m> {
     pub cutter: Cutter<'m>,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The form of facts, if these are wanted in place of prose.
+    pub facts: Option<Facts>,
     /// What the model is called in the results.
     pub model_name: String,
     /// Stands for everything that answers depend on besides prompts and what is set here: the
@@ -22,11 +25,15 @@ pub struct Setup<'m> {
 impl Setup<'_> {
     /// Stands for everything that an answer depends on besides its prompt.
     pub fn basis(&self) -> Key {
-        Key::of(&[
+        let [prompts, sampling] = [self.cutter.identity(), format!("{:?}", self.sampling)];
+        let facts = self.facts.as_ref().map(Facts::identity);
+        let mut parts = vec![
             ("model", self.model_key.as_str().as_bytes()),
-            ("prompts", self.cutter.identity().as_bytes()),
-            ("sampling", format!("{:?}", self.sampling).as_bytes()),
-        ])
+            ("prompts", prompts.as_bytes()),
+            ("sampling", sampling.as_bytes()),
+        ];
+        parts.extend(facts.as_ref().map(|facts| ("facts", facts.as_bytes())));
+        Key::of(&parts)
     }
 
     /// What tells whether the summary of a document is there already.

@@ -1,6 +1,7 @@
 //! From documents to summaries.
 
 use super::error::{Failure, SummarizeError};
+use super::facts::{Facts, Said};
 use super::line::{FailedLine, Line, PartLine, Summary};
 use super::output::{Earlier, Output};
 use super::plan::{Entry, Plan};
@@ -14,6 +15,7 @@ use gatefold::engine::{Event, Generated, Request, RequestId};
 use gatefold::text::one_line;
 use std::collections::{HashMap, VecDeque};
 use std::mem;
+use std::sync::Arc;
 
 /// What the engine is asked about.
 #[derive(Clone, Copy)]
@@ -153,6 +155,13 @@ impl<'a> Summarizer<'a> {
     }
 
     fn finish(&mut self, number: usize, answer: Answer) {
+        let said = match self.setup.facts {
+            None => Some(Said::Summary(answer.text)),
+            Some(_) => Said::facts(&answer.text),
+        };
+        let Some(said) = said else {
+            return self.fail(number, Failure::CutOff { n_tokens: answer.n_tokens });
+        };
         let Some(reduction) = self.open.remove(&number) else { return };
         self.truncations.note(&reduction);
         let Reduction { entry, key, started, n_parts, prompt_tokens, n_bytes_done, .. } = reduction;
@@ -160,7 +169,7 @@ impl<'a> Summarizer<'a> {
         self.finished.push(Line::Done(Summary {
             id: entry.id.clone(),
             key,
-            summary: answer.text,
+            said,
             model: self.setup.model_name.clone(),
             prompt_tokens,
             summary_tokens: answer.n_tokens,
@@ -182,13 +191,15 @@ impl<'a> Summarizer<'a> {
     fn submit_part(&mut self, worker: &mut dyn Worker, number: usize, idx: usize) {
         let Some(reduction) = self.open.get(&number) else { return };
         let cutter = &self.setup.cutter;
-        let max_tokens = match reduction.is_last() {
-            true => cutter.max_tokens(),
-            false => cutter.max_part_tokens(),
+        let (max_tokens, facts) = match reduction.is_last() {
+            true => (cutter.max_tokens(), self.setup.facts.as_ref()),
+            false => (cutter.max_part_tokens(), None),
         };
+        let held = |Facts { constraint, .. }: &Facts| Arc::clone(constraint);
         let request = Request {
             is_own_text: true,
             max_tokens: Some(max_tokens),
+            constraint: facts.map(held),
             ..Request::new(reduction.prompt(idx).to_vec(), self.setup.sampling.clone())
         };
         match worker.submit(request) {
@@ -293,6 +304,7 @@ mod tests {
         Setup {
             cutter: Cutter::new(tokenizer, prompts, 256, 32).unwrap(),
             sampling: Sampling::default(),
+            facts: None,
             model_name: "demo".into(),
             model_key: Key::of(&[]),
             max_running: 1,

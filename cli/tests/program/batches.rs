@@ -147,6 +147,7 @@ impl Loaded {
         Setup {
             cutter: Cutter::new(&self.language.tokenizer, prompts, 256, 8).unwrap(),
             sampling: Sampling::default(),
+            facts: None,
             model_name: String::new(),
             model_key: Key::of(&[]),
             max_running,

@@ -199,7 +199,7 @@ fn what_is_not_done_is_refused_with_a_reason() {
         ("run -hf user/repo -p x", "-hf is refused: nothing is downloaded"),
         ("run --lora a.gguf -p x", "merge it into the checkpoint"),
         ("run --mirostat 2 -p x", "--mirostat is refused"),
-        ("run --grammar x -p x", "not constrained"),
+        ("eval --grammar x -f x", "`run` has it"),
         ("run --port 8080", "`gatefold serve`"),
         ("batch --api-key secret", "--api-key-file"),
         ("serve --api-key secret", "--api-key-file"),

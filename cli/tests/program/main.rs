@@ -44,6 +44,7 @@ mod structured;
 mod summaries;
 mod summarize;
 mod summarize_beside;
+mod summarize_facts;
 mod summarize_hostile;
 mod summarize_kill;
 mod summarize_plan;

@@ -1,6 +1,7 @@
 //! Answers that are held to a form, as clients of servers ask for them.
 
 use crate::batches::{Workplace, chat, choices, completion, with};
+use crate::program::gatefold;
 use crate::serving::Serving;
 use serde_json::{Value as Json, json};
 
@@ -166,4 +167,40 @@ fn batches_do_again_what_has_another_form() {
     run(request(ab, one));
     assert!(run(request(ab, two)).contains("1 of 1 requests are done"));
     assert!(run(request(ba, two)).contains("requests done again"));
+}
+
+/// `gatefold run` holds its answer to each kind of form.
+#[test]
+fn run_answers_in_a_form() {
+    let place = Workplace::new();
+    std::fs::write(place.path("schema.json"), schema().to_string()).unwrap();
+    std::fs::write(place.path("words.gbnf"), "root ::= \"yes\" | \"no\"").unwrap();
+    let path = |name: &str| place.path(name).display().to_string();
+    let (model, by_file) = (path("model.gguf"), path("schema.json"));
+    let run = |args: &[&str]| {
+        let fixed = ["run", "-m", &model, "-p", "?", "--temp", "0", "-c", "1024"];
+        gatefold(&[&fixed[..], args].concat())
+    };
+    for args in [["-j", &by_file], ["-jf", &by_file], ["--json-schema", &schema().to_string()]] {
+        check_instance(run(&args).succeeded().stdout.trim());
+    }
+    let grammar = path("words.gbnf");
+    let words = [
+        ["--regex", "yes|no"],
+        ["--grammar-file", &grammar],
+        ["--grammar", "start: \"yes\" | \"no\""],
+    ];
+    for args in words {
+        let text = run(&args).succeeded().stdout;
+        assert!(["yes", "no"].contains(&text.trim()), "{args:?}: {text:?}");
+    }
+    let json = run(&["--regex", "yes|no", "--json"]).succeeded().json();
+    assert_eq!(json["finish_reason"], "end_of_text");
+    let cut = run(&["--regex", "a{50}", "-n", "9"]).succeeded();
+    assert!(cut.stderr.contains("cut off before its form is complete (-n "), "{}", cut.stderr);
+    run(&["--regex", "(a"]).refused("the regular expression cannot be enforced");
+    run(&["-j", "{\"not\": {}}"]).refused("#/not of the JSON Schema is not enforced here");
+    run(&["-j", "nowhere.json"]).refused("nowhere.json");
+    run(&["-j", "{\"not\""]).refused("is no JSON");
+    run(&["--grammar", "root ::= b"]).refused("line 1 of the grammar");
 }
