@@ -150,7 +150,7 @@ impl Reader<'_> {
         loop {
             match self.next() {
                 Some('}') => break,
-                Some(c) if c == ' ' => {}
+                Some(' ') => {}
                 Some(c) if c.is_ascii_digit() || c == ',' => inner.push(c),
                 _ => return Err(self.wrong("has a wrong number of times")),
             }
