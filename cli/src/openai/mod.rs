@@ -4,11 +4,12 @@
 //! [`Fields`] asks an object for one value after another, so that no field is passed over. [`Prompts`]
 //! makes tokens of it and a constraint of the [`Form`] that answers are to have, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
 //! `choice` and `logprobs` make the answer, a [`Completion`]; and `chunks` the same in pieces, as they
-//! come.
+//! come. `tools` has the functions that a model may call, and `calls` finds calls in what it says.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference>, of `/v1/chat/completions` and
 //! `/v1/completions`.
 
+mod calls;
 mod choice;
 mod chunks;
 mod completion;
@@ -20,7 +21,9 @@ mod messages;
 mod prompts;
 mod request;
 mod said;
+mod tools;
 
+pub use calls::Call;
 pub use choice::{Choice, Receipt};
 pub use chunks::Chunks;
 pub use completion::{CachedTokens, Completion, Heading, Usage};
@@ -31,3 +34,4 @@ pub use form::{Form, Forms};
 pub use logprobs::Logprobs;
 pub use prompts::{Encoded, Prompts};
 pub use request::{Endpoint, MOST_BODY_BYTES, Params, Prompt, Request, Text, Wants};
+pub use tools::Tools;

@@ -44,3 +44,4 @@ mod summarize_kill;
 mod summarize_plan;
 mod summarize_resume;
 mod tokenizer_cli;
+mod tools;
