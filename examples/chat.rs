@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::new(&model, Compute::detect()?, options)?.spawn()?;
     let mut messages = Vec::new();
     for line in stdin().lines() {
-        messages.push(Message { role: "user".into(), content: line? });
+        messages.push(Message::new("user", line?));
         // The conversation so far is in the prefix cache: only the question is computed.
         let prompt = template.encode(&model.tokenizer, &messages)?;
         let mut answer = String::new();
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         println!();
-        messages.push(Message { role: "assistant".into(), content: answer });
+        messages.push(Message::new("assistant", answer));
     }
     Ok(())
 }

@@ -29,6 +29,7 @@
 //! the answer alone. Of a JSON Schema it passes over what it does not know; [`schema`](Source) says what
 //! is enforced, and refuses the rest.
 
+mod disjoint;
 mod formats;
 mod gbnf;
 mod pattern;

@@ -21,7 +21,7 @@ mod specials;
 mod stream;
 mod vocabulary;
 
-pub use chat::{ChatError, ChatTemplate, Date, Message, Origin, Prompt};
+pub use chat::{ChatError, ChatTemplate, Date, FunctionCall, Message, Origin, Prompt, ToolCall};
 pub use error::TokenizerError;
 pub use manner::Manner;
 pub use pre_tokenizer::PreTokenizer;

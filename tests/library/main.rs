@@ -2,6 +2,7 @@
 
 mod chat_formats;
 mod chat_jinja;
+mod chat_tools;
 mod checkpoint;
 mod checkpoint_foreign;
 mod checkpoint_hostile;

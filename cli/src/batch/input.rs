@@ -5,6 +5,7 @@ use super::line::Line;
 use crate::jobs::{self, Key, Lines, copy_of_stdin};
 use crate::openai::{Fault, MOST_BODY_BYTES};
 use gatefold::grammar::GRAMMARS_REVISION;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -197,6 +198,8 @@ fn key(line: &Line, number: usize, is_duplicate: bool, terms: &Terms) -> Key {
     let form = line.request.as_ref().ok().and_then(|request| request.params.form.as_ref());
     // The order of a schema's properties is that of the answer's.
     let form = form.map(|form| format!("{GRAMMARS_REVISION} {}", form.source.text()));
+    let tools = line.request.as_ref().ok().and_then(|request| request.tools.as_ref());
+    let tools = tools.map(|tools| Value::from(&tools.described[..]).to_string());
     let (number, max_tokens) = (number.to_string(), terms.max_tokens.unwrap_or(0).to_string());
     let mut parts = vec![("basis", terms.basis.as_str().as_bytes()), ("line", &line.canonical)];
     match &line.request {
@@ -205,6 +208,7 @@ fn key(line: &Line, number: usize, is_duplicate: bool, terms: &Terms) -> Key {
                 parts.push(("tokens", max_tokens.as_bytes()));
             }
             parts.extend(form.as_ref().map(|form| ("form", form.as_bytes())));
+            parts.extend(tools.as_ref().map(|tools| ("tools", tools.as_bytes())));
         }
         _ => {
             parts.push(("fault in line", number.as_bytes()));

@@ -1,5 +1,6 @@
 //! One answer, as a whole.
 
+use super::calls::{Call, calls};
 use super::logprobs::Logprobs;
 use super::request::{Endpoint, Request};
 use super::said::{Said, Unsaid, text};
@@ -24,7 +25,13 @@ pub struct Choice {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Content {
-    Message { role: &'static str, content: String, refusal: () },
+    Message {
+        role: &'static str,
+        content: Option<String>,
+        refusal: (),
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<Call>,
+    },
     Text(String),
 }
 
@@ -62,10 +69,14 @@ impl Choice {
             said.extend(of_answer(tokenizer, request, &generated));
             Logprobs::new(endpoint, said, &mut 0)
         });
-        let finish_reason = finish_reason(generated.finish_reason);
+        let tool_calls = of_functions(request, &generated);
+        let finish_reason = finish_reason(generated.finish_reason, !tool_calls.is_empty());
         let text = before + &generated.text;
         let content = match endpoint {
-            Endpoint::Chat => Content::Message { role: "assistant", content: text, refusal: () },
+            Endpoint::Chat => {
+                let content = Some(text).filter(|_| tool_calls.is_empty());
+                Content::Message { role: "assistant", content, refusal: (), tool_calls }
+            }
             Endpoint::Texts => Content::Text(text),
         };
         Choice { index, content, logprobs, finish_reason, receipt: None }
@@ -79,15 +90,22 @@ impl Choice {
     /// The text and the log probabilities of one from `/v1/completions`.
     pub(super) fn into_parts(self) -> (String, Option<Logprobs>) {
         match self.content {
-            Content::Message { content, .. } => (content, self.logprobs),
+            Content::Message { content, .. } => (content.unwrap_or_default(), self.logprobs),
             Content::Text(text) => (text, self.logprobs),
         }
     }
 }
 
-/// OpenAI's name for why an answer ended.
-pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+/// The calls that an answer consists of.
+pub(super) fn of_functions(request: &Request, generated: &Generated) -> Vec<Call> {
+    let found = |tools| calls(&generated.text, &generated.tokens, tools);
+    request.tools.as_ref().and_then(found).unwrap_or_default()
+}
+
+/// OpenAI's name for why an answer ended, which may be calls of functions.
+pub(super) fn finish_reason(reason: FinishReason, has_calls: bool) -> &'static str {
     match reason {
+        FinishReason::EndOfText | FinishReason::StopString if has_calls => "tool_calls",
         FinishReason::EndOfText | FinishReason::StopString => "stop",
         FinishReason::Length
         | FinishReason::Context

@@ -1,10 +1,11 @@
 //! The answers to a request in pieces, as they are made.
 
-use super::choice::{Choice, Receipt, finish_reason};
+use super::calls::{Call, may_be_calls};
+use super::choice::{Choice, Receipt, finish_reason, of_functions};
 use super::completion::{Heading, Usage};
 use super::logprobs::Logprobs;
 use super::request::{Endpoint, Request};
-use super::said::Unsaid;
+use super::said::{Said, Unsaid};
 use gatefold::engine::{Delta, Generated};
 use gatefold::tokenizer::Tokenizer;
 use serde::Serialize;
@@ -25,6 +26,8 @@ struct Answer {
     has_begun: bool,
     unsaid: Unsaid,
     n_chars: usize,
+    /// What was said and not told, as it may turn out to be calls of functions.
+    held_back: Option<(String, Vec<Said>)>,
 }
 
 #[derive(Serialize)]
@@ -74,15 +77,30 @@ enum Content {
         role: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         content: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_calls: Option<[Call; 1]>,
     },
     Text(String),
+}
+
+impl Piece {
+    /// One that is not the last.
+    fn new(index: usize, content: Content) -> Piece {
+        Piece { index, content, logprobs: None, finish_reason: None, receipt: None }
+    }
 }
 
 impl Chunks {
     /// None so far.
     pub fn new(tokenizer: Arc<Tokenizer>, heading: Heading, request: Arc<Request>) -> Chunks {
         let is_own_text = request.is_chat();
-        let answer = || Answer { has_begun: false, unsaid: Unsaid::new(is_own_text), n_chars: 0 };
+        let has_tools = request.tools.is_some();
+        let answer = || Answer {
+            has_begun: false,
+            unsaid: Unsaid::new(is_own_text),
+            n_chars: 0,
+            held_back: has_tools.then(Default::default),
+        };
         let answers = (0..request.n_answers()).map(|_| answer()).collect();
         Chunks { tokenizer, heading, request, answers }
     }
@@ -105,15 +123,29 @@ impl Chunks {
             return Vec::new();
         }
         let answer = &mut self.answers[index];
-        let said = answer.unsaid.more(&self.tokenizer, &delta);
-        if delta.text.is_empty() && said.is_empty() {
+        let mut said = answer.unsaid.more(&self.tokenizer, &delta);
+        let mut text = delta.text;
+        if let Some((text_before, said_before)) = &mut answer.held_back {
+            text_before.push_str(&text);
+            said_before.extend(said);
+            if may_be_calls(text_before) {
+                return Vec::new();
+            }
+            (text, said) = answer.held_back.take().unwrap_or_default();
+        }
+        self.told(index, text, said)
+    }
+
+    /// The pieces for more of the text of an answer.
+    fn told(&mut self, index: usize, text: String, said: Vec<Said>) -> Vec<String> {
+        if text.is_empty() && said.is_empty() {
             return Vec::new();
         }
-        let endpoint = self.heading.endpoint;
-        let logprobs = self.request.params.n_logprobs;
-        let logprobs = logprobs.map(|_| Logprobs::new(endpoint, said, &mut answer.n_chars));
+        let (endpoint, n_logprobs) = (self.heading.endpoint, self.request.params.n_logprobs);
+        let n_chars = &mut self.answers[index].n_chars;
+        let logprobs = n_logprobs.map(|_| Logprobs::new(endpoint, said, n_chars));
         let mut chunks = self.beginning(index);
-        chunks.push(self.piece(index, delta.text, logprobs));
+        chunks.push(self.piece(index, text, logprobs));
         chunks
     }
 
@@ -126,7 +158,17 @@ impl Chunks {
         receipt: Receipt,
     ) -> Vec<String> {
         let mut chunks = self.beginning(index);
-        let reason = finish_reason(generated.finish_reason);
+        let calls = of_functions(&self.request, &generated);
+        let reason = finish_reason(generated.finish_reason, !calls.is_empty());
+        let held_back = self.answers[index].held_back.take();
+        if let Some((text, said)) = held_back.filter(|_| calls.is_empty()) {
+            chunks.extend(self.told(index, text, said));
+        }
+        for (number, call) in calls.into_iter().enumerate() {
+            let tool_calls = Some([call.numbered(number)]);
+            let content = Content::Delta { role: None, content: None, tool_calls };
+            chunks.push(self.chunk(&[Piece::new(index, content)]));
+        }
         let endpoint = self.heading.endpoint;
         if self.request.wants.echo {
             let whole = Choice::new(&self.tokenizer, &self.request, index, prompt, generated);
@@ -158,25 +200,29 @@ impl Chunks {
         if has_begun || self.heading.endpoint == Endpoint::Texts {
             return Vec::new();
         }
-        let content = Content::Delta { role: Some("assistant"), content: Some(String::new()) };
-        vec![self.chunk(&[Piece { content, ..self.empty(index) }])]
+        let content = Content::Delta {
+            role: Some("assistant"),
+            content: Some(String::new()),
+            tool_calls: None,
+        };
+        vec![self.chunk(&[Piece::new(index, content)])]
     }
 
     /// A piece of an answer that adds nothing.
     fn empty(&self, index: usize) -> Piece {
         let content = match self.heading.endpoint {
-            Endpoint::Chat => Content::Delta { role: None, content: None },
+            Endpoint::Chat => Content::Delta { role: None, content: None, tool_calls: None },
             Endpoint::Texts => Content::Text(String::new()),
         };
-        Piece { index, content, logprobs: None, finish_reason: None, receipt: None }
+        Piece::new(index, content)
     }
 
     fn piece(&self, index: usize, text: String, logprobs: Option<Logprobs>) -> String {
         let content = match self.heading.endpoint {
-            Endpoint::Chat => Content::Delta { role: None, content: Some(text) },
+            Endpoint::Chat => Content::Delta { role: None, content: Some(text), tool_calls: None },
             Endpoint::Texts => Content::Text(text),
         };
-        self.chunk(&[Piece { content, logprobs, ..self.empty(index) }])
+        self.chunk(&[Piece { logprobs, ..Piece::new(index, content) }])
     }
 
     fn chunk(&self, choices: &[Piece]) -> String {

@@ -3,7 +3,7 @@
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
 use super::request::{Prompt, Text};
-use gatefold::tokenizer::Message;
+use gatefold::tokenizer::{Message, ToolCall};
 use serde_json::{Value, json};
 
 /// A writer with a name: the number of the message, and the name.
@@ -38,18 +38,67 @@ fn message(value: Value, path: String) -> Result<(Message, Option<String>), Faul
             return Err(message.wrong("role", quoted(&role.into()), expected));
         }
     };
-    let content = message.take("content");
-    let content = message.required("content", content)?;
+    let tool_calls = match role.as_str() {
+        "assistant" => tool_calls(&mut message)?,
+        _ => Vec::new(),
+    };
+    let content = match message.take("content") {
+        // Who calls need not say anything.
+        None if !tool_calls.is_empty() => "".into(),
+        content => message.required("content", content)?,
+    };
     let Some(text) = text_of(&content) else {
         let expected = "a string, or an array of parts of type \"text\"";
         return Err(message.wrong("content", quoted(&content), expected));
+    };
+    let tool_call_id = match role.as_str() {
+        "tool" => message.string("tool_call_id")?,
+        _ => None,
     };
     for name in ["annotations", "audio", "function_call", "refusal", "tool_calls"] {
         message.unsupported(name, &json!([]))?;
     }
     let name = message.string("name")?.filter(|name| !name.is_empty());
     message.finish(&[])?;
-    Ok((Message::new(role, text), name))
+    // The function whose result it is; its call tells it, too.
+    let name = name.filter(|_| role != "tool");
+    Ok((Message { tool_calls, tool_call_id, ..Message::new(role, text) }, name))
+}
+
+/// The calls of an assistant's message.
+fn tool_calls(message: &mut Fields) -> Result<Vec<ToolCall>, Fault> {
+    let calls = match message.take("tool_calls") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(calls)) => calls,
+        Some(other) => {
+            return Err(message.wrong("tool_calls", quoted(&other), "an array of calls"));
+        }
+    };
+    let path = |idx| format!("{}tool_calls[{idx}].", message.path());
+    calls.into_iter().enumerate().map(|(idx, call)| tool_call(call, path(idx))).collect()
+}
+
+fn tool_call(call: Value, path: String) -> Result<ToolCall, Fault> {
+    let mut call = Fields::of(call, path.clone())?;
+    let id = call.string("id")?;
+    let id = call.required("id", id)?;
+    let function = call.take("function");
+    let function = call.required("function", function)?;
+    let mut function = Fields::of(function, format!("{path}function."))?;
+    let name = function.string("name")?;
+    let name = function.required("name", name)?;
+    let arguments = function.take("arguments");
+    let arguments = match function.required("arguments", arguments)? {
+        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        value => value,
+    };
+    if !arguments.is_object() {
+        let expected = "an object as JSON in a string";
+        return Err(function.wrong("arguments", quoted(&arguments), expected));
+    }
+    function.finish(&[])?;
+    call.finish(&["index", "type"])?;
+    Ok(ToolCall::new(id, name, arguments))
 }
 
 /// The text of a content: itself, or its parts, a line each.

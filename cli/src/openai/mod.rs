@@ -4,11 +4,13 @@
 //! [`Fields`] asks an object for one value after another, so that no field is passed over. [`Prompts`]
 //! makes tokens of it and a constraint of the [`Form`] that answers are to have, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
 //! `choice` and `logprobs` make the answer, a [`Completion`]; and `chunks` the same in pieces, as they
-//! come. [`responses`] is another form of the same.
+//! come. `tools` has the functions that a model may call, and `calls` finds calls in what it says.
+//! [`responses`] is another form of the same.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference>, of `/v1/chat/completions` and
 //! `/v1/completions`.
 
+mod calls;
 mod choice;
 mod chunks;
 mod completion;
@@ -21,7 +23,9 @@ mod prompts;
 mod request;
 pub mod responses;
 mod said;
+mod tools;
 
+pub use calls::Call;
 pub use choice::{Choice, Receipt};
 pub use chunks::{Chunks, Progress};
 pub use completion::{CachedTokens, Completion, Heading, Usage};
@@ -32,3 +36,4 @@ pub use form::{Form, Forms};
 pub use logprobs::Logprobs;
 pub use prompts::{Encoded, Prompts};
 pub use request::{Endpoint, MOST_BODY_BYTES, Params, Prompt, Request, Text, Wants};
+pub use tools::Tools;

@@ -6,7 +6,7 @@ use super::form::Forms;
 use super::request::{Prompt, Request, Text};
 use gatefold::constraint::Constraint;
 use gatefold::text::one_line;
-use gatefold::tokenizer::{ChatError, ChatTemplate, Tokenizer};
+use gatefold::tokenizer::{ChatError, ChatTemplate, Specials, Tokenizer};
 use std::sync::Arc;
 
 /// Makes tokens of prompts.
@@ -57,9 +57,20 @@ impl Prompts<'_> {
         }
         match &request.prompt {
             Prompt::Chat(messages) => {
-                let prompt = self.template.prompt(self.tokenizer, messages);
-                prompt.map(|prompt| (vec![prompt.ids], prompt.folded)).map_err(
-                    |error| match error {
+                let described = request.tools.as_ref().map(|tools| &tools.described[..]);
+                let prompt = self.template.prompt_with(
+                    self.tokenizer,
+                    messages,
+                    described.unwrap_or_default(),
+                );
+                let must_call = request.tools.as_ref().is_some_and(|tools| tools.must_call);
+                let mark = self.calls_mark().filter(|_| must_call);
+                let with_mark = |mut ids: Vec<u32>| {
+                    ids.extend(mark);
+                    vec![ids]
+                };
+                prompt.map(|prompt| (with_mark(prompt.ids), prompt.folded)).map_err(|error| {
+                    match error {
                         ChatError::Machine { .. } => {
                             Fault::ours("template_stopped", one_line(error))
                         }
@@ -68,8 +79,8 @@ impl Prompts<'_> {
                             request.param(request.prompt_field),
                             one_line(error),
                         ),
-                    },
-                )
+                    }
+                })
             }
             Prompt::Texts(texts) => {
                 let param = &request.param(request.prompt_field);
@@ -77,6 +88,15 @@ impl Prompts<'_> {
                 let ids: Result<_, _> = texts.iter().map(encode).collect();
                 Ok((ids?, None))
             }
+        }
+    }
+
+    /// The token that calls begin with, which an answer that must call has before it.
+    fn calls_mark(&self) -> Option<u32> {
+        let mark = self.template.calls_mark()?;
+        match self.tokenizer.encode(mark, Specials::Parse).ok()?[..] {
+            [id] if self.tokenizer.piece(id) == Some(mark) => Some(id),
+            _ => None,
         }
     }
 

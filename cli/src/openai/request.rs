@@ -5,6 +5,7 @@ use super::fields::Fields;
 use super::form::Form;
 use super::messages::{conversation, texts};
 use super::prompts::Encoded;
+use super::tools::Tools;
 use gatefold::engine::{self, GenerateError, PromptLogprobs, Refusal};
 use gatefold::sampler::{SamplerError, Sampling};
 use gatefold::tokenizer::Message;
@@ -19,6 +20,8 @@ pub struct Request {
     pub params: Params,
     /// What is wanted beside the text.
     pub wants: Wants,
+    /// The functions that answers may call.
+    pub tools: Option<Tools>,
     /// The model that is to make them.
     pub model: Option<String>,
     /// The number of the first message whose writer has a name, and that name.
@@ -104,13 +107,12 @@ const DEFAULT_TEXT_TOKENS: usize = 16;
 const DEFAULT_REPEAT_LAST_N: usize = 64;
 
 /// Fields of a body that change no answer.
-pub(super) const IGNORED: [&str; 11] = [
+pub(super) const IGNORED: [&str; 10] = [
     "cache_prompt",
     // Whose grammars enforce a form.
     "guided_decoding_backend",
     "keep_alive",
     "metadata",
-    "parallel_tool_calls",
     "prompt_cache_key",
     "prompt_cache_retention",
     "safety_identifier",
@@ -161,14 +163,26 @@ impl Request {
             }
         };
         refuse_unsupported(&mut body, endpoint)?;
+        let tools = match endpoint {
+            Endpoint::Chat => Tools::of(&mut body)?,
+            Endpoint::Texts => None,
+        };
         let stream = body.bool("stream")?.unwrap_or(false);
         let usage = usage_in_stream(&mut body, stream)?;
         let progress = body.bool("return_progress")?.unwrap_or(false);
-        let params = params(&mut body, max_tokens, n_logprobs)?;
+        let mut params = params(&mut body, max_tokens, n_logprobs)?;
+        if let (Some(_), Some(form)) = (&tools, &params.form) {
+            let param = &form.param;
+            let message = format!(
+                "{param} asks for a form, and there are tools; expected one of them, or \"none\" as {path}tool_choice"
+            );
+            return Err(Fault::at("invalid_value", param, message));
+        }
+        params.form = params.form.or_else(|| tools.as_ref()?.form(&path));
         body.finish(&IGNORED)?;
         let wants = Wants { stream, usage, progress, echo };
         let prompt_field = if endpoint == Endpoint::Chat { "messages" } else { "prompt" };
-        let request = Request { prompt, params, wants, model, name, path, prompt_field };
+        let request = Request { prompt, params, wants, tools, model, name, path, prompt_field };
         let n_prompts = request.n_prompts();
         if n_prompts * request.params.n > MOST_ANSWERS {
             let (param, n) = (request.param("n"), request.params.n);
@@ -298,9 +312,7 @@ fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault
             ("function_call", json!([])),
             ("functions", json!([])),
             ("prediction", json!([])),
-            ("tools", json!([])),
             ("web_search_options", json!([])),
-            ("tool_choice", json!("none")),
             ("modalities", json!(["text"])),
         ],
         Endpoint::Texts => &[("best_of", json!(1)), ("suffix", json!(""))],

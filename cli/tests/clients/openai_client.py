@@ -71,10 +71,10 @@ def check_texts(client, model):
 
 def check_errors(client, model):
     """What is wrong is named."""
-    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    schema = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"not": {}}}}
     long = [{"role": "user", "content": "word " * 10_000}]
     for code, asked in [
-        ("unsupported_parameter", {"messages": MESSAGES, "tools": [tool]}),
+        ("invalid_value", {"messages": MESSAGES, "response_format": schema}),
         ("context_length_exceeded", {"messages": long, "stream": True}),
         ("invalid_value", {"messages": MESSAGES, "temperature": 9}),
     ]:
@@ -148,6 +148,35 @@ def check_batches(client, model, text):
     assert not list(client.files.list())
 
 
+def check_forms(client, model):
+    """Answers by a schema, and calls of functions."""
+    schema = {
+        "type": "object",
+        "properties": {"town": {"enum": ["Silverby", "Elsewhere"]}, "n": {"type": "integer", "maximum": 9, "minimum": 0}},
+        "required": ["town", "n"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "place", "strict": True, "schema": schema}}
+    answer = client.chat.completions.create(model=model, messages=MESSAGES, response_format=form)
+    assert json.loads(answer.choices[0].message.content).keys() == {"town", "n"}
+    tool = {"type": "function", "function": {"name": "report", "parameters": schema}}
+    asked = {"model": model, "messages": MESSAGES, "tools": [tool], "tool_choice": "required", "seed": 1}
+    asked["parallel_tool_calls"] = False
+    choice = client.chat.completions.create(**asked).choices[0]
+    [call] = choice.message.tool_calls
+    assert (choice.finish_reason, call.function.name) == ("tool_calls", "report")
+    assert json.loads(call.function.arguments).keys() == {"town", "n"}
+    with client.chat.completions.stream(**asked) as stream:
+        for _ in stream:
+            pass
+        [streamed] = stream.get_final_completion().choices[0].message.tool_calls
+    assert (streamed.id, streamed.function.arguments) == (call.id, call.function.arguments)
+    result = {"role": "tool", "tool_call_id": call.id, "content": "done"}
+    asked["messages"] = MESSAGES + [choice.message.model_dump(exclude_none=True), result]
+    answer = client.chat.completions.create(**asked | {"tool_choice": "none", "max_tokens": 20})
+    assert answer.choices[0].message.tool_calls is None
+
+
 async def check_company(model, text):
     """Many at a time, some of whom go."""
     client = openai.AsyncOpenAI(base_url=BASE_URL, api_key="none", max_retries=0)
@@ -172,8 +201,9 @@ def main():
     check_responses(client, model, text)
     check_batches(client, model, text)
     check_errors(client, model)
+    check_forms(client, model)
     asyncio.run(check_company(model, text))
-    print(f"openai {openai.__version__}: models, chats, streams, texts, responses, files, batches, errors, company: as expected")
+    print(f"openai {openai.__version__}: models, chats, streams, texts, responses, files, batches, errors, forms, calls, company: as expected")
 
 
 main()

@@ -232,6 +232,8 @@ fn what_would_change_the_answer_is_not_ignored() {
         ("response_format", json!({"type": "structural_tag"})),
         ("guided_whitespace_pattern", json!(" ")),
         ("tools", json!([{"type": "function"}])),
+        ("tool_choice", json!("required")),
+        ("functions", json!([{"name": "f"}])),
         ("n", json!(0)),
         ("n", json!(129)),
         ("top_p", json!(1.1)),

@@ -50,3 +50,4 @@ mod summarize_kill;
 mod summarize_plan;
 mod summarize_resume;
 mod tokenizer_cli;
+mod tools;

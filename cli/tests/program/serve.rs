@@ -297,7 +297,11 @@ fn what_is_wrong_is_said_before_the_first_header() {
         (stream(chat("id", &"Why? ".repeat(400))), "context_length_exceeded", "messages"),
         (completion("id", "Why? ".repeat(400)), "context_length_exceeded", "prompt"),
         (stream(with(chat("id", "?"), "temperature", 3)), "invalid_value", "temperature"),
-        (with(chat("id", "?"), "tools", json!([{}])), "unsupported_parameter", "tools"),
+        (
+            with(chat("id", "?"), "tools", json!([{}])),
+            "missing_required_parameter",
+            "tools[0].type",
+        ),
         (with(chat("id", "?"), "best_of", 2), "unknown_parameter", "best_of"),
         (
             with(chat("id", "?"), "messages", json!([{"role": "user"}])),

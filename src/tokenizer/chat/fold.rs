@@ -46,9 +46,13 @@ fn folded(messages: &[Message], systems: Systems, keeps_tools: bool) -> Vec<Mess
         if is_first && role != "user" && role != "system" {
             folded.push(Message::new("user", ""));
         }
-        match folded.last_mut().filter(|last| last.role == role && role != "tool") {
+        let is_text = |message: &Message| message.tool_calls.is_empty();
+        let joins = |last: &&mut Message| {
+            last.role == role && role != "tool" && is_text(last) && is_text(message)
+        };
+        match folded.last_mut().filter(joins) {
             Some(last) => join(&mut last.content, &message.content),
-            None => folded.push(Message::new(role, message.content.clone())),
+            None => folded.push(Message { role: role.into(), ..message.clone() }),
         }
     }
     if folded.iter().all(|message| message.role == "system") {

@@ -7,6 +7,7 @@ use super::checked::{
 use super::limits::{Limits, Stopped, length_of_result, time};
 use super::python::{filters, json, kinds, methods, number, percent, slice, text, tuple};
 use super::rewrite::{EMPTY, ONE, TUPLE};
+use super::tools::Plain;
 use super::{ChatError, Date, Message};
 use minijinja::tests::is_in;
 use minijinja::value::Rest;
@@ -37,22 +38,30 @@ const STACK_LEN: usize = 256 << 20;
 const THREAD: &str = "chat template";
 
 /// What a template sees.
-#[derive(Clone, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Conversation<'a> {
     pub messages: &'a [Message],
     pub add_generation_prompt: bool,
     pub bos_token: &'a str,
     pub eos_token: &'a str,
-    /// None are offered, which templates ask for by `tools is not none`.
-    pub tools: Option<()>,
-    /// None either.
+    /// Functions that may be called, which templates ask for by `tools is not none`.
+    pub tools: Option<Vec<Plain<'a>>>,
+    /// None are offered.
     pub documents: Option<()>,
 }
 
 impl Conversation<'_> {
-    /// Bytes of its messages.
+    /// Bytes of its messages and functions.
     fn len(&self) -> usize {
-        self.messages.iter().map(|message| message.role.len() + message.content.len()).sum()
+        let of_calls = |message: &Message| match message.tool_calls.is_empty() {
+            true => 0,
+            false => serde_json::json!(message.tool_calls).to_string().len(),
+        };
+        let of_message =
+            |message: &Message| message.role.len() + message.content.len() + of_calls(message);
+        let of_tool = |Plain(tool): &Plain| tool.to_string().len();
+        let tools = self.tools.iter().flatten();
+        self.messages.iter().map(of_message).chain(tools.map(of_tool)).sum()
     }
 }
 

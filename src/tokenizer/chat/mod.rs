@@ -3,7 +3,8 @@
 //! A template writes a conversation as text, and the text is encoded with its special tokens
 //! (`prompt`). The template is the file's own, one that was given, or that of a known format
 //! (`known`): the one that the vocabulary has tokens for, else Mistral's first. What a template
-//! refuses or leaves out is put into a form that it takes (`fold`).
+//! refuses or leaves out is put into a form that it takes (`fold`), and where it knows no functions,
+//! these are told in words (`tools`).
 
 mod checked;
 mod date;
@@ -14,6 +15,7 @@ mod limits;
 mod prompt;
 mod python;
 mod rewrite;
+mod tools;
 
 use super::keys::CHAT_TEMPLATE;
 use super::{Tokenizer, TokenizerError};
@@ -23,8 +25,11 @@ pub use date::Date;
 use jinja::Conversation;
 pub use prompt::Prompt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fmt;
 use thiserror::Error;
+use tools::Plain;
+pub use tools::{FunctionCall, ToolCall};
 
 /// A message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +39,19 @@ pub struct Message {
     pub role: String,
     /// What it says.
     pub content: String,
+    /// The functions that an assistant calls with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// The call whose result a tool tells with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
 impl Message {
     /// A message.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
-        Message { role: role.into(), content: content.into() }
+        let (role, content) = (role.into(), content.into());
+        Message { role, content, tool_calls: Vec::new(), tool_call_id: None }
     }
 }
 
@@ -221,13 +233,24 @@ impl ChatTemplate {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, ChatError> {
+        self.render_with(tokenizer, messages, &[], add_generation_prompt)
+    }
+
+    /// As [`Self::render`], for a model that may call functions.
+    fn render_with(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        tools: &[Value],
+        add_generation_prompt: bool,
+    ) -> Result<String, ChatError> {
         let spelling = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or("");
         let conversation = Conversation {
             messages,
             add_generation_prompt,
             bos_token: spelling(tokenizer.bos()),
             eos_token: spelling(tokenizer.eos()),
-            tools: None,
+            tools: (!tools.is_empty()).then(|| tools.iter().map(Plain).collect()),
             documents: None,
         };
         let date = self.date.unwrap_or_else(Date::of_this_run);

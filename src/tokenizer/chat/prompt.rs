@@ -12,7 +12,9 @@
 //! - Templates refuse messages, or leave them out without a word; [`fold`] has the forms to try.
 
 use super::super::{Specials, Tokenizer};
+use super::tools::{CALLS_MARK, for_each_text};
 use super::{ChatError, ChatTemplate, Message, fold};
+use serde_json::Value;
 use std::collections::HashSet;
 
 /// Where Mistral's instruct format goes over from the user's message to the answer.
@@ -51,26 +53,42 @@ impl ChatTemplate {
     /// # Errors
     /// If the template does not take the conversation in any form.
     pub fn prompt(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Result<Prompt, ChatError> {
+        self.prompt_with(tokenizer, messages, &[])
+    }
+
+    /// As [`Self::prompt`], where the model may call functions: `tools`, as OpenAI's API describes them.
+    /// A template that knows none has the system say what there is.
+    ///
+    /// # Errors
+    /// If the template does not take the conversation in any form.
+    pub fn prompt_with(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        tools: &[Value],
+    ) -> Result<Prompt, ChatError> {
+        let (mut messages, tools) = self.with_tools(messages, tools);
+        let mut tools = tools.to_vec();
         let spaces_answers = tokenizer.adds_space_prefix() && self.lacks_answer_space(tokenizer);
         let is_guarded = |text: &str| {
             tokenizer.spells_control_token(text) || (spaces_answers && text.contains(ANSWER_MARK))
         };
-        let mut texts = messages.iter().flat_map(|message| [&message.role, &message.content]);
-        let guard = match texts.any(|text| is_guarded(text)) {
-            true => Some(free_character(messages)?),
+        let mut needs_guard = false;
+        for_each(&mut messages, &mut tools, &mut |text| needs_guard |= is_guarded(text));
+        let guard = match needs_guard {
+            true => Some(free_character(&mut messages, &mut tools)?),
             false => None,
         };
-        let mut messages = messages.to_vec();
         self.name_system(&mut messages);
         if let Some(guard) = guard {
-            for text in messages.iter_mut().flat_map(|Message { role, content }| [role, content]) {
+            for_each(&mut messages, &mut tools, &mut |text| {
                 *text = tokenizer.guard_control_tokens(text, guard);
                 if spaces_answers {
                     *text = text.replace(ANSWER_MARK, &broken_mark(guard));
                 }
-            }
+            });
         }
-        let (mut text, folded) = self.write(tokenizer, &messages)?;
+        let (mut text, folded) = self.write(tokenizer, &messages, &tools)?;
         if spaces_answers {
             text = with_answer_spaces(&text);
         }
@@ -98,8 +116,9 @@ impl ChatTemplate {
         &self,
         tokenizer: &Tokenizer,
         messages: &[Message],
+        tools: &[Value],
     ) -> Result<(String, Option<String>), ChatError> {
-        let refusal = match self.write_whole(tokenizer, messages) {
+        let refusal = match self.write_whole(tokenizer, messages, tools) {
             Ok(text) => return Ok((text, None)),
             Err(refusal) if self.is_strict => return Err(refusal),
             Err(refusal) => refusal,
@@ -110,13 +129,15 @@ impl ChatTemplate {
             _ => return Err(refusal),
         };
         for form in fold::forms(messages) {
-            if let Ok(text) = self.write_whole(tokenizer, &form) {
+            if let Ok(text) = self.write_whole(tokenizer, &form, tools) {
                 return Ok((text, Some(why)));
             }
         }
         match refusal {
             // It leaves out what no form gets into it: it is for single questions, say.
-            ChatError::LeftOut { .. } => Ok((self.render(tokenizer, messages, true)?, Some(why))),
+            ChatError::LeftOut { .. } => {
+                Ok((self.render_with(tokenizer, messages, tools, true)?, Some(why)))
+            }
             _ => Err(refusal),
         }
     }
@@ -126,9 +147,10 @@ impl ChatTemplate {
         &self,
         tokenizer: &Tokenizer,
         messages: &[Message],
+        tools: &[Value],
     ) -> Result<String, ChatError> {
-        let text = self.render(tokenizer, messages, true)?;
-        match self.first_left_out(tokenizer, messages) {
+        let text = self.render_with(tokenizer, messages, tools, true)?;
+        match self.first_left_out(tokenizer, messages, tools) {
             None => Ok(text),
             Some(idx) => {
                 Err(ChatError::LeftOut { number: idx + 1, role: messages[idx].role.clone() })
@@ -139,17 +161,26 @@ impl ChatTemplate {
     /// The first message that the template does not write, which is seen by marks in the place of
     /// texts: templates may cut and trim what they write. A lone message of the user is a question,
     /// and for that templates are made.
-    fn first_left_out(&self, tokenizer: &Tokenizer, messages: &[Message]) -> Option<usize> {
+    fn first_left_out(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        tools: &[Value],
+    ) -> Option<usize> {
         if matches!(messages, [message] if message.role == "user") {
             return None;
         }
         let marked = messages.iter().enumerate().map(|(idx, message)| match message {
             Message { content, .. } if content.trim().is_empty() => message.clone(),
-            Message { role, .. } => Message::new(role.clone(), mark(idx)),
+            // Beside calls, words may be left out.
+            Message { tool_calls, .. } if !tool_calls.is_empty() => {
+                Message { content: String::new(), ..message.clone() }
+            }
+            message => Message { content: mark(idx), ..message.clone() },
         });
         let marked: Vec<Message> = marked.collect();
         // What becomes of texts that are not the conversation's tells nothing of those that are.
-        let text = self.render(tokenizer, &marked, true).ok()?;
+        let text = self.render_with(tokenizer, &marked, tools, true).ok()?;
         marked.iter().position(|message| !text.contains(message.content.trim()))
     }
 
@@ -168,10 +199,22 @@ fn mark(idx: usize) -> String {
     format!("mark{idx}of messages")
 }
 
-/// A character that no message contains.
-fn free_character(messages: &[Message]) -> Result<char, ChatError> {
-    let texts = messages.iter().flat_map(|message| [&message.role, &message.content]);
-    let used: HashSet<char> = texts.flat_map(|text| text.chars()).collect();
+/// All texts that come from whoever asks.
+fn for_each(messages: &mut [Message], tools: &mut [Value], op: &mut impl FnMut(&mut String)) {
+    for Message { role, content, tool_calls, tool_call_id } in messages {
+        [role, content].into_iter().chain(tool_call_id).for_each(&mut *op);
+        for call in tool_calls {
+            [&mut call.id, &mut call.function.name].into_iter().for_each(&mut *op);
+            for_each_text(&mut call.function.arguments, op);
+        }
+    }
+    tools.iter_mut().for_each(|tool| for_each_text(tool, op));
+}
+
+/// A character that is in none of these texts.
+fn free_character(messages: &mut [Message], tools: &mut [Value]) -> Result<char, ChatError> {
+    let mut used: HashSet<char> = HashSet::new();
+    for_each(messages, tools, &mut |text| used.extend(text.chars()));
     ('\u{F0000}'..='\u{10FFFD}').find(|c| !used.contains(c)).ok_or(ChatError::NoGuard)
 }
 
@@ -179,10 +222,12 @@ fn broken_mark(guard: char) -> String {
     ANSWER_MARK.chars().flat_map(|c| [c, guard]).collect()
 }
 
-/// The prompt with a space behind each mark that an answer follows.
+/// The prompt with a space behind each mark that an answer follows, other than a call of functions.
 fn with_answer_spaces(prompt: &str) -> String {
-    match prompt.strip_suffix(ANSWER_MARK) {
-        Some(answered) => answered.replace(ANSWER_MARK, "[/INST] ") + ANSWER_MARK,
-        None => prompt.replace(ANSWER_MARK, "[/INST] "),
-    }
+    let (answered, end) = match prompt.strip_suffix(ANSWER_MARK) {
+        Some(answered) => (answered, ANSWER_MARK),
+        None => (prompt, ""),
+    };
+    let spaced = answered.replace(ANSWER_MARK, "[/INST] ");
+    spaced.replace(&format!("[/INST] {CALLS_MARK}"), &format!("[/INST]{CALLS_MARK}")) + end
 }
