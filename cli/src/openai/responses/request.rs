@@ -44,7 +44,10 @@ pub fn parse_responses(mut body: Fields) -> Result<(Request, Echo), Fault> {
     let max_output_tokens = body.count("max_output_tokens", 1..=usize::MAX)?;
     let n_logprobs = logprobs(&mut body)?;
     let params = params(&mut body, max_output_tokens, n_logprobs)?;
-    body.finish(&[&IGNORED[..], &["max_tool_calls", "prompt_cache_options"]].concat())?;
+    body.finish(
+        &[&IGNORED[..], &["max_tool_calls", "parallel_tool_calls", "prompt_cache_options"]]
+            .concat(),
+    )?;
     let echo = Echo {
         instructions,
         metadata,
@@ -55,7 +58,7 @@ pub fn parse_responses(mut body: Fields) -> Result<(Request, Echo), Fault> {
     };
     let wants = Wants { stream, ..Wants::default() };
     let (prompt, name, prompt_field) = (Prompt::Chat(messages), None, "input");
-    Ok((Request { prompt, params, wants, model, name, path, prompt_field }, echo))
+    Ok((Request { prompt, params, wants, tools: None, model, name, path, prompt_field }, echo))
 }
 
 /// That nothing is asked for which is not done.

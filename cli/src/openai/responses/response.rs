@@ -31,7 +31,7 @@ pub(super) enum Stage {
 impl Stage {
     /// That of an answer which has ended.
     pub fn of(generated: &Generated) -> Stage {
-        match finish_reason(generated.finish_reason) {
+        match finish_reason(generated.finish_reason, false) {
             "length" => Stage::Incomplete,
             _ => Stage::Completed,
         }

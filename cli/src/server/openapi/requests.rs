@@ -46,10 +46,21 @@ fn common() -> Value {
             "patternProperties": {"^[0-9]+$": {"type": "number", "minimum": -100, "maximum": 100}},
             "additionalProperties": false,
         },
+        "response_format": format(),
+        "json_schema": any_object(),
+        "guided_json": any_object(),
+        "structured_outputs": any_object(),
+        "grammar": text(),
+        "guided_grammar": text(),
+        "ebnf": text(),
+        "regex": text(),
+        "guided_regex": text(),
+        "guided_choice": {"type": ["array", "null"], "minItems": 1, "items": {"type": "string"}},
+        "grammar_lazy": {"enum": [false, null]},
+        "guided_decoding_backend": {},
         "cache_prompt": {},
         "keep_alive": {},
         "metadata": {},
-        "parallel_tool_calls": {},
         "prompt_cache_key": {},
         "prompt_cache_retention": {},
         "safety_identifier": {},
@@ -79,20 +90,25 @@ fn chat() -> Value {
             "logprobs": truth(),
             "top_logprobs": count(0, Some(20)),
             "stream_options": stream_options(),
-            "response_format": format(),
-            "tools": nothing(),
-            "tool_choice": {"enum": ["none", null]},
+            "return_progress": truth(),
+            "tools": {"type": ["array", "null"], "items": any_object()},
+            "tool_choice": {"anyOf": [
+                {"enum": ["none", "auto", "required", null]},
+                {"type": "object"},
+            ]},
+            "parallel_tool_calls": truth(),
         }),
     )
 }
 
 fn message() -> Value {
     fields(
-        &["role", "content"],
+        &["role"],
         json!({
             "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
             "content": content(&["text"]),
-            "tool_calls": nothing(),
+            "tool_calls": {"type": ["array", "null"], "items": any_object()},
+            "tool_call_id": text(),
         }),
     )
 }
@@ -111,6 +127,7 @@ fn completion() -> Value {
             "n": count(1, Some(128)),
             "logprobs": count(0, Some(5)),
             "echo": truth(),
+            "return_progress": truth(),
             "stream_options": stream_options(),
         }),
     )
@@ -132,7 +149,7 @@ fn responses() -> Value {
             "stream_options": may_be_null(fields(&[], json!({"include_obfuscation": {}}))),
             "text": may_be_null(fields(
                 &[],
-                json!({"format": format(), "verbosity": {"enum": ["medium", null]}}),
+                json!({"format": plain(), "verbosity": {"enum": ["medium", null]}}),
             )),
             "reasoning": may_be_null(fields(
                 &[],
@@ -143,6 +160,7 @@ fn responses() -> Value {
             "truncation": {"enum": ["disabled", null]},
             "background": {"enum": [false, null]},
             "max_tool_calls": {},
+            "parallel_tool_calls": {},
             "prompt_cache_options": {},
         }),
     )
@@ -251,8 +269,23 @@ fn content(types: &[&str]) -> Value {
 }
 
 /// That an answer is text.
-fn format() -> Value {
+fn plain() -> Value {
     may_be_null(fields(&["type"], json!({"type": {"const": "text"}})))
+}
+
+/// What an answer is to be, as text or JSON.
+fn format() -> Value {
+    may_be_null(fields(
+        &["type"],
+        json!({
+            "type": {"enum": ["text", "json_object", "json_schema"]},
+            "json_schema": any_object(),
+        }),
+    ))
+}
+
+fn any_object() -> Value {
+    json!({"type": ["object", "null"]})
 }
 
 /// With `stream` alone.
