@@ -263,7 +263,11 @@ impl Request {
         let param = self.param(self.prompt_field);
         match refusal {
             Refusal::EmptyPrompt => Fault::at("invalid_value", param, refusal.to_string()),
-            Refusal::Model(error) => Fault::at("context_length_exceeded", param, error.to_string()),
+            // Clients see by these words that they should shorten it.
+            Refusal::Model(error) => {
+                let message = format!("the prompt is too long: {error}");
+                Fault::at("context_length_exceeded", param, message)
+            }
             // Another run may have more memory.
             _ => Fault::ours("out_of_memory", refusal.to_string()),
         }
