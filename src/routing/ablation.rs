@@ -19,8 +19,27 @@ use std::ops::ControlFlow;
 pub struct Ablation {
     /// The layer.
     pub layer: usize,
+    /// Tokens that it was measured over.
+    pub n_tokens: usize,
     /// Per expert.
-    pub kl: Vec<Estimate>,
+    pub kl: Vec<Loss>,
+}
+
+/// A mean over tokens, and how far it may be off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Loss {
+    /// The mean.
+    pub value: f64,
+    /// Its standard error, with the tokens taken as independent, which neighbours are not; none for
+    /// fewer than two.
+    pub standard_error: Option<f64>,
+}
+
+impl Loss {
+    fn mean(values: &[f64]) -> Loss {
+        let Estimate { value, standard_error } = Estimate::mean(values.iter().copied());
+        Loss { value, standard_error: (values.len() > 1).then_some(standard_error) }
+    }
 }
 
 /// Measures it over the tokens of windows, for `n_layers` of `n_experts`. `progress` hears of each
@@ -60,7 +79,8 @@ pub fn ablation(
     session.leave_out(None);
     let layers = kl.chunks(n_experts).enumerate().map(|(layer, experts)| Ablation {
         layer,
-        kl: experts.iter().map(|kl| Estimate::mean(kl.iter().copied())).collect(),
+        n_tokens: experts.first().map_or(0, Vec::len),
+        kl: experts.iter().map(|kl| Loss::mean(kl)).collect(),
     });
     Ok(Some(layers.collect()))
 }

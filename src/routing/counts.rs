@@ -53,7 +53,8 @@ pub struct Counts {
     pub(super) n_windows: Table<1>,
     /// Per domain and block: tokens.
     pub(super) block_tokens: Table<2>,
-    /// Per domain: documents, tokens, neighbours, and tokens in the sample.
+    /// Per domain: documents, tokens, neighbours, tokens in the sample, and the number behind that of the
+    /// last document.
     pub(super) domains: Table<2>,
     /// Per kind of token: tokens.
     pub(super) kind_tokens: Table<1>,
@@ -85,6 +86,7 @@ pub(super) mod of_domain {
     pub const TOKENS: usize = 1;
     pub const NEIGHBOURS: usize = 2;
     pub const SAMPLE: usize = 3;
+    pub const NEXT_IDX: usize = 4;
 }
 
 /// Columns of [`Counts::sums`].
@@ -103,7 +105,7 @@ impl Counts {
             shape,
             n_windows: Table::new([1]),
             block_tokens: Table::new([n_domains, N_BLOCKS]),
-            domains: Table::new([n_domains, 4]),
+            domains: Table::new([n_domains, 5]),
             kind_tokens: Table::new([n_kinds]),
             ranks: Table::new([n_layers, n_domains, top_k, n_experts]),
             sums: Table::new([n_layers, n_domains, 3]),
@@ -144,8 +146,11 @@ impl Counts {
     pub fn add(&mut self, window: &Window, routes: &Routes, tokenizer: &Tokenizer) {
         let domain = window.domain_idx;
         self.n_windows[[0]] += 1;
-        let n_documents = &mut self.domains[[domain, of_domain::DOCUMENTS]];
-        *n_documents = (*n_documents).max(window.document_idx + 1);
+        // The windows of a document come one after the other.
+        if self.domains[[domain, of_domain::NEXT_IDX]] != window.document_idx + 1 {
+            self.domains[[domain, of_domain::NEXT_IDX]] = window.document_idx + 1;
+            self.domains[[domain, of_domain::DOCUMENTS]] += 1;
+        }
         let mut kinds = TokenKinds::new(tokenizer);
         for token_idx in 0..window.tokens.len() {
             let kind = kinds.next(window.tokens[token_idx]);
@@ -217,12 +222,10 @@ impl Counts {
         self.sample.with([domain_idx])[..len].iter().map(|&token| token as u32).collect()
     }
 
-    /// Whether samples are no longer than there is room for, and went to experts that there are.
-    pub(super) fn is_sound(&self) -> bool {
-        let Shape { n_experts, n_domains, .. } = self.shape;
-        let is_short = |domain| self.domains[[domain, of_domain::SAMPLE]] <= SAMPLE_LEN as u64;
-        let is_there = |&expert: &u64| expert < n_experts as u64;
-        (0..n_domains).all(is_short) && self.sample_experts.cells().iter().all(is_there)
+    /// The domains that documents were counted of.
+    pub fn counted_domains(&self) -> Vec<usize> {
+        let is_counted = |&domain: &usize| self.domains[[domain, of_domain::DOCUMENTS]] > 0;
+        (0..self.shape.n_domains).filter(is_counted).collect()
     }
 
     /// All counts but those of tokens, to be saved.

@@ -13,6 +13,9 @@ pub struct Information {
     /// The same without the bias that few tokens bring, by Miller and Madow: each entropy is too small
     /// by `(cells - 1) / 2n` nats. For tokens that are independent; those of texts are less.
     pub corrected_bits: f64,
+    /// `corrected_bits` by the entropy of the choices: of something with many values, such as the token
+    /// itself, the better figure. It may be a little less than 0.
+    pub corrected_share: f64,
     /// `bits` by the entropy of the choices: 1 where the other thing decides which expert it is.
     pub share: f64,
     /// What `bits` are where the documents are shuffled over the domains.
@@ -31,6 +34,8 @@ pub struct Comparison {
     /// How probable a figure like the one found is by chance: `(1 + m) / (1 + n)`, where `m` of the
     /// `n` figures of chance are not smaller.
     pub p: f64,
+    /// How probable one as small is: the same with those that are not larger.
+    pub p_less: f64,
 }
 
 impl Information {
@@ -59,6 +64,7 @@ impl Information {
         Information {
             bits,
             corrected_bits: bits - bias,
+            corrected_share: part(bits - bias, of_experts),
             share: part(bits, of_experts),
             shuffled: None,
             random: None,
@@ -71,11 +77,15 @@ impl Comparison {
     pub fn new(found: f64, by_chance: &[f64]) -> Option<Comparison> {
         let n = by_chance.len() as f64;
         // Equal ones may differ by rounding.
-        let beaten_by = by_chance.iter().filter(|&&figure| figure >= found - 1e-12).count() as f64;
+        let p_of = |is_as_far: &dyn Fn(f64) -> bool| {
+            let n_as_far = by_chance.iter().filter(|&&figure| is_as_far(figure)).count() as f64;
+            (1.0 + n_as_far) / (1.0 + n)
+        };
         (n > 0.0).then(|| Comparison {
             mean: by_chance.iter().sum::<f64>() / n,
             largest: by_chance.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            p: (1.0 + beaten_by) / (1.0 + n),
+            p: p_of(&|figure| figure >= found - 1e-12),
+            p_less: p_of(&|figure| figure <= found + 1e-12),
         })
     }
 }
@@ -161,6 +171,10 @@ mod tests {
         let by_chance: Vec<f64> = (1..=19).map(f64::from).collect();
         let p = |found| Comparison::new(found, &by_chance).unwrap().p;
         assert_eq!((p(20.0), p(19.0), p(0.5)), (0.05, 0.1, 1.0));
+        let p_less = |found| Comparison::new(found, &by_chance).unwrap().p_less;
+        assert_eq!((p_less(0.5), p_less(1.0), p_less(20.0)), (0.05, 0.1, 1.0));
+        let same = Comparison::new(0.0, &[0.0; 19]).unwrap();
+        assert_eq!((same.p, same.p_less), (1.0, 1.0), "equal figures tell nothing");
         assert_eq!(Comparison::new(1.0, &[]), None);
     }
 

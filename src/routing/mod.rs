@@ -25,10 +25,11 @@ mod report;
 mod saved;
 mod shares;
 mod similarity;
+mod soundness;
 mod table;
 mod tokens;
 
-pub use ablation::{Ablation, ablation};
+pub use ablation::{Ablation, Loss, ablation};
 pub use counts::{Counts, Shape};
 pub use information::{Comparison, Information};
 pub use kinds::{TokenKind, TokenKinds};

@@ -22,7 +22,7 @@ pub struct Report {
     pub top_k: usize,
     /// Tokens that were counted.
     pub n_tokens: u64,
-    /// The domains of the texts.
+    /// The domains of the texts, but for those of which no text was counted.
     pub domains: Vec<Domain>,
     /// The kinds of tokens.
     pub kinds: Vec<KindSize>,
@@ -46,7 +46,7 @@ pub struct Report {
 pub struct Domain {
     /// Its name.
     pub name: String,
-    /// Texts.
+    /// Texts that were counted.
     pub n_documents: u64,
     /// Their tokens.
     pub n_tokens: u64,
@@ -117,7 +117,7 @@ pub struct OfDomain {
     /// Mean weight of the first choice.
     pub first_weight: f64,
     /// How many tokens are worth an independent one, since those of a document depend on each other;
-    /// none for fewer than three documents, where intervals take it for 1.
+    /// none for fewer than three documents, where shares have no intervals.
     pub design_effect: Option<f64>,
 }
 
@@ -142,10 +142,12 @@ pub struct Sample {
 impl Report {
     /// Of what was counted over domains of these names.
     pub fn new(counts: &Counts, names: &[String], tokenizer: &Tokenizer) -> Report {
-        let Shape { n_layers, n_experts, top_k, n_domains, n_random, .. } = counts.shape;
-        let mut layers: Vec<LayerReport> =
-            (0..n_layers).map(|layer| layer_report(counts, layer, tokenizer)).collect();
-        let (domain, kind) = compare_with_chance(counts, &mut layers);
+        let Shape { n_layers, n_experts, top_k, n_random, .. } = counts.shape;
+        let domain_ids = counts.counted_domains();
+        let mut layers: Vec<LayerReport> = (0..n_layers)
+            .map(|layer| layer_report(counts, layer, &domain_ids, tokenizer))
+            .collect();
+        let (domain, kind) = compare_with_chance(counts, &domain_ids, &mut layers);
         let mean = |figure: &dyn Fn(&LayerReport) -> f64| mean(layers.iter().map(figure));
         let overall = Overall {
             repetition: Repetition {
@@ -154,11 +156,11 @@ impl Report {
             },
             evenness: mean(&|layer| layer.balance.evenness),
             first_weight: mean(&|layer| layer.all.first_weight),
-            domain: (n_domains > 1).then_some(domain),
+            domain: (domain_ids.len() > 1).then_some(domain),
             kind,
         };
-        let domains = names.iter().enumerate().map(|(idx, name)| Domain {
-            name: name.clone(),
+        let domains = domain_ids.iter().map(|&idx| Domain {
+            name: names[idx].clone(),
             n_documents: counts.domains[[idx, of_domain::DOCUMENTS]],
             n_tokens: counts.domains[[idx, of_domain::TOKENS]],
         });
@@ -174,7 +176,7 @@ impl Report {
             repetition_by_chance: Repetition::by_chance(n_experts, top_k),
             overall,
             layers,
-            samples: (0..n_domains).map(|domain| sample(counts, domain, tokenizer)).collect(),
+            samples: domain_ids.iter().map(|&domain| sample(counts, domain, tokenizer)).collect(),
             n_tokens_left_out: counts.tokens.n_left_out(),
         }
     }
@@ -185,9 +187,14 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     part(values.sum(), n)
 }
 
-fn layer_report(counts: &Counts, layer: usize, tokenizer: &Tokenizer) -> LayerReport {
-    let Shape { n_experts, top_k, n_domains, .. } = counts.shape;
-    let first = firsts(counts, layer, 0..n_domains);
+fn layer_report(
+    counts: &Counts,
+    layer: usize,
+    domain_ids: &[usize],
+    tokenizer: &Tokenizer,
+) -> LayerReport {
+    let Shape { n_experts, top_k, .. } = counts.shape;
+    let first = rank_sums(counts, layer, domain_ids, 0);
     let load = column_sums(counts.ranks.with([layer]), n_experts);
     let pairs = counts.pairs.with([layer]);
     let n_tokens: u64 = first.iter().sum();
@@ -201,7 +208,7 @@ fn layer_report(counts: &Counts, layer: usize, tokenizer: &Tokenizer) -> LayerRe
         };
         OfKind { first: shares(0), either: shares(1) }
     });
-    let domain_rows = (0..n_domains).map(|domain| counts.ranks.with([layer, domain, 0]));
+    let domain_rows = domain_ids.iter().map(|&domain| counts.ranks.with([layer, domain, 0]));
     let kind_rows = (0..TokenKind::ALL.len()).map(|kind| counts.kinds.with([layer, kind, 0]));
     let token_rows: Vec<Vec<u64>> =
         counts.tokens.layer(layer).map(|row| row.iter().map(|&n| n.into()).collect()).collect();
@@ -211,36 +218,32 @@ fn layer_report(counts: &Counts, layer: usize, tokenizer: &Tokenizer) -> LayerRe
     });
     LayerReport {
         layer,
-        all: of_domains(counts, layer, 0..n_domains),
-        domains: (0..n_domains).map(|it| of_domains(counts, layer, it..it + 1)).collect(),
+        all: of_domains(counts, layer, domain_ids),
+        domains: domain_ids.iter().map(|it| of_domains(counts, layer, &[*it])).collect(),
         kinds: kinds.collect(),
         balance: Balance::new(&load),
         repetition_by_load: Repetition::by_load(&first, pairs, top_k),
         pairs: (0..n_experts).map(|a| (0..n_experts).map(|b| pair(a, b)).collect()).collect(),
-        domain_information: (n_domains > 1).then(|| Information::new(domain_rows)),
+        domain_information: (domain_ids.len() > 1).then(|| Information::new(domain_rows)),
         kind_information: Information::new(kind_rows),
         token_information: Information::new(token_rows.iter().map(Vec::as_slice)),
         specific_tokens: specific.collect(),
     }
 }
 
-/// First choices of a layer in some domains.
-fn firsts(counts: &Counts, layer: usize, domains: std::ops::Range<usize>) -> Vec<u64> {
-    let rows: Vec<u64> =
-        domains.flat_map(|domain| counts.ranks.with([layer, domain, 0])).copied().collect();
-    column_sums(&rows, counts.shape.n_experts)
+/// Choices of a rank in some domains.
+fn rank_sums(counts: &Counts, layer: usize, domain_ids: &[usize], rank: usize) -> Vec<u64> {
+    let rows = domain_ids.iter().flat_map(|&domain| counts.ranks.with([layer, domain, rank]));
+    column_sums(&rows.copied().collect::<Vec<_>>(), counts.shape.n_experts)
 }
 
-fn of_domains(counts: &Counts, layer: usize, domains: std::ops::Range<usize>) -> OfDomain {
+fn of_domains(counts: &Counts, layer: usize, domain_ids: &[usize]) -> OfDomain {
     let Shape { n_experts, top_k, .. } = counts.shape;
+    let domains = domain_ids.iter().copied();
     let blocks = domains.clone().flat_map(|domain| (0..N_BLOCKS).map(move |block| (domain, block)));
     let groups = blocks.map(|(domain, block)| counts.blocks.with([domain, block, layer]));
     let design_effect = design_effect(groups);
-    let effect = design_effect.unwrap_or(1.0);
-    let rank = |rank: usize| -> Vec<u64> {
-        let rows = domains.clone().flat_map(|domain| counts.ranks.with([layer, domain, rank]));
-        column_sums(&rows.copied().collect::<Vec<_>>(), n_experts)
-    };
+    let rank = |rank| rank_sums(counts, layer, domain_ids, rank);
     let all: Vec<u64> = (0..top_k).flat_map(rank).collect();
     let sum_of = |column: usize| -> f64 {
         domains.clone().map(|domain| counts.sums[[layer, domain, column]] as f64).sum()
@@ -250,8 +253,8 @@ fn of_domains(counts: &Counts, layer: usize, domains: std::ops::Range<usize>) ->
     };
     let n_neighbours = size(of_domain::NEIGHBOURS);
     OfDomain {
-        ranks: (0..top_k).map(|it| Shares::new(&rank(it), 1, effect)).collect(),
-        either: Shares::new(&column_sums(&all, n_experts), top_k, effect),
+        ranks: (0..top_k).map(|it| Shares::new(&rank(it), 1, design_effect)).collect(),
+        either: Shares::new(&column_sums(&all, n_experts), top_k, design_effect),
         repetition: Repetition {
             first: part(sum_of(sum::SAME_FIRST), n_neighbours),
             either: part(sum_of(sum::SHARED), n_neighbours),
@@ -262,12 +265,18 @@ fn of_domains(counts: &Counts, layer: usize, domains: std::ops::Range<usize>) ->
 }
 
 /// Puts beside each layer's information what chance gives, and returns the means over the layers.
-fn compare_with_chance(counts: &Counts, layers: &mut [LayerReport]) -> (Information, Information) {
-    let Shape { n_layers, n_domains, n_random, .. } = counts.shape;
-    let blocks = (0..n_domains).flat_map(|domain| (0..N_BLOCKS).map(move |block| (domain, block)));
-    let blocks = blocks.filter(|&(domain, block)| counts.block_tokens[[domain, block]] > 0);
-    let blocks: Vec<Block<'_>> =
-        blocks.map(|(domain, block)| (domain, counts.blocks.with([domain, block]))).collect();
+fn compare_with_chance(
+    counts: &Counts,
+    domain_ids: &[usize],
+    layers: &mut [LayerReport],
+) -> (Information, Information) {
+    let Shape { n_layers, n_random, .. } = counts.shape;
+    let n_domains = domain_ids.len();
+    let blocks = domain_ids.iter().enumerate().flat_map(|(place, &domain)| {
+        let blocks = (0..N_BLOCKS).filter(move |&it| counts.block_tokens[[domain, it]] > 0);
+        blocks.map(move |block| (place, counts.blocks.with([domain, block])))
+    });
+    let blocks: Vec<Block<'_>> = blocks.collect();
     let shuffled = shuffled(&blocks, n_domains, n_layers);
     let random_share = |rows: &dyn Fn(usize, usize, usize) -> Vec<u64>, n_rows: usize| {
         let of = |router: usize, layer: usize| {
@@ -278,7 +287,9 @@ fn compare_with_chance(counts: &Counts, layers: &mut [LayerReport]) -> (Informat
         routers.collect::<Vec<Vec<f64>>>()
     };
     let by_domain = random_share(
-        &|layer, router, domain| counts.random_domains.with([layer, router, domain]).to_vec(),
+        &|layer, router, place| {
+            counts.random_domains.with([layer, router, domain_ids[place]]).to_vec()
+        },
         n_domains,
     );
     let by_kind = random_share(
@@ -318,6 +329,7 @@ fn compared<'a>(
     Information {
         bits,
         corrected_bits: over_layers(&|it| it.corrected_bits),
+        corrected_share: over_layers(&|it| it.corrected_share),
         share,
         shuffled: Comparison::new(bits, &means(shuffled)),
         random: Comparison::new(share, &means(random)),

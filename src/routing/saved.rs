@@ -16,10 +16,10 @@ const MAX_HEADER: u64 = 4096;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SavedCountsError {
-    /// The system says no, or the file ends too early.
+    /// The system says no.
     #[error("cannot be read: {0}; delete it, and the texts are read from the beginning")]
-    Read(#[from] io::Error),
-    /// Something else, or something that was damaged.
+    Read(io::Error),
+    /// Something else, or something that was damaged or cut.
     #[error("is not a whole file of counts; delete it, or name another")]
     Foreign,
     /// It belongs to another analysis.
@@ -27,6 +27,15 @@ pub enum SavedCountsError {
         "has the counts of another analysis: other texts, another model or other settings; delete it, or name another"
     )]
     Other,
+}
+
+impl From<io::Error> for SavedCountsError {
+    fn from(error: io::Error) -> SavedCountsError {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => SavedCountsError::Foreign,
+            _ => SavedCountsError::Read(error),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -2,29 +2,31 @@
 
 use serde::Serialize;
 
-/// Shares of tokens over the experts of a layer, which sum to 1, each with its 95% interval.
+/// Shares of tokens over the experts of a layer, which sum to 1, each with its 95% interval. There is
+/// none where it is not known how far documents differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Shares {
     /// Per expert.
     pub share: Vec<f64>,
     /// The lower ends.
-    pub low: Vec<f64>,
+    pub low: Option<Vec<f64>>,
     /// The upper ends.
-    pub high: Vec<f64>,
+    pub high: Option<Vec<f64>>,
 }
 
 impl Shares {
     /// Of tokens per expert. Tokens of a document depend on each other: `design_effect` says how many
     /// of them are worth an independent one. Where a token takes `n_each` experts, shares are of all
     /// that are taken.
-    pub fn new(counts: &[u64], n_each: usize, design_effect: f64) -> Shares {
+    pub fn new(counts: &[u64], n_each: usize, design_effect: Option<f64>) -> Shares {
         let sum = counts.iter().sum::<u64>() as f64;
         let n_tokens = sum / n_each as f64;
-        let interval = |&count: &u64| {
+        let interval = |&count: &u64, design_effect| {
             let (low, high) = wilson(count as f64, n_tokens, design_effect);
             (low / n_each as f64, high / n_each as f64)
         };
-        let (low, high) = counts.iter().map(interval).unzip();
+        let ends = design_effect.map(|it| counts.iter().map(|count| interval(count, it)).unzip());
+        let (low, high) = ends.unzip();
         Shares { share: counts.iter().map(|&count| part(count as f64, sum)).collect(), low, high }
     }
 }
@@ -212,8 +214,10 @@ mod tests {
         let balance = Balance::new(&[2, 1, 1, 0]);
         assert_eq!((balance.entropy_bits, balance.evenness), (1.5, 0.75));
         assert_eq!((balance.largest, balance.smallest), (0.5, 0.0));
-        let shares = Shares::new(&[6, 2], 2, 1.0);
+        let shares = Shares::new(&[6, 2], 2, Some(1.0));
         assert_eq!(shares.share, [0.75, 0.25]);
-        assert!(shares.low[0] < 0.75 && shares.high[0] <= 0.5 + 1e-9 || shares.high[0] > 0.5);
+        assert!(shares.low.unwrap()[1] < 0.25 && shares.high.unwrap()[1] > 0.25);
+        let unknown = Shares::new(&[6, 2], 2, None);
+        assert_eq!((unknown.low, unknown.high), (None, None));
     }
 }

@@ -5,6 +5,7 @@ use crate::model::{Expert, Layer, Matrix, Model};
 use gatefold_quant::Isa;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::ops::ControlFlow;
 
 /// Cosines between the matrices of a layer's experts, each taken as one long vector,
 /// `[n_experts][n_experts]`.
@@ -27,19 +28,24 @@ pub struct Similarity {
     pub by_chance: f64,
 }
 
-/// Compares the experts of every layer. `progress` hears of each layer that is done.
-pub fn similarity(model: &Model, compute: &Compute, mut progress: impl FnMut()) -> Vec<Similarity> {
+/// Compares the experts of every layer. `progress` hears of each of a layer's three matrices before it
+/// is read, and may break it off; then there is nothing.
+pub fn similarity(
+    model: &Model,
+    compute: &Compute,
+    mut progress: impl FnMut() -> ControlFlow<()>,
+) -> Option<Vec<Similarity>> {
     let layers = model.layers().iter().enumerate().map(|(layer_idx, layer)| {
-        let cosines = |part: fn(&Expert) -> &Matrix| cosines(layer, part, compute);
-        let similarity = Similarity {
-            layer: layer_idx,
-            gate: cosines(|expert| &expert.gate),
-            up: cosines(|expert| &expert.up),
-            down: cosines(|expert| &expert.down),
-            by_chance: 1.0 / (layer.experts[0].gate.n_weights() as f64).sqrt(),
+        let mut cosines = |part: fn(&Expert) -> &Matrix| {
+            progress().is_continue().then(|| cosines(layer, part, compute))
         };
-        progress();
-        similarity
+        Some(Similarity {
+            layer: layer_idx,
+            gate: cosines(|expert| &expert.gate)?,
+            up: cosines(|expert| &expert.up)?,
+            down: cosines(|expert| &expert.down)?,
+            by_chance: 1.0 / (layer.experts[0].gate.n_weights() as f64).sqrt(),
+        })
     });
     layers.collect()
 }

@@ -23,8 +23,8 @@ const EXAMPLE_LEN: usize = 2 * CONTEXT + 1;
 /// No token.
 const NONE: u32 = u32::MAX;
 
-/// How often each token must have been seen to say anything.
-const MIN_SEEN: u32 = 5;
+/// How often an expert must have taken a token for it to say anything.
+const MIN_CHOSEN: u32 = 5;
 
 /// First choices token by token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +155,8 @@ impl TokenCounts {
 
     /// The `n` tokens that an expert of a layer is most specific for: of those that go to it more
     /// often than tokens do altogether, with the share `base`, the ones with the largest share for
-    /// certain, by the lower end of its interval.
+    /// certain, by the lower end of its interval. They are ranked and not tested: of many tokens some
+    /// stand out by chance.
     pub fn specific(
         &self,
         (layer, expert): (usize, usize),
@@ -164,9 +165,9 @@ impl TokenCounts {
         tokenizer: &Tokenizer,
     ) -> Vec<SpecificToken> {
         let rows = self.layer(layer).enumerate().filter_map(|(row, experts)| {
-            let n_seen: u32 = experts.iter().sum();
-            let (low, _) = wilson(f64::from(experts[expert]), f64::from(n_seen), 1.0);
-            let is_specific = n_seen >= MIN_SEEN && low > base;
+            let n_seen: u64 = experts.iter().map(|&n| u64::from(n)).sum();
+            let (low, _) = wilson(f64::from(experts[expert]), n_seen as f64, 1.0);
+            let is_specific = experts[expert] >= MIN_CHOSEN && low > base;
             is_specific.then_some((low, row, experts[expert], n_seen))
         });
         let mut rows: Vec<_> = rows.collect();
@@ -175,8 +176,8 @@ impl TokenCounts {
         let specific = rows.into_iter().map(|(low, row, n_chosen, n_seen)| SpecificToken {
             id: self.ids[row],
             text: text(tokenizer, &[self.ids[row]]),
-            n_seen: n_seen.into(),
-            share: f64::from(n_chosen) / f64::from(n_seen),
+            n_seen,
+            share: f64::from(n_chosen) / n_seen as f64,
             low,
             example: self.example(row, layer, expert, tokenizer),
         });
@@ -219,6 +220,17 @@ impl TokenCounts {
         self.n_left_out = n_left_out;
         self.resize();
         Some([&mut self.counts, &mut self.examples, &mut self.example_experts])
+    }
+
+    /// Whether tokens were seen no more often than `n_tokens` in all, and examples have tokens of the
+    /// vocabulary.
+    pub fn is_sound(&self, n_vocab: usize, n_tokens: u64) -> bool {
+        let is_layer = |layer: usize| {
+            let n_seen: u128 = self.layer(layer).flatten().map(|&n| u128::from(n)).sum();
+            n_seen + u128::from(self.n_left_out) <= n_tokens.into()
+        };
+        let is_token = |&id: &u32| id == NONE || (id as usize) < n_vocab;
+        (0..self.n_layers).all(is_layer) && self.examples.iter().all(is_token)
     }
 
     /// Most rows.

@@ -13,6 +13,7 @@ use gatefold::{Compute, DynFormat, Isa, LanguageModel};
 use gatefold_fixtures::random_mixtral::{self, ExpertLayout, N_EXPERTS, N_LAYERS, N_VOCAB};
 use gatefold_fixtures::vocabulary;
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -173,8 +174,8 @@ fn statistics_are_numpys() {
         }
         assert_close(&all.either.share, &expected["either"], "either");
         assert!((all.either.share.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_close(&all.ranks[0].low, &expected["first_low"], "low");
-        assert_close(&all.ranks[0].high, &expected["first_high"], "high");
+        assert_close(all.ranks[0].low.as_ref().unwrap(), &expected["first_low"], "low");
+        assert_close(all.ranks[0].high.as_ref().unwrap(), &expected["first_high"], "high");
         for (domain, of_domain) in layer.domains.iter().enumerate() {
             let shares = &of_domain.ranks[0].share;
             assert_close(shares, &expected["domain_first"][domain], "domain");
@@ -227,6 +228,7 @@ fn leaving_out_an_expert_costs_what_it_costs_in_transformers() {
         ControlFlow::Continue(())
     };
     let found = ablation(&mut session, &compute, &windows, size, go_on).unwrap().unwrap();
+    assert_eq!(found[0].n_tokens, windows[0].tokens.len() - 1);
     assert_eq!(n_passes, N_LAYERS * N_EXPERTS);
     for (found, expected) in found.iter().zip(expected["ablation"].as_array().unwrap()) {
         for (kl, expected) in found.kl.iter().zip(floats(expected)) {
@@ -243,9 +245,14 @@ fn leaving_out_an_expert_costs_what_it_costs_in_transformers() {
 fn similarity_is_the_cosine() {
     let expected: Json = serde_json::from_str(EXPECTED).unwrap();
     let language = language();
-    let mut n_layers = 0;
-    let found = similarity(&language.model, &compute(), || n_layers += 1);
-    assert_eq!((found.len(), n_layers), (N_LAYERS, N_LAYERS));
+    let mut n_matrices = 0;
+    let go_on = || {
+        n_matrices += 1;
+        ControlFlow::Continue(())
+    };
+    let found = similarity(&language.model, &compute(), go_on).unwrap();
+    assert_eq!((found.len(), n_matrices), (N_LAYERS, 3 * N_LAYERS));
+    assert_eq!(similarity(&language.model, &compute(), || ControlFlow::Break(())), None);
     for (found, expected) in found.iter().zip(expected["similarity"].as_array().unwrap()) {
         for (matrix, part) in [(&found.gate, "gate"), (&found.up, "up"), (&found.down, "down")] {
             for (expert, row) in matrix.iter().enumerate() {
@@ -297,6 +304,56 @@ fn counts_are_saved_and_read_back() {
     }
     file.push(0);
     assert!(refused(whole.shape(), "key", &file).contains("not a whole file"));
+}
+
+/// A file whose hash is right, and a number in it is not: it is refused, or its figures are figures.
+#[test]
+fn hostile_counts_are_refused_or_come_to_something() {
+    let expected: Json = serde_json::from_str(EXPECTED).unwrap();
+    let language = language();
+    let whole = counts(&language, &fixture_windows(&expected), 1);
+    let mut file = Vec::new();
+    save(&whole, "key", &mut file).unwrap();
+    let len = file.len() - 32;
+    let lines = file.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    let start = lines.take(2).last().unwrap() + 1;
+    let mut n_refused = 0;
+    for value in [u64::MAX, 1 << 63, 1 << 41, u64::from(u32::MAX) << 32, 7] {
+        for at in (start..len - 8).step_by(8 * 199) {
+            let mut hostile = file[..len].to_vec();
+            hostile[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            hostile.extend(Sha256::digest(&hostile));
+            match load(whole.shape(), "key", &hostile[..]) {
+                Ok(counts) => {
+                    let report = Report::new(&counts, &names(), &language.tokenizer);
+                    assert_eq!(report.n_tokens, whole.n_tokens());
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("not a whole file"));
+                    n_refused += 1;
+                }
+            }
+        }
+    }
+    assert!(n_refused > 20, "{n_refused}");
+    file.truncate(len / 2);
+    let cut = load(whole.shape(), "key", &file[..]).unwrap_err().to_string();
+    assert!(cut.contains("not a whole file"), "{cut}");
+}
+
+#[test]
+fn domains_without_a_counted_text_are_left_out_and_two_texts_have_no_interval() {
+    let expected: Json = serde_json::from_str(EXPECTED).unwrap();
+    let language = language();
+    let mut windows = fixture_windows(&expected);
+    windows.retain(|window| window.domain_idx == 1 && window.document_idx > 1);
+    let counts = counts(&language, &windows, 2);
+    let report = Report::new(&counts, &names(), &language.tokenizer);
+    assert_eq!(report.domains.len(), 1);
+    assert_eq!((report.domains[0].name.as_str(), report.domains[0].n_documents), ("b", 2));
+    assert_eq!((report.samples.len(), report.layers[0].domains.len()), (1, 1));
+    assert_eq!(report.layers[0].domain_information, None);
+    assert_eq!(report.layers[0].all.ranks[0].low, None);
 }
 
 #[test]

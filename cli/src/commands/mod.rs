@@ -14,6 +14,7 @@ pub mod man;
 pub mod quantize;
 pub mod routing;
 mod routing_experts;
+mod routing_outputs;
 pub mod run;
 pub mod serve;
 mod session;

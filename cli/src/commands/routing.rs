@@ -1,28 +1,27 @@
 //! `gatefold routing`.
 
-use super::routing_experts::{self, ExpertArgs};
+use super::routing_experts::{self, ExpertArgs, Experts};
+use super::routing_outputs::OutputArgs;
 use crate::args::model::{LoadedModel, ModelArgs};
 use crate::args::stdin::await_stdin;
 use crate::args::template::{TemplateArgs, tell_origin};
 use crate::documents::{Documents, Fields, Wanted};
 use crate::jobs::{Key, Outcome};
 use crate::routing::{
-    Analysis, Answers, Corpus, Kept, Reading, Source, check_apart, page, pictures, table,
+    Analysis, Answers, Corpus, Kept, Reading, Settings, Source, check_apart, table,
 };
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
 use crate::terminal::progress::{self, amount_bar, counter};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
 use gatefold::engine::{Engine, NUMERICS_REVISION, Options};
-use gatefold::files::{check_is_file, folder_of, replace};
 use gatefold::model::{RandomRouters, Routes};
 use gatefold::routing::{Counts, Reader, Report, Shape, unused};
-use gatefold::text::{count, printable};
+use gatefold::text::printable;
 use gatefold::tokenizer::{ChatTemplate, Origin};
-use std::fs;
 use std::io::{self, IsTerminal, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -88,20 +87,16 @@ pub struct RoutingArgs {
     #[arg(long, value_name = "FILE")]
     counts: Option<PathBuf>,
 
-    /// Random routers beside each router, as what chance gives; 0 is none
-    #[arg(long, value_name = "N", default_value_t = 19, value_parser = value_parser!(u16).range(..=999))]
+    /// Random routers beside each router, as what chance gives; 0 is none, and fewer than 39 allow no
+    /// verdict
+    #[arg(long, value_name = "N", default_value_t = 39, value_parser = value_parser!(u16).range(..=999))]
     random: u16,
 
     #[command(flatten)]
     of_experts: ExpertArgs,
 
-    /// Write a page with pictures and tables of all of it
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-
-    /// Write the pictures into this folder
-    #[arg(long, value_name = "DIR")]
-    svg: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: OutputArgs,
 
     /// Print one JSON object
     #[arg(long)]
@@ -115,16 +110,8 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
         "there are no texts: name files or folders, or pipe a text in"
     );
     let interrupts = Interrupts::watch()?;
-    for path in [&args.html, &args.counts].into_iter().flatten() {
-        check_is_file(path)?;
-        let folder = folder_of(path);
-        ensure!(
-            folder.is_dir(),
-            "cannot write {}: there is no folder {}",
-            printable(path.display()),
-            printable(folder.display())
-        );
-    }
+    args.of_experts.check(&args.paths)?;
+    args.outputs.check(args.counts.as_deref())?;
     let default_window = args.generate.is_none().then_some(DEFAULT_WINDOW);
     let loaded = args.model.load(default_window)?;
     let config = loaded.language.model.config();
@@ -153,20 +140,32 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
         return Ok(Outcome::Interrupted);
     };
     let report = Report::new(&counts, &corpus.domains, &loaded.language.tokenizer);
-    let Some((similarity, ablation)) =
-        routing_experts::measure(&args.of_experts, &loaded, &counts, &interrupted)?
-    else {
-        return Ok(Outcome::Interrupted);
-    };
+    let Experts { similarity, ablation, is_whole } =
+        routing_experts::measure(&args.of_experts, &loaded, &counts, &interrupted)?;
     let unused = unused(&counts.expert_tokens());
+    let settings = Settings {
+        version: env!("CARGO_PKG_VERSION"),
+        fingerprint: hex(&loaded.language.cache_fingerprint(loaded.context_len)),
+        generate: args.generate,
+        cache_type: args.of_experts.cache_type.name,
+        seed: SEED,
+    };
     let (window, answers) = (loaded.context_len, args.generate.is_some());
-    let analysis = Analysis { model: name, window, answers, report, unused, similarity, ablation };
-    write(&args, &analysis)?;
-    Ok(Outcome::of(n_failed + corpus.faults.len() == 0))
+    let analysis =
+        Analysis { model: name, settings, window, answers, report, unused, similarity, ablation };
+    let written = args.outputs.write(&analysis);
+    print(&args, &analysis)?;
+    written?;
+    let is_all = n_failed + corpus.faults.len() == 0;
+    Ok(if is_whole { Outcome::of(is_all) } else { Outcome::Interrupted })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn corpus(args: &RoutingArgs) -> Result<Corpus> {
-    let outputs = [&args.counts, &args.html].into_iter().flatten().cloned();
+    let outputs = [&args.counts, &args.outputs.html].into_iter().flatten().cloned();
     let wanted =
         Wanted { globs: args.glob.clone(), except: outputs.collect(), is_jsonl: args.jsonl };
     let fields =
@@ -186,7 +185,9 @@ fn corpus(args: &RoutingArgs) -> Result<Corpus> {
     for (id, fault) in &corpus.faults {
         print_note(format_args!("{} {fault}", printable(id)));
     }
-    args.counts.iter().try_for_each(|path| check_apart(&corpus, path))?;
+    for (flag, path) in [("--counts", &args.counts), ("--html", &args.outputs.html)] {
+        path.iter().try_for_each(|path| check_apart(&corpus, flag, path))?;
+    }
     Ok(corpus)
 }
 
@@ -276,7 +277,8 @@ fn read(
     let is_done = reading.run(interrupted, |n_bytes| bar.inc(n_bytes))?;
     progress::hide();
     for (idx, why) in &reading.failed {
-        print_note(format_args!("text {}: {}", idx + 1, printable(why)));
+        let id = &corpus.entries[*idx].id;
+        print_note(format_args!("{}: {}", printable(id), printable(why)));
     }
     let counts = reading.kept.counts;
     if !is_done {
@@ -288,21 +290,8 @@ fn read(
     Ok(Some((counts, reading.failed.len())))
 }
 
-/// Hands out what was found, in every form that was asked for.
-fn write(args: &RoutingArgs, analysis: &Analysis) -> Result<()> {
-    if let Some(path) = &args.html {
-        put(path, &page(analysis))?;
-    }
-    if let Some(folder) = &args.svg {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", printable(folder.display())))?;
-        let pictures = pictures(analysis);
-        for picture in &pictures {
-            put(&folder.join(format!("{}.svg", picture.name)), &picture.svg())?;
-        }
-        let n = count(pictures.len(), "picture");
-        print_note(format_args!("{n} written to {}", printable(folder.display())));
-    }
+/// Prints what was found.
+fn print(args: &RoutingArgs, analysis: &Analysis) -> Result<()> {
     let mut out = stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, analysis).map_err(io::Error::from)?;
@@ -311,9 +300,4 @@ fn write(args: &RoutingArgs, analysis: &Analysis) -> Result<()> {
         out.write_all(table(analysis).as_bytes())?;
     }
     Ok(())
-}
-
-fn put(path: &Path, text: &str) -> Result<()> {
-    replace(path, text.as_bytes())
-        .with_context(|| format!("cannot write {}", printable(path.display())))
 }

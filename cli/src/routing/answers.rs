@@ -43,19 +43,22 @@ impl Answers<'_> {
     }
 
     /// The answers to texts, but for the first `n_known`, whose windows nobody looks at.
-    ///
-    /// # Errors
-    /// If a prompt cannot be written.
     pub fn windows(
         &mut self,
         texts: Vec<(usize, &Entry, String)>,
         n_known: usize,
         interrupted: &AtomicBool,
-    ) -> Result<Answered> {
+    ) -> Answered {
         let mut answered = Answered::default();
         let mut open = HashMap::new();
         for (idx, entry, text) in texts {
-            let prompt = self.prompt(text)?;
+            let prompt = match self.prompt(text) {
+                Ok(prompt) => prompt,
+                Err(error) => {
+                    answered.failed.push((idx, format!("{error:#}")));
+                    continue;
+                }
+            };
             let Entry { domain_idx, document_idx, n_bytes, .. } = *entry;
             let place = answered.found.len();
             let n_context = prompt.len();
@@ -83,7 +86,7 @@ impl Answers<'_> {
                 tokens.truncate(context_len);
             }
         });
-        Ok(answered)
+        answered
     }
 
     fn prompt(&self, text: String) -> Result<Vec<u32>> {

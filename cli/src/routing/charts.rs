@@ -10,6 +10,12 @@ const WIDTH: f64 = 348.0;
 const LEFT: f64 = 40.0;
 const TOP: f64 = 42.0;
 
+/// Up to which part of the largest value white letters have a contrast of 4.5 in the dark scheme.
+const WHITE_ON_DARK: f64 = 0.56;
+
+/// The same of black letters in the light scheme.
+const BLACK_ON_LIGHT: f64 = 0.755;
+
 /// A matrix of values, darker where they are larger.
 pub(super) struct HeatMap<'a> {
     pub title: &'a str,
@@ -51,7 +57,11 @@ impl HeatMap<'_> {
                 let fill = format!("class=\"heat\" fill-opacity=\"{:.2}\"", 0.04 + 0.96 * part);
                 drawing.rect(area, fill, Some(&tip));
                 if cell_width >= 28.0 {
-                    let class = if part > 0.62 { "small on" } else { "small" };
+                    let class = match part {
+                        part if part <= WHITE_ON_DARK => "small low",
+                        part if part <= BLACK_ON_LIGHT => "small mid",
+                        _ => "small high",
+                    };
                     let at = (x + cell_width / 2.0, base);
                     drawing.text(at, Anchor::Middle, class, &write(value));
                 }
@@ -77,8 +87,8 @@ pub(super) struct Bars<'a> {
     /// `[n_series][n_groups]`
     pub series: &'a [Vec<f64>],
     pub names: &'a [String],
-    /// The ends of each bar's interval.
-    pub intervals: &'a [Vec<(f64, f64)>],
+    /// The ends of each bar's interval, of series that have them.
+    pub intervals: &'a [Option<Vec<(f64, f64)>>],
     /// Where the axis ends.
     pub largest: f64,
     /// What all bars would be if the load were even.
@@ -105,19 +115,21 @@ impl Bars<'_> {
             drawing.text((LEFT - 6.0, y(tick) + 4.0), Anchor::End, "small soft", &label);
         }
         for (idx, (shares, intervals)) in series.iter().zip(*intervals).enumerate() {
-            for (expert, (&share, &(low, high))) in shares.iter().zip(intervals).enumerate() {
+            for (expert, &share) in shares.iter().enumerate() {
                 let x = LEFT + group * expert as f64 + 3.0 + bar * idx as f64;
-                let tip = format!(
-                    "{}, expert {expert}: {} ({} to {})",
-                    names[idx],
-                    percent(share),
-                    percent(low),
-                    percent(high)
-                );
+                let interval = intervals.as_ref().map(|intervals| intervals[expert]);
+                let ends = interval.map_or(String::new(), |(low, high)| {
+                    format!(" ({} to {})", percent(low), percent(high))
+                });
+                let tip = format!("{}, expert {expert}: {}{ends}", names[idx], percent(share));
                 let area = [x, y(share), bar - 0.5, bottom - y(share)];
-                drawing.rect(area, format!("fill=\"{}\"", css(idx)), Some(&tip));
-                let middle = x + bar / 2.0;
-                drawing.line(&[(middle, y(low)), (middle, y(high))], "ends");
+                drawing.rect(area, format!("class=\"bar\" fill=\"{}\"", css(idx)), Some(&tip));
+                if let Some((low, high)) = interval {
+                    let middle = x + bar / 2.0;
+                    let ends = [(middle, y(low)), (middle, y(high))];
+                    drawing.line(&ends, "halo");
+                    drawing.line(&ends, "ends");
+                }
             }
         }
         for expert in (0..n_groups).step_by((14.0 / group).ceil().max(1.0) as usize) {
@@ -128,7 +140,7 @@ impl Bars<'_> {
         drawing.line(&[(LEFT, y(*even)), (width, y(*even))], "chance");
         for (idx, name) in names.iter().enumerate() {
             let (x, y) = (LEFT + 104.0 * (idx % 3) as f64, bottom + 26.0 + 16.0 * (idx / 3) as f64);
-            drawing.rect([x, y, 10.0, 10.0], format!("fill=\"{}\"", css(idx)), None);
+            drawing.rect([x, y, 10.0, 10.0], format!("class=\"bar\" fill=\"{}\"", css(idx)), None);
             drawing.text((x + 14.0, y + 9.0), Anchor::Start, "small", &shortened(name, 14));
         }
         drawing
@@ -158,7 +170,7 @@ impl Curves<'_> {
         drawing.text((0.0, 14.0), Anchor::Start, "title", title);
         let tops = band.iter().flatten().map(|&(_, top)| top).chain(*chance);
         let all = values.iter().copied().chain(tops).chain(by_load.iter().flatten().copied());
-        let largest = nice(all.fold(0.0, f64::max) * 1.05);
+        let largest = nice(all.fold(0.0, f64::max) * 1.05).min(1.0);
         let y = |value: f64| bottom - plot * value / largest;
         let step = (WIDTH - LEFT - 16.0) / (values.len().max(2) - 1) as f64;
         let x = |layer: usize| LEFT + 8.0 + step * layer as f64;
@@ -224,7 +236,7 @@ pub(super) fn coloured_text(
         let (mut x, mut text) = (0.0, String::new());
         for (part, expert) in line {
             let width = part.chars().count() as f64 * CHAR_WIDTH;
-            let fill = format!("fill=\"{}\" fill-opacity=\".5\"", css(expert));
+            let fill = format!("class=\"mix\" fill=\"{}\"", css(expert));
             drawing.rect([x, y - 13.0, width - 0.6, LINE_HEIGHT - 1.0], fill, None);
             x += width;
             text += &part;
@@ -234,7 +246,7 @@ pub(super) fn coloured_text(
     drawing.text((0.0, bottom + 13.0), Anchor::Start, "small soft", "expert");
     for expert in 0..n_experts.min(8) {
         let x = 44.0 + 34.0 * expert as f64;
-        let fill = format!("fill=\"{}\" fill-opacity=\".5\"", css(expert));
+        let fill = format!("class=\"mix\" fill=\"{}\"", css(expert));
         drawing.rect([x, bottom + 3.0, 24.0, 13.0], fill, None);
         let more = if n_experts > 8 { "\u{2026}" } else { "" };
         let label = format!("{expert}{more}");

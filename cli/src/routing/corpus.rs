@@ -11,6 +11,8 @@ const MAX_DOMAINS: usize = 32;
 /// A text to be read.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// What it is called.
+    pub id: String,
     /// Its domain.
     pub domain_idx: usize,
     /// Its number in its domain.
@@ -103,7 +105,7 @@ impl Corpus {
             }
             let document_idx = sizes[domain_idx];
             sizes[domain_idx] += 1;
-            entries.push(Entry { domain_idx, document_idx, place, n_bytes: text.len() as u64 });
+            entries.push(Entry { id, domain_idx, document_idx, place, n_bytes: text.len() as u64 });
         });
         *digest = hasher.finalize().into();
         if domains.len() > MAX_DOMAINS {

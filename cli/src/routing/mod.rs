@@ -21,18 +21,36 @@ pub use colours::paint;
 pub use corpus::{Corpus, CorpusError};
 pub use findings::{describe_unused, findings};
 pub use page::page;
-pub use pictures::{Picture, pictures};
+pub use pictures::{PICTURES, Picture, pictures};
 pub use table::table;
 pub use work::{Kept, Reading, Source, check_apart};
 
 use gatefold::routing::{Ablation, Report, Similarity, Unused};
 use serde::Serialize;
 
+/// What figures depend on beside the texts, so that they can be had again.
+#[derive(Serialize)]
+pub struct Settings {
+    /// The program's version.
+    pub version: &'static str,
+    /// What identifies the model, as hexadecimal digits.
+    pub fingerprint: String,
+    /// Most tokens of an answer, where it is those that were counted.
+    pub generate: Option<u32>,
+    /// Type of the KV cache.
+    pub cache_type: &'static str,
+    /// Seed of the random routers.
+    pub seed: u64,
+}
+
 /// All that is known of a model's experts.
 #[derive(Serialize)]
 pub struct Analysis {
     /// What the model is called.
     pub model: String,
+    /// What figures depend on.
+    #[serde(flatten)]
+    pub settings: Settings,
     /// Tokens of a window.
     pub window: usize,
     /// Whether it is the answers to the texts that were counted.

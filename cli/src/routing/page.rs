@@ -21,9 +21,9 @@ figure{margin:0}.drawings{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:.75re
 .layers label{min-width:2rem;padding:.1rem .4rem;border:1px solid var(--line);border-radius:.3rem;text-align:center;cursor:pointer;font-size:.875rem}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}\
 th,td{padding:.15rem .5rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child{text-align:left}\
-th{font-weight:600}td.heat{background:color-mix(in srgb,var(--hue) calc(var(--v)*70%),var(--paper))}\
+th{font-weight:600}td.heat{background:color-mix(in srgb,var(--hue) calc(var(--v)*50%),var(--paper))}\
 .text{white-space:pre-wrap;overflow-wrap:anywhere;font:14px/1.9 ui-monospace,monospace;border:1px solid var(--line);border-radius:.3rem;padding:.5rem .75rem;max-height:24rem;overflow:auto}\
-.text span{border-radius:.15rem}.text span::before{font-size:.6rem;vertical-align:super;color:var(--soft);margin-right:.1em}\
+.text span{border-radius:.15rem}.text span::before{font-size:.6rem;vertical-align:super;color:inherit;margin-right:.1em}\
 .key span{display:inline-block;padding:0 .5rem;margin:0 .25rem .25rem 0;border-radius:.15rem}\
 .words{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:0 2rem}.words li{overflow-wrap:anywhere}\
 ul{padding-left:1.2rem;margin:.25rem 0}code{font:.875em ui-monospace,monospace;white-space:pre-wrap;background:color-mix(in srgb,var(--line) 45%,var(--paper));border-radius:.2rem;padding:0 .2em}\
@@ -120,7 +120,7 @@ fn switch(report: &Report) -> String {
         for expert in 0..report.n_experts {
             write!(
                 style,
-                "#L{layer}:checked~.texts .L{layer}_{expert}{{background:color-mix(in srgb,{} 50%,var(--paper))}}#L{layer}:checked~.texts .B{layer}.L{layer}_{expert}::before{{content:\"{expert}\"}}",
+                "#L{layer}:checked~.texts .L{layer}_{expert}{{background:color-mix(in srgb,{} calc(var(--mix)*100%),var(--paper))}}#L{layer}:checked~.texts .B{layer}.L{layer}_{expert}::before{{content:\"{expert}\"}}",
                 css(expert)
             )
             .expect("a string takes all that is written");
@@ -135,7 +135,7 @@ fn texts(report: &Report) -> String {
     for expert in 0..report.n_experts {
         let colour = css(expert);
         texts += &format!(
-            "<span style=\"background:color-mix(in srgb,{colour} 50%,var(--paper))\">{expert}</span>"
+            "<span style=\"background:color-mix(in srgb,{colour} calc(var(--mix)*100%),var(--paper))\">{expert}</span>"
         );
     }
     texts += "</p>\n";
@@ -189,7 +189,7 @@ fn of_layer(report: &Report, layer: &LayerReport) -> String {
         layer.pairs.iter().enumerate().map(|(expert, row)| (expert.to_string(), row.clone()));
     section += &shares("Expert", rows.collect(), report.n_experts);
     section += &format!(
-        "<h3>Layer {}: tokens that experts are specific for</h3>\n<p class=\"soft\">How often the expert is the token's first choice, of how many times the token was seen, and where.</p>\n<div class=\"words\">\n",
+        "<h3>Layer {}: tokens that experts are specific for</h3>\n<p class=\"soft\">How often the expert is the token's first choice, of how many times the token was seen, and where. The lists are ranked and not tested: of many tokens some stand out by chance.</p>\n<div class=\"words\">\n",
         layer.layer
     );
     for (expert, tokens) in layer.specific_tokens.iter().enumerate() {

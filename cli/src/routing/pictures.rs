@@ -2,8 +2,14 @@
 
 use super::Analysis;
 use super::charts::{Bars, Curves, HeatMap, coloured_text, fixed, nice, percent};
+use super::findings::on_p;
 use super::svg::{Drawing, file};
-use gatefold::routing::{Information, LayerReport, Report};
+use gatefold::routing::{Information, LayerReport, Report, Shares};
+use gatefold::text::count;
+
+/// The names of all pictures that there may be.
+pub const PICTURES: [&str; 7] =
+    ["load", "domains", "repetition", "information", "text", "ablation", "similarity"];
 
 /// A picture: drawings that belong together.
 pub struct Picture {
@@ -69,15 +75,16 @@ fn domains(report: &Report) -> Picture {
     let names: Vec<String> = report.domains.iter().map(|domain| domain.name.clone()).collect();
     let layers = shown_layers(report);
     let all = layers.iter().flat_map(|&layer| &report.layers[layer].domains);
-    let largest = nice(all.flat_map(|it| it.ranks[0].share.iter().copied()).fold(0.0, f64::max));
+    let ends = all.flat_map(|it| it.ranks[0].high.as_ref().unwrap_or(&it.ranks[0].share));
+    let largest = nice(ends.copied().fold(0.0, f64::max)).min(1.0);
     let drawings = layers.iter().map(|&layer| {
         let ranks: Vec<_> =
             report.layers[layer].domains.iter().map(|domain| &domain.ranks[0]).collect();
         let series: Vec<Vec<f64>> = ranks.iter().map(|shares| shares.share.clone()).collect();
-        let intervals: Vec<Vec<(f64, f64)>> = ranks
-            .iter()
-            .map(|shares| shares.low.iter().copied().zip(shares.high.iter().copied()).collect())
-            .collect();
+        let interval = |shares: &&Shares| -> Option<Vec<(f64, f64)>> {
+            Some(shares.low.clone()?.into_iter().zip(shares.high.clone()?).collect())
+        };
+        let intervals: Vec<_> = ranks.iter().map(interval).collect();
         let title = format!("Layer {layer}");
         let even = 1.0 / report.n_experts as f64;
         let (series, names, intervals) = (&series[..], &names[..], &intervals[..]);
@@ -86,7 +93,7 @@ fn domains(report: &Report) -> Picture {
     Picture {
         name: "domains",
         title: "Experts by domain",
-        caption: "The share of each domain's tokens that have an expert as their first choice, with 95% intervals; dashed: an even load. Figure 7 of the paper.".to_owned(),
+        caption: "The share of each domain's tokens that have an expert as their first choice, with 95% intervals where there are three texts or more; dashed: an even load. Figure 7 of the paper.".to_owned(),
         drawings: drawings.collect(),
     }
 }
@@ -137,7 +144,10 @@ fn information(report: &Report) -> Picture {
     Picture {
         name: "information",
         title: "What decides where a token goes",
-        caption: "How much of the first choice the domain decides, and the kind of token (mutual information by the entropy of the choice), beside random routers that see the same hidden states.".to_owned(),
+        caption: format!(
+            "How much of the first choice the domain decides, and the kind of token (mutual information by the entropy of the choice), beside random routers that see the same hidden states. {}",
+            on_p(report)
+        ),
         drawings: drawings.into_iter().flatten().collect(),
     }
 }
@@ -165,12 +175,16 @@ fn ablation(analysis: &Analysis) -> Option<Picture> {
     let values: Vec<Vec<f64>> =
         layers.iter().map(|layer| layer.kl.iter().map(|kl| kl.value).collect()).collect();
     let largest = nice(values.iter().flatten().copied().fold(0.0, f64::max));
+    let n_tokens = layers.first().map_or(0, |layer| layer.n_tokens);
     let write = |value| fixed(value, 3);
     let (title, axes, values) = ("Nats a token", ["layer", "expert"], &values[..]);
     Some(Picture {
         name: "ablation",
         title: "Without an expert",
-        caption: "The mean Kullback-Leibler divergence of the predictions from those of the whole model where an expert is left out, and its tokens go to the next best.".to_owned(),
+        caption: format!(
+            "The mean Kullback-Leibler divergence of the predictions from those of the whole model where an expert is left out, and its tokens go to the next best; over {}.",
+            count(n_tokens, "token")
+        ),
         drawings: vec![HeatMap { title, axes, values, largest, write: &write }.draw()],
     })
 }

@@ -3,18 +3,19 @@
 use std::fmt::{Display, Write};
 
 /// Colours in both schemes, and letters. `--hue` is what heat maps are made of: the more of it, the
-/// larger the value, which all kinds of colour vision see as lighter and darker.
+/// larger the value, which all kinds of colour vision see as lighter and darker. `--mix` is how much of
+/// an expert's colour lies behind letters. All text has a contrast of 4.5 or more.
 pub(super) const STYLE: &str = "\
-:root{--paper:#fff;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--hue:#0a4f9c}\
-@media(prefers-color-scheme:dark){:root{--paper:#0d1117;--ink:#e6edf3;--soft:#9da7b3;--line:#3d444d;--hue:#8cc4ff}}\
-@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--hue:#0a4f9c}}\
+:root{--paper:#fff;--ink:#1f2328;--soft:#59636e;--line:#d1d9e0;--hue:#0a4f9c;--mix:.5;--low:#000;--high:#fff}\
+@media(prefers-color-scheme:dark){:root{--paper:#0d1117;--ink:#e6edf3;--soft:#9da7b3;--line:#3d444d;--hue:#8cc4ff;--mix:.4;--low:#fff;--high:#000}}\
+@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--hue:#0a4f9c;--mix:.5;--low:#000;--high:#fff}}\
 svg text{font:12px system-ui,sans-serif;fill:var(--ink)}svg .soft{fill:var(--soft)}\
 svg .small{font-size:10.5px}svg .title{font-weight:600;font-size:13px}svg .code{font:12px ui-monospace,monospace;white-space:pre}\
-svg .on{fill:var(--paper)}svg .heat{fill:var(--hue)}svg .axis{stroke:var(--line);fill:none}\
+svg .low{fill:var(--low)}svg .mid{fill:#000}svg .high{fill:var(--high)}svg .mix{fill-opacity:var(--mix)}svg .bar{stroke:var(--ink);stroke-width:.75}svg .heat{fill:var(--hue)}svg .axis{stroke:var(--line);fill:none}\
 svg .curve{fill:none;stroke:var(--hue);stroke-width:2}svg .dot{fill:var(--hue)}\
 svg .chance{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:6 4}\
 svg .load{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:1.5 3}\
-svg .band{fill:var(--soft);fill-opacity:.25}svg .ends{stroke:var(--ink);stroke-opacity:.7;fill:none}";
+svg .band{fill:var(--soft);fill-opacity:.25}svg .ends{stroke:var(--ink);fill:none}svg .halo{stroke:var(--paper);stroke-width:3;fill:none}";
 
 /// Which end of a text is where it is put.
 #[derive(Clone, Copy)]

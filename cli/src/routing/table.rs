@@ -2,7 +2,7 @@
 
 use super::Analysis;
 use super::charts::{percent, shortened};
-use super::findings::findings;
+use super::findings::{findings, on_p};
 use super::pictures::shown_layers;
 use gatefold::routing::{Comparison, Information, LayerReport, Report};
 use gatefold::text::{count, printable};
@@ -125,13 +125,16 @@ fn information(report: &Report) -> String {
         };
     for layer in &report.layers {
         let domain = layer.domain_information.as_ref();
-        let token = Some(layer.token_information.share);
+        let token = Some(layer.token_information.corrected_share);
         text += &line(layer.layer.to_string(), domain, &layer.kind_information, token);
     }
     let overall = &report.overall;
     text += &line("mean".to_owned(), overall.domain.as_ref(), &overall.kind, None);
     text + &wrapped(
-        "(% of the first choice that domain, kind of token and token decide; beside it, what random routers let them decide)",
+        &format!(
+            "(% of the first choice that domain, kind of token and token decide, the last corrected for tokens that were seen rarely; beside it, what random routers let them decide. {})",
+            on_p(report)
+        ),
         "",
     )
 }
@@ -151,7 +154,10 @@ fn domains(report: &Report, layer: usize) -> String {
 
 fn words(report: &Report) -> String {
     let layer = &report.layers[report.n_layers / 2];
-    let mut text = format!("\ntokens that experts of layer {} are specific for\n", layer.layer);
+    let mut text = format!(
+        "\ntokens that experts of layer {} are specific for, ranked and not tested\n",
+        layer.layer
+    );
     for (expert, tokens) in layer.specific_tokens.iter().enumerate() {
         let words = tokens.iter().take(N_WORDS).map(|it| format!("{:?}", it.text));
         let words = words.collect::<Vec<_>>().join(" ");
@@ -162,7 +168,11 @@ fn words(report: &Report) -> String {
 
 fn ablation(analysis: &Analysis) -> String {
     let Some(layers) = &analysis.ablation else { return String::new() };
-    let mut text = "\nKL divergence without an expert, in thousandths of a nat\nlayer ".to_owned();
+    let n_tokens = layers.first().map_or(0, |layer| layer.n_tokens);
+    let mut text = format!(
+        "\nKL divergence without an expert, in thousandths of a nat, over {}\nlayer ",
+        count(n_tokens, "token")
+    );
     let n_columns = analysis.report.n_experts.min(MAX_COLUMNS);
     (0..n_columns).for_each(|expert| put(&mut text, format_args!("{expert:>8}")));
     text.push('\n');

@@ -118,7 +118,7 @@ impl<'a> Reading<'a> {
         };
         for (group_idx, group) in corpus.entries.chunks(n_together).enumerate() {
             let first_idx = group_idx * n_together;
-            let mut pieces = self.windows(first_idx, group, n_known, interrupted)?;
+            let mut pieces = self.windows(first_idx, group, n_known, interrupted);
             // Windows are counted in the order of the texts, so that their number says which are.
             let n_skipped = n_known.min(pieces.len() as u64);
             n_known -= n_skipped;
@@ -149,7 +149,7 @@ impl<'a> Reading<'a> {
         group: &[Entry],
         n_known: u64,
         interrupted: &AtomicBool,
-    ) -> Result<Vec<(Window, u64)>> {
+    ) -> Vec<(Window, u64)> {
         let tokenizer = &self.language.tokenizer;
         let mut texts = Vec::new();
         for (idx, entry) in (first_idx..).zip(group) {
@@ -161,8 +161,14 @@ impl<'a> Reading<'a> {
         let mut found = Vec::new();
         match &mut self.source {
             Source::Texts(window_len) => {
-                for (_, entry, text) in texts {
-                    let tokens = tokenizer.encode(&text, gatefold::tokenizer::Specials::AsText)?;
+                for (idx, entry, text) in texts {
+                    let tokens = match tokenizer.encode_text(&text) {
+                        Ok(tokens) => tokens,
+                        Err(error) => {
+                            self.failed.push((idx, error.to_string()));
+                            continue;
+                        }
+                    };
                     let Entry { domain_idx, document_idx, .. } = *entry;
                     let place = (domain_idx, document_idx);
                     let n_tokens = tokens.len().max(1) as u64;
@@ -174,12 +180,12 @@ impl<'a> Reading<'a> {
                 }
             }
             Source::Answers(answers) => {
-                let windows = answers.windows(texts, n_known as usize, interrupted)?;
+                let windows = answers.windows(texts, n_known as usize, interrupted);
                 self.failed.extend(windows.failed);
                 found.extend(windows.found);
             }
         }
-        Ok(found)
+        found
     }
 
     fn step(&mut self, progress: &mut impl FnMut(u64)) -> Result<()> {
@@ -197,10 +203,10 @@ fn changed(fault: Fault) -> String {
     format!("has changed since the run began: {fault}")
 }
 
-/// Refuses a file of counts that is one of the texts.
-pub fn check_apart(corpus: &Corpus, path: &Path) -> Result<()> {
+/// Refuses a file for `flag` that is one of the texts.
+pub fn check_apart(corpus: &Corpus, flag: &str, path: &Path) -> Result<()> {
     if corpus.documents.are_in(path) {
-        bail!("--counts {} is one of the texts; name another file", printable(path.display()));
+        bail!("{flag} {} is one of the texts; name another file", printable(path.display()));
     }
     Ok(())
 }

@@ -173,10 +173,77 @@ fn what_cannot_be_analysed_is_told() {
     refused(&[&at(&texts, ""), "-c", "4"], "use 8 or more");
     let letter = at(&texts, "letter/letter-1.txt");
     refused(&[&letter, "--counts", &letter], "is one of the texts");
+    refused(&[&letter, "--ablate", "10"], "--ablate=10");
     let folder = [at(&texts, "letter"), at(&texts, "none.txt")];
     let some = gatefold(&["routing", &folder[0], &folder[1], "--random", "0"]);
     assert_eq!(some.code, 2, "{}", some.stderr);
     assert!(some.stderr.contains("none.txt cannot be read"), "{}", some.stderr);
+}
+
+/// What is there is replaced where it is a page or a picture, and this is found out at once.
+#[test]
+fn files_of_other_kinds_are_not_replaced() {
+    let texts = texts();
+    let (letter, kept) = (at(&texts, "letter/letter-1.txt"), at(&texts, "kept"));
+    let refused = |args: &[&str], why: &str| {
+        let Run { code, stderr, .. } = gatefold(&[&["routing", &letter], args].concat());
+        assert!(code == 1 && stderr.contains(why), "{why}: {stderr}");
+    };
+    let before = fs::read_to_string(&letter).unwrap();
+    refused(&["-m", "none.gguf", "--html", &letter], "another kind of file");
+    assert_eq!(fs::read_to_string(&letter).unwrap(), before);
+    let dotted = at(&texts, "letter/../kept");
+    refused(&["--html", &kept, "--counts", &dotted], "would be written for two flags");
+    let pictures = at(&texts, "pictures");
+    fs::create_dir(&pictures).unwrap();
+    fs::write(at(&texts, "pictures/load.svg"), "a diary").unwrap();
+    refused(&["-m", "none.gguf", "--svg", &pictures], "another kind of file");
+    fs::write(at(&texts, "pictures/load.svg"), "<svg/>").unwrap();
+    fs::write(&kept, "<!DOCTYPE html>\n").unwrap();
+    let args = ["routing", &letter, "--html", &kept, "--svg", &pictures, "--random", "2"];
+    let run = gatefold(&args).succeeded();
+    assert!(run.stdout.contains("a verdict takes 39"), "{}", run.stdout);
+    assert!(fs::read_to_string(&kept).unwrap().contains("</html>"));
+    let names = fs::read_dir(&pictures).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| name.to_str().unwrap().ends_with(".svg")));
+    refused(&["--html", &kept, &kept], "is one of the texts");
+}
+
+#[test]
+fn few_tokens_are_told_and_come_to_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.txt", "one two"), ("b.txt", "three"), ("c.txt", "four")] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let found = gatefold(&["routing", &at(&folder, ""), "--ablate=2000"]).succeeded();
+    assert!(found.stdout.contains("are too few to say anything"), "{}", found.stdout);
+    assert!(found.stderr.contains("not 2000"), "{}", found.stderr);
+    let one = analysis(&[&at(&folder, "b.txt"), "--ablate=1"]);
+    assert_eq!(one["ablation"][0]["n_tokens"], json!(1));
+    assert_eq!(one["ablation"][0]["kl"][0]["standard_error"], Json::Null);
+    let shares = &one["layers"][0]["domains"][0]["ranks"][0];
+    assert_eq!((&shares["low"], &shares["high"]), (&Json::Null, &Json::Null));
+}
+
+/// A template that refuses one of the texts.
+#[test]
+fn a_text_that_makes_no_prompt_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = "{% for m in messages %}{% if 'forbidden' in m['content'] %}{{ raise_exception('no') }}{% endif %}{{ m['content'] }}{% endfor %}";
+    fs::write(folder.path().join("template"), template).unwrap();
+    for (kind, text) in [("good", "The crew was led by"), ("bad", "It is forbidden.")] {
+        fs::create_dir_all(folder.path().join("texts").join(kind)).unwrap();
+        fs::write(folder.path().join("texts").join(kind).join("a.txt"), text).unwrap();
+    }
+    let template = at(&folder, "template");
+    let args = ["routing", &at(&folder, "texts"), "--generate", "4", "--random", "0", "--json"];
+    let run = gatefold(&[&args[..], &["--chat-template", &template]].concat());
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("bad/a.txt"), "{}", run.stderr);
+    let found: Json = serde_json::from_str(&run.stdout).unwrap();
+    let domains = found["domains"].as_array().unwrap();
+    assert_eq!((domains.len(), &domains[0]["name"]), (1, &json!("good")));
+    assert_eq!(domains[0]["n_documents"], json!(1));
 }
 
 /// A model of one expert that takes every token.
