@@ -32,6 +32,7 @@ mod revision;
 mod serve;
 mod serve_access;
 mod serve_batches;
+mod serve_batches_trouble;
 mod serve_clients;
 mod serve_files;
 mod serve_load;
