@@ -3,7 +3,7 @@
 use super::error::BatchError;
 use super::line::Line;
 use crate::jobs::{self, Key, Lines, copy_of_stdin};
-use crate::openai::{Fault, MOST_BODY_BYTES};
+use crate::openai::{Fault, MOST_BODY_BYTES, quoted};
 use gatefold::grammar::GRAMMARS_REVISION;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -128,21 +128,18 @@ impl Input {
         let fault = move |item: &Item| match self.line(item, terms) {
             Err(error) => Some(Err(error)),
             Ok(line) => {
-                let fault = match line.request {
-                    Ok(request) if request.endpoint().path() != endpoint => {
-                        let url = request.endpoint().path();
-                        let message = format!(
-                            "line {}: url is \"{url}\"; expected \"{endpoint}\", the endpoint of the batch",
-                            item.number
-                        );
-                        Some(Fault::at("invalid_value", "url", message))
-                    }
-                    Ok(_) => None,
-                    Err(fault) => Some(fault),
-                };
                 let is_of_body = |param: &str| param.starts_with("body.");
+                let fault = line.request.err();
                 let fault = fault.filter(|fault| !fault.param.as_deref().is_some_and(is_of_body));
-                fault.map(|fault| Ok((item.number, fault)))
+                let other = line.url.filter(|url| url != endpoint).map(|url| {
+                    let message = format!(
+                        "line {}: url is {}; expected \"{endpoint}\", the endpoint of the batch",
+                        item.number,
+                        quoted(&url.into())
+                    );
+                    Fault::at("invalid_value", "url", message)
+                });
+                fault.or(other).map(|fault| Ok((item.number, fault)))
             }
         };
         plan.items.iter().filter_map(fault)

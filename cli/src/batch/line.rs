@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub struct Line {
     /// The name that the request was given.
     pub custom_id: Option<String>,
+    /// Where it goes.
+    pub url: Option<String>,
     /// What is asked.
     pub request: Result<Request, Fault>,
     /// The line in a form that spaces and the order of fields do not change.
@@ -24,12 +26,13 @@ impl Line {
                 let mut sorted = value.clone();
                 sorted.sort_all_objects();
                 let canonical = sorted.to_string().into_bytes();
-                let custom_id = value.get("custom_id").and_then(Value::as_str).map(str::to_owned);
-                Line { custom_id, request: request(value), canonical }
+                let text = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
+                let (custom_id, url) = (text("custom_id"), text("url"));
+                Line { custom_id, url, request: request(value), canonical }
             }
             Err(error) => {
                 let fault = Fault::new("invalid_json", format!("the line is not JSON: {error}"));
-                Line { custom_id: None, request: Err(fault), canonical: text.into() }
+                Line { custom_id: None, url: None, request: Err(fault), canonical: text.into() }
             }
         }
     }
@@ -38,7 +41,12 @@ impl Line {
     pub fn too_long(n_bytes: u64, most: usize) -> Line {
         let message = format!("the line has {n_bytes} bytes; expected {most} at most");
         let fault = Fault::new("line_too_long", message);
-        Line { custom_id: None, request: Err(fault), canonical: n_bytes.to_string().into() }
+        Line {
+            custom_id: None,
+            url: None,
+            request: Err(fault),
+            canonical: n_bytes.to_string().into(),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use super::answer::{BEGINNING, Kept, KeptFault};
 use super::input::Plan;
 use super::reasons::Reasons;
 use crate::jobs::{JobsError, Key, Results};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 /// What was found in an output.
@@ -78,6 +79,17 @@ pub(super) fn drop_replaced(results: &mut Results, plan: &Plan) -> Result<(), Jo
         Standing::Changed | Standing::Useless => None,
     };
     results.retain(name).map(|_| ())
+}
+
+/// How many requests an output answers and refuses, as far as it can be read.
+pub fn count_rows(path: &Path) -> [usize; 2] {
+    let mut statuses = HashMap::new();
+    let see = |line: Kept, _: &[u8]| drop(statuses.insert(line.id.0, line.response.status_code));
+    // Whoever goes on with it hears what is wrong.
+    let _ = Results::read(path, BEGINNING, see);
+    let n_of =
+        |range: Range<u16>| statuses.values().filter(|status| range.contains(status)).count();
+    [n_of(0..400), n_of(400..500)]
 }
 
 /// Hands on the lines of an output: answers to one, and to the other what is wrong with requests. Returns

@@ -2,6 +2,7 @@
 
 use super::answers::blocking;
 use super::body;
+use super::files::fault_of;
 use super::pages::{Page, Query};
 use super::reply::json;
 use super::routes::{App, Name, Reply};
@@ -23,7 +24,7 @@ pub(super) async fn create(State(shared): App, body: Body) -> Reply {
     let bytes = body::read(body).await?;
     let store = shared.store()?;
     let asked = asked(body::fields(&bytes)?)?;
-    let record = blocking(move || Ok(store.create_batch(asked).map_err(Fault::from)?)).await?;
+    let record = blocking(move || Ok(store.create_batch(asked).map_err(fault_of)?)).await?;
     Ok(json(&record))
 }
 
@@ -79,7 +80,7 @@ pub(super) async fn list(State(shared): App, RawQuery(query): RawQuery) -> Reply
 
 /// `GET /v1/batches/{id}`.
 pub(super) async fn batch(State(shared): App, Name(id): Name) -> Reply {
-    Ok(json(&shared.store()?.batch(&id).map_err(Fault::from)?))
+    Ok(json(&shared.store()?.batch(&id).map_err(fault_of)?))
 }
 
 /// `POST /v1/batches/{id}/cancel`.
@@ -87,5 +88,5 @@ pub(super) async fn cancel(State(shared): App, Name(id): Name, body: Body) -> Re
     // Clients send an empty one.
     body::discard(body).await;
     let store = shared.store()?;
-    Ok(json(&blocking(move || Ok(store.cancel_batch(&id).map_err(Fault::from)?)).await?))
+    Ok(json(&blocking(move || Ok(store.cancel_batch(&id).map_err(fault_of)?)).await?))
 }

@@ -9,9 +9,11 @@ use super::pages::{Page, Query};
 use super::reply::{Refused, json, of_type};
 use super::routes::{App, Name, Reply};
 use crate::openai::{Fault, quoted};
-use crate::store::{FileRecord, Purpose, Store, Upload};
+use crate::store::{FileRecord, Purpose, Store, StoreError, Upload};
+use crate::terminal::print_note;
 use axum::body::{Body, HttpBody};
 use axum::extract::{RawQuery, Request, State};
+use gatefold::text::one_line;
 use serde_json::json;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -38,6 +40,14 @@ impl Shared {
         let message = "this server keeps no files and batches; start it with --data-dir DIR, a folder for them";
         store.ok_or_else(|| Fault::new("data_dir_required", message).into())
     }
+}
+
+/// What a client is told of trouble with the store; where on this machine it is, is told here.
+pub(super) fn fault_of(error: StoreError) -> Fault {
+    if matches!(error, StoreError::File { .. }) {
+        print_note(one_line(&error));
+    }
+    error.into()
 }
 
 /// `POST /v1/files`: a form with `purpose` and `file`.
@@ -143,7 +153,7 @@ impl Form {
             return Err(Fault::at("invalid_value", "purpose", message).into());
         }
         let (name, upload) = file.ok_or_else(|| missing("file"))?;
-        Ok(self.store.keep_file(upload, name, Purpose::Batch).map_err(Fault::from)?)
+        Ok(self.store.keep_file(upload, name, Purpose::Batch).map_err(fault_of)?)
     }
 }
 
@@ -153,7 +163,7 @@ impl Fields {
             (Piece::Head(head), _) => self.begin(store, head),
             (Piece::Content(bytes), Some(Head { name, .. })) if name == "file" => {
                 let (_, upload) = self.file.as_mut().expect("it has begun");
-                Ok(upload.write(bytes)?)
+                upload.write(bytes).map_err(fault_of)
             }
             (Piece::Content(bytes), _) => {
                 self.text.extend_from_slice(bytes);
@@ -195,7 +205,7 @@ impl Fields {
             // Browsers of old send the whole path.
             let path = head.filename.clone().unwrap_or_else(|| "file".into());
             let filename = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-            self.file = Some((filename, store.begin_upload()?));
+            self.file = Some((filename, store.begin_upload().map_err(fault_of)?));
         }
         self.current = Some(head);
         Ok(())
@@ -216,13 +226,13 @@ pub(super) async fn list(State(shared): App, RawQuery(query): RawQuery) -> Reply
 
 /// `GET /v1/files/{id}`.
 pub(super) async fn file(State(shared): App, Name(id): Name) -> Reply {
-    Ok(json(&shared.store()?.file(&id).map_err(Fault::from)?))
+    Ok(json(&shared.store()?.file(&id).map_err(fault_of)?))
 }
 
 /// `DELETE /v1/files/{id}`.
 pub(super) async fn delete(State(shared): App, Name(id): Name) -> Reply {
     let store = shared.store()?;
-    let id = blocking(move || Ok(store.delete_file(&id).map_err(Fault::from)?)).await?;
+    let id = blocking(move || Ok(store.delete_file(&id).map_err(fault_of)?)).await?;
     Ok(json(&json!({ "id": id, "object": "file", "deleted": true })))
 }
 
@@ -230,8 +240,8 @@ pub(super) async fn delete(State(shared): App, Name(id): Name) -> Reply {
 pub(super) async fn content(State(shared): App, Name(id): Name) -> Reply {
     let store = shared.store()?;
     let content = blocking(move || {
-        let record = store.file(&id).map_err(Fault::from)?;
-        let file = store.open_file(&record.id).map_err(Fault::from)?;
+        let record = store.file(&id).map_err(fault_of)?;
+        let file = store.open_file(&record.id).map_err(fault_of)?;
         Ok(Content::new(file, record.bytes))
     });
     Ok(of_type("application/octet-stream", Body::new(content.await?)))

@@ -163,18 +163,28 @@ impl Server {
         if let Some(store) = self.shared.service.get().and_then(|service| service.store.as_ref()) {
             store.stop();
         }
-        if let Some(thread) = self.batches.into_inner() {
-            let _ = thread.join();
-        }
-        self.shared.wait_for_answers(grace);
+        self.wait_for_the_rest(grace);
         if let Some(service) = self.shared.service.get() {
             service.handle.cancel_all();
         }
-        self.shared.wait_for_answers(LAST_WORDS);
+        self.wait_for_the_rest(LAST_WORDS);
         let _ = self.closing.send(true);
         // It has told all that it had to tell.
         let _ = self.thread.join();
         self.shared.first_prompts.common_prefix()
+    }
+
+    /// Waits until all requests are answered and the batches are left as they are. Where a row takes
+    /// longer than that, its thread ends with the process, and the next server begins the row anew.
+    fn wait_for_the_rest(&self, most: Duration) {
+        let start = Instant::now();
+        let is_at_work = || {
+            self.shared.n_active.load(Ordering::SeqCst) > 0
+                || self.batches.get().is_some_and(|thread| !thread.is_finished())
+        };
+        while is_at_work() && start.elapsed() < most {
+            thread::sleep(GLANCE);
+        }
     }
 }
 
@@ -183,17 +193,7 @@ impl Shared {
         let Some(service) = self.service.get() else { return };
         let setup = service.batches(self.places.n_running());
         store::work(store, &service.handle, &setup, &|trouble| {
-            print_note(format_args!(
-                "a batch does not go on, and is tried again: {}",
-                printable(trouble)
-            ));
+            print_note(format_args!("a batch does not go on: {}", printable(trouble)));
         });
-    }
-
-    fn wait_for_answers(&self, most: Duration) {
-        let start = Instant::now();
-        while self.n_active.load(Ordering::SeqCst) > 0 && start.elapsed() < most {
-            thread::sleep(GLANCE);
-        }
     }
 }

@@ -18,7 +18,7 @@ pub struct BatchRecord {
     object: Object,
     /// Where all of its requests go.
     pub endpoint: String,
-    /// What is wrong with the input as a whole.
+    /// What is wrong with the input as a whole, or keeps the batch from going on.
     pub errors: Option<Errors>,
     /// Its requests.
     pub input_file_id: Id,
@@ -224,16 +224,21 @@ impl Store {
         let _writing = self.writing();
         let mut record = self.batch(id)?;
         match record.status {
-            Status::Cancelling | Status::Finalizing => return Ok(record),
-            Status::Validating | Status::InProgress => record.enter(Status::Cancelling),
+            Status::Cancelling => return Ok(record),
+            Status::Finalizing if record.errors.is_none() => return Ok(record),
+            Status::Validating | Status::InProgress | Status::Finalizing => {
+                record.enter(Status::Cancelling);
+            }
             status => return Err(StoreError::Over { batch: record.id, status: status.name() }),
         }
         self.put_batch(record.clone())?;
-        let state = self.state();
+        let mut state = self.state();
+        state.paused.remove(&record.id);
         if state.current.as_ref() == Some(&record.id) {
             self.is_interrupted.store(true, Ordering::SeqCst);
         }
         drop(state);
+        self.news.notify_all();
         Ok(record)
     }
 
@@ -255,6 +260,9 @@ impl Store {
         state.n_rows += n_new as u64;
         if let Some(batch) = state.batches.get_mut(id) {
             batch.request_counts = counts;
+            if n_new > 0 {
+                batch.errors = None;
+            }
         }
     }
 

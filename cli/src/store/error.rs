@@ -91,6 +91,7 @@ impl StoreError {
     }
 }
 
+/// What a client is told: all but where on this machine it is.
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Fault {
         let message = one_line(&error);
@@ -105,15 +106,23 @@ impl From<StoreError> for Fault {
             StoreError::InUse { .. } => Fault::new("file_in_use", message),
             StoreError::Purpose { .. } => Fault::at("invalid_value", "input_file_id", message),
             StoreError::Over { .. } => Fault::new("batch_is_over", message),
-            StoreError::File { error, .. }
-                if matches!(
-                    error.kind(),
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
-                ) =>
-            {
-                Fault::ours("storage_full", message).with_status(507)
+            StoreError::File { action, error, .. } => {
+                storage_fault(&format!("a file of the server cannot be {action}"), &error)
             }
-            _ => Fault::ours("storage_failed", message),
+            StoreError::Locked { .. } | StoreError::Foreign { .. } | StoreError::Damaged { .. } => {
+                Fault::ours("storage_failed", "the server cannot use its folder")
+            }
         }
+    }
+}
+
+/// What a client is told where the system does not let something be done.
+pub(super) fn storage_fault(what: &str, error: &io::Error) -> Fault {
+    let message = format!("{what}: {}", one_line(error));
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Fault::ours("storage_full", message).with_status(507)
+        }
+        _ => Fault::ours("storage_failed", message),
     }
 }

@@ -4,6 +4,7 @@ use super::batches::{BatchRecord, Status};
 use super::error::StoreError;
 use super::files::FileRecord;
 use super::id::{Id, Kind};
+use crate::batch::count_rows;
 use gatefold::files::{open_locked, replace, sync_folder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a folder of ours has, from its first moment on.
 const LOCK: &str = "lock";
@@ -40,6 +41,8 @@ pub(super) struct State {
     pub batches: BTreeMap<Id, BatchRecord>,
     /// The batch that is worked on.
     pub current: Option<Id>,
+    /// Batches that do not go on, with when they are tried again.
+    pub paused: BTreeMap<Id, Instant>,
     pub is_stopping: bool,
     /// Rows that this process has answered or refused.
     pub n_rows: u64,
@@ -94,10 +97,14 @@ impl Store {
             is_interrupted: AtomicBool::new(false),
         };
         let files = store.read_records("files", Kind::File)?;
-        let batches: BTreeMap<Id, BatchRecord> = store.read_records("batches", Kind::Batch)?;
+        let mut batches: BTreeMap<Id, BatchRecord> = store.read_records("batches", Kind::Batch)?;
         store.sweep("files", &files)?;
         let open = batches.iter().filter(|(_, batch)| !batch.status.is_final());
         store.sweep("batches", &open.map(|(id, batch)| (id.clone(), batch)).collect())?;
+        for (id, batch) in batches.iter_mut().filter(|(_, batch)| !batch.status.is_final()) {
+            let counts = &mut batch.request_counts;
+            [counts.completed, counts.failed] = count_rows(&store.results_path(id));
+        }
         *store.state() = State { files, batches, ..State::default() };
         Ok(store)
     }

@@ -12,6 +12,7 @@ mod files;
 mod folder;
 mod id;
 mod runner;
+mod trouble;
 
 pub use batches::{Asked, BatchRecord, Counts, Status};
 pub use error::StoreError;

@@ -5,18 +5,19 @@ use super::error::StoreError;
 use super::files::Purpose;
 use super::folder::Store;
 use super::id::Id;
+use super::trouble::Trouble;
 use crate::batch::{Batch, BatchError, Found, Input, Progress, Setup, separate};
-use crate::jobs::{Background, JobsError, Sink, drive};
+use crate::jobs::{Background, Sink, drive};
 use crate::openai::Fault;
 use gatefold::engine::Handle;
 use gatefold::text::one_line;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-use thiserror::Error;
+use std::time::{Duration, Instant};
 
 /// Requests of a batch.
 const MOST_ROWS: usize = 50_000;
@@ -24,35 +25,29 @@ const MOST_ROWS: usize = 50_000;
 /// Things wrong with an input that are told.
 const MOST_ERRORS: usize = 100;
 
-/// How long nothing is tried again, when the disk is full, say.
+/// How long a batch is not tried again that does not go on, when the disk is full, say.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Why a batch does not go on.
-#[derive(Debug, Error)]
-enum Trouble {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    #[error(transparent)]
-    Jobs(#[from] JobsError),
-}
-
-/// Answers batches in the background of an engine until the store is [stopped](Store::stop). What cannot
-/// be kept, when the disk is full, is told to `tell` and tried again.
+/// Answers batches in the background of an engine until the store is [stopped](Store::stop). Why one does
+/// not go on, when the disk is full, say, is told to `tell`; others have their turn until it is tried
+/// again.
 pub fn work(store: &Store, handle: &Handle, setup: &Setup<'_>, tell: &dyn Fn(&dyn Display)) {
-    let mut told = String::new();
+    let mut told = BTreeMap::new();
     while let Some(record) = store.next_batch() {
+        let id = &record.id;
         let Err(trouble) = work_on(store, handle, setup, &record) else {
-            told.clear();
+            told.remove(id);
             continue;
         };
-        let trouble = format!("{}: {}", record.id, one_line(&trouble));
-        if trouble != told {
-            tell(&trouble);
-            told = trouble;
+        let text = format!("{id}: {}", one_line(&trouble));
+        if told.insert(id.clone(), text.clone()).is_none_or(|before| before != text) {
+            tell(&text);
         }
-        store.pause();
+        let errors = Errors::new(vec![(None, trouble.into())]);
+        let is_over = record.status == Status::Cancelling && end(store, id, errors.clone()).is_ok();
+        if !is_over {
+            store.set_aside(&record, errors);
+        }
     }
 }
 
@@ -72,24 +67,33 @@ impl Store {
             if state.is_stopping {
                 return None;
             }
+            let now = Instant::now();
+            state.paused.retain(|_, end| *end > now);
             let is_ending = |batch: &&BatchRecord| batch.status == Status::Cancelling;
-            let is_open = |batch: &&BatchRecord| !batch.status.is_final();
-            let batches = || state.batches.values();
-            if let Some(batch) = batches().find(is_ending).or_else(|| batches().find(is_open)) {
+            let is_open = |batch: &&BatchRecord| {
+                !batch.status.is_final() && !state.paused.contains_key(&batch.id)
+            };
+            let open = || state.batches.values().filter(is_open);
+            if let Some(batch) = open().find(is_ending).or_else(|| open().next()) {
                 let batch = batch.clone();
                 state.current = Some(batch.id.clone());
                 self.is_interrupted.store(false, Ordering::SeqCst);
                 return Some(batch);
             }
-            state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let most = state.paused.values().min().map_or(PAUSE, |end| *end - now);
+            let woken = self.news.wait_timeout(state, most);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    /// Waits some time, or until there is other work.
-    fn pause(&self) {
-        let state = self.state();
-        if !state.is_stopping {
-            drop(self.news.wait_timeout(state, PAUSE));
+    /// Lets others pass before a batch that does not go on, and says why that is so. One that has come
+    /// further meanwhile, or is cancelled, is another matter.
+    fn set_aside(&self, record: &BatchRecord, errors: Errors) {
+        let mut state = self.state();
+        let Some(batch) = state.batches.get_mut(&record.id) else { return };
+        batch.errors = Some(errors);
+        if batch.status == record.status {
+            state.paused.insert(record.id.clone(), Instant::now() + PAUSE);
         }
     }
 }
@@ -167,6 +171,14 @@ fn fail(store: &Store, id: &Id, faults: Vec<(Option<usize>, Fault)>) -> Result<(
     Ok(())
 }
 
+/// Ends a batch that is cancelled and whose results cannot be put together.
+fn end(store: &Store, id: &Id, errors: Errors) -> Result<(), StoreError> {
+    store.change_batch(id, |batch| {
+        batch.errors = Some(errors);
+        batch.enter(Status::Cancelled);
+    })
+}
+
 /// Makes files of the answers, and of what is wrong with requests. The files have the same names and
 /// contents when this is done again, by a process that goes on.
 fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
@@ -197,6 +209,7 @@ fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
     store.change_batch(id, |batch| {
         [batch.output_file_id, batch.error_file_id] = kept;
         (batch.request_counts.completed, batch.request_counts.failed) = (completed, failed);
+        batch.errors = None;
         batch.enter(if is_ending { Status::Cancelled } else { Status::Completed });
     })?;
     // Where this fails, the next start removes it.

@@ -33,6 +33,7 @@ mod routing;
 mod serve;
 mod serve_access;
 mod serve_batches;
+mod serve_batches_trouble;
 mod serve_clients;
 mod serve_files;
 mod serve_load;

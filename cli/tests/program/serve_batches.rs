@@ -9,10 +9,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const DATA: [&str; 4] = ["--data-dir", "data", "--parallel", "3"];
+pub const DATA: [&str; 4] = ["--data-dir", "data", "--parallel", "3"];
 
 /// Requests to chats of all kinds, some of which are refused for what is in their bodies.
-fn requests(n_requests: usize) -> Vec<Json> {
+pub fn requests(n_requests: usize) -> Vec<Json> {
     let row = |idx: usize| {
         let id = format!("{idx}");
         match idx % 5 {
@@ -25,12 +25,12 @@ fn requests(n_requests: usize) -> Vec<Json> {
     (0..n_requests).map(row).collect()
 }
 
-fn text(lines: &[Json]) -> Vec<u8> {
+pub fn text(lines: &[Json]) -> Vec<u8> {
     lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes()
 }
 
 /// Asks for a batch of these lines.
-fn create(serving: &Serving, lines: &[Json]) -> Json {
+pub fn create(serving: &Serving, lines: &[Json]) -> Json {
     let input = serving.upload(&text(lines));
     let asked = json!({
         "input_file_id": input["id"], "endpoint": "/v1/chat/completions",
@@ -42,12 +42,12 @@ fn create(serving: &Serving, lines: &[Json]) -> Json {
 }
 
 /// What is known of a batch.
-fn look(serving: &Serving, batch: &Json) -> Json {
+pub fn look(serving: &Serving, batch: &Json) -> Json {
     serving.get(&format!("/v1/batches/{}", batch["id"].as_str().unwrap())).json()
 }
 
 /// Waits until a batch is what it is expected to be.
-fn wait_for(serving: &Serving, batch: &Json, expected: impl Fn(&Json) -> bool) -> Json {
+pub fn wait_for(serving: &Serving, batch: &Json, expected: impl Fn(&Json) -> bool) -> Json {
     let start = Instant::now();
     loop {
         let found = look(serving, batch);
@@ -59,12 +59,12 @@ fn wait_for(serving: &Serving, batch: &Json, expected: impl Fn(&Json) -> bool) -
     }
 }
 
-fn is_over(batch: &Json) -> bool {
+pub fn is_over(batch: &Json) -> bool {
     ["completed", "failed", "cancelled"].contains(&batch["status"].as_str().unwrap())
 }
 
 /// The rows of a file of results; none if there is no such file.
-fn rows(serving: &Serving, id: &Json) -> Vec<Json> {
+pub fn rows(serving: &Serving, id: &Json) -> Vec<Json> {
     let Some(id) = id.as_str() else { return Vec::new() };
     let reply = serving.get(&format!("/v1/files/{id}/content"));
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -72,7 +72,7 @@ fn rows(serving: &Serving, id: &Json) -> Vec<Json> {
 }
 
 /// All rows of a batch that is over, which are where they belong.
-fn all_rows(serving: &Serving, batch: &Json) -> Vec<Json> {
+pub fn all_rows(serving: &Serving, batch: &Json) -> Vec<Json> {
     let [answers, faults] = ["output_file_id", "error_file_id"].map(|id| rows(serving, &batch[id]));
     assert!(
         answers.iter().all(|row| row["response"]["status_code"] == 200 && row["error"].is_null())
@@ -208,6 +208,8 @@ fn a_batch_waits_where_the_disk_is_full() {
     }
     let full = look(&serving, &batch);
     assert_eq!(full["status"], "in_progress", "{full}");
+    assert_eq!(full["errors"]["data"][0]["code"], "storage_full", "{full}");
+    assert!(!full["errors"].to_string().contains('/'), "{full}");
     assert_eq!(serving.ask(&chat("id", "Why?"))["object"], "chat.completion");
     let serving = serving.again(&DATA);
     let done = wait_for(&serving, &batch, is_over);
@@ -224,9 +226,11 @@ fn an_input_that_is_no_batch_fails_as_a_whole() {
     let good = chat("good", "Why?");
     let mut other = good.clone();
     other["method"] = "GET".into();
-    let cases: [(&[u8], &[LineError]); 4] = [
+    let wrong_twice = with(completion("x", "x"), "temperature", 7);
+    let cases: [(&[u8], &[LineError]); 5] = [
         (b"", &[(None, "empty_file")]),
         (b"\n \n", &[(None, "empty_file")]),
+        (&text(&[good.clone(), wrong_twice]), &[(Some(2), "invalid_value")]),
         (b"{}\nnonsense\n", &[(Some(1), "missing_required_parameter"), (Some(2), "invalid_json")]),
         (
             &[
@@ -260,6 +264,8 @@ fn an_input_that_is_no_batch_fails_as_a_whole() {
             .collect();
         assert_eq!(found, expected, "{errors:?}");
         assert!(errors.iter().all(|error| error["message"].is_string()));
+        let are_urls = errors.iter().filter(|error| error["code"] == "invalid_value");
+        assert!(are_urls.into_iter().all(|error| error["param"] == "url"), "{errors:?}");
     }
 }
 

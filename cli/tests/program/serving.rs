@@ -29,10 +29,15 @@ impl Serving {
 
     /// Another with these arguments, in the place of this one, which is killed.
     pub fn again(mut self, args: &[&str]) -> Serving {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.stop();
         let folder = mem::replace(&mut self.place.folder, tempfile::tempdir().unwrap());
         Serving::at(Workplace { folder }, args)
+    }
+
+    /// Kills it.
+    pub fn stop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// The same in this place.
