@@ -357,8 +357,9 @@ fn a_batch_waits_for_whoever_asks() {
     let n_steps = serving.metric("steps_total") - before;
     assert_eq!(beside["choices"], alone["choices"]);
     assert!(!is_over(&look(&serving, &batch)), "the batch was over too soon");
-    // Some steps are taken before the request comes, and behind its answer.
-    assert!((100.0..140.0).contains(&n_steps), "{n_steps} steps for 100 tokens");
+    // Some steps are taken before the request comes, and behind its answer; the last is counted when it
+    // is told.
+    assert!((99.0..140.0).contains(&n_steps), "{n_steps} steps for 100 tokens");
     assert_eq!(serving.metric("requests_deferred"), 0.0);
     let done = wait_for(&serving, &batch, is_over);
     assert_eq!(done["request_counts"], json!({"total": 200, "completed": 200, "failed": 0}));
