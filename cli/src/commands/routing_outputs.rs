@@ -3,7 +3,7 @@
 use crate::routing::{Analysis, PICTURES, page, pictures};
 use crate::terminal::output_file::OutputFile;
 use crate::terminal::print_note;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use gatefold::files::{check_is_file, folder_of};
 use gatefold::text::{count, printable};
@@ -53,7 +53,7 @@ impl OutputArgs {
         places.sort();
         if let Some(pair) = places.windows(2).find(|pair| pair[0] == pair[1]) {
             let path = printable(pair[0].display());
-            anyhow::bail!("{path} would be written for two flags; name another file for one");
+            bail!("{path} would be written for two flags; name another file for one");
         }
         if let Some(path) = &self.html {
             OutputFile::create(path, "--html", HTML)?;

@@ -200,7 +200,8 @@ fn files_of_other_kinds_are_not_replaced() {
     refused(&["-m", "none.gguf", "--svg", &pictures], "another kind of file");
     fs::write(at(&texts, "pictures/load.svg"), "<svg/>").unwrap();
     fs::write(&kept, "<!DOCTYPE html>\n").unwrap();
-    let args = ["routing", &letter, "--html", &kept, "--svg", &pictures, "--random", "2"];
+    let all = at(&texts, "");
+    let args = ["routing", &all, "--html", &kept, "--svg", &pictures, "--random", "2"];
     let run = gatefold(&args).succeeded();
     assert!(run.stdout.contains("a verdict takes 39"), "{}", run.stdout);
     assert!(fs::read_to_string(&kept).unwrap().contains("</html>"));
