@@ -342,7 +342,8 @@ fn a_cancelled_batch_keeps_what_it_has() {
     serving.wait_for("batches_open", |n| n == 0.0);
 }
 
-/// Somebody who asks while a batch runs has a token of each step, and the batch goes on behind.
+/// Somebody who asks while a batch runs has the answer of before, and the batch goes on behind. (In which
+/// steps is a matter of the engine, and of its tests.)
 #[test]
 fn a_batch_waits_for_whoever_asks() {
     let serving = Serving::new(&["--data-dir", "data", "--parallel", "4", "-b", "16"]);
@@ -352,14 +353,9 @@ fn a_batch_waits_for_whoever_asks() {
     let alone = serving.ask(&crate::serving::lasting(100, false));
     let batch = create(&serving, &rows);
     wait_for(&serving, &batch, |batch| batch["request_counts"]["completed"] != 0);
-    let before = serving.metric("steps_total");
     let beside = serving.ask(&crate::serving::lasting(100, false));
-    let n_steps = serving.metric("steps_total") - before;
     assert_eq!(beside["choices"], alone["choices"]);
     assert!(!is_over(&look(&serving, &batch)), "the batch was over too soon");
-    // Some steps are taken before the request comes, and behind its answer; the last is counted when it
-    // is told.
-    assert!((99.0..140.0).contains(&n_steps), "{n_steps} steps for 100 tokens");
     assert_eq!(serving.metric("requests_deferred"), 0.0);
     let done = wait_for(&serving, &batch, is_over);
     assert_eq!(done["request_counts"], json!({"total": 200, "completed": 200, "failed": 0}));
