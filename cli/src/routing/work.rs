@@ -8,6 +8,7 @@ use gatefold::LanguageModel;
 use gatefold::files::Replacement;
 use gatefold::routing::{Counts, Reader, Shape, Window, load, save, windows};
 use gatefold::text::printable;
+use gatefold::tokenizer::Specials;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -162,7 +163,7 @@ impl<'a> Reading<'a> {
         match &mut self.source {
             Source::Texts(window_len) => {
                 for (idx, entry, text) in texts {
-                    let tokens = match tokenizer.encode_text(&text) {
+                    let tokens = match tokenizer.encode(&text, Specials::AsText) {
                         Ok(tokens) => tokens,
                         Err(error) => {
                             self.failed.push((idx, error.to_string()));

@@ -55,6 +55,8 @@ fn shares_are_lists_over_the_experts_that_sum_to_1() {
         assert!((pairs - 2.0).abs() < 1e-9, "each token is in one pair, told from both sides");
         assert!(layer["domain_information"]["random"]["p"].is_number());
     }
+    let other = &found["kinds"][7];
+    assert_eq!(*other, json!({ "kind": "other", "n_tokens": 0 }), "BOS is read and not counted");
     let tokens = found["samples"][0]["tokens"].as_array().unwrap();
     let text: String = tokens.iter().map(|token| token.as_str().unwrap()).collect();
     let file = fs::read_to_string(texts.path().join("incident/incident-1.txt")).unwrap();
