@@ -1,5 +1,6 @@
 //! A sequence of tokens of which every logit is wanted, as for measuring: teacher forcing.
 
+use super::status::add_counts;
 use crate::compute::Compute;
 use crate::model::{Chunk, Gates, KvCache, Model, ModelError, Wanted};
 use gatefold_quant::DynFormat;
@@ -32,14 +33,13 @@ impl<'m> LogitsSession<'m> {
         batch_len: usize,
     ) -> Result<LogitsSession<'m>, ModelError> {
         let cache = KvCache::new(model.config(), cache_format, context_len)?;
-        let (expert_tokens, without) = Default::default();
         Ok(LogitsSession {
             model,
             compute,
             cache,
             batch_len: batch_len.max(1),
-            expert_tokens,
-            without,
+            expert_tokens: Vec::new(),
+            without: None,
         })
     }
 
@@ -106,8 +106,7 @@ impl<'m> LogitsSession<'m> {
         let logits = self.model.forward_gated(self.compute, &mut [chunk], gates)?;
         self.expert_tokens.resize(logits.expert_tokens.len(), Vec::new());
         for (all, new) in self.expert_tokens.iter_mut().zip(&logits.expert_tokens) {
-            all.resize(new.len(), 0);
-            all.iter_mut().zip(new).for_each(|(all, new)| *all += new);
+            add_counts(all, new);
         }
         Ok(logits.values)
     }

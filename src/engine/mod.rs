@@ -42,12 +42,11 @@
 //! run.
 //!
 //! The parts: `request` has what goes in and out, `options` how an engine works, `scheduler` the
-//! engine, `handle` its thread, `sequence` a request on its way, `held` what its answer is held to, `limits` what is
-//! refused,
-//! `prefix_cache` finds common prefixes, `prefix_file` keeps them in files and `prompt_cache` knows
-//! when, `turns` whose turn it is, `output_text` and `stop` make the text, `speed` measures, `status`
-//! counts. Keys and values lie in [pages](crate::model::PagePool). [`LogitsSession`] is for those who
-//! want the logits of every token.
+//! engine, `handle` its thread, `sequence` a request on its way, `held` what its answer is held to,
+//! `limits` what is refused, `prefix_cache` finds common prefixes, `prefix_file` keeps them in files
+//! and `prompt_cache` knows when, `turns` whose turn it is, `output_text` and `stop` make the text,
+//! `speed` measures, `status` counts. Keys and values lie in [pages](crate::model::PagePool).
+//! [`LogitsSession`] is for those who want the logits of every token.
 
 mod handle;
 mod held;

@@ -19,10 +19,9 @@
 
 use super::NUMERICS_REVISION;
 use super::scheduler::Engine;
-use crate::files::Replacement;
+use crate::files::{Hashed, Replacement, array};
 use crate::model::{KvCache, PageLayout};
 use gatefold_quant::DynFormat;
-use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -240,14 +239,14 @@ impl PrefixFile {
     /// If it cannot be written; a file that was there before is as it was then.
     pub fn save(&self, tokens: &[u32], cache: &KvCache) -> Result<(), PrefixFileError> {
         let save = || {
-            let mut out = Hashed { inner: BufWriter::new(self.begin()?), hash: Sha256::new() };
+            let mut out = Hashed::new(BufWriter::new(self.begin()?));
             Header::new(cache.layout(), self.fingerprint, tokens.len() as u64).write(&mut out)?;
             for token in tokens {
                 out.write_all(&token.to_le_bytes())?;
             }
             cache.write_to(&mut out)?;
-            let Hashed { mut inner, hash } = out;
-            inner.write_all(&hash.finalize())?;
+            let (mut inner, hash) = out.finish();
+            inner.write_all(&hash)?;
             let file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
             Ok(file.put_in_place()?)
         };
@@ -266,7 +265,7 @@ impl PrefixFile {
             }
             let file = File::open(&self.path)?;
             let n_bytes = file.metadata()?.len();
-            let mut input = Hashed { inner: BufReader::new(file), hash: Sha256::new() };
+            let mut input = Hashed::new(BufReader::new(file));
             let header = Header::read(&mut input)?;
             header.check(cache.layout(), self.fingerprint, n_bytes)?;
             // The file has as many bytes and more.
@@ -276,8 +275,8 @@ impl PrefixFile {
             let tokens = (0..n_tokens).map(|_| array(&mut input).map(u32::from_le_bytes));
             let tokens = tokens.collect::<io::Result<Vec<u32>>>()?;
             cache.read_from(n_tokens, &mut input)?;
-            let Hashed { mut inner, hash } = input;
-            if array(&mut inner)? != <[u8; 32]>::from(hash.finalize()) {
+            let (mut inner, hash) = input.finish();
+            if array(&mut inner)? != hash {
                 return Err(PrefixProblem::Checksum);
             }
             Ok((tokens, cache))
@@ -319,36 +318,4 @@ fn is_of_another_kind(path: &Path) -> io::Result<bool> {
     // Opening a pipe would wait for who writes to it. Files that are shorter are not torn ones: these
     // are never in their place.
     Ok(!there.is_file() || array(&mut File::open(path)?).map_or(true, |magic| magic != MAGIC))
-}
-
-/// Hashes what passes through.
-struct Hashed<T> {
-    inner: T,
-    hash: Sha256,
-}
-
-impl<T: Write> Write for Hashed<T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n_written = self.inner.write(bytes)?;
-        self.hash.update(&bytes[..n_written]);
-        Ok(n_written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl<T: Read> Read for Hashed<T> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let n_read = self.inner.read(bytes)?;
-        self.hash.update(&bytes[..n_read]);
-        Ok(n_read)
-    }
-}
-
-fn array<const N: usize>(input: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    input.read_exact(&mut bytes)?;
-    Ok(bytes)
 }

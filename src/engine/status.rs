@@ -32,9 +32,12 @@ impl Work {
     /// Counts a step, in which the experts of each layer have evaluated so many tokens.
     pub(super) fn add(&mut self, expert_tokens: &[Vec<u64>]) {
         self.n_steps += 1;
-        for layer in expert_tokens {
-            self.expert_tokens.resize(layer.len(), 0);
-            self.expert_tokens.iter_mut().zip(layer).for_each(|(all, new)| *all += new);
-        }
+        expert_tokens.iter().for_each(|layer| add_counts(&mut self.expert_tokens, layer));
     }
+}
+
+/// Adds counts to others, of which there may be fewer so far, or more.
+pub(super) fn add_counts(all: &mut Vec<u64>, new: &[u64]) {
+    all.resize(all.len().max(new.len()), 0);
+    all.iter_mut().zip(new).for_each(|(all, new)| *all += new);
 }

@@ -1,11 +1,13 @@
 //! Files in folders: one that is locked belongs to one run, one that is replaced is whole at every
-//! moment, and a name that was given outlasts a power failure.
+//! moment, one that is `hashed` shows damage, and a name that was given outlasts a power failure.
 
 mod claim;
+mod hashed;
 mod lock;
 mod replacement;
 
 pub use claim::{ClaimError, check_is_file, claim, claim_part, part_of};
+pub(crate) use hashed::{Hashed, array};
 pub use lock::{is_same_file, open_locked};
 pub use replacement::{Replacement, create, replace};
 

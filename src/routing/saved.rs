@@ -1,8 +1,8 @@
 //! Counts in a file, so that a run that was stopped goes on.
 
 use super::counts::{Counts, Shape};
+use crate::files::{Hashed, array};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use thiserror::Error;
 
@@ -46,43 +46,6 @@ struct Header {
     n_left_out: u64,
 }
 
-/// Hashes what goes through it.
-struct Hashed<T> {
-    inner: T,
-    digest: Sha256,
-}
-
-impl<T> Hashed<T> {
-    fn new(inner: T) -> Hashed<T> {
-        Hashed { inner, digest: Sha256::new() }
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n_written = self.inner.write(bytes)?;
-        self.digest.update(&bytes[..n_written]);
-        Ok(n_written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl<R: Read> Hashed<R> {
-    fn bytes<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.inner.read_exact(&mut bytes)?;
-        self.digest.update(bytes);
-        Ok(bytes)
-    }
-
-    fn word(&mut self) -> io::Result<u32> {
-        self.bytes().map(u32::from_le_bytes)
-    }
-}
-
 /// Writes counts that belong to the analysis `key`: a line that says what follows, the counts
 /// (little-endian), and SHA-256 over all of it.
 ///
@@ -105,8 +68,8 @@ pub fn save(counts: &Counts, key: &str, out: impl Write) -> io::Result<()> {
     for cell in counts.tokens.cells().into_iter().flatten() {
         out.write_all(&cell.to_le_bytes())?;
     }
-    let digest = out.digest.finalize_reset();
-    out.inner.write_all(&digest)?;
+    let (mut out, hash) = out.finish();
+    out.write_all(&hash)?;
     out.flush()
 }
 
@@ -116,12 +79,11 @@ pub fn save(counts: &Counts, key: &str, out: impl Write) -> io::Result<()> {
 /// If they are of another one, or the file is damaged.
 pub fn load(shape: Shape, key: &str, file: impl Read) -> Result<Counts, SavedCountsError> {
     let mut file = Hashed::new(BufReader::new(file));
-    if file.bytes().ok().as_ref() != Some(MAGIC) {
+    if array(&mut file).ok().as_ref() != Some(MAGIC) {
         return Err(SavedCountsError::Foreign);
     }
     let mut line = Vec::new();
-    file.inner.by_ref().take(MAX_HEADER).read_until(b'\n', &mut line)?;
-    file.digest.update(&line);
+    file.by_ref().take(MAX_HEADER).read_until(b'\n', &mut line)?;
     let header: Header = serde_json::from_slice(&line).map_err(|_| SavedCountsError::Foreign)?;
     if header.key != key || header.shape != shape {
         return Err(SavedCountsError::Other);
@@ -131,14 +93,18 @@ pub fn load(shape: Shape, key: &str, file: impl Read) -> Result<Counts, SavedCou
         return Err(SavedCountsError::Foreign);
     }
     for cell in counts.cells_mut().into_iter().flatten() {
-        *cell = u64::from_le_bytes(file.bytes()?);
+        *cell = u64::from_le_bytes(array(&mut file)?);
     }
-    let ids: io::Result<Vec<u32>> = (0..header.n_rows).map(|_| file.word()).collect();
+    let ids: io::Result<Vec<u32>> = (0..header.n_rows).map(|_| word(&mut file)).collect();
     let rows = counts.tokens.with_rows(ids?, header.n_left_out).ok_or(SavedCountsError::Foreign)?;
     for cell in rows.into_iter().flatten() {
-        *cell = file.word()?;
+        *cell = word(&mut file)?;
     }
-    let digest = file.digest.finalize_reset();
-    let is_whole = file.bytes::<32>()? == digest[..] && file.inner.fill_buf()?.is_empty();
+    let (mut file, hash) = file.finish();
+    let is_whole = array(&mut file)? == hash && file.fill_buf()?.is_empty();
     if is_whole && counts.is_sound() { Ok(counts) } else { Err(SavedCountsError::Foreign) }
+}
+
+fn word(file: &mut impl Read) -> io::Result<u32> {
+    array(file).map(u32::from_le_bytes)
 }

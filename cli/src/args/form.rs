@@ -1,13 +1,12 @@
 //! What form answers are to have.
 
-use super::stdin::read_stdin;
+use super::text::read_file;
 use anyhow::{Context, Result};
 use clap::Args;
 use gatefold::constraint::Constraint;
 use gatefold::grammar::{Grammars, Source};
 use gatefold::tokenizer::Tokenizer;
 use serde_json::Value;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ impl FormArgs {
             return Ok(Some(Source::JsonSchema(read_schema(schema)?)));
         }
         if let Some(path) = &self.grammar_file {
-            return Ok(Some(Source::grammar(read(path)?)));
+            return Ok(Some(Source::grammar(read_file(path)?)));
         }
         let grammar = self.grammar.clone().map(Source::grammar);
         Ok(grammar.or_else(|| self.regex.clone().map(Source::Regex)))
@@ -66,16 +65,7 @@ pub fn read_schema(text_or_path: &str) -> Result<Value> {
     if text_or_path.trim_start().starts_with('{') {
         return serde_json::from_str(text_or_path).context("the JSON Schema is no JSON");
     }
-    let text = read(Path::new(text_or_path))?;
+    let text = read_file(Path::new(text_or_path))?;
     serde_json::from_str(&text)
         .with_context(|| format!("the JSON Schema in {text_or_path} is no JSON"))
-}
-
-fn read(path: &Path) -> Result<String> {
-    let name = || format!("cannot read {} as UTF-8 text", path.display());
-    let text = match path == Path::new("-") {
-        true => String::from_utf8(read_stdin()?).with_context(name)?,
-        false => fs::read_to_string(path).with_context(name)?,
-    };
-    Ok(text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))
 }

@@ -77,13 +77,7 @@ impl TextArgs {
         if let Some(prompt) = &self.prompt {
             return if self.escape { unescaped(prompt) } else { Ok(prompt.clone()) };
         }
-        match self.file.as_deref().filter(|path| !is_dash(path)) {
-            Some(path) => {
-                let name = path.display().to_string();
-                text_in(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
-            }
-            None => text_in("stdin", read_stdin()?),
-        }
+        read_file(self.file.as_deref().unwrap_or(Path::new("-")))
     }
 
     /// The text as what is asked of a model first, in a chat whose other messages come from stdin.
@@ -136,6 +130,18 @@ pub fn is_model(text: &str) -> bool {
 }
 
 /// Whether a file's name stands for stdin.
+/// The text in a file; `-` is stdin.
+///
+/// # Errors
+/// If it cannot be read or is not UTF-8.
+pub fn read_file(path: &Path) -> Result<String> {
+    if is_dash(path) {
+        return text_in("stdin", read_stdin()?);
+    }
+    let name = path.display().to_string();
+    text_in(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
+}
+
 fn is_dash(path: &Path) -> bool {
     path == Path::new("-")
 }

@@ -18,7 +18,7 @@ use clap::{Args, value_parser};
 use gatefold::engine::{Engine, NUMERICS_REVISION, Options};
 use gatefold::model::{RandomRouters, Routes};
 use gatefold::routing::{Counts, Reader, Report, Shape, unused};
-use gatefold::text::printable;
+use gatefold::text::{hex, printable};
 use gatefold::tokenizer::{ChatTemplate, Origin};
 use std::io::{self, IsTerminal, Write, stdout};
 use std::path::PathBuf;
@@ -126,8 +126,9 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
     let template = template(&args, &loaded)?;
     let n_domains = corpus.domains.len();
     let shape = Shape::new(config, loaded.language.model.n_vocab(), n_domains, args.random.into());
-    let kept =
-        Kept::open(args.counts.as_deref(), shape, key(&args, &loaded, &corpus, template.as_ref()))?;
+    let fingerprint = loaded.language.cache_fingerprint(loaded.context_len);
+    let key = key(&args, &loaded, &fingerprint, &corpus, template.as_ref());
+    let kept = Kept::open(args.counts.as_deref(), shape, key)?;
     if kept.counts.n_windows() > 0 {
         print_note(format_args!(
             "going on from {} tokens that were counted before",
@@ -145,7 +146,7 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
     let unused = unused(&counts.expert_tokens());
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION"),
-        fingerprint: hex(&loaded.language.cache_fingerprint(loaded.context_len)),
+        fingerprint: hex(fingerprint),
         generate: args.generate,
         cache_type: args.of_experts.cache_type.name,
         seed: SEED,
@@ -158,10 +159,6 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
     written?;
     let is_all = n_failed + corpus.faults.len() == 0;
     Ok(if is_whole { Outcome::of(is_all) } else { Outcome::Interrupted })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn corpus(args: &RoutingArgs) -> Result<Corpus> {
@@ -217,15 +214,15 @@ fn options(args: &RoutingArgs, loaded: &LoadedModel) -> Options {
 fn key(
     args: &RoutingArgs,
     loaded: &LoadedModel,
+    fingerprint: &[u8; 32],
     corpus: &Corpus,
     template: Option<&ChatTemplate>,
 ) -> String {
-    let fingerprint = loaded.language.cache_fingerprint(loaded.context_len);
     let (context, revision) = (loaded.context_len.to_le_bytes(), NUMERICS_REVISION.to_le_bytes());
     let n_predict = args.generate.unwrap_or(0).to_le_bytes();
     let answers = template.map(|it| Key::of_model(&loaded.language, it, &options(args, loaded)));
     let key = Key::of(&[
-        ("model", &fingerprint),
+        ("model", fingerprint),
         ("revision", &revision),
         ("context", &context),
         ("cache", args.of_experts.cache_type.name.as_bytes()),

@@ -210,19 +210,18 @@ impl Chunks {
 
     /// A piece of an answer that adds nothing.
     fn empty(&self, index: usize) -> Piece {
-        let content = match self.heading.endpoint {
-            Endpoint::Chat => Content::Delta { role: None, content: None, tool_calls: None },
-            Endpoint::Texts => Content::Text(String::new()),
-        };
-        Piece::new(index, content)
+        Piece::new(index, self.content(None))
     }
 
     fn piece(&self, index: usize, text: String, logprobs: Option<Logprobs>) -> String {
-        let content = match self.heading.endpoint {
-            Endpoint::Chat => Content::Delta { role: None, content: Some(text), tool_calls: None },
-            Endpoint::Texts => Content::Text(text),
-        };
-        self.chunk(&[Piece { logprobs, ..Piece::new(index, content) }])
+        self.chunk(&[Piece { logprobs, ..Piece::new(index, self.content(Some(text))) }])
+    }
+
+    fn content(&self, text: Option<String>) -> Content {
+        match self.heading.endpoint {
+            Endpoint::Chat => Content::Delta { role: None, content: text, tool_calls: None },
+            Endpoint::Texts => Content::Text(text.unwrap_or_default()),
+        }
     }
 
     fn chunk(&self, choices: &[Piece]) -> String {

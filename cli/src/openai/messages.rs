@@ -47,7 +47,7 @@ fn message(value: Value, path: String) -> Result<(Message, Option<String>), Faul
         None if !tool_calls.is_empty() => "".into(),
         content => message.required("content", content)?,
     };
-    let Some(text) = text_of(&content) else {
+    let Some(text) = text_of(&content, &["text"]) else {
         let expected = "a string, or an array of parts of type \"text\"";
         return Err(message.wrong("content", quoted(&content), expected));
     };
@@ -101,10 +101,10 @@ fn tool_call(call: Value, path: String) -> Result<ToolCall, Fault> {
     Ok(ToolCall::new(id, name, arguments))
 }
 
-/// The text of a content: itself, or its parts, a line each.
-fn text_of(content: &Value) -> Option<String> {
+/// The text of a content: itself, or its parts, which are of these types, a line each.
+pub(super) fn text_of(content: &Value, types: &[&str]) -> Option<String> {
     let text = |part: &Value| match part.get("type")?.as_str()? {
-        "text" => part.get("text")?.as_str().map(str::to_owned),
+        part_type if types.contains(&part_type) => part.get("text")?.as_str().map(str::to_owned),
         _ => None,
     };
     match content {

@@ -1,11 +1,12 @@
 //! OpenAI's API without its transport: what requests ask for, and what answers look like.
 //!
-//! A body becomes a [`Request`] (`request`, `messages`), or a [`Fault`] that says what is wrong with it;
-//! [`Fields`] asks an object for one value after another, so that no field is passed over. [`Prompts`]
-//! makes tokens of it and a constraint of the [`Form`] that answers are to have, and [`Request::of_engine`] what the engine is asked for. Of what that makes,
-//! `choice` and `logprobs` make the answer, a [`Completion`]; and `chunks` the same in pieces, as they
-//! come. `tools` has the functions that a model may call, and `calls` finds calls in what it says.
-//! [`responses`] is another form of the same.
+//! A body becomes a [`Request`] (`request`, `messages`), or a [`Fault`] that says what is wrong with
+//! it; [`Fields`] asks an object for one value after another, so that no field is passed over.
+//! [`Prompts`] makes tokens of it and a constraint of the [`Form`] that answers are to have, and
+//! [`Request::of_engine`] what the engine is asked for. Of what that makes, `choice` and `logprobs`
+//! make the answer, a [`Completion`]; and `chunks` the same in pieces, as they come. `tools` has the
+//! functions that a model may call, and `calls` finds calls in what it says. [`responses`] is another
+//! form of the same.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference>, of `/v1/chat/completions` and
 //! `/v1/completions`.

@@ -1,7 +1,6 @@
 //! From what is asked to tokens.
 
-use super::fault::Fault;
-use super::fault::quoted;
+use super::fault::{Fault, quoted};
 use super::form::Forms;
 use super::request::{Prompt, Request, Text};
 use gatefold::constraint::Constraint;

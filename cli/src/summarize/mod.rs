@@ -4,7 +4,8 @@
 //! the work, which keeps an engine busy, and `progress` knows how far it is. Each document on its way
 //! is a `reduction`: `cut` makes its text one prompt if it fits into the context, else one for each
 //! part, where `split` knows good places to cut; the answers to the parts are the next text. `prompt`
-//! has the words, `facts` the form of answers that are none, `line` and `form` what is written, `output` and `beside` where.
+//! has the words, `facts` the form of answers that are none, `line` and `form` what is written,
+//! `output` and `beside` where.
 
 mod beside;
 mod cut;

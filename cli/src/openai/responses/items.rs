@@ -2,11 +2,15 @@
 
 use super::super::fault::{Fault, quoted};
 use super::super::fields::Fields;
+use super::super::messages::text_of;
 use gatefold::tokenizer::Message;
 use serde_json::Value;
 
 /// What of an item says nothing that the model could hear.
 const IGNORED: [&str; 3] = ["id", "phase", "status"];
+
+/// Types of parts that are text.
+const TEXTS: [&str; 3] = ["input_text", "output_text", "text"];
 
 /// The conversation that a body's input is: a text of the user, or items.
 pub(super) fn conversation(body: &mut Fields) -> Result<Vec<Message>, Fault> {
@@ -45,25 +49,10 @@ fn message(value: Value, path: String) -> Result<Message, Fault> {
     };
     let content = item.take("content");
     let content = item.required("content", content)?;
-    let Some(text) = text_of(&content) else {
+    let Some(text) = text_of(&content, &TEXTS) else {
         let expected = "a string, or an array of parts of type \"input_text\" or \"output_text\"";
         return Err(item.wrong("content", quoted(&content), expected));
     };
     item.finish(&IGNORED)?;
     Ok(Message::new(role, text))
-}
-
-/// The text of a content: itself, or its parts, a line each.
-fn text_of(content: &Value) -> Option<String> {
-    let text = |part: &Value| match part.get("type")?.as_str()? {
-        "input_text" | "output_text" | "text" => part.get("text")?.as_str().map(str::to_owned),
-        _ => None,
-    };
-    match content {
-        Value::String(content) => Some(content.clone()),
-        Value::Array(parts) => {
-            parts.iter().map(text).collect::<Option<Vec<_>>>().map(|parts| parts.join("\n"))
-        }
-        _ => None,
-    }
 }
