@@ -34,7 +34,18 @@ pub(super) async fn answer(
         return Err(shared.queue_is_full());
     }
     let own = Arc::clone(&shared);
-    let (request, encoded) = blocking(move || understand(&own, endpoint, &bytes)).await?;
+    let request = blocking(move || understand(&own, endpoint, &bytes)).await?;
+    let own = Arc::clone(&shared);
+    let has_form = request.params.form.is_some();
+    let encode = move || encode(&own, request);
+    let (request, encoded) = match has_form {
+        true => {
+            // It is never closed.
+            let _permit = shared.forms.acquire().await;
+            blocking(encode).await?
+        }
+        false => blocking(encode).await?,
+    };
     let answers = Answers::submit(active, request, encoded, arrival)?;
     match answers.request.wants.stream {
         true => Ok(Events::new(answers).into_response()),
@@ -50,18 +61,19 @@ pub(super) async fn blocking<T: Send + 'static>(
     task::spawn_blocking(op).await.unwrap_or_else(|error| Err(failed(error)))
 }
 
-/// What is asked, and what that is for the engine.
-fn understand(
-    shared: &Shared,
-    endpoint: Endpoint,
-    bytes: &[u8],
-) -> Result<(Request, Encoded), Refused> {
+/// What is asked.
+fn understand(shared: &Shared, endpoint: Endpoint, bytes: &[u8]) -> Result<Request, Refused> {
     let service = shared.service()?;
     let request = Request::parse(endpoint, body::fields(bytes)?)?;
     if service.is_name_required {
         request.expect_model(&service.name)?;
     }
-    let encoded = service.prompts().encode(&request)?;
+    Ok(request)
+}
+
+/// What a request is for the engine.
+fn encode(shared: &Shared, request: Request) -> Result<(Request, Encoded), Refused> {
+    let encoded = shared.service()?.prompts().encode(&request)?;
     if let Some(why) = &encoded.folded {
         shared.told_folded.call_once(|| tell_folded("a conversation", why));
     }
