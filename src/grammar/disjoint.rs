@@ -1,41 +1,62 @@
 //! Schemas that have no instance in common, as far as that is plain to see.
 
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+
+/// Alternatives of a schema that are compared with each other, each with each.
+const MOST_ALTERNATIVES: usize = 200;
+
+/// Texts that properties of the alternatives may be, all together.
+const MOST_TEXTS: usize = 4_000;
+
+/// What tells a schema from others.
+struct Told<'v> {
+    types: Vec<&'v str>,
+    required: HashSet<&'v str>,
+    /// Of properties that may be nothing else but these texts.
+    texts: HashMap<&'v str, HashSet<&'v str>>,
+}
 
 /// Whether an instance can be one of at most one of these schemas.
 pub(super) fn are_disjoint(root: &Value, options: &Value) -> bool {
     let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
-    let all: Vec<&Value> = options.iter().map(|option| resolved(root, option)).collect();
-    // More would take long, and are none that people write.
-    all.len() <= 200
-        && (0..all.len())
-            .all(|idx| all[idx + 1..].iter().all(|other| differ_in_kind(root, all[idx], other)))
-}
-
-/// Whether two schemas have no instance in common, as their types show, or a property that one of
-/// them requires and that has other values in the other.
-fn differ_in_kind(root: &Value, a: &Value, b: &Value) -> bool {
-    let (Some(types_a), Some(types_b)) = (types(a), types(b)) else { return false };
-    if types_a.iter().all(|kind| !types_b.contains(kind)) {
-        return true;
-    }
-    if types_a != ["object"] || types_b != ["object"] {
+    if options.len() > MOST_ALTERNATIVES {
         return false;
     }
-    let values = |schema: &Value, name: &str| -> Option<Vec<Value>> {
-        values(resolved(root, schema.get("properties")?.get(name)?))
-    };
-    let required = |schema: &Value| {
-        let names = schema.get("required").and_then(Value::as_array).cloned();
-        names.unwrap_or_default().into_iter()
-    };
-    required(a).chain(required(b)).any(|name| {
-        let name = name.as_str().unwrap_or_default();
-        match (values(a, name), values(b, name)) {
-            (Some(a), Some(b)) => a.iter().all(|value| !b.contains(value)),
-            _ => false,
+    let told = options.iter().map(|option| Told::of(root, resolved(root, option)));
+    let Some(all) = told.collect::<Option<Vec<Told>>>() else { return options.len() < 2 };
+    let n_texts: usize = all.iter().flat_map(|told| told.texts.values()).map(HashSet::len).sum();
+    n_texts <= MOST_TEXTS
+        && (0..all.len()).all(|idx| all[idx + 1..].iter().all(|other| all[idx].excludes(other)))
+}
+
+impl<'v> Told<'v> {
+    /// That of a schema, if it tells its types.
+    fn of(root: &'v Value, schema: &'v Value) -> Option<Told<'v>> {
+        let types = types(schema)?;
+        let required = schema.get("required").and_then(Value::as_array);
+        let required = required.into_iter().flatten().filter_map(Value::as_str).collect();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let texts = |(name, schema): (&'v String, &'v Value)| {
+            Some((name.as_str(), texts(resolved(root, schema))?))
+        };
+        let texts = properties.into_iter().flatten().filter_map(texts).collect();
+        Some(Told { types, required, texts })
+    }
+
+    /// Whether two schemas have no instance in common, as their types show, or a property that one of
+    /// them requires and that has other values in the other.
+    fn excludes(&self, other: &Told) -> bool {
+        if self.types.iter().all(|kind| !other.types.contains(kind)) {
+            return true;
         }
-    })
+        self.types == ["object"]
+            && other.types == ["object"]
+            && self.texts.iter().any(|(name, texts)| {
+                (self.required.contains(name) || other.required.contains(name))
+                    && other.texts.get(name).is_some_and(|others| texts.is_disjoint(others))
+            })
+    }
 }
 
 /// The schema that a reference leads to. What stands beside the reference only narrows it.
@@ -103,11 +124,10 @@ fn general_type(name: &str) -> &str {
 }
 
 /// The texts that an instance may be, if it may be nothing else.
-fn values(schema: &Value) -> Option<Vec<Value>> {
-    let values = match (schema.get("const"), schema.get("enum")) {
-        (Some(value), _) => vec![value.clone()],
-        (None, Some(Value::Array(values))) => values.clone(),
-        _ => return None,
-    };
-    values.iter().all(Value::is_string).then_some(values)
+fn texts(schema: &Value) -> Option<HashSet<&str>> {
+    match (schema.get("const"), schema.get("enum")) {
+        (Some(value), _) => Some(HashSet::from([value.as_str()?])),
+        (None, Some(Value::Array(values))) => values.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
 }

@@ -74,7 +74,7 @@ impl Reader<'_> {
             None => Ok(lark),
             Some((name, &(line, _))) => {
                 let problem = format!("speaks of the rule `{name}`, which there is none of");
-                Err(GrammarError::Gbnf { line, problem })
+                Err(GrammarError::Line { line, problem })
             }
         }
     }
@@ -281,7 +281,7 @@ impl Reader<'_> {
     }
 
     fn wrong(&self, problem: impl Into<String>) -> GrammarError {
-        GrammarError::Gbnf { line: self.line, problem: problem.into() }
+        GrammarError::Line { line: self.line, problem: problem.into() }
     }
 }
 

@@ -32,35 +32,36 @@
 mod disjoint;
 mod formats;
 mod gbnf;
+mod lark;
+mod multiples;
 mod pattern;
+mod reason;
 mod schema;
 mod state;
 mod vocabulary;
+mod workers;
 
 use crate::constraint::{Constrained, Constraint};
-use crate::text::one_line;
 use crate::tokenizer::Tokenizer;
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::{Matcher, ParserFactory};
+use reason::{TOO_COMPLEX, reason};
 use serde_json::Value;
 use state::State;
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use thiserror::Error;
 use vocabulary::{Spellings, Vocabulary};
+use workers::{PATIENCE, Undone, Workers};
 
 /// Stands in keys of results for what else decides on what a grammar allows.
-pub const GRAMMARS_REVISION: &str = "llguidance 1.9.1, 1";
+pub const GRAMMARS_REVISION: &str = "llguidance 1.9.1, 2";
 
 /// Bytes of a source: grammars are written by people, and enumerations have some thousand words.
-const MOST_SOURCE_BYTES: usize = 1 << 20;
+const MOST_SOURCE_BYTES: usize = 256 << 10;
 
 /// Brackets within brackets.
 const MOST_NESTING: usize = 100;
-
-/// What the thread has that compiles: its calls nest as deep as a schema's parts refer to each other.
-const STACK_BYTES: usize = 256 << 20;
 
 /// What answers are to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,9 +128,9 @@ pub enum GrammarError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A line of a grammar in llama.cpp's notation is not understood.
+    /// A line of a grammar is not understood, or asks for what is not enforced.
     #[error("line {line} of the grammar {problem}")]
-    Gbnf {
+    Line {
         /// Which, from 1 on.
         line: usize,
         /// What is wrong with it.
@@ -142,6 +143,14 @@ pub enum GrammarError {
         kind: &'static str,
         /// What was found, and what may be.
         problem: String,
+    },
+    /// The source takes too long to be understood.
+    #[error("the {kind} was not understood within {seconds} s: {TOO_COMPLEX}")]
+    TooComplex {
+        /// What it is.
+        kind: &'static str,
+        /// How long that was tried.
+        seconds: u64,
     },
     /// The source cannot be understood, or nothing is allowed by it.
     #[error("the {kind} cannot be enforced: {reason}")]
@@ -161,7 +170,8 @@ pub enum GrammarError {
 
 /// Compiles grammars for one vocabulary, which takes a moment to be looked through.
 pub struct Grammars {
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
+    workers: Workers,
 }
 
 impl Grammars {
@@ -172,7 +182,7 @@ impl Grammars {
     pub fn new(tokenizer: &Tokenizer) -> Result<Grammars, GrammarError> {
         let vocabulary = Vocabulary::new(tokenizer)
             .map_err(|error| GrammarError::Vocabulary { reason: reason(error) })?;
-        Ok(Grammars { vocabulary })
+        Ok(Grammars { vocabulary: Arc::new(vocabulary), workers: Workers::default() })
     }
 
     /// The constraint that a source describes.
@@ -182,8 +192,9 @@ impl Grammars {
     pub fn compile(&self, source: &Source) -> Result<Grammar, GrammarError> {
         let kind = source.kind();
         let grammar = top_level(source)?;
-        let Vocabulary { factory, first } = &self.vocabulary;
-        let compile = || {
+        let vocabulary = Arc::clone(&self.vocabulary);
+        let compile = move || {
+            let Vocabulary { factory, first } = &*vocabulary;
             let of_first = |(factory, spellings): &(ParserFactory, Arc<Spellings>)| {
                 Ok::<_, String>((matcher(factory, grammar.clone())?, Arc::clone(spellings)))
             };
@@ -193,12 +204,15 @@ impl Grammars {
                 kind,
             })
         };
-        let compiled = thread::scope(|scope| {
-            let thread = thread::Builder::new().stack_size(STACK_BYTES);
-            let thread = thread.spawn_scoped(scope, compile).map_err(reason)?;
-            thread.join().unwrap_or_else(|_| Err("it is too much for the parser".into()))
-        });
-        compiled.map_err(|reason| GrammarError::Refused { kind, reason })
+        match self.workers.run(compile) {
+            Ok(compiled) => compiled.map_err(|reason| GrammarError::Refused { kind, reason }),
+            Err(Undone::Late) => {
+                Err(GrammarError::TooComplex { kind, seconds: PATIENCE.as_secs() })
+            }
+            Err(Undone::Failed) => {
+                Err(GrammarError::Refused { kind, reason: TOO_COMPLEX.to_owned() })
+            }
+        }
     }
 }
 
@@ -255,14 +269,13 @@ fn top_level(source: &Source) -> Result<TopLevelGrammar, GrammarError> {
         let problem = format!("nests brackets deeper than {MOST_NESTING}");
         return Err(GrammarError::TooLarge { kind, problem });
     }
-    if matches!(source, Source::Lark(text) if text.contains("%json")) {
-        let reason = "it has a JSON Schema in it, of which nobody knows what is enforced; ask for a JSON Schema alone";
-        return Err(GrammarError::Refused { kind, reason: reason.into() });
-    }
     let grammar = match source {
         Source::JsonSchema(schema) => GrammarWithLexer::from_json_schema(schema::enforced(schema)?),
         Source::Regex(regex) => GrammarWithLexer::from_regex(regex),
-        Source::Lark(grammar) => GrammarWithLexer::from_lark(grammar.clone()),
+        Source::Lark(grammar) => {
+            lark::check(grammar)?;
+            GrammarWithLexer::from_lark(grammar.clone())
+        }
         Source::Gbnf(grammar) => GrammarWithLexer::from_lark(gbnf::to_lark(grammar)?),
     };
     Ok(TopLevelGrammar::from_grammar(grammar))
@@ -280,13 +293,4 @@ fn nesting(text: &str) -> usize {
         most = most.max(depth);
     }
     most
-}
-
-/// An error of llguidance in one line of reasonable length.
-fn reason(error: impl fmt::Display) -> String {
-    const MOST_CHARS: usize = 300;
-    // Some come with a trace of where in the parser they arose.
-    let text = error.to_string();
-    let text = text.split("\n<").next().unwrap_or_default();
-    one_line(text.trim()).chars().take(MOST_CHARS).collect()
 }

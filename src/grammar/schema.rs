@@ -8,6 +8,7 @@
 use super::GrammarError;
 use super::disjoint::{are_disjoint, unescaped};
 use super::formats;
+use super::multiples::Multiple;
 use super::pattern;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ const ANNOTATIONS: [&str; 17] = [
 ];
 
 /// Keywords whose values are no schemas, and which go on as they are.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 12] = [
     "exclusiveMaximum",
     "exclusiveMinimum",
     "maxItems",
@@ -46,23 +47,23 @@ const VALUES: [&str; 13] = [
     "minLength",
     "minProperties",
     "minimum",
-    "multipleOf",
     "required",
     "type",
 ];
 
 /// Schemas in a schema: more than any that people write has.
-const MOST_SCHEMAS: usize = 10_000;
+const MOST_SCHEMAS: usize = 2_000;
 
 /// Of the largest number, all of whose neighbours are integers that a float can be.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// What llguidance is to do beside the schema. A string is spelled in one way alone, so that no name of
-/// a property can hide behind an escape; and blanks have an end.
+/// a property can hide behind an escape; and blanks are a space, or an end of a line with what indents
+/// the next, so that no model writes walls of them.
 fn options() -> Value {
     json!({
         "json_allowed_escapes": "nrbtf\\\"",
-        "whitespace_pattern": r"[ \t]{1,32}|\r?\n[ \t]{0,32}",
+        "whitespace_pattern": r" |\n {0,20}",
     })
 }
 
@@ -75,6 +76,8 @@ pub(super) fn enforced(schema: &Value) -> Result<Value, GrammarError> {
         root: schema,
         places: HashSet::new(),
         references: Vec::new(),
+        multiples: Vec::new(),
+        do_meet: false,
         is_old: is_old(schema),
     };
     let mut enforced = walk.schema(schema, "#")?;
@@ -83,6 +86,15 @@ pub(super) fn enforced(schema: &Value) -> Result<Value, GrammarError> {
         if !walk.places.contains(target.trim_end_matches('/')) {
             return Err(wrong(place, "refers to what is no schema"));
         }
+    }
+    // Of those that meet, only multiples of all are allowed. Which ones do is not worth telling.
+    if walk.do_meet {
+        let mut multiples = walk.multiples.iter();
+        let first = multiples.next().map(|(_, first)| *first);
+        multiples.try_fold(first, |all, (place, next)| {
+            let all = all.map(|all| all.with(*next)).transpose();
+            all.map_err(|problem| wrong(place, problem))
+        })?;
     }
     if let Value::Object(enforced) = &mut enforced {
         enforced.insert("x-guidance".into(), options());
@@ -107,6 +119,10 @@ struct Walk<'s> {
     places: HashSet<String>,
     /// Where references are, and to what.
     references: Vec<(String, String)>,
+    /// Where multiples are asked for, and of what.
+    multiples: Vec<(String, Multiple)>,
+    /// Whether several schemas may describe one value.
+    do_meet: bool,
     is_old: bool,
 }
 
@@ -130,6 +146,7 @@ impl Walk<'_> {
                 enforced.insert(keyword.clone(), value);
             }
         }
+        self.do_meet |= do_meet(&enforced);
         if let Some(pattern) = enforced.get("format").and_then(formats::pattern) {
             enforced.remove("format");
             let all_of = enforced.entry("allOf").or_insert_with(|| json!([]));
@@ -185,6 +202,11 @@ impl Walk<'_> {
                 value.clone()
             }
             "uniqueItems" if *value == Value::Bool(false) => return Ok(None),
+            "multipleOf" => {
+                let multiple = Multiple::of(value).map_err(|problem| wrong(place, problem))?;
+                self.multiples.push((place.to_owned(), multiple));
+                value.clone()
+            }
             keyword if VALUES.contains(&keyword) => {
                 check_exact(value, place)?;
                 counted(value)
@@ -240,6 +262,22 @@ impl Walk<'_> {
 /// Whether a keyword puts schemas together, or is one value.
 fn combines(keyword: &str) -> bool {
     ["const", "enum", "allOf", "anyOf", "oneOf", "$ref"].contains(&keyword)
+}
+
+/// Whether a schema puts together what describes the same value, or the same property.
+fn do_meet(keywords: &Map<String, Value>) -> bool {
+    let said =
+        keywords.iter().filter(|(keyword, _)| !["$defs", "definitions"].contains(&&***keyword));
+    let (combined, others): (Vec<_>, Vec<_>) = said.partition(|(keyword, _)| combines(keyword));
+    let n_combined: usize = combined
+        .iter()
+        .map(|(keyword, value)| match &***keyword {
+            "allOf" => value.as_array().map_or(0, Vec::len),
+            _ => 1,
+        })
+        .sum();
+    n_combined + usize::from(!others.is_empty()) > 1 && n_combined > 0
+        || keywords.contains_key("patternProperties")
 }
 
 fn pattern_of(value: &Value, place: &str) -> Result<String, GrammarError> {

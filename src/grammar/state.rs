@@ -1,6 +1,6 @@
 //! How far an answer is in its grammar.
 
-use super::reason;
+use super::reason::reason;
 use super::vocabulary::Spellings;
 use crate::constraint::{Constrained, ConstraintError, TokenSet};
 use llguidance::Matcher;

@@ -20,7 +20,13 @@ const STEP_FUEL: u64 = 200_000;
 const STEP_ITEMS: usize = 400_000;
 
 /// States that the lexer of an answer may come to have, of one or two kilobytes each.
-const MOST_LEXER_STATES: usize = 16_000;
+const MOST_LEXER_STATES: usize = 8_000;
+
+/// Work on a source's expressions before the first mask, in a unit of its own.
+const INITIAL_FUEL: u64 = 200_000;
+
+/// Symbols of a source's rules.
+const MOST_SYMBOLS: usize = 50_000;
 
 /// A vocabulary, and how its tokens are read where they are the first of a text.
 pub(super) struct Vocabulary {
@@ -77,10 +83,14 @@ fn factory(trie: TokTrie) -> Result<ParserFactory, String> {
     let mut factory = factory.map_err(|error| error.to_string())?;
     factory.quiet();
     let limits = factory.limits_mut();
+    limits.initial_lexer_fuel = INITIAL_FUEL;
+    limits.max_grammar_size = MOST_SYMBOLS;
     limits.step_lexer_fuel = STEP_FUEL;
     limits.step_max_items = STEP_ITEMS;
     limits.max_lexer_states = MOST_LEXER_STATES;
     limits.verbose_errors = false;
+    // It would run the largest expressions through the whole vocabulary, whatever that takes.
+    limits.precompute_large_lexemes = false;
     Ok(factory)
 }
 

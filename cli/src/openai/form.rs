@@ -7,7 +7,7 @@ use gatefold::grammar::{Grammar, GrammarError, Grammars, Source};
 use gatefold::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A form, and where it is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,11 @@ impl Form {
 
     /// What is wrong with it.
     fn fault(&self, error: &GrammarError) -> Fault {
-        Fault::at("invalid_value", &self.param, format!("{}: {error}", self.param))
+        let code = match error {
+            GrammarError::TooComplex { .. } => "form_too_complex",
+            _ => "invalid_value",
+        };
+        Fault::at(code, &self.param, format!("{}: {error}", self.param))
     }
 }
 
@@ -162,12 +166,18 @@ fn of_fields(body: &mut Fields, known: &[(&str, Kind)]) -> Result<Vec<Form>, Fau
 /// Compiled forms that are kept: those of a batch are mostly the same.
 const MOST_KEPT: usize = 32;
 
+/// Bytes of what they say, all together: a compiled form takes some sixty times as much.
+const MOST_KEPT_BYTES: usize = 512 << 10;
+
+/// What a form comes to, once that is known. Whoever asks for it meanwhile waits.
+type Compiled = Arc<OnceLock<Result<Arc<Grammar>, GrammarError>>>;
+
 /// Makes constraints of forms, for one vocabulary, which is looked through when the first is asked for.
 pub struct Forms {
     tokenizer: Arc<Tokenizer>,
     grammars: OnceLock<Result<Grammars, GrammarError>>,
-    /// The last ones by what they say, the oldest first.
-    kept: Mutex<VecDeque<(String, Arc<Grammar>)>>,
+    /// By what they say; the one that was not asked for the longest comes first.
+    kept: Mutex<VecDeque<(String, Compiled)>>,
 }
 
 impl Forms {
@@ -182,19 +192,35 @@ impl Forms {
     /// If it is wrong, or says what is not enforced.
     pub fn compile(&self, source: &Source) -> Result<Arc<Grammar>, GrammarError> {
         let text = source.text();
-        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept().iter().find(|(known, _)| *known == text).cloned();
-        if let Some((_, grammar)) = found {
-            return Ok(grammar);
+        let compiled = self.place(&text);
+        let compile = || {
+            let grammars = self.grammars.get_or_init(|| Grammars::new(&self.tokenizer));
+            Ok(Arc::new(grammars.as_ref().map_err(GrammarError::clone)?.compile(source)?))
+        };
+        let found = compiled.get_or_init(compile).clone();
+        if let Err(GrammarError::TooComplex { .. }) = found {
+            // At another time it may not take as long.
+            self.kept().retain(|(known, _)| *known != text);
         }
-        let grammars = self.grammars.get_or_init(|| Grammars::new(&self.tokenizer));
-        let grammar = Arc::new(grammars.as_ref().map_err(GrammarError::clone)?.compile(source)?);
-        let mut kept = kept();
-        if kept.len() == MOST_KEPT {
-            kept.pop_front();
+        found
+    }
+
+    /// Where the form with this text is kept, or will be.
+    fn place(&self, text: &str) -> Compiled {
+        let mut kept = self.kept();
+        let known = kept.iter().position(|(known, _)| known == text);
+        let found = known.and_then(|idx| kept.remove(idx));
+        let (text, compiled) = found.unwrap_or_else(|| (text.to_owned(), Compiled::default()));
+        kept.push_back((text, Arc::clone(&compiled)));
+        let mut n_bytes: usize = kept.iter().map(|(text, _)| text.len()).sum();
+        while kept.len() > MOST_KEPT || n_bytes > MOST_KEPT_BYTES {
+            n_bytes -= kept.pop_front().map_or(n_bytes, |(text, _)| text.len());
         }
-        kept.push_back((text, Arc::clone(&grammar)));
-        Ok(grammar)
+        compiled
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<(String, Compiled)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a form holds answers to.

@@ -51,13 +51,15 @@ pub(super) async fn ask<T: Send + 'static>(
     if shared.places.are_full() {
         return Err(shared.queue_is_full());
     }
-    let own = Arc::clone(&shared);
-    let understood = move || {
-        let (request, rest) = parse(body::fields(&bytes)?)?;
-        let encoded = encode(&own, &request)?;
-        Ok((request, rest, encoded))
+    let (request, rest) = blocking(move || Ok(parse(body::fields(&bytes)?)?)).await?;
+    let _permit = match request.params.form {
+        // It is never closed.
+        Some(_) => Some(shared.forms.acquire().await),
+        None => None,
     };
-    let (request, rest, encoded) = blocking(understood).await?;
+    let own = Arc::clone(&shared);
+    let encoded = move || encode(&own, &request).map(|encoded| (request, encoded));
+    let (request, encoded) = blocking(encoded).await?;
     Ok((Answers::submit(active, request, encoded, arrival)?, rest))
 }
 

@@ -53,10 +53,13 @@ use std::sync::{Arc, Once, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Threads that make tokens of prompts: few, since the cores have to compute.
-const MOST_BLOCKING_THREADS: usize = 2;
+const MOST_BLOCKING_THREADS: usize = 3;
+
+/// Those of them that may wait for a form: the others go on with requests that have none.
+const MOST_FORM_THREADS: usize = 2;
 
 /// How long answers that were ended may take to reach their clients, when the server stops.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -83,6 +86,8 @@ struct Shared {
     places: Arc<Places>,
     metrics: Arc<Metrics>,
     first_prompts: FirstPrompts,
+    /// Permits to make tokens of a request with a form.
+    forms: Semaphore,
     /// Whether it was said that conversations are folded.
     told_folded: Once,
     /// None while the model is being loaded.
@@ -125,6 +130,7 @@ impl Server {
             places: Arc::new(Places::new(max_running, max_queue)),
             metrics: Arc::default(),
             first_prompts: FirstPrompts::default(),
+            forms: Semaphore::new(MOST_FORM_THREADS),
             told_folded: Once::new(),
             service: OnceLock::new(),
             is_stopping: AtomicBool::new(false),
