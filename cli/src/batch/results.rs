@@ -84,7 +84,9 @@ pub(super) fn drop_replaced(results: &mut Results, plan: &Plan) -> Result<(), Jo
 /// How many requests an output answers and refuses, as far as it can be read.
 pub fn count_rows(path: &Path) -> [usize; 2] {
     let mut statuses = HashMap::new();
-    let see = |line: Kept, _: &[u8]| drop(statuses.insert(line.id.0, line.response.status_code));
+    let see = |line: Kept, _: &[u8]| {
+        statuses.insert(line.id.0, line.response.status_code);
+    };
     // Whoever goes on with it hears what is wrong.
     let _ = Results::read(path, BEGINNING, see);
     let n_of =

@@ -8,7 +8,7 @@
 //! gone, cancels the request.
 //!
 //! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
-//! is read from the disk, `pages` cuts lists. `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
+//! is read from the disk, `paging` cuts lists. `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
 //! has the form of answers and errors, `openapi` tells programs of all that, [`Service`] what a loaded model is to all of them.
 
 mod access;
@@ -23,7 +23,7 @@ mod listener;
 mod metrics;
 mod multipart;
 mod openapi;
-mod pages;
+mod paging;
 mod places;
 mod prefix;
 mod reply;
