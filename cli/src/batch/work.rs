@@ -7,7 +7,9 @@ use super::line::Line;
 use super::reasons::Reasons;
 use super::results::drop_replaced;
 use crate::jobs::{JobSource, Key, Sink, Tally, Tokens, Worker};
-use crate::openai::{Choice, Completion, Encoded, Fault, Heading, Prompts, Request, Usage};
+use crate::openai::{
+    Choice, Completion, Encoded, Fault, Heading, Prompts, Receipt, Request, Usage,
+};
 use gatefold::engine::{Event, Generated, RequestId, common_prefix};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -237,7 +239,9 @@ impl<'a> Batch<'a> {
         self.progress.n_empty += usize::from(generated.text.trim().is_empty());
         let prompt = &line.encoded.prompts[idx / line.request.params.n];
         let tokenizer = self.setup.prompts.tokenizer;
-        let choice = Choice::new(tokenizer, &line.request, idx, prompt, generated);
+        let seed = line.request.params.seed.unwrap_or_else(|| line.default_seed());
+        let receipt = Receipt::new(seed.wrapping_add(idx as u64), &generated);
+        let choice = Choice::new(tokenizer, &line.request, idx, prompt, generated, receipt);
         line.choices[idx] = Some(choice);
         if line.choices.iter().all(Option::is_some)
             && let Some(line) = self.open.remove(&number)

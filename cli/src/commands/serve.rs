@@ -104,6 +104,11 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SIZE", default_value = "200M", value_parser = size, requires = "data_dir")]
     max_upload: u64,
 
+    /// Most bytes of all files in --data-dir: beyond it no file and no batch is taken until some are
+    /// deleted; results of batches count, but are kept in any case
+    #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size, requires = "data_dir")]
+    max_store: u64,
+
     #[command(flatten)]
     engine: EngineArgs,
 }
@@ -112,7 +117,7 @@ pub struct ServeArgs {
 pub fn run(args: ServeArgs) -> Result<()> {
     let interrupts = Interrupts::watch()?;
     let store = match &args.data_dir {
-        Some(folder) => Some(Arc::new(Store::open(folder, args.max_upload)?)),
+        Some(folder) => Some(Arc::new(Store::open(folder, args.max_upload, args.max_store)?)),
         None => None,
     };
     let listener = args.listen()?;

@@ -18,8 +18,7 @@ pub struct Choice {
     logprobs: Option<Logprobs>,
     finish_reason: &'static str,
     /// By what another machine makes the same answer, and sees that it has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    receipt: Option<Receipt>,
+    receipt: Receipt,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,6 +58,7 @@ impl Choice {
         index: usize,
         prompt: &[u32],
         generated: Generated,
+        receipt: Receipt,
     ) -> Choice {
         let endpoint = request.endpoint();
         let (before, mut said) = match request.wants.echo {
@@ -79,12 +79,7 @@ impl Choice {
             }
             Endpoint::Texts => Content::Text(text),
         };
-        Choice { index, content, logprobs, finish_reason, receipt: None }
-    }
-
-    /// The same with its receipt.
-    pub fn with_receipt(self, receipt: Receipt) -> Choice {
-        Choice { receipt: Some(receipt), ..self }
+        Choice { index, content, logprobs, finish_reason, receipt }
     }
 
     /// The text and the log probabilities of one from `/v1/completions`.

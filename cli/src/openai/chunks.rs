@@ -171,7 +171,8 @@ impl Chunks {
         }
         let endpoint = self.heading.endpoint;
         if self.request.wants.echo {
-            let whole = Choice::new(&self.tokenizer, &self.request, index, prompt, generated);
+            let (tokenizer, receipt) = (&self.tokenizer, receipt.clone());
+            let whole = Choice::new(tokenizer, &self.request, index, prompt, generated, receipt);
             let (text, logprobs) = whole.into_parts();
             chunks.push(self.piece(index, text, logprobs));
         } else {

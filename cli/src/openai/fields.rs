@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+/// Pairs of metadata, and characters of their names and values, as at OpenAI.
+const MOST_METADATA: (usize, usize, usize) = (16, 64, 512);
+
 /// The fields of an object that nobody has asked for yet. A field that is null is not there.
 pub struct Fields {
     path: String,
@@ -86,6 +89,15 @@ impl Fields {
         })
     }
 
+    /// A limit of `least` or more, or -1 for no limit, as llama.cpp's clients write it.
+    pub fn limit(&mut self, name: &str, least: usize) -> Result<Option<Option<usize>>, Fault> {
+        let expected = format!("an integer of {least} or more, or -1 for no limit");
+        self.typed(name, expected, |value| match integer(value)? {
+            -1 => Some(None),
+            limit => usize::try_from(limit).ok().filter(|limit| *limit >= least).map(Some),
+        })
+    }
+
     /// A count within bounds.
     pub fn count(
         &mut self,
@@ -106,6 +118,24 @@ impl Fields {
         let expected = format!("a number from {} to {}", range.start(), range.end());
         self.typed(name, expected, |value| {
             Some(value.as_f64()? as f32).filter(|number| range.contains(number))
+        })
+    }
+
+    /// What whoever asks wants to know again: texts by their names.
+    pub fn metadata(&mut self) -> Result<Option<Map<String, Value>>, Fault> {
+        let (most_pairs, most_name, most_value) = MOST_METADATA;
+        let is_short = |text: &str, most| text.chars().count() <= most;
+        let is_pair = |(name, value): (&String, &Value)| {
+            is_short(name, most_name)
+                && value.as_str().is_some_and(|value| is_short(value, most_value))
+        };
+        let expected = format!(
+            "an object of {most_pairs} strings at most, with {most_value} characters and names of {most_name}"
+        );
+        self.typed("metadata", expected, |value| {
+            let pairs = value.as_object()?;
+            let is_metadata = pairs.len() <= most_pairs && pairs.iter().all(is_pair);
+            is_metadata.then(|| pairs.clone())
         })
     }
 

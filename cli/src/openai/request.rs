@@ -107,7 +107,7 @@ const DEFAULT_TEXT_TOKENS: usize = 16;
 const DEFAULT_REPEAT_LAST_N: usize = 64;
 
 /// Fields of a body that change no answer.
-pub(super) const IGNORED: [&str; 10] = [
+pub(super) const IGNORED: [&str; 11] = [
     "cache_prompt",
     // Whose grammars enforce a form.
     "guided_decoding_backend",
@@ -118,6 +118,7 @@ pub(super) const IGNORED: [&str; 10] = [
     "safety_identifier",
     "service_tier",
     "store",
+    "timings_per_token",
     "user",
 ];
 
@@ -148,18 +149,17 @@ impl Request {
         let (prompt, name, max_tokens, n_logprobs, echo) = match endpoint {
             Endpoint::Chat => {
                 let (prompt, name) = conversation(&mut body)?;
-                let max_tokens = body.count("max_tokens", 1..=usize::MAX)?;
-                let max_tokens =
-                    body.count("max_completion_tokens", 1..=usize::MAX)?.or(max_tokens);
-                (prompt, name, max_tokens, chat_logprobs(&mut body)?, false)
+                let max_tokens = body.limit("max_tokens", 1)?;
+                let max_tokens = body.limit("max_completion_tokens", 1)?.or(max_tokens);
+                (prompt, name, max_tokens.flatten(), chat_logprobs(&mut body)?, false)
             }
             Endpoint::Texts => {
                 let prompt = Prompt::Texts(texts(&mut body, MOST_ANSWERS)?);
-                let max_tokens = body.count("max_tokens", 0..=usize::MAX)?;
-                let max_tokens = max_tokens.unwrap_or(DEFAULT_TEXT_TOKENS);
+                let max_tokens = body.limit("max_tokens", 0)?;
+                let max_tokens = max_tokens.unwrap_or(Some(DEFAULT_TEXT_TOKENS));
                 let n_logprobs = body.count("logprobs", 0..=5)?;
                 let echo = body.bool("echo")?.unwrap_or(false);
-                (prompt, None, Some(max_tokens), n_logprobs, echo)
+                (prompt, None, max_tokens, n_logprobs, echo)
             }
         };
         refuse_unsupported(&mut body, endpoint)?;
@@ -318,10 +318,13 @@ fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault
             ("prediction", json!([])),
             ("web_search_options", json!([])),
             ("modalities", json!(["text"])),
+            ("verbosity", json!("medium")),
         ],
         Endpoint::Texts => &[("best_of", json!(1)), ("suffix", json!(""))],
     };
-    neutral.iter().try_for_each(|(name, neutral)| body.unsupported(name, neutral))
+    // vLLM's.
+    let both = [("min_tokens", json!(0)), ("ignore_eos", json!(false))];
+    neutral.iter().chain(&both).try_for_each(|(name, neutral)| body.unsupported(name, neutral))
 }
 
 fn usage_in_stream(body: &mut Fields, stream: bool) -> Result<bool, Fault> {

@@ -101,6 +101,7 @@ impl Access {
         headers: &HeaderMap,
     ) -> Result<(), Fault> {
         let host = self.check_host(uri, headers)?;
+        check_encoding(headers)?;
         self.check_origin(&host, headers)?;
         // A browser's question whether it may ask has no key, nor has who opens the page, which then
         // asks for one.
@@ -128,6 +129,9 @@ impl Access {
 
     /// The name by which the server was reached.
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Fault> {
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Fault::new("invalid_host", "there is more than one header `Host`"));
+        }
         let told = || headers.get(header::HOST)?.to_str().ok()?.parse::<Authority>().ok();
         let Some(host) = uri.authority().cloned().or_else(told) else {
             return Err(Fault::new("invalid_host", "there is no header `Host` that names a host"));
@@ -170,6 +174,19 @@ impl Access {
     }
 }
 
+/// That a body is what it is, and not compressed.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Fault> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let Some(other) =
+        encodings.find(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    else {
+        return Ok(());
+    };
+    let other = quoted(&String::from_utf8_lossy(other.as_bytes()).into());
+    let message = format!("the body has the encoding {other}; expected none");
+    Err(Fault::new("unsupported_encoding", message).with_status(415))
+}
+
 fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
@@ -182,7 +199,7 @@ mod tests {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let name: header::HeaderName = name.parse().unwrap();
-            map.insert(name, HeaderValue::from_str(value).unwrap());
+            map.append(name, HeaderValue::from_str(value).unwrap());
         }
         let uri = Uri::from_static("/v1/models");
         access.check(&Method::GET, &uri, &map).map_or_else(|fault| fault.status, |()| 200)
@@ -202,6 +219,15 @@ mod tests {
         }
         assert_eq!(check(&access, &[]), 400);
         assert_eq!(check(&access, &[("host", "a b")]), 400);
+        assert_eq!(check(&access, &[("host", "localhost"), ("host", "localhost")]), 400);
+    }
+
+    #[test]
+    fn bodies_are_not_compressed() {
+        let with = |encoding| {
+            check(&Access::default(), &[("host", "localhost"), ("content-encoding", encoding)])
+        };
+        assert_eq!((with("Identity"), with("gzip"), with("zstd, identity")), (200, 415, 415));
     }
 
     #[test]

@@ -259,8 +259,9 @@ impl Answers {
         while self.n_left > 0 {
             let (idx, generated, receipt) = self.next_whole().await?;
             let tokenizer = &self.service().tokenizer;
-            let choice = Choice::new(tokenizer, &self.request, idx, self.prompt(idx), generated);
-            choices[idx] = Some(choice.with_receipt(receipt));
+            let prompt = self.prompt(idx);
+            let choice = Choice::new(tokenizer, &self.request, idx, prompt, generated, receipt);
+            choices[idx] = Some(choice);
         }
         let choices = choices.into_iter().flatten().collect();
         Ok(Completion::new(self.heading, choices, self.usage))

@@ -5,11 +5,11 @@ use super::answers::blocking;
 use super::body;
 use super::content::Content;
 use super::multipart::{Head, Multipart, Piece};
-use super::pages::{Page, Query};
+use super::paging::{Paging, Query};
 use super::reply::{Refused, json, of_type};
 use super::routes::{App, Name, Reply};
 use crate::openai::{Fault, quoted};
-use crate::store::{FileRecord, Purpose, Store, StoreError, Upload};
+use crate::store::{FileRecord, Id, Kind, Purpose, Store, StoreError, Upload};
 use crate::terminal::print_note;
 use axum::body::{Body, HttpBody};
 use axum::extract::{RawQuery, Request, State};
@@ -26,6 +26,9 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// Bytes of a field that is no file.
 const MOST_FIELD_BYTES: usize = 1 << 10;
+
+/// Characters of the name of a file, which file systems allow: the rest is cut off.
+const MOST_NAME_CHARS: usize = 255;
 
 /// Bytes of a form besides its file.
 const MOST_FORM_BYTES: u64 = 64 << 10;
@@ -204,7 +207,9 @@ impl Fields {
         if name == "file" {
             // Browsers of old send the whole path.
             let path = head.filename.clone().unwrap_or_else(|| "file".into());
-            let filename = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+            let filename = path.rsplit(['/', '\\']).next().unwrap_or_default();
+            let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            let filename = filename.chars().map(shown).take(MOST_NAME_CHARS).collect();
             self.file = Some((filename, store.begin_upload().map_err(fault_of)?));
         }
         self.current = Some(head);
@@ -216,12 +221,16 @@ impl Fields {
 pub(super) async fn list(State(shared): App, RawQuery(query): RawQuery) -> Reply {
     let store = shared.store()?;
     let mut query = Query::of(query.as_deref());
-    let page = Page::of(&mut query, 10_000, 10_000)?;
+    let paging = Paging::of(&mut query, 10_000, 10_000)?;
     let purpose = query.take("purpose");
     query.finish()?;
-    let mut files = store.files();
-    files.retain(|file| purpose.as_ref().is_none_or(|purpose| file.purpose.name() == purpose));
-    Ok(json(&page.list(files, |file| &file.id)?))
+    let is_wanted =
+        move |file: &FileRecord| purpose.as_ref().is_none_or(|name| file.purpose.name() == name);
+    let list = blocking(move || {
+        let parse = |name: &str| Id::parse(Kind::File, name);
+        Ok(paging.list(parse, |file: &FileRecord| &file.id, |part| store.files(part, is_wanted))?)
+    });
+    Ok(json(&list.await?))
 }
 
 /// `GET /v1/files/{id}`.

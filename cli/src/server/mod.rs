@@ -9,7 +9,7 @@
 //! request.
 //!
 //! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
-//! is read from the disk, `pages` cuts lists. `page` is what a browser is shown, a client of all that.
+//! is read from the disk, `paging` cuts lists. `page` is what a browser is shown, a client of all that.
 //! `tokens` turns text into tokens and back, `metrics` counts, `prefix` knows how prompts begin, `reply`
 //! has the form of answers and errors, `openapi` tells programs of all that, [`Service`] what a loaded
 //! model is to all of them.
@@ -27,7 +27,7 @@ mod metrics;
 mod multipart;
 mod openapi;
 mod page;
-mod pages;
+mod paging;
 mod places;
 mod prefix;
 mod reply;

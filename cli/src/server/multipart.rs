@@ -120,13 +120,17 @@ impl Multipart {
                 Ok(Some(end + self.delimiter.len()))
             }
             Place::Delimiter => {
-                let Some(end) = left.get(..2) else { return Ok(None) };
+                // Blanks may stand there.
+                let n_blanks = left.iter().take_while(|byte| b" \t".contains(byte)).count();
+                let Some(end) = left.get(n_blanks..n_blanks + 2) else {
+                    return within_head(left).map(|()| None);
+                };
                 self.place = match end {
                     b"\r\n" => Place::Head,
-                    b"--" => Place::End,
+                    b"--" if n_blanks == 0 => Place::End,
                     _ => return Err(wrong("something else stands behind its boundary")),
                 };
-                Ok(Some(2))
+                Ok(Some(n_blanks + 2))
             }
             Place::Head => {
                 let Some(end) = find(left, b"\r\n\r\n") else {
@@ -218,7 +222,24 @@ fn head(bytes: &[u8]) -> Result<Head, Fault> {
         params.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
     };
     let name = param("name").ok_or_else(|| wrong("a part has no name"))?;
-    Ok(Head { name, filename: param("filename") })
+    let filename = param("filename*").and_then(|value| extended(&value));
+    Ok(Head { name, filename: filename.or_else(|| param("filename")) })
+}
+
+/// `UTF-8''%c3%a9`: a text as RFC 8187 writes it.
+fn extended(value: &str) -> Option<String> {
+    let mut parts = value.splitn(3, '\'');
+    let charset = parts.next()?;
+    let mut bytes = parts.nth(1)?.bytes();
+    let mut text = Vec::new();
+    while let Some(byte) = bytes.next() {
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        text.push(match byte {
+            b'%' => (16 * digit()? + digit()?) as u8,
+            byte => byte,
+        });
+    }
+    charset.eq_ignore_ascii_case("utf-8").then(|| String::from_utf8(text).ok())?
 }
 
 /// `a=1; b="2"`: names and values. A quotation mark in a value has a backslash before it; browsers write
@@ -314,12 +335,26 @@ mod tests {
         for (written, name, filename) in [
             ("name=\"file\"; filename=\"a.jsonl\"", "file", Some("a.jsonl")),
             ("name=purpose", "purpose", None),
+            ("name=file; filename*=UTF-8''a%20%C3%A9.jsonl", "file", Some("a \u{e9}.jsonl")),
+            ("name=file; filename=\"b\"; filename*=utf-8'de'%c3%a9", "file", Some("\u{e9}")),
+            ("name=file; filename=\"b\"; filename*=UTF-8''%f", "file", Some("b")),
             ("filename=\"a; b\\\"c\\d.jsonl\"; name=\"file\"", "file", Some("a; b\"c\\d.jsonl")),
             ("NAME=\"file\"; filename=\"../../etc/\u{e9}\"", "file", Some("../../etc/\u{e9}")),
         ] {
             let body = [&part(written, b"x")[..], b"--b--"].concat();
             let expected = Head { name: name.into(), filename: filename.map(Into::into) };
             assert_eq!(parts([&body[..]]).unwrap(), [(expected, b"x".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn blanks_may_stand_behind_boundaries() {
+        let head = "Content-Disposition: form-data; name=x\r\n\r\n";
+        let body = format!("--b \t\r\n{head}1\r\n--b  \r\n{head}2\r\n--b-- \r\n");
+        for n_bytes in [1, 7, 1000] {
+            let found = parts(body.as_bytes().chunks(n_bytes)).unwrap();
+            let contents: Vec<_> = found.into_iter().map(|(_, content)| content).collect();
+            assert_eq!(contents, [b"1", b"2"]);
         }
     }
 

@@ -170,6 +170,8 @@ impl Store {
     pub fn create_batch(&self, asked: Asked) -> Result<BatchRecord, StoreError> {
         let Asked { input_file_id, endpoint, completion_window, metadata } = asked;
         let id = self.new_id(Kind::Batch);
+        // Its results are kept in any case.
+        self.space.check()?;
         let _writing = self.writing();
         let input = self.file(&input_file_id)?;
         if input.purpose != Purpose::Batch {
@@ -209,11 +211,6 @@ impl Store {
         let found =
             Id::parse(Kind::Batch, id).and_then(|id| self.state().batches.get(&id).cloned());
         found.ok_or_else(|| StoreError::Missing { what: "batch", id: id.into() })
-    }
-
-    /// All batches, in the order in which they came.
-    pub fn batches(&self) -> Vec<BatchRecord> {
-        self.state().batches.values().cloned().collect()
     }
 
     /// Ends a batch; the answers that it has are put together. One that is ending stays as it is.

@@ -46,6 +46,12 @@ pub enum StoreError {
         /// Bytes.
         most: u64,
     },
+    /// More than all files may have.
+    #[error("the files have {most} bytes (--max-store), and no more may have them; delete some")]
+    Full {
+        /// Bytes.
+        most: u64,
+    },
     /// There is no such thing.
     #[error("there is no {what} {id}")]
     Missing {
@@ -99,6 +105,7 @@ impl From<StoreError> for Fault {
             StoreError::TooLarge { .. } => {
                 Fault::at("file_too_large", "file", message).with_status(413)
             }
+            StoreError::Full { .. } => Fault::ours("storage_full", message).with_status(507),
             StoreError::Missing { what, .. } => {
                 let code = if what == "file" { "file_not_found" } else { "batch_not_found" };
                 Fault::new(code, message).with_status(404)

@@ -4,7 +4,8 @@ use super::error::StoreError;
 use super::folder::Store;
 use super::id::{Id, Kind};
 use super::now;
-use gatefold::files::Replacement;
+use super::space::Taken;
+use gatefold::files::{Replacement, sync_folder};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{BufWriter, IntoInnerError, Write};
@@ -67,8 +68,8 @@ pub struct Upload {
     id: Id,
     path: PathBuf,
     file: BufWriter<Replacement>,
-    n_bytes: u64,
     most: u64,
+    taken: Taken,
 }
 
 impl Upload {
@@ -77,10 +78,11 @@ impl Upload {
     /// # Errors
     /// If it is too large, or the disk is full.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.n_bytes += bytes.len() as u64;
-        if self.n_bytes > self.most {
+        let n_bytes = bytes.len() as u64;
+        if self.taken.n_bytes() + n_bytes > self.most {
             return Err(StoreError::TooLarge { most: self.most });
         }
+        self.taken.take(n_bytes)?;
         self.file.write_all(bytes).map_err(StoreError::file(&self.path, "written"))
     }
 }
@@ -91,14 +93,18 @@ impl Store {
     /// # Errors
     /// If none can be made.
     pub fn begin_upload(&self) -> Result<Upload, StoreError> {
-        self.begin_file(self.new_id(Kind::File), self.max_upload())
+        self.begin_file(self.new_id(Kind::File), self.max_upload(), self.space.taken())
     }
 
-    /// Begins a file of this name.
-    pub(super) fn begin_file(&self, id: Id, most: u64) -> Result<Upload, StoreError> {
+    /// Begins a file of results of this name, which is kept however full the folder is: they are done.
+    pub(super) fn begin_results(&self, id: Id) -> Result<Upload, StoreError> {
+        self.begin_file(id, u64::MAX, self.space.taken_in_any_case())
+    }
+
+    fn begin_file(&self, id: Id, most: u64, taken: Taken) -> Result<Upload, StoreError> {
         let path = self.data_path(&id);
         let file = Replacement::of(&path).map_err(StoreError::file(&path, "written"))?;
-        Ok(Upload { id, path, file: BufWriter::new(file), n_bytes: 0, most })
+        Ok(Upload { id, path, file: BufWriter::new(file), most, taken })
     }
 
     /// Keeps a file that has come to its end: its bytes first, and then what is known of it.
@@ -111,7 +117,8 @@ impl Store {
         filename: String,
         purpose: Purpose,
     ) -> Result<FileRecord, StoreError> {
-        let Upload { id, path, file, n_bytes: bytes, .. } = upload;
+        let Upload { id, path, file, taken, .. } = upload;
+        let bytes = taken.n_bytes();
         let file = file.into_inner().map_err(IntoInnerError::into_error);
         file.and_then(Replacement::put_in_place).map_err(StoreError::file(&path, "written"))?;
         let (object, status, created_at) = (Object::File, State::Processed, now());
@@ -122,7 +129,10 @@ impl Store {
             let _ = fs::remove_file(&path);
         }
         kept?;
-        self.state().files.insert(record.id.clone(), record.clone());
+        let before = self.state().files.insert(record.id.clone(), record.clone());
+        taken.keep();
+        // Results may be put together a second time.
+        self.space.give_back(before.map_or(0, |before| before.bytes));
         Ok(record)
     }
 
@@ -133,11 +143,6 @@ impl Store {
     pub fn file(&self, id: &str) -> Result<FileRecord, StoreError> {
         let found = Id::parse(Kind::File, id).and_then(|id| self.state().files.get(&id).cloned());
         found.ok_or_else(|| StoreError::Missing { what: "file", id: id.into() })
-    }
-
-    /// All files, in the order of their names.
-    pub fn files(&self) -> Vec<FileRecord> {
-        self.state().files.values().cloned().collect()
     }
 
     /// Opens a file.
@@ -163,10 +168,13 @@ impl Store {
             return Err(StoreError::InUse { file: id, batch: batch.id.clone() });
         }
         drop(state);
-        for path in [self.record_path("files", &id), self.data_path(&id)] {
-            fs::remove_file(&path).map_err(StoreError::file(&path, "deleted"))?;
-        }
-        self.state().files.remove(&id);
+        let path = self.record_path("files", &id);
+        let deleted = fs::remove_file(&path).and_then(|()| sync_folder(&path));
+        deleted.map_err(StoreError::file(&path, "deleted"))?;
+        let record = self.state().files.remove(&id);
+        // Where this fails, the next start removes them.
+        let _ = fs::remove_file(self.data_path(&id));
+        self.space.give_back(record.map_or(0, |record| record.bytes));
         Ok(id)
     }
 }

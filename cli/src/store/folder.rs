@@ -4,6 +4,7 @@ use super::batches::{BatchRecord, Status};
 use super::error::StoreError;
 use super::files::FileRecord;
 use super::id::{Id, Kind};
+use super::space::Space;
 use crate::batch::count_rows;
 use gatefold::files::{open_locked, replace, sync_folder};
 use serde::Serialize;
@@ -24,6 +25,7 @@ const LOCK: &str = "lock";
 pub struct Store {
     path: PathBuf,
     max_upload: u64,
+    pub(super) space: Space,
     _lock: File,
     /// Held while records are written, and never waited for by who only reads.
     writing: Mutex<()>,
@@ -62,12 +64,13 @@ pub struct Tally {
 }
 
 impl Store {
-    /// Opens a folder, or makes it. In one that is there is nothing, or what an earlier server has left;
+    /// Opens a folder, or makes it; files that clients send may have `max_upload` bytes, and together with
+    /// results `max_store`. In one that is there is nothing, or what an earlier server has left;
     /// of this, what it had no time to finish writing is removed.
     ///
     /// # Errors
     /// If another server has it, it is somebody else's, or cannot be used.
-    pub fn open(path: &Path, max_upload: u64) -> Result<Store, StoreError> {
+    pub fn open(path: &Path, max_upload: u64, max_store: u64) -> Result<Store, StoreError> {
         let failed = StoreError::file(path, "used as a folder");
         make_folder(path).map_err(&failed)?;
         let lock_path = path.join(LOCK);
@@ -87,9 +90,10 @@ impl Store {
             make_folder(&path.join(folder)).map_err(&failed)?;
         }
         sync_folder(&lock_path).map_err(&failed)?;
-        let store = Store {
+        let mut store = Store {
             path: path.into(),
             max_upload,
+            space: Space::new(max_store, 0),
             _lock: lock,
             writing: Mutex::default(),
             state: Mutex::default(),
@@ -105,6 +109,8 @@ impl Store {
             let counts = &mut batch.request_counts;
             [counts.completed, counts.failed] = count_rows(&store.results_path(id));
         }
+        store.space =
+            Space::new(max_store, files.values().map(|file: &FileRecord| file.bytes).sum());
         *store.state() = State { files, batches, ..State::default() };
         Ok(store)
     }

@@ -11,7 +11,9 @@ mod error;
 mod files;
 mod folder;
 mod id;
+mod part;
 mod runner;
+mod space;
 mod trouble;
 
 pub use batches::{Asked, BatchRecord, Counts, Status};
@@ -19,6 +21,7 @@ pub use error::StoreError;
 pub use files::{FileRecord, Purpose, Upload};
 pub use folder::{Store, Tally};
 pub use id::{Id, Kind};
+pub use part::Part;
 pub use runner::work;
 
 use std::time::{SystemTime, UNIX_EPOCH};

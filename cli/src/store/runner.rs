@@ -190,7 +190,7 @@ fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
         })?;
     }
     let results = store.results_path(id);
-    let begin = |what| store.begin_file(Id::of_results(id, what), u64::MAX);
+    let begin = |what| store.begin_results(Id::of_results(id, what));
     let (mut output, mut error) = (begin("output")?, begin("error")?);
     let [completed, failed] = separate::<Trouble>(
         &results,

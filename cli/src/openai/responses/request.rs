@@ -21,6 +21,9 @@ pub struct Echo {
 /// What log probabilities are called among the things that an answer may include.
 const LOGPROBS: &str = "message.output_text.logprobs";
 
+/// What thoughts are called there; a model that has none includes none.
+const REASONING: &str = "reasoning.encrypted_content";
+
 /// Understands a body. Nothing is stored, whatever `store` says.
 ///
 /// # Errors
@@ -37,10 +40,7 @@ pub fn parse_responses(mut body: Fields) -> Result<(Request, Echo), Fault> {
         let options = Fields::of(options, format!("{path}stream_options."))?;
         options.finish(&["include_obfuscation"])?;
     }
-    let metadata = body.take("metadata").unwrap_or_else(|| json!({}));
-    if !metadata.is_object() {
-        return Err(body.wrong("metadata", quoted(&metadata), "an object"));
-    }
+    let metadata = Value::Object(body.metadata()?.unwrap_or_default());
     let max_output_tokens = body.count("max_output_tokens", 1..=usize::MAX)?;
     let n_logprobs = logprobs(&mut body)?;
     let params = params(&mut body, max_output_tokens, n_logprobs)?;
@@ -111,11 +111,12 @@ fn logprobs(body: &mut Fields) -> Result<Option<usize>, Fault> {
         Some(Value::Array(included)) => included,
         Some(other) => return Err(body.wrong("include", quoted(&other), "an array of strings")),
     };
-    if let Some(other) = included.iter().find(|name| *name != LOGPROBS) {
+    if let Some(other) = included.iter().find(|name| *name != LOGPROBS && *name != REASONING) {
         let param = format!("{}include", body.path());
         let message = format!("{param} has {}, which there is not; leave it out", quoted(other));
         return Err(Fault::at("unsupported_parameter", param, message));
     }
-    let is_wanted = !included.is_empty() || n_logprobs.is_some_and(|n| n > 0);
+    let is_wanted =
+        included.iter().any(|name| name == LOGPROBS) || n_logprobs.is_some_and(|n| n > 0);
     Ok(is_wanted.then_some(n_logprobs.unwrap_or(0)))
 }

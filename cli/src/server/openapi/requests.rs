@@ -66,6 +66,7 @@ fn common() -> Value {
         "safety_identifier": {},
         "service_tier": {},
         "store": {},
+        "timings_per_token": {},
         "user": {},
     })
 }
@@ -84,8 +85,9 @@ fn chat() -> Value {
         &["messages"],
         json!({
             "messages": {"type": "array", "minItems": 1, "items": schema("Message")},
-            "max_tokens": count(1, None),
-            "max_completion_tokens": count(1, None),
+            "max_tokens": limit(1),
+            "max_completion_tokens": limit(1),
+            "verbosity": {"enum": ["medium", null]},
             "n": count(1, Some(128)),
             "logprobs": truth(),
             "top_logprobs": count(0, Some(20)),
@@ -123,7 +125,7 @@ fn completion() -> Value {
                 "description": "A text or tokens, or several",
                 "anyOf": [{"type": "string"}, tokens(), several(json!({"type": "string"})), several(tokens())],
             },
-            "max_tokens": count(0, None),
+            "max_tokens": limit(0),
             "n": count(1, Some(128)),
             "logprobs": count(0, Some(5)),
             "echo": truth(),
@@ -142,10 +144,12 @@ fn responses() -> Value {
                 {"type": "array", "minItems": 1, "items": schema("Item")},
             ]},
             "instructions": text(),
-            "metadata": {"type": ["object", "null"], "description": "Told again"},
+            "metadata": metadata(),
             "max_output_tokens": count(1, None),
             "top_logprobs": count(0, Some(20)),
-            "include": {"type": ["array", "null"], "items": {"const": "message.output_text.logprobs"}},
+            "include": {"type": ["array", "null"], "items": {"enum": [
+                "message.output_text.logprobs", "reasoning.encrypted_content",
+            ]}},
             "stream_options": may_be_null(fields(&[], json!({"include_obfuscation": {}}))),
             "text": may_be_null(fields(
                 &[],
@@ -200,14 +204,24 @@ fn batch() -> Value {
                 "const": "24h",
                 "description": "A batch takes as long as it takes, and does not expire",
             },
-            "metadata": {
-                "type": ["object", "null"],
-                "maxProperties": 16,
-                "propertyNames": {"maxLength": 64},
-                "additionalProperties": {"type": "string", "maxLength": 512},
-            },
+            "metadata": metadata(),
         }),
     )
+}
+
+/// A count, or no limit.
+fn limit(least: usize) -> Value {
+    json!({"anyOf": [count(least, None), {"const": -1}]})
+}
+
+fn metadata() -> Value {
+    json!({
+        "type": ["object", "null"],
+        "description": "Told again",
+        "maxProperties": 16,
+        "propertyNames": {"maxLength": 64},
+        "additionalProperties": {"type": "string", "maxLength": 512},
+    })
 }
 
 fn tokenize() -> Value {

@@ -1,7 +1,7 @@
-//! Long lists, a page at a time.
+//! Long lists, a part at a time.
 
 use crate::openai::{Fault, quoted};
-use crate::store::Id;
+use crate::store::{Id, Part};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(super) struct Query(Vec<(String, String)>);
 
 /// Which part of a list is wanted.
-pub(super) struct Page {
+pub(super) struct Paging {
     after: Option<String>,
     limit: usize,
     /// Whether the oldest come first.
@@ -41,9 +41,9 @@ impl Query {
     }
 }
 
-impl Page {
-    /// The page that a query asks for: of so many, where it does not say, and so many at most.
-    pub fn of(query: &mut Query, limit: usize, most: usize) -> Result<Page, Fault> {
+impl Paging {
+    /// The part that a query asks for: of so many, where it does not say, and so many at most.
+    pub fn of(query: &mut Query, limit: usize, most: usize) -> Result<Paging, Fault> {
         let wrong = |name: &str, value: &str, expected: &str| {
             let message = format!("{name} is {}; expected {expected}", quoted(&value.into()));
             Fault::at("invalid_value", name, message)
@@ -60,30 +60,33 @@ impl Page {
         if !matches!(order.as_str(), "asc" | "desc") {
             return Err(wrong("order", &order, "asc or desc"));
         }
-        Ok(Page {
+        Ok(Paging {
             after: query.take("after").filter(|after| !after.is_empty()),
             limit,
             is_ascending: order == "asc",
         })
     }
 
-    /// This page of `items`, which are in the order of their names.
+    /// This part of a list, of whose records `select` hands out those that are asked for; `parse` knows
+    /// the names of its things.
     pub fn list<T: Serialize>(
         &self,
-        mut items: Vec<T>,
+        parse: impl Fn(&str) -> Option<Id>,
         id: impl Fn(&T) -> &Id,
+        select: impl FnOnce(&Part) -> Option<Vec<T>>,
     ) -> Result<Value, Fault> {
-        if !self.is_ascending {
-            items.reverse();
-        }
-        if let Some(after) = &self.after {
-            let place = items.iter().position(|item| id(item).as_str() == after);
-            let place = place.ok_or_else(|| {
-                let after = quoted(&after.as_str().into());
-                Fault::at("invalid_value", "after", format!("after is {after}, which is not here"))
-            })?;
-            items.drain(..=place);
-        }
+        let gone = |after: &str| {
+            let message = format!("after is {}, which is not here", quoted(&after.into()));
+            Fault::at("invalid_value", "after", message)
+        };
+        let after = match &self.after {
+            None => None,
+            Some(after) => Some(parse(after).ok_or_else(|| gone(after))?),
+        };
+        // One more tells that there are more.
+        let part = Part { after, is_ascending: self.is_ascending, most: self.limit + 1 };
+        let items = select(&part);
+        let mut items = items.ok_or_else(|| gone(self.after.as_deref().unwrap_or_default()))?;
         let has_more = items.len() > self.limit;
         items.truncate(self.limit);
         Ok(json!({
