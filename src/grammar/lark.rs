@@ -52,6 +52,12 @@ pub(super) fn check(text: &str) -> Result<(), GrammarError> {
     Ok(())
 }
 
+/// How many rules and terminals there are: each has a line that begins with its name.
+pub(super) fn n_rules(text: &str) -> usize {
+    let defines = |line: &&str| line.split_once(':').is_some_and(|it| !it.0.contains(['"', '/']));
+    text.lines().filter(defines).count()
+}
+
 /// Passes over what is quoted, up to and with the sign that ends it.
 fn skip_quoted(chars: &mut Peekable<CharIndices>, end: char) {
     while let Some((_, c)) = chars.next() {

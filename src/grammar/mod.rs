@@ -60,6 +60,9 @@ pub const GRAMMARS_REVISION: &str = "llguidance 1.9.1, 2";
 /// Bytes of a source: grammars are written by people, and enumerations have some thousand words.
 const MOST_SOURCE_BYTES: usize = 256 << 10;
 
+/// Rules of a grammar: compiling takes time as the square of their number.
+const MOST_RULES: usize = 4_000;
+
 /// Brackets within brackets.
 const MOST_NESTING: usize = 100;
 
@@ -278,6 +281,11 @@ fn top_level(source: &Source) -> Result<TopLevelGrammar, GrammarError> {
         }
         Source::Gbnf(grammar) => GrammarWithLexer::from_lark(gbnf::to_lark(grammar)?),
     };
+    let lark = grammar.lark_grammar.as_deref().unwrap_or_default();
+    if lark::n_rules(lark) > MOST_RULES {
+        let problem = format!("has more than {MOST_RULES} rules");
+        return Err(GrammarError::TooLarge { kind, problem });
+    }
     Ok(TopLevelGrammar::from_grammar(grammar))
 }
 

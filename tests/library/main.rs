@@ -16,6 +16,8 @@ mod gguf_split;
 mod grammar;
 #[cfg(feature = "grammars")]
 mod grammar_engine;
+#[cfg(feature = "grammars")]
+mod grammar_errors;
 mod handle;
 mod layers;
 mod llama;

@@ -131,7 +131,7 @@ fn integers_may_be_written_with_a_fraction_that_is_none() {
     for (field, value) in [
         ("max_tokens", json!(7.5)),
         ("max_tokens", json!(1e300)),
-        ("max_tokens", json!(-1.0)),
+        ("max_tokens", json!(-2.0)),
         ("n", json!(129.0)),
         ("seed", json!(1e17)),
         ("top_k", json!(-2.0)),

@@ -163,7 +163,7 @@ fn what_is_not_done_is_named() {
             "text.format",
         ),
         (json!({"reasoning": {"effort": "high"}}), "unsupported_parameter", "reasoning.effort"),
-        (json!({"include": ["reasoning.encrypted_content"]}), "unsupported_parameter", "include"),
+        (json!({"include": ["file_search_call.results"]}), "unsupported_parameter", "include"),
         (json!({"n": 2}), "unsupported_parameter", "n"),
         (json!({"messages": []}), "unknown_parameter", "messages"),
         (json!({"max_tokens": 5}), "unknown_parameter", "max_tokens"),
@@ -200,7 +200,7 @@ fn what_is_not_done_is_named() {
         json!({
             "store": true, "metadata": {"a": "b"}, "user": "me", "tools": [], "tool_choice": "auto",
             "text": {"format": {"type": "text"}}, "truncation": "disabled", "background": false,
-            "reasoning": {}, "include": [], "parallel_tool_calls": true, "service_tier": "auto",
+            "reasoning": {}, "include": ["reasoning.encrypted_content"], "parallel_tool_calls": true, "service_tier": "auto",
         }),
     );
     assert_eq!((&told["metadata"], &told["store"]), (&json!({"a": "b"}), &json!(false)));
