@@ -42,6 +42,7 @@ mod vocabulary;
 mod workers;
 
 use crate::constraint::{Constrained, Constraint};
+use crate::text::printable;
 use crate::tokenizer::Tokenizer;
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::{Matcher, ParserFactory};
@@ -124,7 +125,7 @@ impl Source {
 #[non_exhaustive]
 pub enum GrammarError {
     /// A part of a JSON Schema is not enforced, or is wrong.
-    #[error("{place} of the JSON Schema {problem}")]
+    #[error("{} of the JSON Schema {}", printable(place), printable(problem))]
     Schema {
         /// Where it is: `#/properties/name/not`.
         place: String,
@@ -132,7 +133,7 @@ pub enum GrammarError {
         problem: String,
     },
     /// A line of a grammar is not understood, or asks for what is not enforced.
-    #[error("line {line} of the grammar {problem}")]
+    #[error("line {line} of the grammar {}", printable(problem))]
     Line {
         /// Which, from 1 on.
         line: usize,

@@ -96,6 +96,9 @@ fn errors_say_what_is_wrong_with_a_form_that_nothing_is_one_of() {
         let error = grammars.compile(&source).unwrap_err().to_string();
         assert!(error.contains("no text"), "{text}: {error}");
     }
+    let steering = Source::JsonSchema(json!({"properties": {"\u{1b}[2J": {"if\n": 1}}}));
+    let error = grammars.compile(&steering).unwrap_err().to_string();
+    assert!(error.starts_with(r"#/properties/\u{1b}[2J/if\n of"), "{error}");
     let alternatives = json!({"oneOf": [{"type": "string"}, {"type": "string", "minLength": 3}]});
     let error = grammars.compile(&Source::JsonSchema(alternatives)).unwrap_err().to_string();
     assert!(error.contains("\"anyOf\"") && !error.contains("coerce"), "{error}");

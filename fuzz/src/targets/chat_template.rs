@@ -33,7 +33,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 /// A vocabulary with a piece for every byte.
-fn tokenizer() -> Tokenizer {
+pub(super) fn tokenizer() -> Tokenizer {
     let mut pieces: Vec<String> = ["<unk>", "<s>", "</s>", "[X]", "▁", "a"].map(Into::into).into();
     let mut kinds = vec![2, 3, 3, 3, 1, 1];
     pieces.extend((0..=u8::MAX).map(|byte| format!("<0x{byte:02X}>")));

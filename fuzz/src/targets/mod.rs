@@ -3,6 +3,7 @@
 pub mod batch_line;
 pub mod chat_template;
 pub mod gguf;
+pub mod grammar;
 pub mod html;
 pub mod jsonl;
 pub mod prefix_file;
@@ -22,10 +23,11 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const ALL: [Target; 12] = targets![
+pub const ALL: [Target; 13] = targets![
     batch_line,
     chat_template,
     gguf,
+    grammar,
     html,
     jsonl,
     prefix_file,
