@@ -1,8 +1,9 @@
 //! One answer, as a whole.
 
 use super::calls::{Call, calls};
+use super::endpoint::Endpoint;
 use super::logprobs::Logprobs;
-use super::request::{Endpoint, Request};
+use super::request::Request;
 use super::said::{Said, Unsaid, text};
 use gatefold::engine::{FinishReason, Generated, TokenLogprobs};
 use gatefold::tokenizer::Tokenizer;

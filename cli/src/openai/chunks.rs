@@ -3,8 +3,9 @@
 use super::calls::{Call, may_be_calls};
 use super::choice::{Choice, Receipt, finish_reason, of_functions};
 use super::completion::{Heading, Usage};
+use super::endpoint::Endpoint;
 use super::logprobs::Logprobs;
-use super::request::{Endpoint, Request};
+use super::request::Request;
 use super::said::{Said, Unsaid};
 use gatefold::engine::{Delta, Generated};
 use gatefold::tokenizer::Tokenizer;

@@ -1,7 +1,7 @@
 //! The answers to a request, as a whole.
 
 use super::choice::Choice;
-use super::request::Endpoint;
+use super::endpoint::Endpoint;
 use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 

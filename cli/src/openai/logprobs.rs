@@ -1,6 +1,6 @@
 //! Log probabilities, as the two endpoints write them.
 
-use super::request::Endpoint;
+use super::endpoint::Endpoint;
 use super::said::{Said, text};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 
 use super::super::fault::{Fault, quoted};
 use super::super::fields::Fields;
-use super::super::request::{IGNORED, Prompt, Request, Wants, params};
+use super::super::params::params;
+use super::super::request::{IGNORED, Prompt, Request, Wants};
 use super::items::conversation;
 use gatefold::tokenizer::Message;
 use serde_json::{Value, json};
