@@ -1,9 +1,11 @@
 //! How answers are made.
 
+use super::endpoint::Endpoint;
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
 use super::form::Form;
 use super::request::MOST_ANSWERS;
+use super::tools::Tools;
 use gatefold::sampler::Sampling;
 use serde_json::Value;
 
@@ -40,12 +42,14 @@ impl Params {
     }
 }
 
-/// How answers are made, which both endpoints say alike.
+/// How answers are made, and the functions that they may call, which all endpoints say alike.
 pub(super) fn params(
     body: &mut Fields,
+    endpoint: Endpoint,
     max_tokens: Option<usize>,
     n_logprobs: Option<usize>,
-) -> Result<Params, Fault> {
+) -> Result<(Params, Option<Tools>), Fault> {
+    let tools = Tools::of(body, endpoint)?;
     let stops = match body.take("stop") {
         None => Vec::new(),
         Some(stop) => match stops(&stop) {
@@ -56,15 +60,33 @@ pub(super) fn params(
             }
         },
     };
-    Ok(Params {
+    let params = Params {
         max_tokens,
         sampling: sampling(body)?,
         seed: body.bits("seed")?,
         stops,
-        form: Form::of(body)?,
+        form: form(body, endpoint, tools.as_ref())?,
         n: body.count("n", 1..=MOST_ANSWERS)?.unwrap_or(1),
         n_logprobs,
-    })
+    };
+    Ok((params, tools))
+}
+
+/// The form of answers, which may be that of calls.
+fn form(
+    body: &mut Fields,
+    endpoint: Endpoint,
+    tools: Option<&Tools>,
+) -> Result<Option<Form>, Fault> {
+    let (form, path) = (Form::of(body, endpoint)?, body.path());
+    let (Some(form), Some(_)) = (&form, tools) else {
+        return Ok(form.or_else(|| tools?.form(path)));
+    };
+    let param = &form.param;
+    let message = format!(
+        "{param} asks for a form, and there are tools; expected one of them, or \"none\" as {path}tool_choice"
+    );
+    Err(Fault::at("invalid_value", param, message))
 }
 
 fn sampling(body: &mut Fields) -> Result<Sampling, Fault> {

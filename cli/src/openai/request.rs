@@ -6,11 +6,12 @@ use super::fields::Fields;
 use super::messages::{conversation, texts};
 use super::params::{Params, params};
 use super::prompts::Encoded;
+use super::responses;
 use super::tools::Tools;
 use gatefold::engine::{self, GenerateError, PromptLogprobs, Refusal};
 use gatefold::sampler::SamplerError;
 use gatefold::tokenizer::Message;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,14 +32,16 @@ pub struct Request {
     pub path: String,
     /// The field that has the prompt.
     pub prompt_field: &'static str,
+    /// What an answer of `/v1/responses` tells again of it.
+    pub told_again: Option<Map<String, Value>>,
 }
 
-/// What answers follow, which also decides on the endpoint.
+/// What answers follow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prompt {
-    /// A conversation: `/v1/chat/completions`.
+    /// A conversation.
     Chat(Vec<Message>),
-    /// Texts, each with answers of its own: `/v1/completions`.
+    /// Texts, each with answers of its own.
     Texts(Vec<Text>),
 }
 
@@ -96,9 +99,8 @@ impl Request {
     /// # Errors
     /// If there is anything wrong with it.
     pub fn parse(endpoint: Endpoint, mut body: Fields) -> Result<Request, Fault> {
-        let path = body.path().to_owned();
-        let model = body.string("model")?;
         let (prompt, name, max_tokens, n_logprobs, echo) = match endpoint {
+            Endpoint::Responses => return responses::parse(body),
             Endpoint::Chat => {
                 let (prompt, name) = conversation(&mut body)?;
                 let max_tokens = body.limit("max_tokens", 1)?;
@@ -114,27 +116,18 @@ impl Request {
                 (prompt, None, max_tokens, n_logprobs, echo)
             }
         };
+        let (path, model) = (body.path().to_owned(), body.string("model")?);
         refuse_unsupported(&mut body, endpoint)?;
-        let tools = match endpoint {
-            Endpoint::Chat => Tools::of(&mut body)?,
-            Endpoint::Texts => None,
-        };
         let stream = body.bool("stream")?.unwrap_or(false);
         let usage = usage_in_stream(&mut body, stream)?;
         let progress = body.bool("return_progress")?.unwrap_or(false);
-        let mut params = params(&mut body, max_tokens, n_logprobs)?;
-        if let (Some(_), Some(form)) = (&tools, &params.form) {
-            let param = &form.param;
-            let message = format!(
-                "{param} asks for a form, and there are tools; expected one of them, or \"none\" as {path}tool_choice"
-            );
-            return Err(Fault::at("invalid_value", param, message));
-        }
-        params.form = params.form.or_else(|| tools.as_ref()?.form(&path));
+        let (params, tools) = params(&mut body, endpoint, max_tokens, n_logprobs)?;
         body.finish(&IGNORED)?;
         let wants = Wants { stream, usage, progress, echo };
         let prompt_field = if endpoint == Endpoint::Chat { "messages" } else { "prompt" };
-        let request = Request { prompt, params, wants, tools, model, name, path, prompt_field };
+        let told_again = None;
+        let request =
+            Request { prompt, params, wants, tools, model, name, path, prompt_field, told_again };
         let n_prompts = request.n_prompts();
         if n_prompts * request.params.n > MOST_ANSWERS {
             let (param, n) = (request.param("n"), request.params.n);
@@ -163,6 +156,7 @@ impl Request {
     /// Where it is asked.
     pub fn endpoint(&self) -> Endpoint {
         match self.prompt {
+            Prompt::Chat(_) if self.told_again.is_some() => Endpoint::Responses,
             Prompt::Chat(_) => Endpoint::Chat,
             Prompt::Texts(_) => Endpoint::Texts,
         }
@@ -170,7 +164,7 @@ impl Request {
 
     /// Whether it is a conversation.
     pub fn is_chat(&self) -> bool {
-        self.endpoint() == Endpoint::Chat
+        matches!(self.prompt, Prompt::Chat(_))
     }
 
     /// How many prompts there are, each with its own answers.
@@ -253,7 +247,7 @@ fn chat_logprobs(body: &mut Fields) -> Result<Option<usize>, Fault> {
 }
 
 /// That nothing is asked for which is not done.
-fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault> {
+pub(super) fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault> {
     let neutral: &[(&str, Value)] = match endpoint {
         Endpoint::Chat => &[
             ("audio", json!([])),
@@ -265,18 +259,25 @@ fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault
             ("verbosity", json!("medium")),
         ],
         Endpoint::Texts => &[("best_of", json!(1)), ("suffix", json!(""))],
+        Endpoint::Responses => &[
+            ("background", json!(false)),
+            ("context_management", json!([])),
+            ("conversation", json!("")),
+            ("n", json!(1)),
+            ("prompt", json!({})),
+            ("truncation", json!("disabled")),
+        ],
     };
     // vLLM's.
-    let both = [("min_tokens", json!(0)), ("ignore_eos", json!(false))];
-    neutral.iter().chain(&both).try_for_each(|(name, neutral)| body.unsupported(name, neutral))
+    let all = [("min_tokens", json!(0)), ("ignore_eos", json!(false))];
+    neutral.iter().chain(&all).try_for_each(|(name, neutral)| body.unsupported(name, neutral))
 }
 
 fn usage_in_stream(body: &mut Fields, stream: bool) -> Result<bool, Fault> {
-    let Some(options) = body.take("stream_options") else { return Ok(false) };
+    let Some(mut options) = body.object("stream_options")? else { return Ok(false) };
     if !stream {
         return Err(body.wrong("stream", "not true", "true where there are stream_options"));
     }
-    let mut options = Fields::of(options, format!("{}stream_options.", body.path()))?;
     let usage = options.bool("include_usage")?.unwrap_or(false);
     options.finish(&["include_obfuscation"])?;
     Ok(usage)
