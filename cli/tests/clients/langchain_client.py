@@ -10,6 +10,7 @@ It prints one line, and fails at the first thing that is not as it should be.
 import asyncio
 import sys
 from importlib.metadata import version
+from typing import Literal
 
 import jsonschema
 import openai
@@ -102,25 +103,29 @@ def check_schema(model):
 
 
 def check_tools(model):
-    """A tool that must be called; what was not done, where the server does not know tools."""
+    """A tool that must be called, by both endpoints; and an answer that goes on from what it says."""
 
     @tool
-    def weather(place: str) -> str:
+    def weather(place: Literal["Silverby", "Elsewhere"]) -> str:
         """The weather at a place."""
         return place
 
-    told = chat(model, max_tokens=600, temperature=1, seed=3)
-    try:
-        answer = told.bind_tools([weather], tool_choice="weather").invoke(QUESTION)
-    except openai.BadRequestError as error:
-        assert error.code == "unsupported_parameter" and error.param in ("tools", "tool_choice"), error
-        return "tools skipped: the server does not support them"
-    (call,) = answer.tool_calls
-    assert call["name"] == "weather" and isinstance(call["args"]["place"], str)
-    streamed = joined(told.bind_tools([weather], tool_choice="weather").stream(QUESTION))
-    assert [made["args"] for made in streamed.tool_calls] == [call["args"]]
-    jsonschema.validate(told.with_structured_output(SCHEMA, method="function_calling").invoke(QUESTION), SCHEMA)
-    return "tools"
+    answers = []
+    for of_endpoint in [{}, {"use_responses_api": True}]:
+        told = chat(model, max_tokens=600, temperature=1, extra_body={"seed": 3}, **of_endpoint)
+        bound = told.bind_tools([weather], tool_choice="weather", strict=True)
+        answer = bound.invoke(QUESTION)
+        (call,) = answer.tool_calls
+        assert call["name"] == "weather" and call["args"]["place"] in ("Silverby", "Elsewhere")
+        streamed = joined(bound.stream(QUESTION))
+        assert [made["args"] for made in streamed.tool_calls] == [call["args"]]
+        for method in ["function_calling", "json_schema"]:
+            value = told.with_structured_output(SCHEMA, method=method).invoke(QUESTION)
+            jsonschema.validate(value, SCHEMA)
+        free = told.bind_tools([weather], tool_choice="none")
+        for said in [answer, streamed]:
+            answers.append(free.invoke([HumanMessage(QUESTION), said, weather.invoke(call)]).text)
+    assert answers[0] != "" and len(set(answers)) == 1, answers
 
 
 def check_errors(model):
@@ -156,12 +161,12 @@ def main():
     text = check_chat(model)
     check_batch(model, text)
     check_schema(model)
-    tools = check_tools(model)
+    check_tools(model)
     check_responses(model, text)
     check_texts(model)
     check_errors(model)
     name = f"langchain-openai {version('langchain-openai')}"
-    print(f"{name}: chats, streams, log probabilities, batches, schemas, responses, texts, errors, {tools}: as expected")
+    print(f"{name}: chats, streams, log probabilities, batches, schemas, responses, texts, errors, tools: as expected")
 
 
 main()
