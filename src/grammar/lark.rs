@@ -42,7 +42,7 @@ pub(super) fn check(text: &str) -> Result<(), GrammarError> {
                 let attributes = text[bracket..at].trim();
                 if attributes != "lazy" {
                     return wrong(format!(
-                        "gives a rule attributes, `{attributes}`, of which only `lazy` is enforced"
+                        "gives a rule attributes, `{attributes}`, of which only \"lazy\" is enforced"
                     ));
                 }
             }

@@ -63,10 +63,7 @@ fn request(line: Value) -> Result<Request, Fault> {
     let url = line.required("url", url)?;
     let body = line.take("body");
     let mut body = Fields::of(line.required("body", body)?, "body.")?;
-    let Some(endpoint) = Endpoint::by_path(&url) else {
-        let endpoints = "\"/v1/chat/completions\" or \"/v1/completions\"";
-        return Err(line.wrong("url", quoted(&url.into()), endpoints));
-    };
+    let endpoint = Endpoint::by_path(&url, &line, "url")?;
     // A line of the output is whole.
     body.unsupported("stream", &json!(false))?;
     let request = Request::parse(endpoint, body)?;

@@ -253,10 +253,10 @@ impl<'a> Batch<'a> {
     fn finish(&mut self, line: OpenLine) {
         let OpenLine { key, custom_id, request, choices, usage, .. } = line;
         let (endpoint, basis) = (request.endpoint(), self.setup.terms.basis.as_str());
-        let model = request.model.unwrap_or_else(|| self.setup.model_name.clone());
+        let model = request.model.clone().unwrap_or_else(|| self.setup.model_name.clone());
         let heading = Heading::new(endpoint, short(&key), model, basis);
         let choices = choices.into_iter().flatten().collect();
-        let completion = Completion::new(heading, choices, usage);
+        let completion = Completion::new(&request, heading, choices, usage);
         self.finished.push(Answer::new(&key, custom_id, Ok(completion)));
     }
 }

@@ -43,8 +43,8 @@ that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BatchArgs {
-    /// The requests, a JSON object per line, to /v1/chat/completions or /v1/completions; `-` is
-    /// stdin, as it is where nothing is named and something is piped in
+    /// The requests, a JSON object per line, to /v1/chat/completions, /v1/completions or
+    /// /v1/responses; `-` is stdin, as it is where nothing is named and something is piped in
     input: Option<PathBuf>,
 
     /// Append the answers to this file, each as soon as it is finished [default: stdout]

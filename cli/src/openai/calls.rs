@@ -12,17 +12,18 @@ pub struct Call {
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
     /// Nine letters and digits, as Mistral's formats want them.
-    id: String,
+    pub(super) id: String,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Function,
+    pub(super) function: Function,
 }
 
+/// What is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Function {
-    name: String,
+pub(super) struct Function {
+    pub name: String,
     /// JSON.
-    arguments: String,
+    pub arguments: String,
 }
 
 impl Call {
@@ -113,14 +114,15 @@ fn id(tokens: &[u32], idx: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openai::Fields;
+    use crate::openai::{Endpoint, Fields};
     use serde_json::{Value, json};
 
     fn offered(extra: Value) -> Tools {
         let tool = |name: &str| json!({"type": "function", "function": {"name": name}});
         let mut body = json!({"tools": [tool("f"), tool("g")]});
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        Tools::of(&mut Fields::of_root(body, "body").unwrap()).unwrap().unwrap()
+        let mut body = Fields::of_root(body, "body").unwrap();
+        Tools::of(&mut body, Endpoint::Chat).unwrap().unwrap()
     }
 
     #[test]

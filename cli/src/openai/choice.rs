@@ -1,8 +1,9 @@
 //! One answer, as a whole.
 
 use super::calls::{Call, calls};
-use super::logprobs::Logprobs;
-use super::request::{Endpoint, Request};
+use super::endpoint::Endpoint;
+use super::logprobs::{ChatLogprob, Logprobs};
+use super::request::Request;
 use super::said::{Said, Unsaid, text};
 use gatefold::engine::{FinishReason, Generated, TokenLogprobs};
 use gatefold::tokenizer::Tokenizer;
@@ -16,9 +17,9 @@ pub struct Choice {
     #[serde(flatten)]
     content: Content,
     logprobs: Option<Logprobs>,
-    finish_reason: &'static str,
+    pub(super) finish_reason: &'static str,
     /// By what another machine makes the same answer, and sees that it has.
-    receipt: Receipt,
+    pub(super) receipt: Receipt,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,13 +74,37 @@ impl Choice {
         let finish_reason = finish_reason(generated.finish_reason, !tool_calls.is_empty());
         let text = before + &generated.text;
         let content = match endpoint {
-            Endpoint::Chat => {
+            Endpoint::Chat | Endpoint::Responses => {
                 let content = Some(text).filter(|_| tool_calls.is_empty());
                 Content::Message { role: "assistant", content, refusal: (), tool_calls }
             }
             Endpoint::Texts => Content::Text(text),
         };
         Choice { index, content, logprobs, finish_reason, receipt }
+    }
+
+    /// What it says.
+    pub(super) fn text(&self) -> &str {
+        match &self.content {
+            Content::Message { content, .. } => content.as_deref().unwrap_or_default(),
+            Content::Text(text) => text,
+        }
+    }
+
+    /// The calls that it consists of.
+    pub(super) fn calls(&self) -> &[Call] {
+        match &self.content {
+            Content::Message { tool_calls, .. } => tool_calls,
+            Content::Text(_) => &[],
+        }
+    }
+
+    /// The log probabilities of a text in a conversation.
+    pub(super) fn chat_logprobs(&self) -> &[ChatLogprob] {
+        match &self.logprobs {
+            Some(Logprobs::Chat { content, .. }) => content,
+            _ => &[],
+        }
     }
 
     /// The text and the log probabilities of one from `/v1/completions`.
@@ -125,11 +150,7 @@ fn echo(tokenizer: &Tokenizer, prompt: &[u32], logprobs: &[TokenLogprobs]) -> (S
 /// The tokens of the text of an answer. The one that ends it is no part of it; where the prompt comes
 /// before it, it is there nevertheless: whoever scores prompts leaves out the last token, and that
 /// must not be the prompt's.
-pub(super) fn of_answer(
-    tokenizer: &Tokenizer,
-    request: &Request,
-    generated: &Generated,
-) -> Vec<Said> {
+fn of_answer(tokenizer: &Tokenizer, request: &Request, generated: &Generated) -> Vec<Said> {
     let mut unsaid = Unsaid::new(request.is_chat());
     for (&token, logprobs) in generated.tokens.iter().zip(&generated.logprobs) {
         if request.wants.echo || !tokenizer.ends_generation(token) {

@@ -1,11 +1,13 @@
 //! The answers to a request in pieces, as they are made.
 
-use super::calls::{Call, may_be_calls};
+use super::calls::Call;
 use super::choice::{Choice, Receipt, finish_reason, of_functions};
 use super::completion::{Heading, Usage};
+use super::endpoint::Endpoint;
 use super::logprobs::Logprobs;
-use super::request::{Endpoint, Request};
-use super::said::{Said, Unsaid};
+use super::request::Request;
+use super::said::Said;
+use super::untold::Untold;
 use gatefold::engine::{Delta, Generated};
 use gatefold::tokenizer::Tokenizer;
 use serde::Serialize;
@@ -24,10 +26,8 @@ pub struct Chunks {
 struct Answer {
     /// Whether a piece of it was told.
     has_begun: bool,
-    unsaid: Unsaid,
     n_chars: usize,
-    /// What was said and not told, as it may turn out to be calls of functions.
-    held_back: Option<(String, Vec<Said>)>,
+    untold: Untold,
 }
 
 #[derive(Serialize)]
@@ -93,14 +93,7 @@ impl Piece {
 impl Chunks {
     /// None so far.
     pub fn new(tokenizer: Arc<Tokenizer>, heading: Heading, request: Arc<Request>) -> Chunks {
-        let is_own_text = request.is_chat();
-        let has_tools = request.tools.is_some();
-        let answer = || Answer {
-            has_begun: false,
-            unsaid: Unsaid::new(is_own_text),
-            n_chars: 0,
-            held_back: has_tools.then(Default::default),
-        };
+        let answer = || Answer { has_begun: false, n_chars: 0, untold: Untold::new(&request) };
         let answers = (0..request.n_answers()).map(|_| answer()).collect();
         Chunks { tokenizer, heading, request, answers }
     }
@@ -122,25 +115,12 @@ impl Chunks {
         if self.request.wants.echo {
             return Vec::new();
         }
-        let answer = &mut self.answers[index];
-        let mut said = answer.unsaid.more(&self.tokenizer, &delta);
-        let mut text = delta.text;
-        if let Some((text_before, said_before)) = &mut answer.held_back {
-            text_before.push_str(&text);
-            said_before.extend(said);
-            if may_be_calls(text_before) {
-                return Vec::new();
-            }
-            (text, said) = answer.held_back.take().unwrap_or_default();
-        }
-        self.told(index, text, said)
+        let piece = self.answers[index].untold.more(&self.tokenizer, delta);
+        piece.map(|(text, said)| self.told(index, text, said)).unwrap_or_default()
     }
 
     /// The pieces for more of the text of an answer.
     fn told(&mut self, index: usize, text: String, said: Vec<Said>) -> Vec<String> {
-        if text.is_empty() && said.is_empty() {
-            return Vec::new();
-        }
         let (endpoint, n_logprobs) = (self.heading.endpoint, self.request.params.n_logprobs);
         let n_chars = &mut self.answers[index].n_chars;
         let logprobs = n_logprobs.map(|_| Logprobs::new(endpoint, said, n_chars));
@@ -160,8 +140,7 @@ impl Chunks {
         let mut chunks = self.beginning(index);
         let calls = of_functions(&self.request, &generated);
         let reason = finish_reason(generated.finish_reason, !calls.is_empty());
-        let held_back = self.answers[index].held_back.take();
-        if let Some((text, said)) = held_back.filter(|_| calls.is_empty()) {
+        if let Some((text, said)) = self.answers[index].untold.finish(!calls.is_empty()) {
             chunks.extend(self.told(index, text, said));
         }
         for (number, call) in calls.into_iter().enumerate() {
@@ -169,20 +148,11 @@ impl Chunks {
             let content = Content::Delta { role: None, content: None, tool_calls };
             chunks.push(self.chunk(&[Piece::new(index, content)]));
         }
-        let endpoint = self.heading.endpoint;
         if self.request.wants.echo {
             let (tokenizer, receipt) = (&self.tokenizer, receipt.clone());
             let whole = Choice::new(tokenizer, &self.request, index, prompt, generated, receipt);
             let (text, logprobs) = whole.into_parts();
             chunks.push(self.piece(index, text, logprobs));
-        } else {
-            let answer = &mut self.answers[index];
-            let unsaid = mem::replace(&mut answer.unsaid, Unsaid::new(false));
-            let said = unsaid.finish("");
-            if !said.is_empty() {
-                let logprobs = Logprobs::new(endpoint, said, &mut answer.n_chars);
-                chunks.push(self.piece(index, String::new(), Some(logprobs)));
-            }
         }
         let finish_reason = Some(reason);
         let last = Piece { finish_reason, receipt: Some(receipt), ..self.empty(index) };
@@ -220,8 +190,8 @@ impl Chunks {
 
     fn content(&self, text: Option<String>) -> Content {
         match self.heading.endpoint {
-            Endpoint::Chat => Content::Delta { role: None, content: text, tool_calls: None },
             Endpoint::Texts => Content::Text(text.unwrap_or_default()),
+            _ => Content::Delta { role: None, content: text, tool_calls: None },
         }
     }
 
@@ -240,12 +210,12 @@ impl Chunks {
         usage: Option<Option<Usage>>,
         prompt_progress: Option<Progress>,
     ) -> String {
-        let Heading { id, endpoint, created, model, system_fingerprint } = &self.heading;
+        let Heading { endpoint, created, model, system_fingerprint, .. } = &self.heading;
         let object = match endpoint {
-            Endpoint::Chat => "chat.completion.chunk",
             Endpoint::Texts => "text_completion",
+            _ => "chat.completion.chunk",
         };
-        let created = *created;
+        let (id, created) = (&self.heading.id(), *created);
         let chunk = Chunk {
             id,
             object,

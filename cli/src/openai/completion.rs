@@ -1,13 +1,26 @@
 //! The answers to a request, as a whole.
 
 use super::choice::Choice;
-use super::request::Endpoint;
+use super::endpoint::Endpoint;
+use super::request::Request;
+use super::responses::ResponseHead;
 use serde::Serialize;
+use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The answers to a request.
 #[derive(Debug, Serialize)]
-pub struct Completion {
+#[serde(untagged)]
+pub enum Completion {
+    /// Of chats and texts.
+    Choices(Choices),
+    /// The one of `/v1/responses`.
+    Response(Value),
+}
+
+/// Answers below their heading.
+#[derive(Debug, Serialize)]
+pub struct Choices {
     id: String,
     object: &'static str,
     created: u64,
@@ -20,8 +33,8 @@ pub struct Completion {
 /// What stands above answers, whole or in pieces.
 #[derive(Clone, Debug)]
 pub struct Heading {
-    /// Names them.
-    pub id: String,
+    /// Tells them from others.
+    pub name: String,
     /// Where they were asked for.
     pub endpoint: Endpoint,
     /// Seconds since 1970.
@@ -56,30 +69,47 @@ pub struct CachedTokens {
 impl Heading {
     /// That of answers which are made now; `name` tells them from others.
     pub fn new(endpoint: Endpoint, name: &str, model: String, basis: &str) -> Heading {
-        let kind = match endpoint {
-            Endpoint::Chat => "chatcmpl",
-            Endpoint::Texts => "cmpl",
-        };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Heading {
-            id: format!("{kind}-{name}"),
+            name: name.to_owned(),
             endpoint,
             created: now.as_secs(),
             model,
             system_fingerprint: format!("fp_{}", &basis[..12]),
         }
     }
+
+    /// What they are called.
+    pub fn id(&self) -> String {
+        let kind = match self.endpoint {
+            Endpoint::Chat => "chatcmpl-",
+            Endpoint::Texts => "cmpl-",
+            Endpoint::Responses => "resp_",
+        };
+        format!("{kind}{}", self.name)
+    }
 }
 
 impl Completion {
     /// Answers below their heading.
-    pub fn new(heading: Heading, choices: Vec<Choice>, usage: Usage) -> Completion {
-        let Heading { id, endpoint, created, model, system_fingerprint } = heading;
-        let object = match endpoint {
-            Endpoint::Chat => "chat.completion",
-            Endpoint::Texts => "text_completion",
+    pub fn new(
+        request: &Request,
+        heading: Heading,
+        choices: Vec<Choice>,
+        usage: Usage,
+    ) -> Completion {
+        let object = match (heading.endpoint, &choices[..]) {
+            (Endpoint::Responses, [choice]) => {
+                let whole = ResponseHead::new(heading, request).whole(choice, usage);
+                return Completion::Response(whole);
+            }
+            (Endpoint::Texts, _) => "text_completion",
+            _ => "chat.completion",
         };
-        Completion { id, object, created, model, choices, usage, system_fingerprint }
+        let id = heading.id();
+        let Heading { created, model, system_fingerprint, .. } = heading;
+        let choices = Choices { id, object, created, model, choices, usage, system_fingerprint };
+        Completion::Choices(choices)
     }
 }
 

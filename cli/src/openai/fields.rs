@@ -37,6 +37,17 @@ impl Fields {
         self.object.remove(name).filter(|value| !value.is_null())
     }
 
+    /// The value of a field, which stays.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The fields of an object that a field has.
+    pub fn object(&mut self, name: &str) -> Result<Option<Fields>, Fault> {
+        let path = format!("{}{name}.", self.path);
+        self.take(name).map(|value| Fields::of(value, path)).transpose()
+    }
+
     /// That a field must be there.
     pub fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, Fault> {
         value.ok_or_else(|| {
@@ -148,10 +159,15 @@ impl Fields {
         if value == *neutral || is_same_number {
             return Ok(());
         }
+        Err(self.not_done(name, &value))
+    }
+
+    /// What is wrong with a field that asks for what there is none of here.
+    pub fn not_done(&self, name: &str, value: &Value) -> Fault {
         let param = format!("{}{name}", self.path);
         let message =
-            format!("{param} is {}, which gatefold does not do; leave it out", quoted(&value));
-        Err(Fault::at("unsupported_parameter", param, message))
+            format!("{param} is {}, which gatefold does not do; leave it out", quoted(value));
+        Fault::at("unsupported_parameter", param, message)
     }
 
     /// That nothing is left but fields with these names, which change no answer.

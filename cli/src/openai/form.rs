@@ -1,5 +1,6 @@
 //! What form answers are to have.
 
+use super::endpoint::Endpoint;
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
 use gatefold::constraint::Constraint;
@@ -52,14 +53,19 @@ enum Kind {
 }
 
 impl Form {
-    /// The form that a body asks for, if it does.
+    /// The form that a body for this endpoint asks for, if it does.
     ///
     /// # Errors
     /// If it asks for more than one, or for what there is none of.
-    pub(super) fn of(body: &mut Fields) -> Result<Option<Form>, Fault> {
-        let format = response_format(body)?;
-        let others = of_fields(body, &FIELDS)?;
-        let mut forms: Vec<Form> = format.into_iter().chain(others).collect();
+    pub(super) fn of(body: &mut Fields, endpoint: Endpoint) -> Result<Option<Form>, Fault> {
+        let mut forms = Vec::new();
+        if let Some(format) = body.object("response_format")? {
+            forms.extend(of_format(format, Endpoint::Chat)?);
+        }
+        if let Some(format) = text_format(body, endpoint)? {
+            forms.extend(of_format(format, endpoint)?);
+        }
+        forms.extend(of_fields(body, &FIELDS)?);
         body.unsupported("grammar_lazy", &json!(false))?;
         body.unsupported("grammar_triggers", &json!([]))?;
         body.unsupported("guided_whitespace_pattern", &Value::Null)?;
@@ -82,11 +88,19 @@ impl Form {
     }
 }
 
-/// OpenAI's field.
-fn response_format(body: &mut Fields) -> Result<Option<Form>, Fault> {
-    let Some(format) = body.take("response_format") else { return Ok(None) };
-    let path = format!("{}response_format", body.path());
-    let mut format = Fields::of(format, format!("{path}."))?;
+/// OpenAI's field in responses; chats have `response_format` for it.
+fn text_format(body: &mut Fields, endpoint: Endpoint) -> Result<Option<Fields>, Fault> {
+    let text = if endpoint == Endpoint::Responses { body.object("text")? } else { None };
+    let Some(mut text) = text else { return Ok(None) };
+    text.unsupported("verbosity", &json!("medium"))?;
+    let format = text.object("format")?;
+    text.finish(&[])?;
+    Ok(format)
+}
+
+/// The form that a format of OpenAI's asks for.
+fn of_format(mut format: Fields, endpoint: Endpoint) -> Result<Option<Form>, Fault> {
+    let path = format.path().trim_end_matches('.').to_owned();
     let kind = format.string("type")?;
     let kind = format.required("type", kind)?;
     let form = |source, param: String| Some(Form { source, param });
@@ -98,14 +112,13 @@ fn response_format(body: &mut Fields) -> Result<Option<Form>, Fault> {
             None => form(Source::json_object(), path),
         },
         "json_schema" => {
-            let schema = format.take("json_schema");
-            let schema = format.required("json_schema", schema)?;
-            let mut schema = Fields::of(schema, format!("{path}.json_schema."))?;
-            let found = schema.take("schema");
-            let found = schema.required("schema", found)?;
+            let mut described = endpoint.described(format, "json_schema", &[])?;
+            let schema = described.take("schema");
+            let schema = described.required("schema", schema)?;
+            let param = format!("{}schema", described.path());
             // Strict or not, the schema is enforced.
-            schema.finish(&["name", "description", "strict"])?;
-            form(Source::JsonSchema(found), format!("{path}.json_schema.schema"))
+            described.finish(&["name", "description", "strict"])?;
+            return Ok(form(Source::JsonSchema(schema), param));
         }
         other => {
             let expected = "\"text\", \"json_object\" or \"json_schema\"";

@@ -1,6 +1,6 @@
-//! Log probabilities, as the two endpoints write them.
+//! Log probabilities, as conversations and texts write them.
 
-use super::request::Endpoint;
+use super::endpoint::Endpoint;
 use super::said::{Said, text};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Logprobs {
-    /// Of `/v1/chat/completions`.
+    /// Of conversations.
     Chat {
         /// A token after the other.
         content: Vec<ChatLogprob>,
         /// What OpenAI's models have to say where they refuse.
         refusal: (),
     },
-    /// Of `/v1/completions`.
+    /// Of texts.
     Text(TextLogprobs),
 }
 
@@ -51,7 +51,9 @@ impl Logprobs {
     /// Those of tokens that follow `n_chars` characters, which are then counted too.
     pub(super) fn new(endpoint: Endpoint, said: Vec<Said>, n_chars: &mut usize) -> Logprobs {
         match endpoint {
-            Endpoint::Chat => Logprobs::Chat { content: chat_logprobs(said), refusal: () },
+            Endpoint::Chat | Endpoint::Responses => {
+                Logprobs::Chat { content: chat_logprobs(said), refusal: () }
+            }
             Endpoint::Texts => Logprobs::Text(TextLogprobs::new(said, n_chars)),
         }
     }

@@ -1,5 +1,6 @@
 //! What answers follow: conversations, texts, tokens.
 
+use super::endpoint::Endpoint;
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
 use super::request::{Prompt, Text};
@@ -79,12 +80,19 @@ fn tool_calls(message: &mut Fields) -> Result<Vec<ToolCall>, Fault> {
 }
 
 fn tool_call(call: Value, path: String) -> Result<ToolCall, Fault> {
-    let mut call = Fields::of(call, path.clone())?;
+    let mut call = Fields::of(call, path)?;
     let id = call.string("id")?;
     let id = call.required("id", id)?;
-    let function = call.take("function");
-    let function = call.required("function", function)?;
-    let mut function = Fields::of(function, format!("{path}function."))?;
+    let function = Endpoint::Chat.described(call, "function", &["index", "type"])?;
+    called(id, function, &[])
+}
+
+/// The call with this id of the function that is named in these fields, with its arguments.
+pub(super) fn called(
+    id: String,
+    mut function: Fields,
+    ignored: &[&str],
+) -> Result<ToolCall, Fault> {
     let name = function.string("name")?;
     let name = function.required("name", name)?;
     let arguments = function.take("arguments");
@@ -96,8 +104,7 @@ fn tool_call(call: Value, path: String) -> Result<ToolCall, Fault> {
         let expected = "an object as JSON in a string";
         return Err(function.wrong("arguments", quoted(&arguments), expected));
     }
-    function.finish(&[])?;
-    call.finish(&["index", "type"])?;
+    function.finish(ignored)?;
     Ok(ToolCall::new(id, name, arguments))
 }
 

@@ -1,15 +1,17 @@
 //! What is asked.
 
+use super::endpoint::Endpoint;
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
-use super::form::Form;
 use super::messages::{conversation, texts};
+use super::params::{Params, params};
 use super::prompts::Encoded;
+use super::responses;
 use super::tools::Tools;
 use gatefold::engine::{self, GenerateError, PromptLogprobs, Refusal};
-use gatefold::sampler::{SamplerError, Sampling};
+use gatefold::sampler::SamplerError;
 use gatefold::tokenizer::Message;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,23 +32,16 @@ pub struct Request {
     pub path: String,
     /// The field that has the prompt.
     pub prompt_field: &'static str,
+    /// What an answer of `/v1/responses` tells again of it.
+    pub told_again: Option<Map<String, Value>>,
 }
 
-/// An endpoint of the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/v1/chat/completions`.
-    Chat,
-    /// `/v1/completions`.
-    Texts,
-}
-
-/// What answers follow, which also decides on the endpoint.
+/// What answers follow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prompt {
-    /// A conversation: `/v1/chat/completions`.
+    /// A conversation.
     Chat(Vec<Message>),
-    /// Texts, each with answers of its own: `/v1/completions`.
+    /// Texts, each with answers of its own.
     Texts(Vec<Text>),
 }
 
@@ -57,25 +52,6 @@ pub enum Text {
     Text(String),
     /// As tokens, taken as they are.
     Tokens(Vec<u32>),
-}
-
-/// How answers are made.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Params {
-    /// Most tokens; none is up to the end of the context.
-    pub max_tokens: Option<usize>,
-    /// How tokens are chosen, but for the seed.
-    pub sampling: Sampling,
-    /// Seed of the first answer, where one is wanted; those that follow have the numbers after it.
-    pub seed: Option<u64>,
-    /// Texts that end an answer.
-    pub stops: Vec<String>,
-    /// The form that answers are to have.
-    pub form: Option<Form>,
-    /// How many answers.
-    pub n: usize,
-    /// Of how many most probable tokens the log probabilities are wanted; none for none at all.
-    pub n_logprobs: Option<usize>,
 }
 
 /// What is wanted beside the text of answers.
@@ -95,16 +71,10 @@ pub struct Wants {
 pub const MOST_BODY_BYTES: usize = 4 << 20;
 
 /// Answers to one request, each of which takes a copy of its prompt.
-const MOST_ANSWERS: usize = 128;
-
-/// Texts that end an answer. At OpenAI 4 may, and some clients send what ends turns in many templates.
-const MOST_STOPS: usize = 64;
+pub(super) const MOST_ANSWERS: usize = 128;
 
 /// Tokens of an answer in `/v1/completions` that does not say how many.
 const DEFAULT_TEXT_TOKENS: usize = 16;
-
-/// How many last tokens a repeat penalty is for, where the request does not say; as in llama.cpp.
-const DEFAULT_REPEAT_LAST_N: usize = 64;
 
 /// Fields of a body that change no answer.
 pub(super) const IGNORED: [&str; 11] = [
@@ -122,21 +92,6 @@ pub(super) const IGNORED: [&str; 11] = [
     "user",
 ];
 
-impl Endpoint {
-    /// The endpoint with this path.
-    pub fn by_path(path: &str) -> Option<Endpoint> {
-        [Endpoint::Chat, Endpoint::Texts].into_iter().find(|endpoint| endpoint.path() == path)
-    }
-
-    /// Its path.
-    pub fn path(self) -> &'static str {
-        match self {
-            Endpoint::Chat => "/v1/chat/completions",
-            Endpoint::Texts => "/v1/completions",
-        }
-    }
-}
-
 impl Request {
     /// Understands a body. Fields that change nothing are passed over; what would change the answer and
     /// is not done here is a fault.
@@ -144,9 +99,8 @@ impl Request {
     /// # Errors
     /// If there is anything wrong with it.
     pub fn parse(endpoint: Endpoint, mut body: Fields) -> Result<Request, Fault> {
-        let path = body.path().to_owned();
-        let model = body.string("model")?;
         let (prompt, name, max_tokens, n_logprobs, echo) = match endpoint {
+            Endpoint::Responses => return responses::parse(body),
             Endpoint::Chat => {
                 let (prompt, name) = conversation(&mut body)?;
                 let max_tokens = body.limit("max_tokens", 1)?;
@@ -162,27 +116,18 @@ impl Request {
                 (prompt, None, max_tokens, n_logprobs, echo)
             }
         };
+        let (path, model) = (body.path().to_owned(), body.string("model")?);
         refuse_unsupported(&mut body, endpoint)?;
-        let tools = match endpoint {
-            Endpoint::Chat => Tools::of(&mut body)?,
-            Endpoint::Texts => None,
-        };
         let stream = body.bool("stream")?.unwrap_or(false);
         let usage = usage_in_stream(&mut body, stream)?;
         let progress = body.bool("return_progress")?.unwrap_or(false);
-        let mut params = params(&mut body, max_tokens, n_logprobs)?;
-        if let (Some(_), Some(form)) = (&tools, &params.form) {
-            let param = &form.param;
-            let message = format!(
-                "{param} asks for a form, and there are tools; expected one of them, or \"none\" as {path}tool_choice"
-            );
-            return Err(Fault::at("invalid_value", param, message));
-        }
-        params.form = params.form.or_else(|| tools.as_ref()?.form(&path));
+        let (params, tools) = params(&mut body, endpoint, max_tokens, n_logprobs)?;
         body.finish(&IGNORED)?;
         let wants = Wants { stream, usage, progress, echo };
         let prompt_field = if endpoint == Endpoint::Chat { "messages" } else { "prompt" };
-        let request = Request { prompt, params, wants, tools, model, name, path, prompt_field };
+        let told_again = None;
+        let request =
+            Request { prompt, params, wants, tools, model, name, path, prompt_field, told_again };
         let n_prompts = request.n_prompts();
         if n_prompts * request.params.n > MOST_ANSWERS {
             let (param, n) = (request.param("n"), request.params.n);
@@ -211,6 +156,7 @@ impl Request {
     /// Where it is asked.
     pub fn endpoint(&self) -> Endpoint {
         match self.prompt {
+            Prompt::Chat(_) if self.told_again.is_some() => Endpoint::Responses,
             Prompt::Chat(_) => Endpoint::Chat,
             Prompt::Texts(_) => Endpoint::Texts,
         }
@@ -218,7 +164,7 @@ impl Request {
 
     /// Whether it is a conversation.
     pub fn is_chat(&self) -> bool {
-        self.endpoint() == Endpoint::Chat
+        matches!(self.prompt, Prompt::Chat(_))
     }
 
     /// How many prompts there are, each with its own answers.
@@ -291,14 +237,6 @@ impl Request {
     }
 }
 
-impl Params {
-    /// How the tokens of an answer are chosen; `seed` is for where none is wanted.
-    pub fn seeded(&self, answer_idx: usize, seed: u64) -> Sampling {
-        let seed = self.seed.unwrap_or(seed).wrapping_add(answer_idx as u64);
-        Sampling { seed, ..self.sampling.clone() }
-    }
-}
-
 fn chat_logprobs(body: &mut Fields) -> Result<Option<usize>, Fault> {
     let wants_logprobs = body.bool("logprobs")?.unwrap_or(false);
     let n_logprobs = body.count("top_logprobs", 0..=20)?;
@@ -309,7 +247,7 @@ fn chat_logprobs(body: &mut Fields) -> Result<Option<usize>, Fault> {
 }
 
 /// That nothing is asked for which is not done.
-fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault> {
+pub(super) fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault> {
     let neutral: &[(&str, Value)] = match endpoint {
         Endpoint::Chat => &[
             ("audio", json!([])),
@@ -321,92 +259,26 @@ fn refuse_unsupported(body: &mut Fields, endpoint: Endpoint) -> Result<(), Fault
             ("verbosity", json!("medium")),
         ],
         Endpoint::Texts => &[("best_of", json!(1)), ("suffix", json!(""))],
+        Endpoint::Responses => &[
+            ("background", json!(false)),
+            ("context_management", json!([])),
+            ("conversation", json!("")),
+            ("n", json!(1)),
+            ("prompt", json!({})),
+            ("truncation", json!("disabled")),
+        ],
     };
     // vLLM's.
-    let both = [("min_tokens", json!(0)), ("ignore_eos", json!(false))];
-    neutral.iter().chain(&both).try_for_each(|(name, neutral)| body.unsupported(name, neutral))
+    let all = [("min_tokens", json!(0)), ("ignore_eos", json!(false))];
+    neutral.iter().chain(&all).try_for_each(|(name, neutral)| body.unsupported(name, neutral))
 }
 
 fn usage_in_stream(body: &mut Fields, stream: bool) -> Result<bool, Fault> {
-    let Some(options) = body.take("stream_options") else { return Ok(false) };
+    let Some(mut options) = body.object("stream_options")? else { return Ok(false) };
     if !stream {
         return Err(body.wrong("stream", "not true", "true where there are stream_options"));
     }
-    let mut options = Fields::of(options, format!("{}stream_options.", body.path()))?;
     let usage = options.bool("include_usage")?.unwrap_or(false);
     options.finish(&["include_obfuscation"])?;
     Ok(usage)
-}
-
-/// How answers are made, which both endpoints say alike.
-pub(super) fn params(
-    body: &mut Fields,
-    max_tokens: Option<usize>,
-    n_logprobs: Option<usize>,
-) -> Result<Params, Fault> {
-    let stops = match body.take("stop") {
-        None => Vec::new(),
-        Some(stop) => match stops(&stop) {
-            Some(stops) => stops,
-            None => {
-                let expected = format!("a string, or up to {MOST_STOPS} of them");
-                return Err(body.wrong("stop", quoted(&stop), expected));
-            }
-        },
-    };
-    Ok(Params {
-        max_tokens,
-        sampling: sampling(body)?,
-        seed: body.bits("seed")?,
-        stops,
-        form: Form::of(body)?,
-        n: body.count("n", 1..=MOST_ANSWERS)?.unwrap_or(1),
-        n_logprobs,
-    })
-}
-
-fn sampling(body: &mut Fields) -> Result<Sampling, Fault> {
-    let temperature = body.number("temperature", 0.0..=2.0)?.unwrap_or(1.0);
-    let top_p = body.number("top_p", 0.0..=1.0)?.unwrap_or(1.0);
-    // llama.cpp's name, and vLLM's.
-    let penalty = 0.01..=100.0;
-    let repeat_penalty = body.number("repetition_penalty", penalty.clone())?;
-    let repeat_penalty = body.number("repeat_penalty", penalty)?.or(repeat_penalty);
-    Ok(Sampling {
-        temperature,
-        top_k: body.count_or_all("top_k", 0)?.unwrap_or(0),
-        top_p,
-        min_p: body.number("min_p", 0.0..=1.0)?.unwrap_or(0.0),
-        repeat_penalty: repeat_penalty.unwrap_or(1.0),
-        repeat_last_n: body
-            .count_or_all("repeat_last_n", usize::MAX)?
-            .unwrap_or(DEFAULT_REPEAT_LAST_N),
-        presence_penalty: body.number("presence_penalty", -2.0..=2.0)?.unwrap_or(0.0),
-        frequency_penalty: body.number("frequency_penalty", -2.0..=2.0)?.unwrap_or(0.0),
-        logit_bias: logit_bias(body)?,
-        seed: 0,
-    })
-}
-
-fn logit_bias(body: &mut Fields) -> Result<Vec<(u32, f32)>, Fault> {
-    let Some(bias) = body.take("logit_bias") else { return Ok(Vec::new()) };
-    let one = |(id, bias): (&String, &Value)| {
-        let bias = bias.as_f64().filter(|bias| (-100.0..=100.0).contains(bias))?;
-        Some((id.parse::<u32>().ok()?, bias as f32))
-    };
-    let of = |bias: &Value| bias.as_object()?.iter().map(one).collect::<Option<Vec<_>>>();
-    let mut biases = of(&bias).ok_or_else(|| {
-        let expected = "an object of token ids, each with a number from -100 to 100";
-        body.wrong("logit_bias", quoted(&bias), expected)
-    })?;
-    biases.sort_by(|(id, bias), (other_id, other)| id.cmp(other_id).then(bias.total_cmp(other)));
-    Ok(biases)
-}
-
-fn stops(stop: &Value) -> Option<Vec<String>> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    match stop {
-        Value::Array(stops) if stops.len() <= MOST_STOPS => stops.iter().map(text).collect(),
-        stop => text(stop).map(|stop| vec![stop]),
-    }
 }

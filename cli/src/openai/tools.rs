@@ -1,5 +1,6 @@
 //! Functions that the model may call.
 
+use super::endpoint::Endpoint;
 use super::fault::{Fault, quoted};
 use super::fields::Fields;
 use super::form::Form;
@@ -12,7 +13,7 @@ const MOST_TOOLS: usize = 128;
 /// The functions that a request offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tools {
-    /// As they are described, for the template.
+    /// As chats describe them, for the template.
     pub described: Vec<Value>,
     /// Their names, in the same order.
     names: Vec<String>,
@@ -28,15 +29,19 @@ enum Choice {
     Auto,
     Required,
     Named(String),
+    Allowed { names: Vec<String>, must_call: bool },
 }
 
 impl Tools {
-    /// The functions in a body, if it offers any.
+    /// The functions in a body for this endpoint, if it offers any.
     ///
     /// # Errors
     /// If they are described otherwise than as functions, or one is to be called that there is none of.
-    pub(super) fn of(body: &mut Fields) -> Result<Option<Tools>, Fault> {
-        let described = match body.take("tools") {
+    pub(super) fn of(body: &mut Fields, endpoint: Endpoint) -> Result<Option<Tools>, Fault> {
+        if endpoint == Endpoint::Texts {
+            return Ok(None);
+        }
+        let tools = match body.take("tools") {
             None => Vec::new(),
             Some(Value::Array(tools)) if tools.len() <= MOST_TOOLS => tools,
             Some(other) => {
@@ -44,44 +49,36 @@ impl Tools {
                 return Err(body.wrong("tools", quoted(&other), expected));
             }
         };
-        let names = described
-            .iter()
-            .enumerate()
-            .map(|(idx, tool)| name_of(tool.clone(), format!("{}tools[{idx}].", body.path())));
-        let names: Vec<String> = names.collect::<Result<_, _>>()?;
-        let is_parallel = body.bool("parallel_tool_calls")?.unwrap_or(true);
-        let choice = choice(body)?;
-        if let Some(name) = names
-            .iter()
-            .enumerate()
-            .find_map(|(idx, name)| names[..idx].contains(name).then_some(name))
-        {
-            return Err(body.wrong("tools", format!("with `{name}` twice"), "a name for each"));
+        let path = |idx| format!("{}tools[{idx}].", body.path());
+        let mut names = Vec::new();
+        for (idx, tool) in tools.iter().enumerate() {
+            let name = described(Fields::of(tool.clone(), path(idx))?, endpoint)?;
+            if names.contains(&name) {
+                let found = format!("with `{name}` twice");
+                return Err(body.wrong("tools", found, "a name for each"));
+            }
+            names.push(name);
         }
-        let (must_call, is_named) = match &choice {
+        let is_parallel = body.bool("parallel_tool_calls")?.unwrap_or(true);
+        let has_any = !names.is_empty();
+        let (allowed, must_call, is_parallel) = match choice(body, endpoint)? {
             Choice::None => return Ok(None),
-            Choice::Auto => (false, None),
-            Choice::Required => (true, None),
-            Choice::Named(name) => (true, Some(name)),
+            Choice::Auto => (names.clone(), false, is_parallel),
+            Choice::Required => (names.clone(), true, is_parallel),
+            Choice::Named(name) => (vec![name], true, false),
+            Choice::Allowed { names, must_call } => (names, must_call, is_parallel),
         };
-        if must_call && names.is_empty() {
+        if must_call && !has_any {
             return Err(body.wrong("tool_choice", "a call", "one only where there are tools"));
         }
-        let Some(name) = is_named else {
-            let tools = Tools { described, names, must_call, is_parallel };
-            return Ok(Some(tools).filter(|tools| !tools.names.is_empty()));
-        };
-        let Some(idx) = names.iter().position(|known| known == name) else {
-            let found = quoted(&name.as_str().into());
+        if let Some(other) = allowed.iter().find(|name| !names.contains(name)) {
+            let found = quoted(&other.as_str().into());
             return Err(body.wrong("tool_choice", found, "the name of one of the tools"));
-        };
-        // All are described, and this one is called.
-        Ok(Some(Tools {
-            described,
-            names: vec![names[idx].clone()],
-            must_call,
-            is_parallel: false,
-        }))
+        }
+        // All are described, and these are called.
+        let described = tools.into_iter().map(|tool| as_in_chats(tool, endpoint)).collect();
+        let tools = Tools { described, names: allowed, must_call, is_parallel };
+        Ok(Some(tools).filter(|_| has_any))
     }
 
     /// The form of an answer that must call functions.
@@ -126,19 +123,25 @@ impl Tools {
     }
 }
 
-/// The name of a function that is described as OpenAI has it.
-fn name_of(tool: Value, path: String) -> Result<String, Fault> {
-    let mut tool = Fields::of(tool, path.clone())?;
+/// The fields that say which function a tool is.
+fn function(mut tool: Fields, endpoint: Endpoint) -> Result<Fields, Fault> {
     let kind = tool.string("type")?;
     let kind = tool.required("type", kind)?;
     if kind != "function" {
-        return Err(tool.wrong("type", quoted(&kind.into()), "\"function\""));
+        return Err(tool.not_done("type", &kind.into()));
     }
-    let function = tool.take("function");
-    let function = tool.required("function", function)?;
-    let mut function = Fields::of(function, format!("{path}function."))?;
+    endpoint.described(tool, &kind, &[])
+}
+
+fn name_of(function: &mut Fields) -> Result<String, Fault> {
     let name = function.string("name")?;
-    let name = function.required("name", name)?;
+    function.required("name", name)
+}
+
+/// The name of a function that is described as OpenAI has it.
+fn described(tool: Fields, endpoint: Endpoint) -> Result<String, Fault> {
+    let mut function = function(tool, endpoint)?;
+    let name = name_of(&mut function)?;
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_of_name) {
         let expected = "1 to 64 letters, digits, underscores, dots and dashes";
@@ -148,24 +151,82 @@ fn name_of(tool: Value, path: String) -> Result<String, Fault> {
     if let Some(parameters) = function.take("parameters").filter(|it| !it.is_object()) {
         return Err(function.wrong("parameters", quoted(&parameters), "a JSON Schema"));
     }
+    if endpoint == Endpoint::Responses {
+        function.unsupported("allowed_callers", &json!(["direct"]))?;
+        function.unsupported("async", &json!(false))?;
+        function.unsupported("defer_loading", &json!(false))?;
+    }
     function.finish(&["strict"])?;
-    tool.finish(&[])?;
     Ok(name)
 }
 
-fn choice(body: &mut Fields) -> Result<Choice, Fault> {
+/// A function as chats describe it: in an object of its own.
+fn as_in_chats(tool: Value, endpoint: Endpoint) -> Value {
+    const DESCRIBED: [&str; 4] = ["name", "description", "parameters", "strict"];
+    match tool {
+        Value::Object(mut function) if endpoint == Endpoint::Responses => {
+            function.retain(|name, value| DESCRIBED.contains(&name.as_str()) && !value.is_null());
+            json!({"type": "function", "function": function})
+        }
+        tool => tool,
+    }
+}
+
+fn choice(body: &mut Fields, endpoint: Endpoint) -> Result<Choice, Fault> {
     let Some(choice) = body.take("tool_choice") else { return Ok(Choice::Auto) };
-    let name = choice["function"]["name"].as_str().filter(|_| choice["type"] == "function");
-    match (choice.as_str(), name) {
+    match (choice.as_str(), choice["type"].as_str()) {
         (Some("none"), _) => Ok(Choice::None),
         (Some("auto"), _) => Ok(Choice::Auto),
         (Some("required"), _) => Ok(Choice::Required),
-        (_, Some(name)) => Ok(Choice::Named(name.to_owned())),
+        (_, Some(kind)) => {
+            let path = format!("{}tool_choice.", body.path());
+            let chosen = Fields::of(choice.clone(), path)?;
+            match kind {
+                "allowed_tools" => allowed(chosen, endpoint),
+                _ => named(chosen, endpoint).map(Choice::Named),
+            }
+        }
         _ => {
             let expected = "\"none\", \"auto\", \"required\" or a function by its name";
             Err(body.wrong("tool_choice", quoted(&choice), expected))
         }
     }
+}
+
+/// The functions to which a choice limits answers.
+fn allowed(mut choice: Fields, endpoint: Endpoint) -> Result<Choice, Fault> {
+    choice.take("type");
+    let mut allowed = endpoint.described(choice, "allowed_tools", &[])?;
+    let mode = allowed.string("mode")?;
+    let must_call = match allowed.required("mode", mode)?.as_str() {
+        "auto" => false,
+        "required" => true,
+        other => {
+            let expected = "\"auto\" or \"required\"";
+            return Err(allowed.wrong("mode", quoted(&other.into()), expected));
+        }
+    };
+    let tools = allowed.take("tools");
+    let tools = match allowed.required("tools", tools)? {
+        Value::Array(tools) if !tools.is_empty() => tools,
+        other => return Err(allowed.wrong("tools", quoted(&other), "an array of functions")),
+    };
+    let path = |idx| format!("{}tools[{idx}].", allowed.path());
+    let names = tools
+        .into_iter()
+        .enumerate()
+        .map(|(idx, tool)| named(Fields::of(tool, path(idx))?, endpoint));
+    let names = names.collect::<Result<_, _>>()?;
+    allowed.finish(&[])?;
+    Ok(Choice::Allowed { names, must_call })
+}
+
+/// The function that has been chosen by its name.
+fn named(tool: Fields, endpoint: Endpoint) -> Result<String, Fault> {
+    let mut function = function(tool, endpoint)?;
+    let name = name_of(&mut function)?;
+    function.finish(&[])?;
+    Ok(name)
 }
 
 /// A schema that stands at `place` of another: with its references to itself.

@@ -2,14 +2,15 @@
 
 use super::Shared;
 use super::body;
-use super::events::Events;
+use super::events::{Events, Told};
 use super::listener::Listener;
 use super::reply::{Refused, json};
 use super::service::Service;
 use crate::args::template::tell_folded;
+use crate::openai::responses::ResponseEvents;
 use crate::openai::{
-    CachedTokens, Choice, Chunks, Completion, Encoded, Endpoint, Fault, Fields, Heading, Progress,
-    Receipt, Request, Usage,
+    CachedTokens, Choice, Chunks, Completion, Encoded, Endpoint, Fault, Heading, Progress, Receipt,
+    Request, Usage,
 };
 use axum::body::Body;
 use axum::response::Response;
@@ -27,23 +28,21 @@ pub(super) async fn answer(
     endpoint: Endpoint,
     body: Body,
 ) -> Result<Response, Refused> {
-    let parse = move |body| Ok((Request::parse(endpoint, body)?, ()));
-    let (answers, ()) = ask(shared, body, parse).await?;
+    let answers = ask(shared, endpoint, body).await?;
     if !answers.request.wants.stream {
         return Ok(json(&answers.whole().await?));
     }
     let tokenizer = Arc::clone(&answers.service().tokenizer);
-    let request = Arc::clone(&answers.request);
-    let chunks = Chunks::new(tokenizer, answers.heading.clone(), request);
-    Ok(Events::new(answers, Box::new(chunks)).into_response())
+    let (heading, request) = (answers.heading.clone(), Arc::clone(&answers.request));
+    let told: Box<dyn Told> = match endpoint {
+        Endpoint::Responses => Box::new(ResponseEvents::new(tokenizer, heading, request)),
+        Endpoint::Chat | Endpoint::Texts => Box::new(Chunks::new(tokenizer, heading, request)),
+    };
+    Ok(Events::new(answers, told).into_response())
 }
 
-/// Has a body understood by `parse`, and asks the engine.
-pub(super) async fn ask<T: Send + 'static>(
-    shared: Arc<Shared>,
-    body: Body,
-    parse: impl FnOnce(Fields) -> Result<(Request, T), Fault> + Send + 'static,
-) -> Result<(Answers, T), Refused> {
+/// Has a body understood, and asks the engine.
+async fn ask(shared: Arc<Shared>, endpoint: Endpoint, body: Body) -> Result<Answers, Refused> {
     let (arrival, active) = (Instant::now(), Active::new(&shared));
     let bytes = body::read(body).await?;
     // Before the work that tokens are.
@@ -51,7 +50,8 @@ pub(super) async fn ask<T: Send + 'static>(
     if shared.places.are_full() {
         return Err(shared.queue_is_full());
     }
-    let (request, rest) = blocking(move || Ok(parse(body::fields(&bytes)?)?)).await?;
+    let parse = move || Ok(Request::parse(endpoint, body::fields(&bytes)?)?);
+    let request = blocking(parse).await?;
     let _permit = match request.params.form {
         // It is never closed.
         Some(_) => Some(shared.forms.acquire().await),
@@ -60,7 +60,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let own = Arc::clone(&shared);
     let encoded = move || encode(&own, &request).map(|encoded| (request, encoded));
     let (request, encoded) = blocking(encoded).await?;
-    Ok((Answers::submit(active, request, encoded, arrival)?, rest))
+    Answers::submit(active, request, encoded, arrival)
 }
 
 /// Runs what takes its time beside the connections.
@@ -242,7 +242,7 @@ impl Answers {
     }
 
     /// Waits until another one is complete: its number, and what it is.
-    pub async fn next_whole(&mut self) -> Result<(usize, Generated, Receipt), Fault> {
+    async fn next_whole(&mut self) -> Result<(usize, Generated, Receipt), Fault> {
         loop {
             let event = self.events.recv().await;
             let (idx, event) = event.ok_or_else(|| self.request.failed(&GenerateError::Stopped))?;
@@ -264,7 +264,7 @@ impl Answers {
             choices[idx] = Some(choice);
         }
         let choices = choices.into_iter().flatten().collect();
-        Ok(Completion::new(self.heading, choices, self.usage))
+        Ok(Completion::new(&self.request, self.heading, choices, self.usage))
     }
 }
 

@@ -29,10 +29,7 @@ fn asked(mut body: Fields) -> Result<Asked, Fault> {
     let input_file_id = body.required("input_file_id", input_file_id)?;
     let endpoint = body.string("endpoint")?;
     let endpoint = body.required("endpoint", endpoint)?;
-    if Endpoint::by_path(&endpoint).is_none() {
-        let endpoints = "\"/v1/chat/completions\" or \"/v1/completions\"";
-        return Err(body.wrong("endpoint", quoted(&endpoint.into()), endpoints));
-    }
+    Endpoint::by_path(&endpoint, &body, "endpoint")?;
     let completion_window = body.string("completion_window")?;
     let completion_window = body.required("completion_window", completion_window)?;
     if completion_window != WINDOW {

@@ -1,7 +1,8 @@
 //! Answers in pieces: server-sent events.
 
 use super::answers::{Answers, News};
-use super::reply::{error_object, of_type};
+use super::reply::{error_object, of_type, with_flags};
+use crate::openai::responses::ResponseEvents;
 use crate::openai::{Chunks, Fault, Progress, Receipt, Usage};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -77,13 +78,39 @@ impl Told for Chunks {
     }
 }
 
+impl Told for ResponseEvents {
+    fn begin(&mut self) -> String {
+        typed(ResponseEvents::begin(self))
+    }
+
+    fn more(&mut self, _: usize, delta: Delta) -> String {
+        typed(ResponseEvents::more(self, delta))
+    }
+
+    fn end(&mut self, _: usize, prompt: &[u32], generated: Generated, receipt: Receipt) -> String {
+        typed(ResponseEvents::end(self, prompt, generated, receipt))
+    }
+
+    fn over(&mut self, usage: Usage) -> String {
+        typed([ResponseEvents::over(self, usage)])
+    }
+
+    fn failed(&mut self, fault: &Fault) -> String {
+        typed([ResponseEvents::failed(self, &with_flags(fault))])
+    }
+}
+
 /// An event with this data.
-pub(super) fn event(data: &str) -> String {
+fn event(data: &str) -> String {
     format!("data: {data}\n\n")
 }
 
 fn events(data: impl IntoIterator<Item = String>) -> String {
     data.into_iter().map(|data| event(&data)).collect()
+}
+
+fn typed(events: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    events.into_iter().map(|(kind, data)| format!("event: {kind}\n{}", event(&data))).collect()
 }
 
 /// The events of a stream, which come as fast as they are made and read.

@@ -4,9 +4,8 @@
 //! requests to `routes`; `access` sees each first. The engine is in another thread, behind its
 //! handle. From request to answer: `body` reads it, `answers` has it understood by
 //! [`openai`](crate::openai) and submits it, `places` bounds how many there are, `listener` hears in
-//! the engine's thread what becomes of it, and `events` tells it on in pieces; `responses` likewise,
-//! in another form. Whoever drops an answer, as hyper does when its client is gone, cancels the
-//! request.
+//! the engine's thread what becomes of it, and `events` tells it on in pieces. Whoever drops an answer,
+//! as hyper does when its client is gone, cancels the request.
 //!
 //! `files` and `batches` are the way to what is [kept](crate::store): `multipart` reads forms, `content`
 //! is read from the disk, `paging` cuts lists. `page` is what a browser is shown, a client of all that.
@@ -31,7 +30,6 @@ mod paging;
 mod places;
 mod prefix;
 mod reply;
-mod responses;
 mod routes;
 mod service;
 mod stalls;

@@ -9,7 +9,6 @@ use super::metrics;
 use super::openapi;
 use super::page;
 use super::reply::{Refused, json};
-use super::responses::respond;
 use super::service::Service;
 use super::tokens;
 use crate::openai::{Endpoint, Fault, quoted};
@@ -86,10 +85,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     let chat = |State(shared): App, body| answer(shared, Endpoint::Chat, body);
     let texts = |State(shared): App, body| answer(shared, Endpoint::Texts, body);
+    let responses = |State(shared): App, body| answer(shared, Endpoint::Responses, body);
     vec![
         (Endpoint::Chat.path(), post(chat)),
         (Endpoint::Texts.path(), post(texts)),
-        ("/v1/responses", post(respond)),
+        (Endpoint::Responses.path(), post(responses)),
         ("/v1/models", get(models)),
         ("/v1/models/{*id}", get(model)),
         ("/v1/files", get(files::list).post(files::upload)),

@@ -10,6 +10,7 @@ It prints one line, and fails at the first thing that is not as it should be.
 import asyncio
 import sys
 from importlib.metadata import version
+from typing import Literal
 
 import jsonschema
 import openai
@@ -17,7 +18,6 @@ from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI
-from pydantic import BaseModel, Field
 
 BASE_URL = sys.argv[1]
 QUESTION = "Write a report on the incident in Silverby."
@@ -103,25 +103,29 @@ def check_schema(model):
 
 
 def check_tools(model):
-    """A tool that must be called, whole and as a stream."""
+    """A tool that must be called, by both endpoints; and an answer that goes on from what it says."""
 
-    class Asked(BaseModel):
-        """Where the weather is asked for: few letters, as the demo model finds no end."""
-
-        place: str = Field(max_length=12)
-
-    @tool(args_schema=Asked)
-    def weather(place: str) -> str:
+    @tool
+    def weather(place: Literal["Silverby", "Elsewhere"]) -> str:
         """The weather at a place."""
         return place
 
-    told = chat(model, max_tokens=600, temperature=1, seed=3)
-    bound = told.bind_tools([weather], tool_choice="weather", strict=True)
-    (call,) = bound.invoke(QUESTION).tool_calls
-    assert call["name"] == "weather" and isinstance(call["args"]["place"], str)
-    streamed = joined(bound.stream(QUESTION))
-    assert [made["args"] for made in streamed.tool_calls] == [call["args"]]
-    jsonschema.validate(told.with_structured_output(SCHEMA, method="function_calling").invoke(QUESTION), SCHEMA)
+    answers = []
+    for of_endpoint in [{}, {"use_responses_api": True}]:
+        told = chat(model, max_tokens=600, temperature=1, extra_body={"seed": 3}, **of_endpoint)
+        bound = told.bind_tools([weather], tool_choice="weather", strict=True)
+        answer = bound.invoke(QUESTION)
+        (call,) = answer.tool_calls
+        assert call["name"] == "weather" and call["args"]["place"] in ("Silverby", "Elsewhere")
+        streamed = joined(bound.stream(QUESTION))
+        assert [made["args"] for made in streamed.tool_calls] == [call["args"]]
+        for method in ["function_calling", "json_schema"]:
+            value = told.with_structured_output(SCHEMA, method=method).invoke(QUESTION)
+            jsonschema.validate(value, SCHEMA)
+        free = told.bind_tools([weather], tool_choice="none")
+        for said in [answer, streamed]:
+            answers.append(free.invoke([HumanMessage(QUESTION), said, weather.invoke(call)]).text)
+    assert answers[0] != "" and len(set(answers)) == 1, answers
 
 
 def check_errors(model):

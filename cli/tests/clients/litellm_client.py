@@ -89,14 +89,18 @@ def check_schema(model):
 
 
 def check_tools(model):
-    """A tool that must be called."""
+    """A tool that must be called, by both endpoints."""
     function = {"name": "note", "description": "Notes an incident.", "parameters": SCHEMA}
     asked = settings(model) | {"messages": MESSAGES, "max_tokens": 600, "temperature": 1, "seed": 3}
-    asked |= {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
-    answer = litellm.completion(**asked, parallel_tool_calls=False)
-    (call,) = answer.choices[0].message.tool_calls
+    single = {"tool_choice": "required", "parallel_tool_calls": False}
+    asked |= {"tools": [{"type": "function", "function": function}]} | single
+    (call,) = litellm.completion(**asked).choices[0].message.tool_calls
     assert call.function.name == "note"
     jsonschema.validate(json.loads(call.function.arguments), SCHEMA)
+    asked = HOST | {"model": f"openai/{model}", "input": MESSAGES, "max_output_tokens": 600}
+    asked |= {"tools": [function | {"type": "function"}]} | single
+    (item,) = litellm.responses(**asked, temperature=1, extra_body={"seed": 3}).output
+    assert (item.name, item.arguments) == (call.function.name, call.function.arguments)
 
 
 def check_texts(model):

@@ -11,8 +11,11 @@ import asyncio
 import json
 import sys
 import time
+from typing import Literal
 
 import openai
+import pydantic
+from openai.types.responses import Response
 
 BASE_URL = sys.argv[1]
 MESSAGES = [{"role": "user", "content": "Write a report on the incident in Silverby."}]
@@ -104,7 +107,7 @@ def check_responses(client, model, text):
         for _ in stream:
             pass
         assert stream.get_final_response().output_text == text
-    short = client.responses.create(model=model, input="Hello", max_output_tokens=2, instructions="Be brief.")
+    short = client.responses.create(**asked | {"max_output_tokens": 2}, instructions="Be brief.")
     assert short.incomplete_details.reason == "max_output_tokens"
     try:
         client.responses.create(model=model, input="Hello", previous_response_id=whole.id)
@@ -112,6 +115,62 @@ def check_responses(client, model, text):
         assert error.param == "previous_response_id" and error.request_id
     else:
         raise AssertionError("previous_response_id")
+
+
+def check_response_forms(client, model):
+    """Responses by a schema, and calls of functions in them, whole and as typed events."""
+
+    class Place(pydantic.BaseModel):
+        town: Literal["Silverby", "Elsewhere"]
+        is_far: bool
+
+    asked = {"model": model, "input": MESSAGES, "max_output_tokens": 400}
+    asked["extra_body"] = {"seed": 1}
+    parsed = client.responses.parse(**asked, text_format=Place).output_parsed
+    assert isinstance(parsed, Place), parsed
+    with client.responses.stream(**asked, text_format=Place) as stream:
+        stream.until_done()
+        assert stream.get_final_response().output_parsed == parsed
+    free = client.responses.create(**asked | {"temperature": 0}, text={"format": {"type": "json_object"}})
+    assert free.text.format.type == "json_object" and free.output_text.lstrip().startswith("{")
+
+    tool = openai.pydantic_function_tool(Place, name="report")["function"] | {"type": "function"}
+    asked |= {"tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+    whole = client.responses.create(**asked)
+    [call] = whole.output
+    assert (call.type, call.name, call.status) == ("function_call", "report", "completed"), call
+    assert isinstance(Place.model_validate_json(call.arguments), Place)
+    assert (whole.tools[0].name, whole.tool_choice, whole.parallel_tool_calls) == ("report", "required", False)
+    kinds, told = [], ""
+    for event in client.responses.create(**asked, stream=True):
+        kinds.append(event.type)
+        told += event.delta if event.type == "response.function_call_arguments.delta" else ""
+    [streamed] = event.response.output
+    assert (told, streamed.call_id) == (call.arguments, call.call_id)
+    assert kinds[2:] == [
+        "response.output_item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "response.completed",
+    ], kinds
+    with client.responses.stream(**asked) as stream:
+        stream.until_done()
+        [parsed] = stream.get_final_response().output
+        assert parsed.arguments == call.arguments
+
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "done"}
+    asked |= {"input": [*MESSAGES, *whole.output, result], "max_output_tokens": 20}
+    answer = client.responses.create(**asked | {"tool_choice": "none"})
+    assert [item.type for item in answer.output] == ["message"]
+    of_stream = client.responses.create(**asked | {"input": [*MESSAGES, streamed, result], "tool_choice": "none"})
+    assert of_stream.output_text == answer.output_text
+    try:
+        client.responses.create(**asked | {"tools": [{"type": "web_search"}]})
+    except openai.BadRequestError as error:
+        assert (error.code, error.param) == ("unsupported_parameter", "tools[0].type"), error
+    else:
+        raise AssertionError("web_search")
 
 
 def check_batches(client, model, text):
@@ -143,6 +202,16 @@ def check_batches(client, model, text):
     assert [batch.id for batch in client.batches.list(limit=1)][:2] == [waiting.id, batch.id]
     while client.batches.retrieve(waiting.id).status != "cancelled":
         time.sleep(0.1)
+    url = "/v1/responses"
+    body = {"model": model, "input": MESSAGES, "temperature": 0, "max_output_tokens": 60}
+    row = {"custom_id": "0", "method": "POST", "url": url, "body": body}
+    file = client.files.create(file=("rows.jsonl", json.dumps(row).encode()), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint=url, completion_window="24h")
+    while batch.status not in ("completed", "failed"):
+        time.sleep(0.1)
+        batch = client.batches.retrieve(batch.id)
+    answer = json.loads(client.files.content(batch.output_file_id).text)["response"]["body"]
+    assert Response.model_validate(answer).output_text == text
     for old in list(client.files.list()):
         assert client.files.delete(old.id).deleted
     assert not list(client.files.list())
@@ -199,11 +268,12 @@ def main():
     text = check_chat(client, model)
     check_texts(client, model)
     check_responses(client, model, text)
+    check_response_forms(client, model)
     check_batches(client, model, text)
     check_errors(client, model)
     check_forms(client, model)
     asyncio.run(check_company(model, text))
-    print(f"openai {openai.__version__}: models, chats, streams, texts, responses, files, batches, errors, forms, calls, company: as expected")
+    print(f"openai {openai.__version__}: models, chats, streams, texts, responses, their forms and calls, files, batches, errors, forms, calls, company: as expected")
 
 
 main()

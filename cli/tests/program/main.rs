@@ -40,6 +40,7 @@ mod serve_load;
 mod serve_openapi;
 mod serve_page;
 mod serve_responses;
+mod serve_responses_tools;
 mod serving;
 mod structured;
 mod summaries;

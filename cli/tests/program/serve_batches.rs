@@ -31,9 +31,14 @@ pub fn text(lines: &[Json]) -> Vec<u8> {
 
 /// Asks for a batch of these lines.
 pub fn create(serving: &Serving, lines: &[Json]) -> Json {
+    create_for(serving, "/v1/chat/completions", lines)
+}
+
+/// Asks for a batch of lines that go to this endpoint.
+pub fn create_for(serving: &Serving, endpoint: &str, lines: &[Json]) -> Json {
     let input = serving.upload(&text(lines));
     let asked = json!({
-        "input_file_id": input["id"], "endpoint": "/v1/chat/completions",
+        "input_file_id": input["id"], "endpoint": endpoint,
         "completion_window": "24h", "metadata": {"name": "a test"},
     });
     let reply = serving.post("/v1/batches", &asked);

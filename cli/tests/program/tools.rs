@@ -4,12 +4,12 @@ use crate::batches::{chat, choices, with};
 use crate::serving::Serving;
 use serde_json::{Value as Json, json};
 
-fn function(name: &str, parameters: Json) -> Json {
+pub fn function(name: &str, parameters: Json) -> Json {
     json!({"type": "function", "function": {"name": name, "parameters": parameters}})
 }
 
 /// Two functions, of which the second has its schema by a reference.
-fn functions() -> Json {
+pub fn functions() -> Json {
     let unit = json!({"enum": ["C", "F"]});
     let weather = json!({
         "type": "object",
@@ -29,6 +29,12 @@ fn asked(name: &str, choice: impl Into<Json>) -> Json {
 
 fn named(name: &str) -> Json {
     json!({"type": "function", "function": {"name": name}})
+}
+
+/// That some of these are called.
+fn allowed(names: &[&str]) -> Json {
+    let tools: Vec<Json> = names.iter().map(|name| named(name)).collect();
+    json!({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": tools}})
 }
 
 /// The calls of an answer that has nothing else, each with its arguments.
@@ -76,6 +82,7 @@ fn calls_that_must_be_made_are_made_by_the_schema() {
         single,
         asked("named", named("weather")),
         asked("stop", named("stop")),
+        asked("allowed", allowed(&["stop"])),
     ];
     serving.place.write("in.jsonl", &requests);
     serving.place.succeeds();
@@ -89,6 +96,7 @@ fn calls_that_must_be_made_are_made_by_the_schema() {
         match name {
             "named" => assert_eq!((found.len(), &*found[0].0), (1, "weather")),
             "stop" => assert_eq!((found.len(), &*found[0].0), (1, "stop")),
+            "allowed" => assert!(found.iter().all(|(name, _)| name == "stop")),
             "single" => assert_eq!(found.len(), 1),
             _ => {}
         }
@@ -161,6 +169,10 @@ fn what_is_no_function_is_named() {
     let cases = [
         (tools(json!({})), "tools"),
         (tools(json!([{"type": "web_search"}])), "tools[0].type"),
+        (asked("id", json!({"type": "function"})), "tool_choice.function"),
+        (asked("id", allowed(&["other"])), "tool_choice"),
+        (asked("id", json!({"type": "allowed_tools"})), "tool_choice.allowed_tools"),
+        (asked("id", json!({"type": "web_search"})), "tool_choice.type"),
         (tools(json!([{"type": "function"}])), "tools[0].function"),
         (tools(json!([function("a b", json!({}))])), "tools[0].function.name"),
         (tools(json!([function("a", json!([]))])), "tools[0].function.parameters"),

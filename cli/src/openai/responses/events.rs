@@ -1,28 +1,36 @@
 //! An answer in pieces, as it is made.
 
-use super::super::choice::Receipt;
-use super::super::completion::Usage;
+use super::super::calls::Call;
+use super::super::choice::{Choice, Receipt};
+use super::super::completion::{Heading, Usage};
 use super::super::fault::Fault;
 use super::super::logprobs::chat_logprobs;
-use super::super::said::{Said, Unsaid};
-use super::response::{ResponseHead, Stage, part, used};
+use super::super::request::Request;
+use super::super::untold::{Piece, Untold};
+use super::response::{ResponseHead, Stage, part, part_of};
 use gatefold::engine::{Delta, Generated};
 use gatefold::tokenizer::Tokenizer;
 use serde_json::{Value, json};
-use std::mem;
 use std::sync::Arc;
 
 /// Makes the events of an answer: their types, and JSON texts without line breaks.
 pub struct ResponseEvents {
     tokenizer: Arc<Tokenizer>,
     head: ResponseHead,
-    unsaid: Unsaid,
-    /// What was told so far.
+    request: Arc<Request>,
+    untold: Untold,
+    /// The message as far as it was told, once it is known to be one.
+    message: Option<Told>,
+    n_events: usize,
+    /// The answer, once it has ended.
+    choice: Option<Choice>,
+}
+
+/// A text and its log probabilities.
+#[derive(Default)]
+struct Told {
     text: String,
     logprobs: Vec<Value>,
-    n_events: usize,
-    /// How it has ended, and by what it is made again.
-    ending: Option<(Stage, Receipt)>,
 }
 
 /// An event's type, and its data.
@@ -30,53 +38,65 @@ pub type ResponseEvent = (&'static str, String);
 
 impl ResponseEvents {
     /// None so far.
-    pub fn new(tokenizer: Arc<Tokenizer>, head: ResponseHead) -> ResponseEvents {
-        let (text, logprobs, unsaid) = (String::new(), Vec::new(), Unsaid::new(true));
-        ResponseEvents { tokenizer, head, unsaid, text, logprobs, n_events: 0, ending: None }
+    pub fn new(
+        tokenizer: Arc<Tokenizer>,
+        heading: Heading,
+        request: Arc<Request>,
+    ) -> ResponseEvents {
+        let head = ResponseHead::new(heading, &request);
+        let untold = Untold::new(&request);
+        let (message, choice) = (None, None);
+        ResponseEvents { tokenizer, head, request, untold, message, n_events: 0, choice }
     }
 
-    /// That there is an answer, and a message in it.
+    /// That there is an answer; and a message in it, where it can be nothing else.
     pub fn begin(&mut self) -> Vec<ResponseEvent> {
         let response = self.head.object(Stage::InProgress, json!([]));
-        let message = self.head.message(Stage::InProgress, json!([]));
-        vec![
+        let mut events = vec![
             self.event("response.created", json!({ "response": response })),
             self.event("response.in_progress", json!({ "response": response })),
-            self.event("response.output_item.added", json!({ "output_index": 0, "item": message })),
-            self.part("response.content_part.added", json!({ "part": part("", &json!([])) })),
-        ]
+        ];
+        if self.request.tools.is_none() {
+            events.extend(self.message_begins());
+        }
+        events
     }
 
     /// More of the answer.
-    pub fn more(&mut self, delta: &Delta) -> Vec<ResponseEvent> {
-        let said = self.unsaid.more(&self.tokenizer, delta);
-        self.delta(&delta.text, said)
+    pub fn more(&mut self, delta: Delta) -> Vec<ResponseEvent> {
+        let piece = self.untold.more(&self.tokenizer, delta);
+        piece.map(|piece| self.delta(piece)).unwrap_or_default()
     }
 
-    /// The end of the text.
-    pub fn end(&mut self, generated: &Generated, receipt: Receipt) -> Vec<ResponseEvent> {
-        let said = mem::replace(&mut self.unsaid, Unsaid::new(true)).finish("");
-        let mut events = self.delta("", said);
-        let stage = Stage::of(generated);
-        self.ending = Some((stage, receipt));
-        let (text, logprobs) = (self.text.clone(), json!(self.logprobs));
-        let part = part(&text, &logprobs);
-        let message = self.head.message(stage, json!([part]));
-        let done = json!({ "text": text, "logprobs": logprobs });
-        events.push(self.part("response.output_text.done", done));
-        events.push(self.part("response.content_part.done", json!({ "part": part })));
-        let item = json!({ "output_index": 0, "item": message });
-        events.push(self.event("response.output_item.done", item));
+    /// The end of the answer to this prompt.
+    pub fn end(
+        &mut self,
+        prompt: &[u32],
+        generated: Generated,
+        receipt: Receipt,
+    ) -> Vec<ResponseEvent> {
+        let choice = Choice::new(&self.tokenizer, &self.request, 0, prompt, generated, receipt);
+        let rest = self.untold.finish(!choice.calls().is_empty());
+        let events = match choice.calls() {
+            [] => {
+                let mut events = self.message_begins();
+                events.extend(rest.map(|piece| self.delta(piece)).unwrap_or_default());
+                events.extend(self.message_ends(&choice));
+                events
+            }
+            calls => {
+                calls.iter().enumerate().flat_map(|(idx, call)| self.call(idx, call)).collect()
+            }
+        };
+        self.choice = Some(choice);
         events
     }
 
     /// What comes last.
     pub fn over(&mut self, usage: Usage) -> ResponseEvent {
-        let (stage, receipt) = self.ending.clone().expect("its text has ended");
-        let mut response = self.object(stage);
-        response["usage"] = used(usage);
-        response["receipt"] = json!(receipt);
-        let kind = match stage {
+        let choice = self.choice.take().expect("it has ended");
+        let response = self.head.whole(&choice, usage);
+        let kind = match Stage::of(&choice) {
             Stage::Incomplete => "response.incomplete",
             _ => "response.completed",
         };
@@ -85,28 +105,68 @@ impl ResponseEvents {
 
     /// What comes last where there will be no answer.
     pub fn failed(&mut self, fault: &Fault) -> ResponseEvent {
-        let mut response = self.object(Stage::Failed);
+        let message = self.message.iter().map(|Told { text, logprobs }| {
+            self.head.message(Stage::Incomplete, json!([part(text, &json!(logprobs))]))
+        });
+        let mut response = self.head.object(Stage::Failed, message.collect());
         // Of the codes that there are, the one for what is not the request's fault.
         response["error"] = json!({ "code": "server_error", "message": fault.message });
         self.event("response.failed", json!({ "response": response }))
     }
 
-    /// The answer with what was told.
-    fn object(&self, stage: Stage) -> Value {
-        let part = part(&self.text, &json!(self.logprobs));
-        let stage_of_message = if stage == Stage::Failed { Stage::Incomplete } else { stage };
-        self.head.object(stage, json!([self.head.message(stage_of_message, json!([part]))]))
-    }
-
-    fn delta(&mut self, text: &str, said: Vec<Said>) -> Vec<ResponseEvent> {
-        if text.is_empty() && said.is_empty() {
+    /// That there is a message, if that was not told.
+    fn message_begins(&mut self) -> Vec<ResponseEvent> {
+        if self.message.is_some() {
             return Vec::new();
         }
+        self.message = Some(Told::default());
+        let message = self.head.message(Stage::InProgress, json!([]));
+        vec![
+            self.event("response.output_item.added", json!({ "output_index": 0, "item": message })),
+            self.part("response.content_part.added", json!({ "part": part("", &json!([])) })),
+        ]
+    }
+
+    /// More of the message.
+    fn delta(&mut self, (text, said): Piece) -> Vec<ResponseEvent> {
+        let mut events = self.message_begins();
         let logprobs = json!(chat_logprobs(said));
-        self.text.push_str(text);
-        self.logprobs.extend(logprobs.as_array().into_iter().flatten().cloned());
+        let told = self.message.get_or_insert_default();
+        told.text.push_str(&text);
+        told.logprobs.extend(logprobs.as_array().into_iter().flatten().cloned());
         let delta = json!({ "delta": text, "logprobs": logprobs });
-        vec![self.part("response.output_text.delta", delta)]
+        events.push(self.part("response.output_text.delta", delta));
+        events
+    }
+
+    /// The end of the message.
+    fn message_ends(&mut self, choice: &Choice) -> [ResponseEvent; 3] {
+        let part = part_of(choice);
+        let message = self.head.message(Stage::of(choice), json!([part]));
+        let done = json!({ "text": part["text"], "logprobs": part["logprobs"] });
+        [
+            self.part("response.output_text.done", done),
+            self.part("response.content_part.done", json!({ "part": part })),
+            self.event("response.output_item.done", json!({ "output_index": 0, "item": message })),
+        ]
+    }
+
+    /// A call, whose arguments come as one piece.
+    fn call(&mut self, idx: usize, call: &Call) -> [ResponseEvent; 4] {
+        let (id, function) = (self.head.call_id(idx), &call.function);
+        let [added, done] = [Stage::InProgress, Stage::Completed]
+            .map(|stage| json!({"output_index": idx, "item": self.head.call(idx, call, stage)}));
+        let of_arguments = |name: &str| {
+            let mut data = json!({ "item_id": id, "output_index": idx });
+            data[name] = json!(function.arguments);
+            data
+        };
+        [
+            self.event("response.output_item.added", added),
+            self.event("response.function_call_arguments.delta", of_arguments("delta")),
+            self.event("response.function_call_arguments.done", of_arguments("arguments")),
+            self.event("response.output_item.done", done),
+        ]
     }
 
     /// An event of the one part of the message.

@@ -1,5 +1,5 @@
 //! `/v1/responses`, without a memory: what it asks for is a conversation, and its answers are one
-//! message each.
+//! message each, or calls of functions.
 //!
 //! `request` understands a body, `items` what its input consists of, `response` has the shape of the
 //! answer, and [`ResponseEvents`] tells it in pieces.
@@ -12,5 +12,5 @@ mod request;
 mod response;
 
 pub use events::ResponseEvents;
-pub use request::{Echo, parse_responses};
+pub(super) use request::parse;
 pub use response::ResponseHead;

@@ -1,22 +1,13 @@
 //! What is asked of `/v1/responses`.
 
+use super::super::endpoint::Endpoint;
 use super::super::fault::{Fault, quoted};
 use super::super::fields::Fields;
-use super::super::request::{IGNORED, Prompt, Request, Wants, params};
+use super::super::params::params;
+use super::super::request::{IGNORED, Prompt, Request, Wants, refuse_unsupported};
 use super::items::conversation;
 use gatefold::tokenizer::Message;
-use serde_json::{Value, json};
-
-/// What of a request is told again in its answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Echo {
-    pub(super) instructions: Option<String>,
-    pub(super) metadata: Value,
-    pub(super) max_output_tokens: Option<usize>,
-    pub(super) temperature: f32,
-    pub(super) top_p: f32,
-    pub(super) top_logprobs: usize,
-}
+use serde_json::{Map, Value, json};
 
 /// What log probabilities are called among the things that an answer may include.
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -28,79 +19,57 @@ const REASONING: &str = "reasoning.encrypted_content";
 ///
 /// # Errors
 /// If there is anything wrong with it.
-pub fn parse_responses(mut body: Fields) -> Result<(Request, Echo), Fault> {
-    let path = body.path().to_owned();
-    let model = body.string("model")?;
-    let instructions = body.string("instructions")?;
-    let system = instructions.clone().map(|text| Message::new("system", text));
+pub(in super::super) fn parse(mut body: Fields) -> Result<Request, Fault> {
+    let endpoint = Endpoint::Responses;
+    let told_again = Some(told_again(&body));
+    let (path, model) = (body.path().to_owned(), body.string("model")?);
+    let system = body.string("instructions")?.map(|text| Message::new("system", text));
     let messages = system.into_iter().chain(conversation(&mut body)?).collect();
-    refuse_unsupported(&mut body)?;
+    refuse_memory(&mut body)?;
+    refuse_unsupported(&mut body, endpoint)?;
     let stream = body.bool("stream")?.unwrap_or(false);
-    if let Some(options) = body.take("stream_options") {
-        let options = Fields::of(options, format!("{path}stream_options."))?;
+    if let Some(options) = body.object("stream_options")? {
         options.finish(&["include_obfuscation"])?;
     }
-    let metadata = Value::Object(body.metadata()?.unwrap_or_default());
+    if let Some(mut reasoning) = body.object("reasoning")? {
+        reasoning.unsupported("effort", &json!("none"))?;
+        reasoning.unsupported("summary", &json!("auto"))?;
+        reasoning.finish(&[])?;
+    }
+    body.metadata()?;
     let max_output_tokens = body.count("max_output_tokens", 1..=usize::MAX)?;
     let n_logprobs = logprobs(&mut body)?;
-    let params = params(&mut body, max_output_tokens, n_logprobs)?;
-    body.finish(
-        &[&IGNORED[..], &["max_tool_calls", "parallel_tool_calls", "prompt_cache_options"]]
-            .concat(),
-    )?;
-    let echo = Echo {
-        instructions,
-        metadata,
-        max_output_tokens,
-        temperature: params.sampling.temperature,
-        top_p: params.sampling.top_p,
-        top_logprobs: n_logprobs.unwrap_or(0),
-    };
+    let (params, tools) = params(&mut body, endpoint, max_output_tokens, n_logprobs)?;
+    body.finish(&[&IGNORED[..], &["max_tool_calls", "prompt_cache_options"]].concat())?;
     let wants = Wants { stream, ..Wants::default() };
     let (prompt, name, prompt_field) = (Prompt::Chat(messages), None, "input");
-    Ok((Request { prompt, params, wants, tools: None, model, name, path, prompt_field }, echo))
+    Ok(Request { prompt, params, wants, tools, model, name, path, prompt_field, told_again })
 }
 
-/// That nothing is asked for which is not done.
-fn refuse_unsupported(body: &mut Fields) -> Result<(), Fault> {
-    if let Some(id) = body.take("previous_response_id") {
-        let param = format!("{}previous_response_id", body.path());
-        let message = format!(
-            "{param} is {}, and this server keeps no responses; send the whole conversation as input",
-            quoted(&id)
-        );
-        return Err(Fault::at("unsupported_parameter", param, message));
-    }
-    for (name, neutral) in [
-        ("background", json!(false)),
-        ("context_management", json!([])),
-        ("conversation", json!("")),
-        ("n", json!(1)),
-        ("prompt", json!({})),
-        ("tools", json!([])),
-        ("truncation", json!("disabled")),
-    ] {
-        body.unsupported(name, &neutral)?;
-    }
-    // Where there are no tools, these are the same.
-    match body.take("tool_choice") {
-        Some(choice) if choice != "auto" && choice != "none" => {
-            return Err(body.wrong("tool_choice", quoted(&choice), "\"auto\" or \"none\""));
-        }
-        _ => {}
-    }
-    for (name, parts) in [
-        ("text", [("format", json!({"type": "text"})), ("verbosity", json!("medium"))]),
-        ("reasoning", [("effort", json!("none")), ("summary", json!("auto"))]),
-    ] {
-        let Some(value) = body.take(name) else { continue };
-        let mut fields = Fields::of(value, format!("{}{name}.", body.path()))?;
-        for (name, neutral) in parts {
-            fields.unsupported(name, &neutral)?;
-        }
-        fields.finish(&[])?;
-    }
-    Ok(())
+/// What of a body its answer tells again, with what it says where nothing is asked.
+fn told_again(body: &Fields) -> Map<String, Value> {
+    let or = |name: &str, default| (name.to_owned(), body.get(name).cloned().unwrap_or(default));
+    let format = body.get("text").and_then(|text| text.get("format")).filter(|it| !it.is_null());
+    let format = format.cloned().unwrap_or_else(|| json!({"type": "text"}));
+    Map::from_iter([
+        or("instructions", Value::Null),
+        or("metadata", json!({})),
+        or("parallel_tool_calls", json!(true)),
+        or("tool_choice", json!("auto")),
+        or("tools", json!([])),
+        ("text".to_owned(), json!({ "format": format })),
+    ])
+}
+
+/// That it stands alone.
+fn refuse_memory(body: &mut Fields) -> Result<(), Fault> {
+    let Some(id) = body.take("previous_response_id") else { return Ok(()) };
+    let param = format!("{}previous_response_id", body.path());
+    let message = format!(
+        "{param} is {}, and this server keeps no responses; send the whole conversation as input",
+        quoted(&id)
+    );
+    Err(Fault::at("unsupported_parameter", param, message))
 }
 
 /// Of how many most probable tokens the log probabilities are wanted, if any are.

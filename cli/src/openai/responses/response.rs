@@ -1,21 +1,17 @@
 //! The shape of an answer.
 
-use super::super::choice::{Receipt, finish_reason, of_answer};
+use super::super::calls::Call;
+use super::super::choice::Choice;
 use super::super::completion::{Heading, Usage};
-use super::super::logprobs::chat_logprobs;
 use super::super::request::Request;
-use super::request::Echo;
-use gatefold::engine::Generated;
-use gatefold::tokenizer::Tokenizer;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What stands in an answer besides what the model says.
 #[derive(Clone, Debug)]
 pub struct ResponseHead {
-    /// What tells it from others.
-    name: String,
     heading: Heading,
-    echo: Echo,
+    /// What of the request is told again, and what was made of it.
+    asked: Map<String, Value>,
 }
 
 /// How far an answer is, as the API calls it.
@@ -30,8 +26,8 @@ pub(super) enum Stage {
 
 impl Stage {
     /// That of an answer which has ended.
-    pub fn of(generated: &Generated) -> Stage {
-        match finish_reason(generated.finish_reason, false) {
+    pub fn of(choice: &Choice) -> Stage {
+        match choice.finish_reason {
             "length" => Stage::Incomplete,
             _ => Stage::Completed,
         }
@@ -49,36 +45,39 @@ impl Stage {
 }
 
 impl ResponseHead {
-    /// That of the answer which another endpoint would give this heading.
-    pub fn new(heading: Heading, echo: Echo) -> ResponseHead {
-        let name = heading.id.rsplit('-').next().unwrap_or_default().to_owned();
-        ResponseHead { name, heading, echo }
+    /// That of the answer to a request.
+    pub fn new(heading: Heading, request: &Request) -> ResponseHead {
+        let params = &request.params;
+        let mut asked = request.told_again.clone().unwrap_or_default();
+        asked.extend([
+            ("max_output_tokens".to_owned(), json!(params.max_tokens)),
+            ("temperature".to_owned(), json!(params.sampling.temperature)),
+            ("top_logprobs".to_owned(), json!(params.n_logprobs.unwrap_or(0))),
+            ("top_p".to_owned(), json!(params.sampling.top_p)),
+        ]);
+        ResponseHead { heading, asked }
     }
 
     /// The whole answer.
-    pub fn whole(
-        &self,
-        tokenizer: &Tokenizer,
-        request: &Request,
-        generated: &Generated,
-        receipt: &Receipt,
-        usage: Usage,
-    ) -> Value {
-        let stage = Stage::of(generated);
-        let logprobs = match request.params.n_logprobs {
-            Some(_) => chat_logprobs(of_answer(tokenizer, request, generated)),
-            None => Vec::new(),
+    pub(in super::super) fn whole(&self, choice: &Choice, usage: Usage) -> Value {
+        let stage = Stage::of(choice);
+        let output = match choice.calls() {
+            [] => vec![self.message(stage, json!([part_of(choice)]))],
+            // A call that is cut off is none.
+            calls => {
+                let call = |(idx, call)| self.call(idx, call, Stage::Completed);
+                calls.iter().enumerate().map(call).collect()
+            }
         };
-        let part = part(&generated.text, &json!(logprobs));
-        let mut response = self.object(stage, json!([self.message(stage, json!([part]))]));
+        let mut response = self.object(stage, json!(output));
         response["usage"] = used(usage);
-        response["receipt"] = json!(receipt);
+        response["receipt"] = json!(choice.receipt);
         response
     }
 
     /// The name of the one message that it has.
     pub(super) fn message_id(&self) -> String {
-        format!("msg_{}", self.name)
+        format!("msg_{}", self.heading.name)
     }
 
     /// That message.
@@ -92,39 +91,55 @@ impl ResponseHead {
         })
     }
 
+    /// The name of one of the calls that it has.
+    pub(super) fn call_id(&self, idx: usize) -> String {
+        format!("fc_{}_{idx}", self.heading.name)
+    }
+
+    /// That call, whose arguments are told once it has begun.
+    pub(super) fn call(&self, idx: usize, call: &Call, stage: Stage) -> Value {
+        let function = &call.function;
+        let arguments = if stage == Stage::InProgress { "" } else { &function.arguments };
+        json!({
+            "id": self.call_id(idx),
+            "type": "function_call",
+            "status": stage.name(),
+            "call_id": call.id,
+            "name": function.name,
+            "arguments": arguments,
+        })
+    }
+
     /// The answer as far as it is.
     pub(super) fn object(&self, stage: Stage, output: Value) -> Value {
-        let Echo { instructions, metadata, max_output_tokens, temperature, top_p, top_logprobs } =
-            &self.echo;
         let is_cut_off = stage == Stage::Incomplete;
-        json!({
-            "id": format!("resp_{}", self.name),
+        let mut object = json!({
+            "id": self.heading.id(),
             "object": "response",
             "created_at": self.heading.created,
             "status": stage.name(),
             "background": false,
             "error": null,
             "incomplete_details": is_cut_off.then(|| json!({ "reason": "max_output_tokens" })),
-            "instructions": instructions,
-            "max_output_tokens": max_output_tokens,
-            "metadata": metadata,
             "model": self.heading.model,
             "output": output,
-            "parallel_tool_calls": false,
             "previous_response_id": null,
             "reasoning": { "effort": null, "summary": null },
             "store": false,
-            "temperature": temperature,
-            "text": { "format": { "type": "text" } },
-            "tool_choice": "auto",
-            "tools": [],
-            "top_logprobs": top_logprobs,
-            "top_p": top_p,
             "truncation": "disabled",
             "usage": null,
             "system_fingerprint": self.heading.system_fingerprint,
-        })
+        });
+        if let Value::Object(object) = &mut object {
+            object.extend(self.asked.clone());
+        }
+        object
     }
+}
+
+/// The text of an answer in its message.
+pub(super) fn part_of(choice: &Choice) -> Value {
+    part(choice.text(), &json!(choice.chat_logprobs()))
 }
 
 /// A text in a message.

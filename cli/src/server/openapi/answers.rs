@@ -43,7 +43,7 @@ fn answer(kind: &str, content: &str, schema_of_content: Value) -> Value {
     let mut choice = object(json!({
         "index": integer(),
         "logprobs": {"type": ["object", "null"]},
-        "finish_reason": {"enum": ["stop", "length"]},
+        "finish_reason": {"enum": ["stop", "length", "tool_calls"]},
         "receipt": schema("Receipt"),
     }));
     choice["properties"][content] = schema_of_content;
@@ -58,8 +58,38 @@ fn answer(kind: &str, content: &str, schema_of_content: Value) -> Value {
     }))
 }
 
+/// A text, or calls of functions.
 fn said() -> Value {
-    object(json!({"role": {"const": "assistant"}, "content": text(), "refusal": {"type": "null"}}))
+    let mut said = object(json!({
+        "role": {"const": "assistant"},
+        "content": or_null(text()),
+        "refusal": {"type": "null"},
+    }));
+    let function = object(json!({"name": text(), "arguments": text()}));
+    let call = json!({"id": text(), "type": {"const": "function"}, "function": function});
+    said["properties"]["tool_calls"] = array(object(call));
+    said
+}
+
+/// A message, or a call of a function.
+fn item() -> Value {
+    let status = json!({"enum": ["in_progress", "completed", "incomplete"]});
+    let message = json!({
+        "id": text(),
+        "type": {"const": "message"},
+        "status": status,
+        "role": {"const": "assistant"},
+        "content": array(json!({"type": "object"})),
+    });
+    let call = json!({
+        "id": text(),
+        "type": {"const": "function_call"},
+        "status": status,
+        "call_id": text(),
+        "name": text(),
+        "arguments": text(),
+    });
+    json!({"anyOf": [object(message), object(call)]})
 }
 
 fn response() -> Value {
@@ -70,7 +100,11 @@ fn response() -> Value {
         "status": {"enum": ["completed", "incomplete"]},
         "incomplete_details": {"type": ["object", "null"]},
         "model": text(),
-        "output": array(json!({"type": "object"})),
+        "output": array(item()),
+        "parallel_tool_calls": {"type": "boolean"},
+        "text": {"type": "object"},
+        "tool_choice": {"type": ["string", "object"]},
+        "tools": array(json!({"type": "object"})),
         "usage": {"type": "object"},
         "receipt": schema("Receipt"),
     }))

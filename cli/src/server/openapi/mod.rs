@@ -1,11 +1,13 @@
 //! What there is, for programs: an OpenAPI document, 3.1.
 //!
-//! `requests` and `answers` have the schemas of what is sent and of what comes back. A test holds that
-//! the paths are those of the router, and their methods; that fields are known, and names of others not.
+//! `requests` and `answers` have the schemas of what is sent and of what comes back, `described` those
+//! of functions and forms in requests. A test holds that the paths are those of the router, and their
+//! methods; that fields are known, and names of others not.
 //!
 //! The format: <https://spec.openapis.org/oas/v3.1.0>.
 
 mod answers;
+mod described;
 mod requests;
 
 use super::reply::json;

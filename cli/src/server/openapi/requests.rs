@@ -1,6 +1,8 @@
 //! The schemas of what is sent.
 
+use super::described::{called, format, tool, tool_choice};
 use super::{array, fields, object, schema};
+use crate::openai::Endpoint;
 use serde_json::{Value, json};
 
 /// All of them, by their names.
@@ -8,9 +10,12 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("ChatRequest", chat()),
         ("Message", message()),
+        ("Tool", tool(Endpoint::Chat)),
+        ("ToolCall", tool_call()),
         ("CompletionRequest", completion()),
         ("ResponsesRequest", responses()),
         ("Item", item()),
+        ("ResponsesTool", tool(Endpoint::Responses)),
         ("FileRequest", file()),
         ("BatchRequest", batch()),
         ("TokenizeRequest", tokenize()),
@@ -46,7 +51,7 @@ fn common() -> Value {
             "patternProperties": {"^[0-9]+$": {"type": "number", "minimum": -100, "maximum": 100}},
             "additionalProperties": false,
         },
-        "response_format": format(),
+        "response_format": format(Endpoint::Chat),
         "json_schema": any_object(),
         "guided_json": any_object(),
         "structured_outputs": any_object(),
@@ -93,26 +98,47 @@ fn chat() -> Value {
             "top_logprobs": count(0, Some(20)),
             "stream_options": stream_options(),
             "return_progress": truth(),
-            "tools": {"type": ["array", "null"], "items": any_object()},
-            "tool_choice": {"anyOf": [
-                {"enum": ["none", "auto", "required", null]},
-                {"type": "object"},
-            ]},
+            "tools": tools("Tool"),
+            "tool_choice": tool_choice(Endpoint::Chat),
             "parallel_tool_calls": truth(),
         }),
     )
 }
 
+/// A message, which has a content, or calls.
 fn message() -> Value {
-    fields(
+    let mut message = fields(
         &["role"],
         json!({
             "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
-            "content": content(&["text"]),
-            "tool_calls": {"type": ["array", "null"], "items": any_object()},
+            "content": {"anyOf": [content(&["text"]), {"type": "null"}]},
+            "tool_calls": {"type": ["array", "null"], "items": schema("ToolCall")},
             "tool_call_id": text(),
         }),
+    );
+    message["anyOf"] = json!([
+        {"required": ["content"], "properties": {
+            "content": {"type": ["string", "array"]},
+            "tool_calls": {"maxItems": 0},
+        }},
+        {"required": ["tool_calls"], "properties": {
+            "role": {"const": "assistant"},
+            "tool_calls": {"type": "array", "minItems": 1},
+        }},
+    ]);
+    message
+}
+
+fn tool_call() -> Value {
+    let function = fields(&["name", "arguments"], called());
+    fields(
+        &["id", "function"],
+        json!({"id": {"type": "string"}, "type": {}, "index": {}, "function": function}),
     )
+}
+
+fn tools(name: &str) -> Value {
+    json!({"type": ["array", "null"], "maxItems": 128, "items": schema(name)})
 }
 
 fn completion() -> Value {
@@ -153,35 +179,51 @@ fn responses() -> Value {
             "stream_options": may_be_null(fields(&[], json!({"include_obfuscation": {}}))),
             "text": may_be_null(fields(
                 &[],
-                json!({"format": plain(), "verbosity": {"enum": ["medium", null]}}),
+                json!({"format": format(Endpoint::Responses), "verbosity": {"enum": ["medium", null]}}),
             )),
             "reasoning": may_be_null(fields(
                 &[],
                 json!({"effort": {"enum": ["none", null]}, "summary": {"enum": ["auto", null]}}),
             )),
-            "tools": nothing(),
-            "tool_choice": {"enum": ["auto", "none", null]},
+            "tools": tools("ResponsesTool"),
+            "tool_choice": tool_choice(Endpoint::Responses),
+            "parallel_tool_calls": truth(),
             "truncation": {"enum": ["disabled", null]},
             "background": {"enum": [false, null]},
             "max_tool_calls": {},
-            "parallel_tool_calls": {},
             "prompt_cache_options": {},
         }),
     )
 }
 
+/// A message, a call of a function, or what one has come to.
 fn item() -> Value {
-    fields(
+    let content = content(&["input_text", "output_text", "text"]);
+    let mut message = fields(
         &["role", "content"],
         json!({
             "type": {"enum": ["message", null]},
             "role": {"enum": ["system", "developer", "user", "assistant"]},
-            "content": content(&["input_text", "output_text", "text"]),
-            "id": {},
-            "status": {},
-            "phase": {},
+            "content": content,
         }),
-    )
+    );
+    let mut call = fields(&["type", "call_id", "name", "arguments"], called());
+    call["properties"]["type"] = json!({"const": "function_call"});
+    call["properties"]["call_id"] = json!({"type": "string"});
+    let mut result = fields(
+        &["type", "call_id", "output"],
+        json!({
+            "type": {"const": "function_call_output"},
+            "call_id": {"type": "string"},
+            "output": content,
+        }),
+    );
+    for item in [&mut message, &mut call, &mut result] {
+        for ignored in ["id", "status", "phase"] {
+            item["properties"][ignored] = json!({});
+        }
+    }
+    json!({"anyOf": [message, call, result]})
 }
 
 fn file() -> Value {
@@ -199,7 +241,7 @@ fn batch() -> Value {
         &["input_file_id", "endpoint", "completion_window"],
         json!({
             "input_file_id": schema("FileId"),
-            "endpoint": {"enum": ["/v1/chat/completions", "/v1/completions"]},
+            "endpoint": {"enum": ["/v1/chat/completions", "/v1/completions", "/v1/responses"]},
             "completion_window": {
                 "const": "24h",
                 "description": "A batch takes as long as it takes, and does not expire",
@@ -243,7 +285,7 @@ fn tokenize() -> Value {
     request
 }
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({"type": ["string", "null"]})
 }
 
@@ -266,11 +308,6 @@ fn tokens() -> Value {
     array(json!({"type": "integer", "minimum": 0}))
 }
 
-/// An array that there must not be, or nothing in it.
-fn nothing() -> Value {
-    json!({"type": ["array", "null"], "maxItems": 0})
-}
-
 fn may_be_null(mut schema: Value) -> Value {
     schema["type"] = json!(["object", "null"]);
     schema
@@ -282,23 +319,7 @@ fn content(types: &[&str]) -> Value {
     json!({"anyOf": [{"type": "string"}, array(part)]})
 }
 
-/// That an answer is text.
-fn plain() -> Value {
-    may_be_null(fields(&["type"], json!({"type": {"const": "text"}})))
-}
-
-/// What an answer is to be, as text or JSON.
-fn format() -> Value {
-    may_be_null(fields(
-        &["type"],
-        json!({
-            "type": {"enum": ["text", "json_object", "json_schema"]},
-            "json_schema": any_object(),
-        }),
-    ))
-}
-
-fn any_object() -> Value {
+pub(super) fn any_object() -> Value {
     json!({"type": ["object", "null"]})
 }
 
