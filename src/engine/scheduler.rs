@@ -61,7 +61,8 @@ impl Engine {
         compute: impl Into<Arc<Compute>>,
         options: Options,
     ) -> Result<Engine, ModelError> {
-        let layout = PageLayout::new(model.model.config(), options.cache_format)?;
+        let config = model.model.config();
+        let layout = PageLayout::new(config, options.cache_format)?;
         let max_batched_tokens = options.max_batched_tokens.max(1);
         let pool = PagePool::new(layout, options.memory_bytes);
         let limits = Limits {
@@ -86,7 +87,7 @@ impl Engine {
             prefix_cache: PrefixCache::default(),
             next_id: 0,
             weight_bytes: 0,
-            work: Work::default(),
+            work: Work::none(config.n_layers, config.n_experts),
         })
     }
 

@@ -24,15 +24,21 @@ pub struct Status {
 pub struct Work {
     /// Steps of the model.
     pub n_steps: u64,
-    /// How many tokens each expert has evaluated, in all layers together. A dense model is one expert.
-    pub expert_tokens: Vec<u64>,
+    /// How many tokens each expert has evaluated, `[n_layers][n_experts]`. A dense layer is one expert.
+    pub expert_tokens: Vec<Vec<u64>>,
 }
 
 impl Work {
+    /// Nothing yet, by a model with so many layers and experts.
+    pub(super) fn none(n_layers: usize, n_experts: usize) -> Work {
+        Work { n_steps: 0, expert_tokens: vec![vec![0; n_experts.max(1)]; n_layers] }
+    }
+
     /// Counts a step, in which the experts of each layer have evaluated so many tokens.
     pub(super) fn add(&mut self, expert_tokens: &[Vec<u64>]) {
         self.n_steps += 1;
-        expert_tokens.iter().for_each(|layer| add_counts(&mut self.expert_tokens, layer));
+        let layers = self.expert_tokens.iter_mut().zip(expert_tokens);
+        layers.for_each(|(all, new)| add_counts(all, new));
     }
 }
 

@@ -75,6 +75,8 @@ pub struct Counts {
     pub(super) random_kinds: Table<4>,
     /// Per domain: the sample's tokens.
     pub(super) sample: Table<2>,
+    /// Per domain: the documents that they are of, by their indices.
+    pub(super) sample_documents: Table<2>,
     /// Per domain and token of the sample: the first choice of each layer.
     pub(super) sample_experts: Table<3>,
     pub(super) tokens: TokenCounts,
@@ -115,6 +117,7 @@ impl Counts {
             random_domains: Table::new([n_layers, n_random, n_domains, n_experts]),
             random_kinds: Table::new([n_layers, n_random, n_kinds, n_experts]),
             sample: Table::new([n_domains, SAMPLE_LEN]),
+            sample_documents: Table::new([n_domains, SAMPLE_LEN]),
             sample_experts: Table::new([n_domains, SAMPLE_LEN, n_layers]),
             tokens: TokenCounts::new(&shape),
         }
@@ -170,7 +173,7 @@ impl Counts {
         self.block_tokens[[domain, block]] += 1;
         self.domains[[domain, of_domain::TOKENS]] += 1;
         self.domains[[domain, of_domain::NEIGHBOURS]] += u64::from(has_neighbour);
-        let in_sample = self.place_in_sample(domain, window.tokens[token_idx]);
+        let in_sample = self.place_in_sample(window, window.tokens[token_idx]);
         for layer in 0..self.shape.n_layers {
             let choices = routes.of(layer, token_idx);
             let first = choices[0].expert_idx;
@@ -206,12 +209,14 @@ impl Counts {
         }
     }
 
-    /// Where in its domain's sample a token goes, if there is room.
-    fn place_in_sample(&mut self, domain: usize, token: u32) -> Option<usize> {
+    /// Where in its domain's sample a token of a window goes, if there is room.
+    fn place_in_sample(&mut self, window: &Window, token: u32) -> Option<usize> {
+        let domain = window.domain_idx;
         let place = self.domains[[domain, of_domain::SAMPLE]] as usize;
         (place < SAMPLE_LEN).then(|| {
             self.domains[[domain, of_domain::SAMPLE]] += 1;
             self.sample[[domain, place]] = u64::from(token);
+            self.sample_documents[[domain, place]] = window.document_idx;
             place
         })
     }
@@ -229,7 +234,7 @@ impl Counts {
     }
 
     /// All counts but those of tokens, to be saved.
-    pub(super) fn cells(&self) -> [&[u64]; 13] {
+    pub(super) fn cells(&self) -> [&[u64]; 14] {
         [
             self.n_windows.cells(),
             self.block_tokens.cells(),
@@ -243,12 +248,13 @@ impl Counts {
             self.random_domains.cells(),
             self.random_kinds.cells(),
             self.sample.cells(),
+            self.sample_documents.cells(),
             self.sample_experts.cells(),
         ]
     }
 
     /// The same, to be read back.
-    pub(super) fn cells_mut(&mut self) -> [&mut [u64]; 13] {
+    pub(super) fn cells_mut(&mut self) -> [&mut [u64]; 14] {
         [
             self.n_windows.cells_mut(),
             self.block_tokens.cells_mut(),
@@ -262,6 +268,7 @@ impl Counts {
             self.random_domains.cells_mut(),
             self.random_kinds.cells_mut(),
             self.sample.cells_mut(),
+            self.sample_documents.cells_mut(),
             self.sample_experts.cells_mut(),
         ]
     }

@@ -3,9 +3,10 @@
 use super::counts::{Counts, N_BLOCKS, Shape, WEIGHT_UNIT, column_sums, of_domain, sum};
 use super::information::{Block, Comparison, Information, shuffled};
 use super::kinds::TokenKind;
+use super::samples::Sample;
 use super::shares::{Balance, Repetition, Shares, design_effect, part};
 use super::tokens::SpecificToken;
-use crate::tokenizer::{TextStream, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use serde::Serialize;
 
 /// Tokens that are named for each expert.
@@ -130,15 +131,6 @@ pub struct OfKind {
     pub either: Vec<f64>,
 }
 
-/// The beginning of a domain's texts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sample {
-    /// The text of each token; none where a character goes on.
-    pub tokens: Vec<String>,
-    /// The first choice of each layer, `[n_tokens][n_layers]`.
-    pub experts: Vec<Vec<usize>>,
-}
-
 impl Report {
     /// Of what was counted over domains of these names.
     pub fn new(counts: &Counts, names: &[String], tokenizer: &Tokenizer) -> Report {
@@ -176,7 +168,10 @@ impl Report {
             repetition_by_chance: Repetition::by_chance(n_experts, top_k),
             overall,
             layers,
-            samples: domain_ids.iter().map(|&domain| sample(counts, domain, tokenizer)).collect(),
+            samples: domain_ids
+                .iter()
+                .map(|&domain| Sample::new(counts, domain, tokenizer))
+                .collect(),
             n_tokens_left_out: counts.tokens.n_left_out(),
         }
     }
@@ -334,13 +329,4 @@ fn compared<'a>(
         shuffled: Comparison::new(bits, &means(shuffled)),
         random: Comparison::new(share, &means(random)),
     }
-}
-
-fn sample(counts: &Counts, domain: usize, tokenizer: &Tokenizer) -> Sample {
-    let ids = counts.sample(domain);
-    let mut stream = TextStream::new(tokenizer);
-    let experts = (0..ids.len()).map(|at| {
-        counts.sample_experts.with([domain, at]).iter().map(|&expert| expert as usize).collect()
-    });
-    Sample { experts: experts.collect(), tokens: ids.iter().map(|&id| stream.push(id)).collect() }
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use thiserror::Error;
 
 /// What a file of counts begins with.
-const MAGIC: &[u8; 26] = b"gatefold routing counts 1\n";
+const MAGIC: &[u8; 26] = b"gatefold routing counts 2\n";
 
 /// Longest line with what a file is about.
 const MAX_HEADER: u64 = 4096;

@@ -107,9 +107,12 @@ fn a_handle_tells_how_much_there_is_to_do_and_ends_all_of_it() {
     assert_eq!((status.n_running, status.n_waiting), (1, 1));
     assert!(status.work.n_steps > 0 && status.memory_bytes > 0);
     let config = small.language.model.config();
-    let n_routed: u64 = status.work.expert_tokens.iter().sum();
-    assert_eq!(status.work.expert_tokens.len(), config.n_experts);
-    assert!(n_routed >= 9 * (config.n_layers * config.top_k) as u64, "{status:?}");
+    assert_eq!(status.work.expert_tokens.len(), config.n_layers);
+    for layer in &status.work.expert_tokens {
+        assert_eq!(layer.len(), config.n_experts);
+        let n_routed: u64 = layer.iter().sum();
+        assert!(n_routed >= 9 * config.top_k as u64, "{status:?}");
+    }
     handle.cancel_all();
     assert_eq!(running.wait().unwrap().finish_reason, FinishReason::Cancelled);
     assert_eq!(waiting.wait().unwrap().finish_reason, FinishReason::Cancelled);

@@ -28,6 +28,7 @@ mod prompt_logprobs;
 mod quantize_pipeline;
 mod quantize_resume;
 mod routing;
+mod routing_null;
 mod same_bits;
 mod small_checkpoint;
 mod tokenizer;

@@ -129,7 +129,6 @@ pub fn is_model(text: &str) -> bool {
     text.to_ascii_lowercase().ends_with(".gguf") && !text.contains(char::is_whitespace)
 }
 
-/// Whether a file's name stands for stdin.
 /// The text in a file; `-` is stdin.
 ///
 /// # Errors
@@ -142,6 +141,7 @@ pub fn read_file(path: &Path) -> Result<String> {
     text_in(&name, fs::read(path).with_context(|| format!("cannot read {name}"))?)
 }
 
+/// Whether a file's name stands for stdin.
 fn is_dash(path: &Path) -> bool {
     path == Path::new("-")
 }

@@ -141,6 +141,8 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let basis = Key::of_model(&loaded.language, &template, &options);
     let name = args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?;
     let (context_len, memory_bytes) = (options.context_len, options.memory_bytes);
+    let config = loaded.language.model.config();
+    let top_k = config.top_k.clamp(1, config.n_experts.max(1));
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
     let cache = args.engine.prompt_cache.open(&mut engine, &loaded)?;
     let handle = engine.spawn().context("cannot start the engine")?;
@@ -153,6 +155,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         name: name.clone(),
         is_name_required: args.model_name.is_some(),
         basis,
+        top_k,
         context_len,
         memory_bytes,
         max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),

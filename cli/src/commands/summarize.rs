@@ -7,6 +7,7 @@ use crate::args::form::{self, read_schema};
 use crate::args::model::LoadedModel;
 use crate::args::sampling::SamplingArgs;
 use crate::args::stdin::await_stdin;
+use crate::args::text::read_file;
 use crate::documents::{Documents, Fault, Fields, Wanted};
 use crate::jobs::{Key, Outcome, drive};
 use crate::summarize::{
@@ -26,7 +27,6 @@ use gatefold::grammar::Source;
 use gatefold::text::{count, printable};
 use gatefold::tokenizer::ChatTemplate;
 use serde_json::Value;
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -334,7 +334,7 @@ fn setup<'a>(
         let is_blank = text.as_ref().is_some_and(|text| text.trim().is_empty());
         ensure!(!is_blank, "{flag} is blank; say something, or leave it out");
     }
-    let template = args.template.as_deref().map(read_template).transpose()?;
+    let template = args.template.as_deref().map(read_file).transpose()?;
     let schema = args.schema.as_deref().map(read_schema).transpose()?;
     let prompt_options = PromptOptions {
         instruction: args.instruction.clone(),
@@ -365,10 +365,4 @@ fn setup<'a>(
         model_key,
         max_running: options.max_running,
     })
-}
-
-fn read_template(path: &Path) -> Result<String> {
-    let read = fs::read_to_string(path);
-    let template = read.with_context(|| format!("cannot read {} as UTF-8 text", path.display()))?;
-    Ok(template.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(template))
 }

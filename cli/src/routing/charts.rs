@@ -1,14 +1,14 @@
 //! Kinds of charts: heat maps, grouped bars, curves over layers, coloured text.
 
 use super::colours::css;
-use super::svg::{Anchor, Drawing};
-
-/// Width of a drawing that a telephone shows as it is.
-const WIDTH: f64 = 348.0;
+use super::svg::{Anchor, Drawing, WIDTH};
 
 /// Where a chart begins: room for numbers at the left and titles above.
 const LEFT: f64 = 40.0;
 const TOP: f64 = 42.0;
+
+/// The same with room for names.
+const NAMES: f64 = 116.0;
 
 /// Up to which part of the largest value white letters have a contrast of 4.5 in the dark scheme.
 const WHITE_ON_DARK: f64 = 0.56;
@@ -21,6 +21,8 @@ pub(super) struct HeatMap<'a> {
     pub title: &'a str,
     /// What rows and columns are.
     pub axes: [&'a str; 2],
+    /// What the rows are called, if not by their numbers.
+    pub names: Option<&'a [String]>,
     /// `[n_rows][n_columns]`
     pub values: &'a [Vec<f64>],
     /// What is drawn in full.
@@ -31,28 +33,30 @@ pub(super) struct HeatMap<'a> {
 
 impl HeatMap<'_> {
     pub fn draw(&self) -> Drawing {
-        let HeatMap { title, axes, values, largest, write } = self;
+        let HeatMap { title, axes, names, values, largest, write } = self;
         let n_columns = values.first().map_or(0, Vec::len);
-        let cell_width = ((WIDTH - LEFT) / n_columns.max(1) as f64).max(2.0);
+        let left = if names.is_some() { NAMES } else { LEFT };
+        let cell_width = ((WIDTH - left) / n_columns.max(1) as f64).max(2.0);
         let cell_height: f64 = if values.len() <= 16 { 22.0 } else { 16.0 };
-        let width = LEFT + cell_width * n_columns as f64;
+        let width = left + cell_width * n_columns as f64;
         let height = TOP + cell_height * values.len() as f64 + 34.0;
         let mut drawing = Drawing::new(title, width, height);
         drawing.text((0.0, 14.0), Anchor::Start, "title", title);
         drawing.text((0.0, TOP - 8.0), Anchor::Start, "small soft", axes[0]);
         let step = (18.0 / cell_width).ceil() as usize;
         for column in (0..n_columns).step_by(step.max(1)) {
-            let x = LEFT + (column as f64 + 0.5) * cell_width;
+            let x = left + (column as f64 + 0.5) * cell_width;
             drawing.text((x, TOP - 8.0), Anchor::Middle, "small soft", &column.to_string());
         }
         for (row, values) in values.iter().enumerate() {
             let y = TOP + row as f64 * cell_height;
-            let (base, label) = (y + cell_height / 2.0 + 4.0, row.to_string());
-            drawing.text((LEFT - 8.0, base), Anchor::End, "small soft", &label);
+            let base = y + cell_height / 2.0 + 4.0;
+            let name = names.map_or(row.to_string(), |names| names[row].clone());
+            drawing.text((left - 8.0, base), Anchor::End, "small soft", &shortened(&name, 16));
             for (column, &value) in values.iter().enumerate() {
-                let x = LEFT + column as f64 * cell_width;
+                let x = left + column as f64 * cell_width;
                 let part = if *largest > 0.0 { (value / largest).clamp(0.0, 1.0) } else { 0.0 };
-                let tip = format!("{} {row}, {} {column}: {}", axes[0], axes[1], write(value));
+                let tip = format!("{} {name}, {} {column}: {}", axes[0], axes[1], write(value));
                 let area = [x, y, cell_width - cell_width.min(10.0) / 10.0, cell_height - 1.0];
                 let fill = format!("class=\"heat\" fill-opacity=\"{:.2}\"", 0.04 + 0.96 * part);
                 drawing.rect(area, fill, Some(&tip));
@@ -228,10 +232,11 @@ pub(super) fn coloured_text(
     max_lines: usize,
     n_experts: usize,
 ) -> Drawing {
-    let bottom = TOP + LINE_HEIGHT * max_lines as f64;
+    let lines: Vec<_> = lines(tokens).take(max_lines).collect();
+    let bottom = TOP + LINE_HEIGHT * lines.len() as f64;
     let mut drawing = Drawing::new(title, LINE as f64 * CHAR_WIDTH + 4.0, bottom + 20.0);
     drawing.text((0.0, 14.0), Anchor::Start, "title", title);
-    for (idx, line) in lines(tokens).take(max_lines).enumerate() {
+    for (idx, line) in lines.into_iter().enumerate() {
         let y = TOP + idx as f64 * LINE_HEIGHT;
         let (mut x, mut text) = (0.0, String::new());
         for (part, expert) in line {

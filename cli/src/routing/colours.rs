@@ -1,8 +1,11 @@
 //! The colours of experts and domains: those that M. Okabe and K. Ito chose for all kinds of colour
 //! vision, with grey in the place of black, which a dark background swallows.
 
+/// How many there are.
+pub(super) const N_COLOURS: usize = 8;
+
 /// Red, green and blue.
-const COLOURS: [[u8; 3]; 8] = [
+const COLOURS: [[u8; 3]; N_COLOURS] = [
     [0xE6, 0x9F, 0x00],
     [0x56, 0xB4, 0xE9],
     [0x00, 0x9E, 0x73],

@@ -7,7 +7,7 @@ use super::findings::findings;
 use super::pictures::{pictures, shown_layers};
 use super::svg::{STYLE, escape};
 use super::{Analysis, Picture};
-use gatefold::routing::{LayerReport, Report, Sample, SpecificToken, TokenKind};
+use gatefold::routing::{LayerReport, Report, SpecificToken, TokenKind};
 use gatefold::text::count;
 use std::fmt::Write;
 
@@ -16,20 +16,20 @@ const LAYOUT: &str = "\
 body{margin:0 auto;padding:1rem;max-width:76rem;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,sans-serif}\
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .25rem}h3{font-size:1rem;margin:1rem 0 .25rem}\
 p{max-width:48rem;margin:.4rem 0}.soft,figcaption{color:var(--soft)}figcaption{font-size:.875rem;max-width:48rem}\
-figure{margin:0}.drawings{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:.75rem 0}.drawings svg{max-width:100%;height:auto}\
+figure{margin:0}.drawings{display:flex;flex-wrap:wrap;gap:1rem 2rem;margin:.75rem 0}.drawings>*{max-width:100%;overflow-x:auto}.drawings svg{max-width:100%;height:auto}.drawings .wide{max-width:none}\
 .switch{position:absolute;opacity:0}.layers{position:sticky;top:0;z-index:1;display:flex;flex-wrap:wrap;gap:.25rem;padding:.5rem 0;background:var(--paper);border-bottom:1px solid var(--line)}\
 .layers label{min-width:2rem;padding:.1rem .4rem;border:1px solid var(--line);border-radius:.3rem;text-align:center;cursor:pointer;font-size:.875rem}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}\
 th,td{padding:.15rem .5rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th:first-child{text-align:left}\
 th{font-weight:600}td.heat{background:color-mix(in srgb,var(--hue) calc(var(--v)*50%),var(--paper))}\
 .text{white-space:pre-wrap;overflow-wrap:anywhere;font:14px/1.9 ui-monospace,monospace;border:1px solid var(--line);border-radius:.3rem;padding:.5rem .75rem;max-height:24rem;overflow:auto}\
-.text span{border-radius:.15rem}.text span::before{font-size:.6rem;vertical-align:super;color:inherit;margin-right:.1em}\
+.text hr{border:0;border-top:1px dashed var(--soft);margin:.4rem 0}.text span{border-radius:.15rem}.text span::before{font-size:.6rem;vertical-align:super;color:inherit;margin-right:.1em}\
 .key span{display:inline-block;padding:0 .5rem;margin:0 .25rem .25rem 0;border-radius:.15rem}\
 .words{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:0 2rem}.words li{overflow-wrap:anywhere}\
 ul{padding-left:1.2rem;margin:.25rem 0}code{font:.875em ui-monospace,monospace;white-space:pre-wrap;background:color-mix(in srgb,var(--line) 45%,var(--paper));border-radius:.2rem;padding:0 .2em}\
 .of-layer{display:none}\
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}\
-@media print{body{font-size:11pt;padding:0}.layers{position:static}.layers label{display:none}figure,.words>div,table{break-inside:avoid}.words{display:block;columns:2}.text{max-height:none}h2,h3{break-after:avoid}}";
+@media print{body{font-size:11pt;padding:0}.drawings .wide{max-width:100%}.layers{position:static}.layers label{display:none}figure,.words>div,table{break-inside:avoid}.words{display:block;columns:2}.text{max-height:none}h2,h3{break-after:avoid}}";
 
 /// The page of an analysis.
 pub fn page(analysis: &Analysis) -> String {
@@ -131,7 +131,7 @@ fn switch(report: &Report) -> String {
 
 /// The beginnings of the domains' texts.
 fn texts(report: &Report) -> String {
-    let mut texts = "<div class=\"texts\">\n<h3>Texts by their experts</h3>\n<p class=\"soft\">Each token is on the colour of its first choice in the layer that is chosen above; a small number says which expert it is, where that changes. Figure 8 of the paper.</p>\n<p class=\"key\">".to_owned();
+    let mut texts = "<div class=\"texts\">\n<h3>Texts by their experts</h3>\n<p class=\"soft\">Each token is on the colour of its first choice in the layer that is chosen above; a small number says which expert it is, where that changes. A line stands between two texts. Figure 8 of the paper.</p>\n<p class=\"key\">".to_owned();
     for expert in 0..report.n_experts {
         let colour = css(expert);
         texts += &format!(
@@ -143,16 +143,17 @@ fn texts(report: &Report) -> String {
         texts += &format!(
             "<h3>{}</h3>\n<div class=\"text\">{}</div>\n",
             escape(&domain.name),
-            spans(sample)
+            sample.texts().map(spans).collect::<Vec<_>>().join("<hr>")
         );
     }
     texts + "</div>\n"
 }
 
-fn spans(sample: &Sample) -> String {
+/// A text, token by token.
+fn spans((tokens, experts): (&[String], &[Vec<usize>])) -> String {
     let mut spans = String::new();
     let mut before: &[usize] = &[];
-    for (text, experts) in sample.tokens.iter().zip(&sample.experts) {
+    for (text, experts) in tokens.iter().zip(experts) {
         let classes = experts.iter().enumerate().map(|(layer, expert)| {
             let is_new = before.get(layer) != Some(expert);
             if is_new {

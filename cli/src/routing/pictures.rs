@@ -2,9 +2,10 @@
 
 use super::Analysis;
 use super::charts::{Bars, Curves, HeatMap, coloured_text, fixed, nice, percent};
+use super::colours::N_COLOURS;
 use super::findings::on_p;
 use super::svg::{Drawing, file};
-use gatefold::routing::{Information, LayerReport, Report, Shares};
+use gatefold::routing::{Information, LayerReport, Report, Sample, Shares};
 use gatefold::text::count;
 
 /// The names of all pictures that there may be.
@@ -49,6 +50,11 @@ pub(super) fn shown_layers(report: &Report) -> Vec<usize> {
     layers
 }
 
+/// A share in percent, as a cell of a heat map has it.
+fn tenths(share: f64) -> String {
+    fixed(100.0 * share, 1)
+}
+
 fn load(report: &Report) -> Picture {
     let matrix = |shares: &dyn Fn(&LayerReport) -> Vec<f64>| -> Vec<Vec<f64>> {
         report.layers.iter().map(shares).collect()
@@ -58,7 +64,7 @@ fn load(report: &Report) -> Picture {
     let largest = nice(first.iter().chain(&either).flatten().copied().fold(0.0, f64::max));
     let draw = |title: &str, values: &[Vec<f64>]| {
         let axes = ["layer", "expert"];
-        HeatMap { title, axes, values, largest, write: &|share| fixed(100.0 * share, 1) }.draw()
+        HeatMap { title, axes, names: None, values, largest, write: &tenths }.draw()
     };
     let even = percent(1.0 / report.n_experts as f64);
     Picture {
@@ -77,6 +83,8 @@ fn domains(report: &Report) -> Picture {
     let all = layers.iter().flat_map(|&layer| &report.layers[layer].domains);
     let ends = all.flat_map(|it| it.ranks[0].high.as_ref().unwrap_or(&it.ranks[0].share));
     let largest = nice(ends.copied().fold(0.0, f64::max)).min(1.0);
+    let even = 1.0 / report.n_experts as f64;
+    let is_map = names.len() > N_COLOURS;
     let drawings = layers.iter().map(|&layer| {
         let ranks: Vec<_> =
             report.layers[layer].domains.iter().map(|domain| &domain.ranks[0]).collect();
@@ -86,14 +94,24 @@ fn domains(report: &Report) -> Picture {
         };
         let intervals: Vec<_> = ranks.iter().map(interval).collect();
         let title = format!("Layer {layer}");
-        let even = 1.0 / report.n_experts as f64;
-        let (series, names, intervals) = (&series[..], &names[..], &intervals[..]);
-        Bars { title: &title, series, names, intervals, largest, even }.draw()
+        let (title, series, names, intervals) = (&title, &series[..], &names[..], &intervals[..]);
+        if is_map {
+            let (axes, names, values) = (["domain", "expert"], Some(names), series);
+            return HeatMap { title, axes, names, values, largest, write: &tenths }.draw();
+        }
+        Bars { title, series, names, intervals, largest, even }.draw()
     });
+    let even = match is_map {
+        true => format!(", in percent; an even load is {}", percent(even)),
+        false => ", with 95% intervals where there are three texts or more; dashed: an even load"
+            .to_owned(),
+    };
     Picture {
         name: "domains",
         title: "Experts by domain",
-        caption: "The share of each domain's tokens that have an expert as their first choice, with 95% intervals where there are three texts or more; dashed: an even load. Figure 7 of the paper.".to_owned(),
+        caption: format!(
+            "The share of each domain's tokens that have an expert as their first choice{even}. Figure 7 of the paper."
+        ),
         drawings: drawings.collect(),
     }
 }
@@ -156,10 +174,12 @@ fn information(report: &Report) -> Picture {
 const TEXT_LINES: usize = 16;
 
 fn text(report: &Report) -> Option<Picture> {
-    let sample = report.samples.iter().find(|sample| !sample.tokens.is_empty())?;
+    let texts = report.samples.iter().flat_map(Sample::texts);
+    let (tokens, experts) = texts
+        .reduce(|longest, text| if text.0.len() > longest.0.len() { text } else { longest })?;
     let drawings = shown_layers(report).into_iter().map(|layer| {
-        let experts = sample.experts.iter().map(|experts| experts[layer]);
-        let tokens = sample.tokens.iter().cloned().zip(experts);
+        let experts = experts.iter().map(|experts| experts[layer]);
+        let tokens = tokens.iter().cloned().zip(experts);
         coloured_text(&format!("Layer {layer}"), tokens, TEXT_LINES, report.n_experts)
     });
     Some(Picture {
@@ -185,7 +205,7 @@ fn ablation(analysis: &Analysis) -> Option<Picture> {
             "The mean Kullback-Leibler divergence of the predictions from those of the whole model where an expert is left out, and its tokens go to the next best; over {}.",
             count(n_tokens, "token")
         ),
-        drawings: vec![HeatMap { title, axes, values, largest, write: &write }.draw()],
+        drawings: vec![HeatMap { title, axes, names: None, values, largest, write: &write }.draw()],
     })
 }
 
@@ -198,7 +218,8 @@ fn similarity(analysis: &Analysis) -> Option<Picture> {
         let values: Vec<Vec<f64>> = (0..n).map(|a| (0..n).map(|b| mean(a, b)).collect()).collect();
         let (title, write) = (format!("Layer {layer}"), |value| fixed(value, 2));
         let axes = ["expert", "expert"];
-        HeatMap { title: &title, axes, values: &values, largest: 1.0, write: &write }.draw()
+        let (title, values) = (&title, &values[..]);
+        HeatMap { title, axes, names: None, values, largest: 1.0, write: &write }.draw()
     });
     let by_chance = layers.first().map_or(0.0, |layer| layer.by_chance);
     Some(Picture {

@@ -17,6 +17,9 @@ svg .chance{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:6 4}\
 svg .load{fill:none;stroke:var(--soft);stroke-width:1.5;stroke-dasharray:1.5 3}\
 svg .band{fill:var(--soft);fill-opacity:.25}svg .ends{stroke:var(--ink);fill:none}svg .halo{stroke:var(--paper);stroke-width:3;fill:none}";
 
+/// Width of a drawing that a telephone shows as it is.
+pub(super) const WIDTH: f64 = 348.0;
+
 /// Which end of a text is where it is put.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
@@ -93,12 +96,13 @@ impl Drawing {
         writeln!(self.body, "{shape}").expect("a string takes all that is written");
     }
 
-    /// As a part of a page.
+    /// As a part of a page, where a wide one is moved to and not made small.
     pub fn inline(&self) -> String {
         let Drawing { width, height, title, body } = self;
+        let class = if *width > 1.25 * WIDTH { " class=\"wide\"" } else { "" };
         let (width, height) = (short(*width), short(*height));
         format!(
-            "<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n{body}</svg>\n",
+            "<div><svg{class} role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n{body}</svg></div>\n",
             escape(title)
         )
     }

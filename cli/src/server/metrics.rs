@@ -127,13 +127,14 @@ pub(super) async fn page(State(shared): App) -> Response {
     );
     page.number("kv_cache_bytes", "Bytes of keys and values", status.memory_bytes);
     page.number("kv_cache_limit_bytes", "Bytes that they may take", limit);
-    page.head(
-        "expert_tokens_total",
-        "Tokens that each expert has evaluated, in all layers",
-        "counter",
-    );
-    for (idx, n_tokens) in status.work.expert_tokens.iter().enumerate() {
-        page.line(&format!("expert_tokens_total{{expert=\"{idx}\"}}"), n_tokens);
+    let top_k = service.map_or(0, |service| service.top_k);
+    page.number("experts_per_token", "Experts of a layer that take each token", top_k as u64);
+    page.head("expert_tokens_total", "Tokens that each expert of each layer has taken", "counter");
+    for (layer, experts) in status.work.expert_tokens.iter().enumerate() {
+        for (expert, n_tokens) in experts.iter().enumerate() {
+            let labels = format!("layer=\"{layer}\",expert=\"{expert}\"");
+            page.line(&format!("expert_tokens_total{{{labels}}}"), n_tokens);
+        }
     }
     let Metrics { first_token, next_token, answers, .. } = &*shared.metrics;
     page.times("time_to_first_token_seconds", "From a request to its first token", first_token);

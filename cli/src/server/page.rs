@@ -3,6 +3,9 @@
 //! It is one document, one style and one script. The script is written in parts, a module each in spirit,
 //! which are put together here: what a part uses is in those before it.
 
+mod dense;
+
+use self::dense::Language;
 use super::Shared;
 use super::reply::of_type;
 use axum::Router;
@@ -35,6 +38,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 struct File {
     path: &'static str,
     content_type: &'static str,
+    language: Language,
     content: &'static str,
 }
 
@@ -42,20 +46,24 @@ const FILES: [File; 3] = [
     File {
         path: "/",
         content_type: "text/html; charset=utf-8",
+        language: Language::Markup,
         content: include_str!("page/index.html"),
     },
     File {
         path: "/style.css",
         content_type: "text/css; charset=utf-8",
+        language: Language::Style,
         content: include_str!("page/style.css"),
     },
     File {
         path: "/app.js",
         content_type: "text/javascript; charset=utf-8",
+        language: Language::Script,
         content: concat!(
             include_str!("page/dom.js"),
             include_str!("page/markdown.js"),
             include_str!("page/api.js"),
+            include_str!("page/experts.js"),
             include_str!("page/store.js"),
             include_str!("page/receipt.js"),
             include_str!("page/message.js"),
@@ -75,8 +83,9 @@ pub(super) fn is_part(path: &str) -> bool {
 
 /// Its files.
 pub(super) fn router() -> Router<Arc<Shared>> {
-    FILES.into_iter().fold(Router::new(), |router, File { path, content_type, content }| {
-        let content = Bytes::from(dense(content));
+    FILES.into_iter().fold(Router::new(), |router, file| {
+        let File { path, content_type, language, content } = file;
+        let content = Bytes::from(language.dense(content));
         let tag = tag(&content);
         let answer = move |asked: HeaderMap| {
             let response = match has(&asked, &tag) {
@@ -87,13 +96,6 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         };
         router.route(path, get(answer))
     })
-}
-
-/// A file without what only its writers need: indentation, and lines that are comments.
-fn dense(content: &str) -> String {
-    let lines = content.lines().map(str::trim_start);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
-    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// What changes with a content.

@@ -24,6 +24,8 @@ pub struct Service {
     pub is_name_required: bool,
     /// Stands for everything that an answer depends on besides its request.
     pub basis: Key,
+    /// Experts that take each token; 1 for a dense model.
+    pub top_k: usize,
     /// Most tokens of one sequence.
     pub context_len: usize,
     /// Bytes that keys and values may take.

@@ -321,6 +321,55 @@ if (execFileSync(gatefold, ["serve", "--help"], { encoding: "utf8" }).includes("
   await keeping.kill();
 });
 
+await holds("experts are shown with their loads: those of the server, and of the last answer", async () => {
+  const page = await browser.open(server.base);
+  const counts = async () => {
+    const text = await (await fetch(`${server.base}/metrics`)).text();
+    const loads = [...text.matchAll(/^gatefold_expert_tokens_total\{layer="(\d+)",expert="(\d+)"\} (\d+)$/gm)];
+    return loads.map(([, layer, expert, n]) => ({ layer: Number(layer), expert: Number(expert), n: Number(n) }));
+  };
+  const tokens = (loads) => loads.filter(({ layer }) => layer === 0).reduce((sum, { n }) => sum + n, 0) / 2;
+  const shown = () => page.locator("#loads td").evaluateAll((cells) => cells.map((cell) => cell.textContent));
+  const shows = async (loads) => {
+    const n = tokens(loads);
+    await until("it has the figures", async () => (await page.innerText("#loadsTotal")).startsWith(`${n.toLocaleString("en")} tokens. `));
+    const expected = loads.map((load) => Math.round((100 * load.n) / n));
+    assert.deepEqual((await shown()).map((text) => Math.round(parseFloat(text))).map((share, at) => Math.abs(share - expected[at]) <= 1), expected.map(() => true));
+  };
+  await page.keyboard.press("Alt+4");
+  const before = await counts();
+  assert.equal(before.length, 40);
+  await shows(before);
+  assert.match(await page.innerText(".scale"), /0%\s+even: 2\/8 = 25%\s+\d+%/);
+  for (const text of await shown()) {
+    const [, share, words] = /^([\d.]+)%, (.*)$/.exec(text);
+    assert.equal(words === "about even", share >= 20 && share <= 31, text);
+  }
+  const grounds = await page.locator("#loads td").evaluateAll((cells) => new Set(cells.map((cell) => getComputedStyle(cell).backgroundColor)).size);
+  assert.ok(grounds > 5, `${grounds} colours`);
+  await page.focus("#loadsOf");
+  await page.keyboard.press("ArrowDown");
+  await page.getByText("The chat has no answer yet").waitFor();
+  await page.keyboard.press("Alt+1");
+  await ask(page, "Who led the work?");
+  const after = await counts();
+  await page.keyboard.press("Alt+4");
+  await shows(after.map(({ layer, expert, n }, at) => ({ layer, expert, n: n - before[at].n })));
+  // Other models: 32 layers of 64 experts are scrolled to, and a dense one has nothing to show.
+  const metrics = (n_layers, n_experts) => [...Array(n_layers * n_experts).keys()].map((at) => `gatefold_expert_tokens_total{layer="${Math.floor(at / n_experts)}",expert="${at % n_experts}"} ${at % n_experts}\n`).join("");
+  let other = `gatefold_experts_per_token 4\n${metrics(32, 64)}`;
+  await page.route("**/metrics", (route) => route.fulfill({ body: other }));
+  await page.selectOption("#loadsOf", "");
+  await until("it has them", async () => (await shown()).length === 32 * 64);
+  await page.setViewportSize({ width: 320, height: 720 });
+  assert.ok((await overhang(page)) <= 0);
+  await shoot(page, "experts-32x64");
+  other = `gatefold_experts_per_token 1\n${metrics(32, 1)}`;
+  await page.getByText("This model is dense").waitFor();
+  assert.ok(await page.isHidden("#loads"));
+  await page.context().close();
+});
+
 await holds("colours are the system's, or those that were chosen", async () => {
   const page = await browser.open(server.base, { colorScheme: "light" });
   const ground = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
@@ -359,7 +408,7 @@ await holds("all of it can be done and seen with the keyboard alone", async () =
     assert.ok(isSeen, `the focus on ${name} is not seen`);
     stops.add(name.replace(/ [0-9a-f]{8}$/, ""));
   }
-  for (const name of ["Chat", "Summarize", "Batches", "Keys", "New chat", "Export all", "Import", "Edit", "Copy", "Again", "Receipt", "Settings", "Send"]) assert.ok(stops.has(name), `${name} in ${[...stops]}`);
+  for (const name of ["Chat", "Summarize", "Batches", "Experts", "Keys", "New chat", "Export all", "Import", "Edit", "Copy", "Again", "Receipt", "Settings", "Send"]) assert.ok(stops.has(name), `${name} in ${[...stops]}`);
   await page.focus("#question");
   await page.keyboard.press("ArrowUp");
   await page.keyboard.type(" Eva?");
@@ -408,6 +457,9 @@ for (const [colorScheme, width] of [["light", 1280], ["dark", 1280], ["light", 3
     await page.keyboard.press("Alt+3");
     await page.waitForSelector("#batchNote:not([hidden]), #batches:not([hidden])");
     await look("list");
+    await page.keyboard.press("Alt+4");
+    await page.waitForSelector("#loads td");
+    await look("experts");
     await page.keyboard.press("?");
     await look("keys");
     await page.context().close();

@@ -60,7 +60,16 @@ fn shares_are_lists_over_the_experts_that_sum_to_1() {
     let tokens = found["samples"][0]["tokens"].as_array().unwrap();
     let text: String = tokens.iter().map(|token| token.as_str().unwrap()).collect();
     let file = fs::read_to_string(texts.path().join("incident/incident-1.txt")).unwrap();
-    assert!(text.trim_start().starts_with(&file[..40]), "{text}");
+    assert!(text.starts_with(&file[..40]), "{text}");
+    // The next text of the domain is told from it.
+    let starts = found["samples"][0]["starts"].as_array().unwrap();
+    let [0, second] = starts.iter().map(|it| it.as_u64().unwrap() as usize).collect::<Vec<_>>()[..]
+    else {
+        panic!("{starts:?}");
+    };
+    let text: String = tokens[second..].iter().map(|token| token.as_str().unwrap()).collect();
+    let file = fs::read_to_string(texts.path().join("incident/incident-2.txt")).unwrap();
+    assert!(text.starts_with(&file[..40]), "{text}");
 }
 
 /// Documents that go through in other steps, with labels or from folders, are counted alike.
@@ -119,6 +128,33 @@ fn answers_are_counted_in_place_of_texts() {
     assert_eq!(analysis(&[&letters, "--generate", "12", "--counts", &counts]), found);
 }
 
+/// There are eight colours.
+#[test]
+fn more_domains_than_colours_are_rows_with_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string("../demo/documents/letter-1.txt").unwrap();
+    let picture = |n_domains: usize| {
+        fs::create_dir(at(&folder, &n_domains.to_string())).unwrap();
+        for domain in 1..=n_domains {
+            let path = at(&folder, &format!("{n_domains}/domain {domain}.txt"));
+            fs::write(path, &text[domain..]).unwrap();
+        }
+        let paths: Vec<String> = (1..=n_domains)
+            .map(|it| at(&folder, &format!("{n_domains}/domain {it}.txt")))
+            .collect();
+        let svg = at(&folder, "pictures");
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        gatefold(&[&["routing", "--random", "3", "--svg", &svg], &paths[..]].concat()).succeeded();
+        fs::read_to_string(Path::new(&svg).join("domains.svg")).unwrap()
+    };
+    let (bars, map) = (picture(8), picture(9));
+    assert!(bars.contains("class=\"bar\"") && !bars.contains("class=\"heat\""));
+    assert!(map.contains("class=\"heat\"") && !map.contains("class=\"bar\""));
+    for domain in 1..=9 {
+        assert!(map.contains(&format!(">domain {domain}</text>")), "{domain}");
+    }
+}
+
 #[test]
 fn the_page_has_no_script_and_nothing_from_elsewhere() {
     let texts = texts();
@@ -132,7 +168,9 @@ fn the_page_has_no_script_and_nothing_from_elsewhere() {
     for banned in ["<script", "http:", "https:", "url(", "@import", "<link", "\u{1b}"] {
         assert!(!page.contains(banned), "{banned}");
     }
-    for wanted in ["prefers-color-scheme:dark", "@media print", "&lt;script&gt;", "id=\"L4\""] {
+    for wanted in
+        ["prefers-color-scheme:dark", "@media print", "&lt;script&gt;", "id=\"L4\"", "<hr>"]
+    {
         assert!(page.contains(wanted), "{wanted}");
     }
     let names = ["load", "domains", "repetition", "information", "text", "ablation", "similarity"];

@@ -4,6 +4,7 @@ use crate::batches::{Loaded, chat, choices, completion, with};
 use crate::serving::{Reply, Serving, endless};
 use gatefold::engine::{Event, Request};
 use gatefold::sampler::Sampling;
+use gatefold_fixtures::random_mixtral::{N_EXPERTS, N_LAYERS};
 use serde_json::{Value as Json, json};
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -364,6 +365,30 @@ fn what_is_wrong_is_said_before_the_first_header() {
         serving.ask(&with(chat("id", "?"), field, true));
     }
     assert_eq!(serving.metric("requests_open"), 0.0);
+}
+
+/// In every layer each token that was computed takes as many experts.
+#[test]
+fn metrics_tell_the_tokens_of_each_expert_by_layer() {
+    let serving = Serving::new(&[]);
+    let loads = || -> Vec<Vec<f64>> {
+        let load = |layer: usize, expert: usize| {
+            let labels = format!("layer=\"{layer}\",expert=\"{expert}\"");
+            serving.metric(&format!("expert_tokens_total{{{labels}}}"))
+        };
+        let experts = |layer| (0..N_EXPERTS).map(|expert| load(layer, expert)).collect();
+        (0..N_LAYERS).map(experts).collect()
+    };
+    assert_eq!(loads(), vec![vec![0.0; N_EXPERTS]; N_LAYERS], "all are there from the start");
+    let answer = serving.ask(&with(chat("id", "?"), "max_tokens", 5));
+    serving.wait_for("requests_processing", |n| n == 0.0);
+    let tokens = |name: &str| answer["usage"][name].as_f64().unwrap();
+    // Nobody asks what comes behind the last token.
+    let n_tokens = tokens("prompt_tokens") + tokens("completion_tokens") - 1.0;
+    assert_eq!(serving.metric("experts_per_token"), 2.0);
+    for layer in loads() {
+        assert_eq!(layer.iter().sum::<f64>(), 2.0 * n_tokens, "{layer:?}");
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ async function answerTo(chat, question) {
     redraw(node);
   };
   try {
-    await stream(bodyFor(threadTo(chat, question), settings), node, { signal: controller.signal, hear });
+    await watchLoads(() => stream(bodyFor(threadTo(chat, question), settings), node, { signal: controller.signal, hear }));
     node.state = node.finish === "length" ? "length" : "done";
     announce(`The answer is complete: ${counted(node.usage?.completion_tokens ?? 0, "token")}`);
   } catch (error) {

@@ -1,6 +1,6 @@
 // The page as a whole: views, colours, keys, the line at its foot.
 
-const VIEWS = { chat: $.viewChat, summarize: $.viewSummarize, batches: $.viewBatches };
+const VIEWS = { chat: $.viewChat, summarize: $.viewSummarize, batches: $.viewBatches, experts: $.viewExperts };
 const THEMES = { auto: "◐", light: "☀", dark: "☾" };
 const GLANCE = 2000;
 
@@ -14,6 +14,7 @@ function showView() {
     $.question.focus();
   }
   if (name === "batches") showBatches();
+  if (name === "experts") lookAtServer();
 }
 
 function setTheme(theme) {
@@ -30,10 +31,11 @@ let model = null;
 async function lookAtServer() {
   try {
     model ??= (await askJson("v1/models", { isQuiet: !$.showKey.hidden })).data[0];
-    const page = await (await ask("metrics", { isQuiet: true })).text();
-    const figure = (name) => Number(new RegExp(`^gatefold_${name} (\\d+)`, "m").exec(page)?.[1] ?? 0);
+    const page = await counters();
+    const figure = (name) => number(counterIn(page, name));
     $.model.textContent = `${model.id}, context of ${counted(model.max_model_len, "token")}`;
-    $.load.textContent = `${number(figure("requests_processing"))} answering, ${number(figure("requests_deferred"))} waiting`;
+    $.load.textContent = `${figure("requests_processing")} answering, ${figure("requests_deferred")} waiting`;
+    drawLoads(page);
   } catch (error) {
     model = null;
     // A key is asked for once; then it is there to be pressed.
@@ -76,6 +78,7 @@ const WITH_ALT = {
   Digit1: () => (location.hash = "chat"),
   Digit2: () => (location.hash = "summarize"),
   Digit3: () => (location.hash = "batches"),
+  Digit4: () => (location.hash = "experts"),
 };
 
 const ALONE = {
@@ -114,6 +117,7 @@ startDialogs();
 startChat();
 startSummaries();
 startBatches();
+$.loadsOf.onchange = lookAtServer;
 await startChats();
 addEventListener("hashchange", showView);
 addEventListener("keydown", pressed);
