@@ -12,6 +12,20 @@ macro_rules! each {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) use each;
 
+/// Runs a block of code once per number, each time with the number as a constant item, which types
+/// can depend on.
+#[cfg(target_arch = "x86_64")]
+macro_rules! unroll {
+    ($index:ident in [$($n:literal)*] $body:block) => {
+        $({
+            const $index: usize = $n;
+            $body
+        })*
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use unroll;
+
 /// Stamps all that is written over [`crate::vector::Lanes`] into an instruction set's module, over its
 /// lanes and with its target features, given as an attribute in brackets: the functions of
 /// [`crate::vector`], the steps of attention, products with float weights, the quantizers.

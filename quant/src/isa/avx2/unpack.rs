@@ -1,5 +1,6 @@
 //! The codes of a block, from its bit planes to bytes.
 
+use crate::format::Super;
 use crate::isa::stamp::each;
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::x86_64::*;
@@ -49,6 +50,20 @@ pub unsafe fn unpack(layout: &Layout, halves: [Sixteen<'_>; 2]) -> __m256i {
             }
         }
     }
+}
+
+/// [`unpack`] for weights `16 * SIXTEEN..16 * (SIXTEEN + 1)` of two super-blocks, one in each half.
+///
+/// Kernels have this some hundred times. So that the compiler meets a few instructions there, and not
+/// all that they come from, it is reduced to them by itself, before it is inlined.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub fn unpack_super<F: Super, const SIXTEEN: usize>(blocks: [&F::Block; 2]) -> __m256i {
+    let halves = each!(half in [0 1] => {
+        Sixteen { block: bytemuck::bytes_of(blocks[half]), first: 16 * SIXTEEN }
+    });
+    // SAFETY: this function has AVX2.
+    unsafe { unpack(&F::LAYOUT, halves) }
 }
 
 /// The bits of a plane with runs of at least sixteen bytes, moved up by `low_bits`.

@@ -1,10 +1,8 @@
 //! Unpacking with a transpose, for GEMM: blocks of sixteen rows become registers that hold the same
 //! four columns of each.
 
-use super::unpack::{
-    Blocks, LANE_LEN, Source, group_of_bits, load_lanes, source, unroll, unsigned,
-};
-use crate::isa::stamp::each;
+use super::unpack::{Blocks, LANE_LEN, Source, group_of_bits, load_lanes, source, unsigned};
+use crate::isa::stamp::{each, unroll};
 use crate::layout::{Layout, Plane};
 use std::arch::x86_64::*;
 

@@ -13,17 +13,6 @@ pub const LANE_LEN: usize = 16;
 /// The addresses of four blocks, one per lane.
 pub type Blocks = [*const u8; 4];
 
-/// Runs a block of code once per number, each time with the number as a constant.
-macro_rules! unroll {
-    ($index:ident in [$($n:literal)*] $body:block) => {
-        $({
-            const $index: usize = $n;
-            $body
-        })*
-    };
-}
-pub(super) use unroll;
-
 /// The largest unsigned byte that [`unpack16`] makes.
 pub const fn max_unsigned(layout: &Layout) -> i32 {
     match layout.codes {

@@ -5,8 +5,8 @@ use super::*;
 use crate::activations::Group;
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
-use crate::isa::avx2::unpack::{Sixteen, is_wide, unpack};
-use crate::isa::stamp::each;
+use crate::isa::avx2::unpack::{is_wide, unpack_super};
+use crate::isa::stamp::{each, unroll};
 use crate::product::Product;
 use std::hint::black_box;
 
@@ -106,37 +106,45 @@ unsafe fn pair_dots<F: Super, const N: usize>(
     let is_wide = const { is_wide(&F::LAYOUT) };
     // Whether the products of a sub-block's registers add up in 16 bits: two meet in a word.
     let is_short = !is_wide && F::SUB_LEN / 16 * 2 * 127 * F::LAYOUT.max_code() as usize <= 32767;
-    let blocks = each!(half in [0 1] => bytemuck::bytes_of(blocks[half]));
     // SAFETY: the caller's promise.
     unsafe {
         let mut dots = [_mm256_setzero_si256(); N];
-        each!(sub in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => {
-            if sub < SUPER_LEN / F::SUB_LEN {
-                let scale = _mm256_shuffle_epi8(sub_scales[sub / 4 * 2 + sub % 2], order[sub / 2 % 2]);
-                let (sixteen, n) = (sub * F::SUB_LEN / 16, F::SUB_LEN / 16);
-                let weights = each!(i in [0 1] => {
-                    let first = 16 * (sixteen + i % n);
-                    unpack(&F::LAYOUT, each!(half in [0 1] => Sixteen { block: blocks[half], first }))
-                });
+        if F::SUB_LEN == 16 {
+            unroll!(SUB in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+                let scale = sub_scale::<SUB>(sub_scales, order);
+                let weights = unpack_super::<F, SUB>(blocks);
                 for t in 0..N {
-                    let first = pair_products(is_wide, weights[0], x[t].codes[sixteen]);
-                    if n == 1 {
-                        dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(first, scale));
+                    let products = pair_products(is_wide, weights, x[t].codes[SUB]);
+                    dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(products, scale));
+                }
+            });
+        } else {
+            unroll!(SUB in [0 1 2 3 4 5 6 7] {
+                let scale = sub_scale::<SUB>(sub_scales, order);
+                let first = unpack_super::<F, { 2 * SUB }>(blocks);
+                let second = unpack_super::<F, { 2 * SUB + 1 }>(blocks);
+                for t in 0..N {
+                    let first = pair_products(is_wide, first, x[t].codes[2 * SUB]);
+                    let second = pair_products(is_wide, second, x[t].codes[2 * SUB + 1]);
+                    if is_short {
+                        let both = _mm256_add_epi16(first, second);
+                        dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(both, scale));
                     } else {
-                        let second = pair_products(is_wide, weights[1], x[t].codes[sixteen + 1]);
-                        if is_short {
-                            let both = _mm256_add_epi16(first, second);
-                            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(both, scale));
-                        } else {
-                            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(first, scale));
-                            dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(second, scale));
-                        }
+                        dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(first, scale));
+                        dots[t] = _mm256_add_epi32(dots[t], _mm256_madd_epi16(second, scale));
                     }
                 }
-            }
-        });
+            });
+        }
         dots
     }
+}
+
+/// The scale of a sub-block of both blocks of a pair, in every word of their halves.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn sub_scale<const SUB: usize>(sub_scales: &[__m256i; 8], order: [__m256i; 2]) -> __m256i {
+    _mm256_shuffle_epi8(sub_scales[SUB / 4 * 2 + SUB % 2], order[SUB / 2 % 2])
 }
 
 /// For each pair of blocks the orders of bytes that put words `2 * pair` and `2 * pair + 1` of each

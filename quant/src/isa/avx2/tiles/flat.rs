@@ -3,7 +3,7 @@
 use super::*;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx2::dot::run_len;
-use crate::isa::avx2::unpack::eight_f16;
+use crate::isa::avx2::unpack::{Sixteen, eight_f16, unpack};
 use std::marker::PhantomData;
 
 /// Blocks of a row that the widest tile has.
@@ -45,7 +45,14 @@ impl<F: Flat, D: IntegerDot> Tile<F, D> for FlatTile<F, D> {
             });
             // SAFETY: the caller's promise.
             unsafe {
-                unpack_32::<D>(&F::LAYOUT, blocks, 0, registers, half);
+                each!(sixteen in [0 1] => {
+                    let first = 16 * sixteen;
+                    let codes = each!(r in [0 1 2 3] => {
+                        let halves = each!(i in [0 1] => Sixteen { block: blocks[r + 4 * i], first });
+                        unpack(&F::LAYOUT, halves)
+                    });
+                    store_16::<D>(&F::LAYOUT, codes, registers, sixteen, half);
+                });
                 self.scales[strip][block][half] = eight_f16(blocks, 0);
                 if F::HAS_MINIMUM {
                     self.minimums[strip][block][half] = eight_f16(blocks, 2);

@@ -11,7 +11,7 @@ pub mod flat;
 pub mod super_block;
 
 use super::dot::{IntegerDot, X_BYTES};
-use super::unpack::{Sixteen, transpose, unpack};
+use super::unpack::transpose;
 use crate::activations::{GROUP_LEN, Group};
 use crate::format::Format;
 use crate::isa::stamp::each;
@@ -277,31 +277,26 @@ unsafe fn store(sums: [__m256; 2], out: &mut [f32]) {
     }
 }
 
-/// Unpacks 32 weights, `first` and on, of eight blocks.
+/// Stores sixteen weights of eight blocks, as `unpack` makes them of blocks `r` and `r + 4`, to be
+/// the first or the second of the 32 of `registers`.
 ///
 /// # Safety
 /// The CPU has AVX2.
 #[inline(always)]
-unsafe fn unpack_32<D: IntegerDot>(
+unsafe fn store_16<D: IntegerDot>(
     layout: &Layout,
-    blocks: [&[u8]; N_LANES],
-    first: usize,
+    codes: [__m256i; 4],
     registers: &mut [[__m256i; 2]],
+    sixteen: usize,
     half: usize,
 ) {
-    each!(sixteen in [0 1] => {
-        let first = first + 16 * sixteen;
-        // SAFETY: the caller's promise.
-        unsafe {
-            let codes = transpose(each!(r in [0 1 2 3] => {
-                let halves = each!(i in [0 1] => Sixteen { block: blocks[r + 4 * i], first });
-                unpack(layout, halves)
-            }));
-            each!(i in [0 1 2 3] => {
-                D::store(layout, codes[i], registers, 4 * sixteen + i, half);
-            });
-        }
-    });
+    // SAFETY: the caller's promise.
+    unsafe {
+        let codes = transpose(codes);
+        each!(i in [0 1 2 3] => {
+            D::store(layout, codes[i], registers, 4 * sixteen + i, half);
+        });
+    }
 }
 
 /// For each of `N` tokens, accumulators that go on from `starts` with the products of some

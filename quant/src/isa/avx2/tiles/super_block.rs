@@ -4,7 +4,8 @@ use super::*;
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx2::dot::run_len;
 use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
-use crate::isa::avx2::unpack::is_wide;
+use crate::isa::avx2::unpack::{is_wide, unpack_super};
+use crate::isa::stamp::unroll;
 use std::marker::PhantomData;
 
 /// Blocks of a row that the widest tile has.
@@ -63,13 +64,16 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
         let header = &mut self.headers[strip][block];
         each!(half in [0 1] => {
             let blocks = each!(r in [0 1 2 3 4 5 6 7] => rows[half * N_LANES + r]);
-            let blocks = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
+            let bytes = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
             // SAFETY: the caller's promise.
             unsafe {
-                header.fill::<F, D>(half, Headers::unpack::<F>(blocks));
-                each!(chunk in [0 1 2 3 4 5 6 7] => {
-                    let registers = &mut registers[chunk * D::PER_32..][..D::PER_32];
-                    unpack_32::<D>(&F::LAYOUT, blocks, 32 * chunk, registers, half);
+                header.fill::<F, D>(half, Headers::unpack::<F>(bytes));
+                unroll!(SIXTEEN in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
+                    let registers = &mut registers[SIXTEEN / 2 * D::PER_32..][..D::PER_32];
+                    let codes = each!(r in [0 1 2 3] => {
+                        unpack_super::<F, SIXTEEN>([blocks[r], blocks[r + 4]])
+                    });
+                    store_16::<D>(&F::LAYOUT, codes, registers, SIXTEEN % 2, half);
                 });
             }
         });

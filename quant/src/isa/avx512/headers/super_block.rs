@@ -3,8 +3,8 @@
 use crate::format::{SUPER_LEN, Super};
 use crate::header::{MAX_PARTS, MAX_WORDS, Part};
 use crate::isa::avx512::transpose::{N_ROWS, SixteenBlocks};
-use crate::isa::avx512::unpack::{Blocks, LANE_LEN, high_f16, load_lanes, low_f16, unroll};
-use crate::isa::stamp::each;
+use crate::isa::avx512::unpack::{Blocks, LANE_LEN, high_f16, load_lanes, low_f16};
+use crate::isa::stamp::{each, unroll};
 use std::arch::x86_64::*;
 
 /// Words of four sub-blocks in a lane.

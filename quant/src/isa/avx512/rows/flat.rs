@@ -5,9 +5,8 @@ use crate::activations::Tokens;
 use crate::format::{FLAT_LEN, Flat};
 use crate::isa::avx512::dot::IntegerDot;
 use crate::isa::avx512::prefetch::{STREAM_DISTANCE, prefetch};
-use crate::isa::avx512::unpack::{
-    Blocks, high_f16, load_lanes, low_f16, max_unsigned, unpack16, unroll,
-};
+use crate::isa::avx512::unpack::{Blocks, high_f16, load_lanes, low_f16, max_unsigned, unpack16};
+use crate::isa::stamp::unroll;
 use crate::product::Product;
 use std::arch::x86_64::*;
 

@@ -6,8 +6,8 @@ use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx512::dot::IntegerDot;
 use crate::isa::avx512::headers::super_block::FourHeaders;
 use crate::isa::avx512::prefetch::{STREAM_DISTANCE, prefetch};
-use crate::isa::avx512::unpack::{Blocks, LANE_LEN, max_unsigned, unpack16, unroll};
-use crate::isa::stamp::each;
+use crate::isa::avx512::unpack::{Blocks, LANE_LEN, max_unsigned, unpack16};
+use crate::isa::stamp::{each, unroll};
 use crate::product::Product;
 use std::arch::x86_64::*;
 
