@@ -23,8 +23,9 @@ pub trait Family<F: Format> {
     /// Runs the family's kernel; see [`Product`].
     fn multiply(isa: Isa, product: Product<'_, F>);
 
-    /// Blocks that stand for finite weights with little error.
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]);
+    /// Blocks that stand for finite weights with little error; `importance` says how much the squared
+    /// error of each counts, where not all count the same.
+    fn quantize(isa: Isa, weights: &[f32], importance: Option<&[f32]>, blocks: &mut [F::Block]);
 
     /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
     fn dequantize(_isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
@@ -46,7 +47,7 @@ impl<F: Float> Family<F> for FloatFamily {
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_float(product);
     }
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
+    fn quantize(isa: Isa, weights: &[f32], _: Option<&[f32]>, blocks: &mut [F::Block]) {
         isa.encode_floats(F::KIND, weights, bytemuck::cast_slice_mut(blocks));
     }
     fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
@@ -63,8 +64,8 @@ impl<F: Flat> Family<F> for FlatFamily {
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_flat(product);
     }
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
-        isa.quantize_flat::<F>(weights, blocks);
+    fn quantize(isa: Isa, weights: &[f32], importance: Option<&[f32]>, blocks: &mut [F::Block]) {
+        isa.quantize_flat::<F>(weights, importance, blocks);
     }
     fn dequantize(isa: Isa, blocks: &[F::Block], weights: &mut [f32]) {
         isa.dequantize_flat::<F>(blocks, weights);
@@ -81,7 +82,7 @@ impl<F: Super> Family<F> for SuperFamily {
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_super(product);
     }
-    fn quantize(isa: Isa, weights: &[f32], blocks: &mut [F::Block]) {
-        isa.quantize_super::<F>(weights, blocks);
+    fn quantize(isa: Isa, weights: &[f32], importance: Option<&[f32]>, blocks: &mut [F::Block]) {
+        isa.quantize_super::<F>(weights, importance, blocks);
     }
 }

@@ -43,9 +43,12 @@ pub struct DynFormat {
     /// Its encoding, if it is plain floats.
     pub float_kind: Option<FloatKind>,
     dequantize: fn(Isa, &[u8], &mut [f32]),
-    quantize: fn(Isa, &[f32], &mut [u8]),
+    quantize: Quantize,
     multiply: fn(Isa, DynProduct<'_>),
 }
+
+/// Makes blocks of weights, whose errors count as much as the second numbers say.
+type Quantize = fn(Isa, &[f32], Option<&[f32]>, &mut [u8]);
 
 struct DynProduct<'a> {
     weights: &'a [u8],
@@ -66,8 +69,8 @@ impl DynFormat {
             dequantize: |isa, bytes, weights| {
                 A::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
-            quantize: |isa, weights, bytes| {
-                A::quantize(isa, weights, bytemuck::cast_slice_mut(bytes));
+            quantize: |isa, weights, importance, bytes| {
+                A::quantize(isa, weights, importance, bytemuck::cast_slice_mut(bytes));
             },
             multiply: |isa, DynProduct { weights, x, out }| {
                 let weights = bytemuck::cast_slice(weights);
@@ -110,7 +113,25 @@ impl DynFormat {
     /// If the lengths do not agree.
     pub fn quantize(&self, isa: Isa, weights: &[f32], bytes: &mut [u8]) {
         assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
-        (self.quantize)(isa, weights, bytes);
+        (self.quantize)(isa, weights, None, bytes);
+    }
+
+    /// As [`Self::quantize`], where the squared error of each weight counts as much as `importance`
+    /// says, which has a positive number for each, of about the same magnitude on average as 1:
+    /// ones give the bytes of [`Self::quantize`].
+    ///
+    /// # Panics
+    /// If the lengths do not agree.
+    pub fn quantize_weighted(
+        &self,
+        isa: Isa,
+        weights: &[f32],
+        importance: &[f32],
+        bytes: &mut [u8],
+    ) {
+        assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
+        assert_eq!(weights.len(), importance.len(), "a number for each weight");
+        (self.quantize)(isa, weights, Some(importance), bytes);
     }
 
     /// Multiplies rows of weights with rows of activations:

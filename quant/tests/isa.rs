@@ -292,13 +292,18 @@ proptest! {
                 }
             })
         }).collect();
+        let importance: Vec<f32> = bits.iter().map(|bits| 16.0 / (1 + bits % 4096) as f32).collect();
         for format in FORMATS {
             let mut expected = vec![0; format.row_bytes(weights.len()).unwrap()];
             format.quantize(scalar(), &weights, &mut expected);
+            let mut weighted = expected.clone();
+            format.quantize_weighted(scalar(), &weights, &importance, &mut weighted);
             for isa in others() {
                 let mut found = vec![0; expected.len()];
                 format.quantize(isa, &weights, &mut found);
                 prop_assert_eq!(&found, &expected, "{} {}", format, isa.name());
+                format.quantize_weighted(isa, &weights, &importance, &mut found);
+                prop_assert_eq!(&found, &weighted, "{} {}, weighted", format, isa.name());
             }
         }
     }

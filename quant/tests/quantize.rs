@@ -115,6 +115,57 @@ fn blocks_are_those_of_the_revision() {
     assert_eq!((QUANTIZERS_REVISION, format!("{hash:016x}")), (1, "741a6593eef06809".into()));
 }
 
+/// The sum of squared errors, each as much as it counts.
+fn weighted_error(weights: &[f32], read_back: &[f32], importance: &[f32]) -> f64 {
+    let errors =
+        weights.iter().zip(read_back).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
+    errors.zip(importance).map(|(error, &importance)| error * f64::from(importance)).sum()
+}
+
+fn quantized_weighted(format: &DynFormat, weights: &[f32], importance: &[f32]) -> Vec<f32> {
+    let mut bytes = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];
+    format.quantize_weighted(Isa::detect(), weights, importance, &mut bytes);
+    let mut read_back = vec![f32::NAN; weights.len()];
+    format.dequantize(Isa::SCALAR, &bytes, &mut read_back);
+    read_back
+}
+
+/// Columns as those of a model: a few have inputs ten times as large as most.
+#[test]
+fn errors_that_count_more_are_smaller() {
+    for format in block_formats() {
+        for distribution in DISTRIBUTIONS {
+            let weights = weights_of(distribution);
+            let column = |idx: usize| ((idx * 37 % 64) as f32 / 16.0).exp2() / 6.0;
+            let importance: Vec<f32> = (0..weights.len()).map(column).collect();
+            let even = vec![1.0; weights.len()];
+            let [found, plain] =
+                [quantized_weighted(format, &weights, &importance), quantized(format, &weights)];
+            let error = |read_back, counts| weighted_error(&weights, read_back, counts);
+            let share = error(&found, &importance) / error(&plain, &importance);
+            let most = if format.name == "Q8_0" { 1.0 } else { 0.97 };
+            assert!(share < most, "{format} {distribution}: {share}");
+            // Where all count the same, the search is the same.
+            let found = quantized_weighted(format, &weights, &even);
+            assert!(found == plain, "{format} {distribution}");
+        }
+    }
+}
+
+#[test]
+fn errors_that_hardly_count_do_no_harm() {
+    for format in block_formats() {
+        let weights = weights_of("outliers");
+        let mut importance = vec![1.0 / 4096.0; weights.len()];
+        importance.iter_mut().step_by(16).for_each(|importance| *importance = 16.0);
+        let read_back = quantized_weighted(format, &weights, &importance);
+        assert!(read_back.iter().all(|weight| weight.is_finite()), "{format}");
+        let plain = weighted_error(&weights, &quantized(format, &weights), &importance);
+        let found = weighted_error(&weights, &read_back, &importance);
+        assert!(found < plain, "{format}: {found} {plain}");
+    }
+}
+
 #[test]
 fn quantizing_again_loses_little() {
     for format in block_formats() {

@@ -51,13 +51,23 @@ impl Isa {
     }
 
     /// Makes blocks of a legacy format.
-    pub(crate) fn quantize_flat<F: Flat>(self, weights: &[f32], blocks: &mut [F::Block]) {
-        dispatch!(self, quantize_flat::<F>(weights, blocks))
+    pub(crate) fn quantize_flat<F: Flat>(
+        self,
+        weights: &[f32],
+        importance: Option<&[f32]>,
+        blocks: &mut [F::Block],
+    ) {
+        dispatch!(self, quantize_flat::<F>(weights, importance, blocks))
     }
 
     /// Makes super-blocks of a K-quant.
-    pub(crate) fn quantize_super<F: Super>(self, weights: &[f32], blocks: &mut [F::Block]) {
-        dispatch!(self, quantize_super::<F>(weights, blocks))
+    pub(crate) fn quantize_super<F: Super>(
+        self,
+        weights: &[f32],
+        importance: Option<&[f32]>,
+        blocks: &mut [F::Block],
+    ) {
+        dispatch!(self, quantize_super::<F>(weights, importance, blocks))
     }
 
     /// The floats of a kind that are nearest to the values and finite, as little-endian bytes.

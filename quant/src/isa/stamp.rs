@@ -109,13 +109,21 @@ macro_rules! stamp_vector_functions {
         }
 
         $($features)*
-        pub fn quantize_flat<F: crate::format::Flat>(weights: &[f32], blocks: &mut [F::Block]) {
-            crate::scale_search::flat::<$lanes, F>(weights, blocks)
+        pub fn quantize_flat<F: crate::format::Flat>(
+            weights: &[f32],
+            importance: Option<&[f32]>,
+            blocks: &mut [F::Block],
+        ) {
+            crate::scale_search::flat::<$lanes, F>(weights, importance, blocks)
         }
 
         $($features)*
-        pub fn quantize_super<F: crate::format::Super>(weights: &[f32], blocks: &mut [F::Block]) {
-            crate::scale_search::super_block::<$lanes, F>(weights, blocks)
+        pub fn quantize_super<F: crate::format::Super>(
+            weights: &[f32],
+            importance: Option<&[f32]>,
+            blocks: &mut [F::Block],
+        ) {
+            crate::scale_search::super_block::<$lanes, F>(weights, importance, blocks)
         }
     };
 }

@@ -8,9 +8,14 @@ use half::f16;
 /// The most weights that a block, or a sub-block of a super-block, has.
 pub const MAX_LEN: usize = 32;
 
-/// A batch of sixteen blocks, transposed: `x[i]` holds weight `i` of every block.
+/// A batch of sixteen blocks, transposed: `x[i]` holds weight `i` of every block, and `importance[i]`
+/// how much its squared error counts.
+#[derive(Clone, Copy)]
 pub struct Batch<L> {
     x: [L; MAX_LEN],
+    importance: [L; MAX_LEN],
+    /// The sum of all importance.
+    total: L,
     len: usize,
     largest: L,
 }
@@ -85,25 +90,43 @@ fn largest<L: Lanes>(x: &[L]) -> L {
     largest
 }
 
+/// Sixteen blocks of `len` numbers, 16 or 32, the same place of all blocks in one row; `missing` in
+/// place of blocks that are not there.
+#[inline(always)]
+fn transposed<L: Lanes>(numbers: &[f32], missing: f32, len: usize) -> [L; MAX_LEN] {
+    let mut filled = [missing; MAX_LEN * N_LANES];
+    let mut numbers = numbers;
+    if numbers.len() < len * N_LANES {
+        filled[..numbers.len()].copy_from_slice(numbers);
+        numbers = &filled;
+    }
+    let mut rows = [L::splat(missing); MAX_LEN];
+    for (part, rows) in rows.as_chunks_mut::<N_LANES>().0[..len / N_LANES].iter_mut().enumerate() {
+        for (block_idx, row) in rows.iter_mut().enumerate() {
+            let start = block_idx * len + part * N_LANES;
+            *row = L::from_array(numbers.as_chunks().0[start / N_LANES]);
+        }
+        L::transpose(rows);
+    }
+    rows
+}
+
 impl<L: Lanes> Batch<L> {
-    /// Up to sixteen blocks of `len` weights, 16 or 32; zeros in place of missing ones.
+    /// Up to sixteen blocks of `len` weights, 16 or 32, and how much each one's error counts, where
+    /// not all count the same; zeros in place of missing blocks.
     #[inline(always)]
-    pub fn new(weights: &[f32], len: usize) -> Self {
-        let mut filled = [0.0; MAX_LEN * N_LANES];
-        let mut weights = weights;
-        if weights.len() < len * N_LANES {
-            filled[..weights.len()].copy_from_slice(weights);
-            weights = &filled;
-        }
-        let mut x = [L::splat(0.0); MAX_LEN];
-        for (part, x) in x.as_chunks_mut::<N_LANES>().0[..len / N_LANES].iter_mut().enumerate() {
-            for (block_idx, x) in x.iter_mut().enumerate() {
-                let start = block_idx * len + part * N_LANES;
-                *x = L::from_array(weights.as_chunks().0[start / N_LANES]);
+    pub fn new(weights: &[f32], importance: Option<&[f32]>, len: usize) -> Self {
+        let x = transposed(weights, 0.0, len);
+        let largest = largest(&x[..len]);
+        let (even, total) = ([L::splat(1.0); MAX_LEN], L::splat(len as f32));
+        let mut batch = Batch { x, importance: even, total, len, largest };
+        if let Some(importance) = importance {
+            batch.importance = transposed(importance, 1.0, len);
+            batch.total = L::splat(0.0);
+            for &importance in &batch.importance[..len] {
+                batch.total = batch.total.add(importance);
             }
-            L::transpose(x);
         }
-        let mut batch = Batch { x, len, largest: largest(&x[..len]) };
         let magnitudes = batch.largest.abs().to_array();
         if magnitudes.iter().any(|magnitude| !(LEAST..=MOST).contains(magnitude)) {
             batch.limit();
@@ -144,50 +167,64 @@ impl<L: Lanes> Batch<L> {
         [least, greatest]
     }
 
-    /// The sum of all values.
+    /// The values, each with how much it counts.
+    #[inline(always)]
+    fn weighted(&self) -> impl Iterator<Item = (&L, &L)> {
+        self.x().iter().zip(&self.importance)
+    }
+
+    /// How much all values count together.
+    #[inline(always)]
+    pub fn total(&self) -> L {
+        self.total
+    }
+
+    /// The sum of all values, as much as they count.
     #[inline(always)]
     pub fn sum(&self) -> L {
         let mut sum = L::splat(0.0);
-        for &x in self.x() {
-            sum = sum.add(x);
+        for (&x, &importance) in self.weighted() {
+            sum = sum.add(x.mul(importance));
         }
         sum
     }
 
-    /// The sums of squared errors.
+    /// The sums of squared errors, as much as they count.
     #[inline(always)]
     pub fn errors(&self, grid: Grid, Scales { scale, minimum }: Scales<L>) -> L {
         let inverse = inverse(scale);
         let mut errors = L::splat(0.0);
-        for &x in self.x() {
+        for (&x, &importance) in self.weighted() {
             let x = x.add(minimum);
             let difference = x.sub(scale.mul(grid.nearest(x.mul(inverse))));
-            errors = errors.add(difference.mul(difference));
+            errors = errors.add(difference.mul(difference).mul(importance));
         }
         errors
     }
 
     /// For the numbers `q` of the grid that are nearest to `(x + minimum) * inverse`: the sums of
-    /// `x * q` and of `q * q`.
+    /// `x * q` and of `q * q`, as much as they count.
     #[inline(always)]
     pub fn products(&self, grid: Grid, minimum: L, inverse: L) -> [L; 2] {
         let (mut xq, mut qq) = (L::splat(0.0), L::splat(0.0));
-        for &x in self.x() {
+        for (&x, &importance) in self.weighted() {
             let x = x.add(minimum);
             let q = grid.nearest(x.mul(inverse));
-            (xq, qq) = (xq.add(x.mul(q)), qq.add(q.mul(q)));
+            let counted = q.mul(importance);
+            (xq, qq) = (xq.add(x.mul(counted)), qq.add(q.mul(counted)));
         }
         [xq, qq]
     }
 
     /// For the numbers `q` of the grid that are nearest to `(x + minimum) * inverse`: the sums of `q`,
-    /// `x * q` and `q * q`.
+    /// `x * q` and `q * q`, as much as they count.
     #[inline(always)]
     pub fn moments(&self, grid: Grid, minimum: L, inverse: L) -> [L; 3] {
         let (mut sq, mut xq, mut qq) = (L::splat(0.0), L::splat(0.0), L::splat(0.0));
-        for &x in self.x() {
+        for (&x, &importance) in self.weighted() {
             let q = grid.nearest(x.add(minimum).mul(inverse));
-            (sq, xq, qq) = (sq.add(q), xq.add(x.mul(q)), qq.add(q.mul(q)));
+            let counted = q.mul(importance);
+            (sq, xq, qq) = (sq.add(counted), xq.add(x.mul(counted)), qq.add(q.mul(counted)));
         }
         [sq, xq, qq]
     }
@@ -216,14 +253,14 @@ impl<L: Lanes> Batch<L> {
     /// The scale and minimum with the least error; the numbers of the grid begin with zero.
     #[inline(always)]
     pub fn best_scales(&self, grid: Grid, allowed: Minimums, candidates: Candidates) -> Scales<L> {
-        let (zero, n) = (L::splat(0.0), L::splat(self.len as f32));
+        let (zero, n) = (L::splat(0.0), self.total);
         let [mut least, mut greatest] = self.ends();
         if allowed == Minimums::NotNegative {
             (least, greatest) = (least.min(zero), greatest.max(zero));
         }
         // From here on weights and minimums count from the least: sums of small numbers are more
         // precise.
-        let mut batch = Batch { x: self.x, len: self.len, largest: self.largest };
+        let mut batch = *self;
         for x in &mut batch.x[..self.len] {
             *x = x.sub(least);
         }

@@ -5,13 +5,21 @@ use super::grid::Grid;
 use crate::format::{FLAT_LEN, Flat, FloatKind};
 use crate::vector::{Lanes, N_LANES};
 
-/// Makes blocks of a legacy format.
+/// Makes blocks of a legacy format. Where there is `importance`, it says how much the squared error of
+/// each weight counts.
 #[inline(always)]
-pub fn flat<L: Lanes, F: Flat>(weights: &[f32], blocks: &mut [F::Block]) {
+pub fn flat<L: Lanes, F: Flat>(
+    weights: &[f32],
+    importance: Option<&[f32]>,
+    blocks: &mut [F::Block],
+) {
+    const GROUP_WEIGHTS: usize = N_LANES * FLAT_LEN;
     let grid = const { Grid::of(&F::LAYOUT) };
-    let groups = weights.chunks(N_LANES * FLAT_LEN).zip(blocks.chunks_mut(N_LANES));
-    for (weights, blocks) in groups {
-        let Scales { scale, minimum } = best_scales::<L, F>(&Batch::new(weights, FLAT_LEN));
+    let groups = weights.chunks(GROUP_WEIGHTS).zip(blocks.chunks_mut(N_LANES));
+    for (group_idx, (weights, blocks)) in groups.enumerate() {
+        let importance = importance.map(|all| &all[group_idx * GROUP_WEIGHTS..][..weights.len()]);
+        let batch = Batch::new(weights, importance, FLAT_LEN);
+        let Scales { scale, minimum } = best_scales::<L, F>(&batch);
         let inverses = inverse(scale).to_array();
         let minimums = minimum.to_array();
         let (mut scale_bytes, mut minimum_bytes) = ([0; 2 * N_LANES], [0; 2 * N_LANES]);

@@ -8,6 +8,11 @@
 //! they are not: SmolLM2-135M, its layers quantized, has a perplexity of 4046 with our Q2_K and 19039
 //! with llama.cpp's; Q3_K 48.0 and 52.9, IQ4_NL 31.3 and 31.7, Q4_0 31.7 and 32.0.
 //!
+//! With an importance matrix, each weight's squared error counts as much as it is given, and every step
+//! below is the one for these sums: least-squares scales are weighted, and so are the errors by which
+//! candidates are compared. More rounds than without would lower the error by 0.1 to 0.4%, for half the
+//! speed.
+//!
 //! The error has a local minimum wherever a weight changes its code, so there is no formula for the
 //! best scale: every search here goes through a number of candidates, assigns each weight its nearest
 //! code, and takes the least-squares scale for these codes. What matters is that candidates differ in

@@ -40,15 +40,22 @@ impl<L: Lanes> SuperFit<L> {
     }
 }
 
-/// Makes super-blocks of a K-quant.
+/// Makes super-blocks of a K-quant. Where there is `importance`, it says how much the squared error of
+/// each weight counts.
 #[inline(always)]
-pub fn super_block<L: Lanes, F: Super>(weights: &[f32], blocks: &mut [F::Block]) {
+pub fn super_block<L: Lanes, F: Super>(
+    weights: &[f32],
+    importance: Option<&[f32]>,
+    blocks: &mut [F::Block],
+) {
     let grid = const { Grid::of(&F::LAYOUT) };
     let n_subs = SUPER_LEN / F::SUB_LEN;
     let group_len = N_LANES / n_subs;
-    for (weights, blocks) in weights.chunks(group_len * SUPER_LEN).zip(blocks.chunks_mut(group_len))
-    {
-        let fit = best_fit::<L, F>(&Batch::new(weights, F::SUB_LEN));
+    let group_weights = group_len * SUPER_LEN;
+    let groups = weights.chunks(group_weights).zip(blocks.chunks_mut(group_len));
+    for (group_idx, (weights, blocks)) in groups.enumerate() {
+        let importance = importance.map(|all| &all[group_idx * group_weights..][..weights.len()]);
+        let fit = best_fit::<L, F>(&Batch::new(weights, importance, F::SUB_LEN));
         let Scales { scale, minimum } = fit.scales();
         let (inverses, offsets) = (inverse(scale).to_array(), minimum.to_array());
         let (block_scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
@@ -195,7 +202,7 @@ fn refined<L: Lanes, F: Super>(batch: &Batch<L>, fit: SuperFit<L>) -> (L, L) {
         return (xa.mul(inverse(aa)), L::splat(0.0));
     }
     let ab = over_subs::<L, F>(a.mul(b).mul(sq), plus);
-    let bb = over_subs::<L, F>(b.mul(b).mul(L::splat(F::SUB_LEN as f32)), plus);
+    let bb = over_subs::<L, F>(b.mul(b).mul(batch.total()), plus);
     let xb = over_subs::<L, F>(b.mul(batch.sum()), plus);
     let zero = L::splat(0.0);
     let determinant = aa.mul(bb).sub(ab.mul(ab));
