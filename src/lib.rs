@@ -40,9 +40,10 @@
 //! 13. [`engine`]: requests become steps of the model, and answers;
 //! 14. [`eval`]: logits become perplexity, and the distance between two models;
 //! 15. [`routing`]: which expert does what;
-//! 16. [`inspect`]: what a file holds, and whether it will run here;
-//! 17. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
-//! 18. [`quantize`]: checkpoints become quantized GGUF files.
+//! 16. [`imatrix`]: how much an error of each weight counts;
+//! 17. [`inspect`]: what a file holds, and whether it will run here;
+//! 18. [`checkpoint`]: models as they are published, seen as the tensors of a GGUF;
+//! 19. [`quantize`]: checkpoints become quantized GGUF files.
 //!
 //! The formats of the weights and their kernels are a crate of their own, [`gatefold_quant`].
 
@@ -57,6 +58,7 @@ pub mod files;
 pub mod gguf;
 #[cfg(feature = "grammars")]
 pub mod grammar;
+pub mod imatrix;
 pub mod inspect;
 mod language_model;
 pub mod machine;

@@ -102,7 +102,7 @@ impl<'m> LogitsSession<'m> {
 
     fn step(&mut self, tokens: &[u32], wanted: Wanted) -> Result<Vec<f32>, ModelError> {
         let chunk = Chunk { cache: &mut self.cache, tokens, wanted };
-        let gates = Gates { routes: None, without: self.without };
+        let gates = Gates { without: self.without, ..Gates::default() };
         let logits = self.model.forward_gated(self.compute, &mut [chunk], gates)?;
         self.expert_tokens.resize(logits.expert_tokens.len(), Vec::new());
         for (all, new) in self.expert_tokens.iter_mut().zip(&logits.expert_tokens) {

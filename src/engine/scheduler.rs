@@ -227,7 +227,7 @@ impl Engine {
         let (mut chunks, held): (Vec<_>, Vec<_>) =
             chunks.map(|(sequence, &len)| sequence.chunk(len)).unzip();
         let mut held: Vec<&mut Held> = held.into_iter().flatten().collect();
-        let gates = Gates { routes: routes.as_mut(), without: None };
+        let gates = Gates { routes: routes.as_mut(), ..Gates::default() };
         let forward = || self.model.forward_gated(&self.compute, &mut chunks, gates);
         let logits = match held.is_empty() {
             true => forward(),

@@ -139,19 +139,25 @@ impl Model {
         mut gates: Gates<'_>,
     ) -> Logits {
         gates.routes.iter_mut().for_each(|routes| routes.clear());
+        if let Some(inputs) = &mut gates.inputs {
+            let chunks = step.chunks.iter();
+            inputs.begin_step(chunks.map(|chunk| (chunk.cache.len(), chunk.tokens.len())));
+        }
+        let is_watched = gates.watch_inputs();
         let Model { config, weights, .. } = self;
         let mut work = mem::take(&mut *self.workspace());
         let mut weight_bytes = 0;
         for (layer_idx, layer) in weights.layers.iter().enumerate() {
             let h = &mut work.h;
-            self.norm(compute, &step.x, &layer.attention_norm, attention::input_matrices(layer), h);
-            let layer_at = (layer_idx, layer);
+            let matrices = attention::input_matrices(layer);
+            self.norm(compute, (&step.x, &layer.attention_norm), matrices, is_watched, h);
+            let (layer_at, attention) = ((layer_idx, layer), &mut work.attention);
             weight_bytes +=
-                add_attention(compute, config, layer_at, h, &mut step, &mut work.attention);
+                add_attention(compute, config, layer_at, h, &mut step, attention, &mut gates);
 
             let random = gates.random(layer_idx);
             let matrices = moe::input_matrices(layer).chain(&random);
-            self.norm(compute, &step.x, &layer.ffn_norm, matrices, h);
+            self.norm(compute, (&step.x, &layer.ffn_norm), matrices, is_watched, h);
             let (x, work) = (&mut step.x, &mut work.moe);
             weight_bytes += add_experts(compute, layer_at, config.top_k, h, x, work, &mut gates);
         }
@@ -189,17 +195,18 @@ impl Model {
         Step { chunks, x, rotations }
     }
 
-    /// Stores the normalized rows of `x` for products with `matrices`.
+    /// Stores the normalized rows of `x` for products with `matrices`; as floats too where they are
+    /// watched.
     fn norm<'m>(
         &self,
         compute: &Compute,
-        x: &[f32],
-        weight: &[f32],
+        (x, weight): (&[f32], &[f32]),
         matrices: impl Iterator<Item = &'m Matrix>,
+        is_watched: bool,
         h: &mut Inputs,
     ) {
         let Config { dim, norm_epsilon, .. } = self.config;
-        h.reset((x.len() / dim, dim), matrices);
+        h.reset((x.len() / dim, dim), matrices, is_watched);
         fill(compute, std::slice::from_mut(h), dim, |_, row, out| {
             compute.isa.rms_norm(&x[row * dim..][..dim], weight, norm_epsilon, out);
         });
@@ -228,7 +235,8 @@ impl Model {
             wanted.iter().flat_map(|row| &step.x[row * dim..][..dim]).copied().collect();
         let Workspace { h, output, .. } = work;
         let matrix = &self.weights.output;
-        self.norm(compute, &rows, &self.weights.output_norm, [matrix].into_iter(), h);
+        let (norm, matrices) = (&self.weights.output_norm, [matrix].into_iter());
+        self.norm(compute, (&rows, norm), matrices, false, h);
         let weight_bytes = multiply(compute, [Product { matrix, inputs: h, out: output }]);
         let mut values = vec![0.0; wanted.len() * n_vocab];
         values.par_chunks_exact_mut(n_vocab).enumerate().for_each(|(row, logits)| {

@@ -3,10 +3,12 @@
 //! [`Config`](crate::architecture::Config) has the sizes, [`Weights`] the tensors, [`Model::forward`] the layer loop over the
 //! [`Chunk`]s of a step, `attention` and `moe` its two halves, [`KvCache`] the keys and values of a
 //! sequence, in pages ([`PagePool`]), `product` the matrix products (GEMM) that everything comes down
-//! to. Whoever wants to know what the routers choose gives a step [`Gates`] with [`Routes`].
+//! to. Whoever wants to know what the routers choose gives a step [`Gates`] with [`Routes`], and with
+//! [`InputSums`] whoever wants to know what the matrices are multiplied with.
 
 mod attention;
 mod forward;
+mod input_sums;
 mod kv_cache;
 pub(crate) mod log_probs;
 mod moe;
@@ -20,6 +22,9 @@ mod tensors;
 mod weights;
 
 pub use forward::Model;
+pub use input_sums::{
+    ExpertInputs, InputSums, LayerInputs, SUM_BLOCK_LEN, Squares, of_units, to_units,
+};
 pub use kv_cache::KvCache;
 pub use pages::{PageLayout, PagePool, TILE_LEN};
 pub use random_routers::RandomRouters;

@@ -71,7 +71,7 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    fn reset(&mut self, layer: &Layer, routing: &Routing) {
+    fn reset(&mut self, layer: &Layer, routing: &Routing, is_watched: bool) {
         let n_experts = layer.experts.len();
         for panels in [&mut self.gates, &mut self.ups, &mut self.downs] {
             panels.resize_with(n_experts, Panels::default);
@@ -83,8 +83,8 @@ impl Workspace {
         for ((expert, tokens), (inputs, hidden)) in
             layer.experts.iter().zip(&routing.tokens).zip(inputs)
         {
-            inputs.reset((tokens.len(), expert.gate.cols), [&expert.gate, &expert.up]);
-            hidden.reset((tokens.len(), expert.down.cols), [&expert.down]);
+            inputs.reset((tokens.len(), expert.gate.cols), [&expert.gate, &expert.up], false);
+            hidden.reset((tokens.len(), expert.down.cols), [&expert.down], is_watched);
         }
     }
 
@@ -119,15 +119,23 @@ pub(super) fn add_experts(
         watch(compute, layer_idx, &choices, h, &mut work.random, gates);
     }
     let routing = Routing::new(layer.experts.len(), &choices);
-    work.reset(layer, &routing);
+    work.reset(layer, &routing, gates.watch_inputs());
     work.count(&routing);
+    if let Some(inputs) = &mut gates.inputs {
+        inputs.add_experts(layer_idx, h.floats(), &routing.tokens);
+    }
     gather(&mut work.inputs, h, &routing.tokens);
     let gate_up_bytes = multiply(compute, gate_up(layer, work));
-    let Workspace { gates, ups, hidden, .. } = work;
+    let Workspace { gates: gated, ups, hidden, .. } = &mut *work;
     fill(compute, hidden, layer.experts[0].down.cols, |expert_idx, place, hidden| {
-        gates[expert_idx].copy_token(place, hidden);
+        gated[expert_idx].copy_token(place, hidden);
         ups[expert_idx].with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
     });
+    if let Some(inputs) = &mut gates.inputs {
+        for (expert_idx, (hidden, tokens)) in work.hidden.iter().zip(&routing.tokens).enumerate() {
+            inputs.add_hidden((layer_idx, expert_idx), hidden.floats(), tokens);
+        }
+    }
     let down_bytes = multiply(compute, down(layer, work));
     combine(compute, &routing, &work.downs, dim, x);
     router_bytes + gate_up_bytes + down_bytes

@@ -59,14 +59,16 @@ impl Panels {
 pub struct Inputs(Vec<Activations>);
 
 impl Inputs {
-    /// Changes the shape to `[n_tokens, cols]`, for products with `matrices`. The contents are
-    /// unspecified until filled.
+    /// Changes the shape to `[n_tokens, cols]`, for products with `matrices`; where they are watched,
+    /// as floats too. The contents are unspecified until filled.
     pub fn reset<'m>(
         &mut self,
         (n_tokens, cols): (usize, usize),
         matrices: impl IntoIterator<Item = &'m Matrix>,
+        is_watched: bool,
     ) {
-        let mut kinds: Vec<ActivationKind> = Vec::new();
+        let watched = is_watched.then_some(ActivationKind::F32);
+        let mut kinds: Vec<ActivationKind> = watched.into_iter().collect();
         for matrix in matrices {
             if !kinds.contains(&matrix.format.activations) {
                 kinds.push(matrix.format.activations);
@@ -76,6 +78,11 @@ impl Inputs {
         for (activations, kind) in self.0.iter_mut().zip(kinds) {
             activations.reset(kind, n_tokens, cols);
         }
+    }
+
+    /// The rows as they were filled, where they are watched.
+    pub fn floats(&self) -> &Activations {
+        self.of_kind(ActivationKind::F32)
     }
 
     fn of_kind(&self, kind: ActivationKind) -> &Activations {

@@ -1,5 +1,6 @@
 //! What the routers of a step choose, for whoever watches them, and what they may not choose.
 
+use super::input_sums::InputSums;
 use super::random_routers::RandomRouters;
 use super::weights::Matrix;
 use std::ops::Range;
@@ -14,7 +15,7 @@ pub struct Choice {
     pub weight: f32,
 }
 
-/// What is wanted of the routers of a step beside its results.
+/// What is wanted of a step beside its results.
 #[derive(Default)]
 pub struct Gates<'a> {
     /// Takes what they choose, in place of what it had.
@@ -22,6 +23,8 @@ pub struct Gates<'a> {
     /// An expert that is left out, by its layer and its index there: its tokens go to the next best
     /// ones, as if the file had neither the expert nor its row of the router.
     pub without: Option<(usize, usize)>,
+    /// Adds up the squares of what the matrices are multiplied with.
+    pub inputs: Option<&'a mut InputSums>,
 }
 
 /// What the routers chose for some tokens, layer by layer. A dense model has no layers here.
@@ -105,6 +108,11 @@ impl Gates<'_> {
     pub(super) fn random(&self, layer_idx: usize) -> Option<Matrix> {
         let random = self.routes.as_ref()?.random.as_ref()?;
         (random.n_routers() > 0).then(|| random.layer(layer_idx))
+    }
+
+    /// Whether somebody wants to know what the matrices are multiplied with.
+    pub(super) fn watch_inputs(&self) -> bool {
+        self.inputs.is_some()
     }
 
     /// Experts of each random router.

@@ -33,7 +33,7 @@ pub struct Job {
     /// Digest of the input's files (names, sizes, times), of where they hold each tensor, and of the
     /// tensors that are in none.
     pub input: String,
-    /// Digest of the headers to be written, and of who writes.
+    /// Digest of the headers to be written, of the importance matrix, and of who writes.
     pub plan: String,
     /// Number of files to be written.
     pub n_files: u16,
@@ -46,10 +46,11 @@ struct Finished {
 }
 
 impl Job {
-    /// The job of making files with these layouts from `checkpoint`.
+    /// The job of making files with these layouts from `checkpoint`, by an importance matrix or none.
     pub fn new<'a>(
         checkpoint: &Checkpoint,
         layouts: impl ExactSizeIterator<Item = &'a FileLayout>,
+        imatrix: Option<[u8; 32]>,
     ) -> Job {
         let mut input = Sha256::new();
         for file in &checkpoint.files {
@@ -68,6 +69,7 @@ impl Job {
         let mut plan = Sha256::new_with_prefix(format!("{QUANTIZERS_REVISION}\n"));
         let n_files = layouts.len() as u16;
         layouts.for_each(|layout| plan.update(layout.header()));
+        imatrix.iter().for_each(|digest| plan.update(digest));
         Job { input: hex(input.finalize()), plan: hex(plan.finalize()), n_files }
     }
 }

@@ -4,7 +4,8 @@
 //! 2. `plan`: what becomes of each tensor of a checkpoint, and in which file it goes;
 //! 3. `output`: the files being written, what of them is finished (`journal`), where they go
 //!    (`paths`), and how a run resumes;
-//! 4. `pipeline`: read, quantize (`slice`) and write (`sink`), at once and in bounded memory.
+//! 4. `pipeline`: read, quantize (`slice`) and write (`sink`), at once and in bounded memory;
+//!    `weighing` makes of an importance matrix how much each weight's error counts.
 
 mod error;
 mod journal;
@@ -15,8 +16,9 @@ mod plan;
 pub mod recipe;
 mod sink;
 mod slice;
+mod weighing;
 
 pub use error::QuantizeError;
 pub use output::{Change, Output, Start};
 pub use pipeline::{Progress, quantize};
-pub use plan::{Options, Override, Plan, PlanError, PlannedTensor, Reason};
+pub use plan::{NamedImatrix, Options, Override, Plan, PlanError, PlannedTensor, Reason};

@@ -132,7 +132,8 @@ impl Output {
         }
         let mut journal = Journal::open(&journal_path, path)?;
         let past = journal.read()?;
-        let job = Job::new(checkpoint, files.iter().map(|file| &file.layout));
+        let layouts = files.iter().map(|file| &file.layout);
+        let job = Job::new(checkpoint, layouts, plan.imatrix);
         let tensors: Vec<_> = checkpoint.tensors.iter().map(|tensor| tensor.name.clone()).collect();
         let start = Start::after(&past, &job, &files, &tensors);
         let mut output = Output { overwrite, start, files, journal, tensors };

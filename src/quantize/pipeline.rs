@@ -126,7 +126,7 @@ fn convert(
     for (mut slice, converted) in slices {
         let (tensor, planned) =
             (&checkpoint.tensors[slice.tensor_idx], &plan.tensors[slice.tensor_idx]);
-        let result = slice.convert(tensor, planned.format, compute.isa).map(|()| slice);
+        let result = slice.convert(tensor, planned, compute.isa).map(|()| slice);
         // After an error elsewhere nobody waits for this slice.
         let _ = converted.send(result);
     }

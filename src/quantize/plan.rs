@@ -4,10 +4,12 @@ use super::recipe::{self, Place, Recipe};
 use crate::architecture::{LLAMA, Role, TensorSpec};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::gguf::{Metadata, Value};
+use crate::imatrix::{Imatrix, Importance, Problem};
 use crate::text::printable;
 use gatefold_quant::DynFormat;
 use regex::Regex;
 use std::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// What a conversion shall write.
@@ -19,6 +21,8 @@ pub struct Plan {
     pub tensors: Vec<PlannedTensor>,
     /// The tensors of each file: one range, or several for a split model. Together they are all.
     pub parts: Vec<Range<usize>>,
+    /// Identifies the importance matrix, if there is one.
+    pub imatrix: Option<[u8; 32]>,
 }
 
 /// What becomes of a tensor.
@@ -30,6 +34,8 @@ pub struct PlannedTensor {
     pub n_bytes: u64,
     /// Why that format.
     pub reason: Reason,
+    /// How much errors of its columns count, where that is known and makes a difference.
+    pub importance: Option<Arc<Importance>>,
 }
 
 /// Why a tensor gets its format.
@@ -53,8 +59,19 @@ pub struct Options {
     pub overrides: Vec<Override>,
     /// Whether tensors that are quantized may be quantized again.
     pub allow_requantize: bool,
+    /// How much errors of columns count.
+    pub imatrix: Option<Arc<NamedImatrix>>,
     /// The most bytes of tensors in a file. A single tensor larger than that has a file of its own.
     pub most_bytes: Option<u64>,
+}
+
+/// An importance matrix, and what it is called.
+#[derive(Clone, Debug)]
+pub struct NamedImatrix {
+    /// The file.
+    pub name: String,
+    /// What is in it.
+    pub imatrix: Imatrix,
 }
 
 /// A format for the tensors whose names match.
@@ -99,6 +116,14 @@ pub enum PlanError {
     /// Nothing to write.
     #[error("has no tensors: it is no model; name another file")]
     NoTensors,
+    /// Sums of another model.
+    #[error("{}: {problem}", printable(file))]
+    Imatrix {
+        /// The importance matrix.
+        file: String,
+        /// What does not fit.
+        problem: Problem,
+    },
     /// A pattern for nothing.
     #[error("`tensor_types` {pattern}={to} matches no tensor; `dry_run` lists their names")]
     NoMatch {
@@ -143,9 +168,10 @@ impl Plan {
         let tensors = tensors.map(|(tensor, &role)| options.planned(tensor, place(tensor, role)));
         let tensors: Vec<PlannedTensor> = tensors.collect::<Result<_, _>>()?;
         Ok(Plan {
-            metadata: metadata(checkpoint, options.recipe, &tensors),
+            metadata: metadata(checkpoint, options, &tensors),
             parts: parts(&tensors, options.most_bytes.unwrap_or(u64::MAX)),
             tensors,
+            imatrix: options.imatrix.as_ref().map(|named| named.imatrix.digest()),
         })
     }
 
@@ -183,7 +209,26 @@ impl Options {
             format,
             n_bytes: tensor.n_rows() as u64 * row_bytes as u64,
             reason: if format == wanted { reason } else { Reason::Fallback(wanted) },
+            importance: self.importance(tensor, format, place.is_vector)?,
         })
+    }
+
+    /// How much errors of the columns of a tensor count, which becomes `format`.
+    fn importance(
+        &self,
+        tensor: &Tensor,
+        format: &DynFormat,
+        is_vector: bool,
+    ) -> Result<Option<Arc<Importance>>, PlanError> {
+        let changes = tensor.parts.iter().any(|part| *part.format != *format);
+        let named = self.imatrix.as_ref().filter(|_| changes && format.block_len > 1 && !is_vector);
+        let Some(named) = named else { return Ok(None) };
+        let [before @ .., _, _] = &tensor.shape[..] else { return Ok(None) };
+        let n_matrices = before.iter().product();
+        let found = named.imatrix.importance(&tensor.name, n_matrices, tensor.n_cols());
+        let found =
+            found.map_err(|problem| PlanError::Imatrix { file: named.name.clone(), problem });
+        Ok(found?.map(Arc::new))
     }
 
     fn by_recipe(&self, tensor: &Tensor, place: Place) -> &'static DynFormat {
@@ -199,18 +244,14 @@ impl Options {
 }
 
 /// The keys of the checkpoint, and those that tell what was made of it.
-fn metadata(
-    checkpoint: &Checkpoint,
-    recipe: Option<&Recipe>,
-    tensors: &[PlannedTensor],
-) -> Metadata {
+fn metadata(checkpoint: &Checkpoint, options: &Options, tensors: &[PlannedTensor]) -> Metadata {
     const FILE_TYPE: &str = "general.file_type";
     /// Of the block formats' layouts; those before it were of 2023.
     const QUANTIZATION_VERSION: u32 = 2;
     let mut metadata = checkpoint.metadata.clone();
     // A copy without a file type gets that of most of its bytes.
     let largest = || tensors.iter().max_by_key(|tensor| tensor.n_bytes);
-    let recipe = recipe.or_else(|| {
+    let recipe = options.recipe.or_else(|| {
         let largest = largest().filter(|_| !metadata.contains(FILE_TYPE));
         largest.and_then(|tensor| recipe::by_name(tensor.format.name))
     });
@@ -219,6 +260,15 @@ fn metadata(
     }
     if tensors.iter().any(|tensor| tensor.format.block_len > 1) {
         metadata.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    }
+    if let Some(NamedImatrix { name, imatrix }) = options.imatrix.as_deref() {
+        let number = |number: u64| Value::U32(number.try_into().unwrap_or(u32::MAX));
+        metadata.set("quantize.imatrix.file", Value::String(name.clone()));
+        if let Some(dataset) = imatrix.datasets.first() {
+            metadata.set("quantize.imatrix.dataset", Value::String(dataset.clone()));
+        }
+        metadata.set("quantize.imatrix.entries_count", number(imatrix.entries().len() as u64));
+        metadata.set("quantize.imatrix.chunks_count", number(imatrix.n_chunks));
     }
     metadata
 }

@@ -1,9 +1,11 @@
 //! Slices: some rows of a part of a tensor, on their way from the input's format to the output's.
 //!
 //! Rows are independent of each other, and so are blocks: however a tensor is cut, the bytes are the
-//! same. What bounds the memory of a conversion is the number of slices and their size.
+//! same; an importance matrix has a number for each column of a tensor's matrices, whichever rows a
+//! slice has. What bounds the memory of a conversion is the number of slices and their size.
 
-use super::{Plan, QuantizeError};
+use super::weighing::{columns, weigh};
+use super::{Plan, PlannedTensor, QuantizeError};
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::{Part, Reader, Tensor};
 use gatefold_quant::{DynFormat, Isa};
@@ -102,24 +104,34 @@ impl Slice {
         Ok(())
     }
 
-    /// Converts what was read of `tensor` to `format`. Blocks that are in that format already are
+    /// Converts what was read of `tensor` to what is planned. Blocks that are in that format already are
     /// kept as they are, however large their weights.
     ///
     /// # Errors
-    /// If a weight is not finite or too large for `format`.
+    /// If a weight is not finite or too large for the format.
     pub fn convert(
         &mut self,
         tensor: &Tensor,
-        format: &'static DynFormat,
+        planned: &PlannedTensor,
         isa: Isa,
     ) -> Result<(), QuantizeError> {
+        let format = planned.format;
         let mut bytes = mem::take(&mut self.bytes);
         if tensor.parts[self.part_idx].format != format {
             resize(&mut bytes, n_bytes(format, self.rows.len() * tensor.n_cols()));
             let mut chunks = bytes.chunks_mut(n_bytes(format, CHUNK_WEIGHTS));
+            let (n_cols, first_row) = (tensor.n_cols(), self.first_row(tensor));
+            let (mut counts, mut weight_idx) = (Vec::new(), first_row * n_cols);
             self.weights(tensor, format, largest_weight(format, isa), isa, |weights| {
                 let chunk = chunks.next().expect("as many chunks of blocks as of weights");
-                format.quantize(isa, weights, chunk);
+                let Some(importance) = &planned.importance else {
+                    return format.quantize(isa, weights, chunk);
+                };
+                let matrix_rows = tensor.n_rows() / importance.n_matrices();
+                columns(importance, (matrix_rows, n_cols), weight_idx, weights.len(), &mut counts);
+                weigh(weights, format.block_len, &mut counts);
+                format.quantize_weighted(isa, weights, &counts, chunk);
+                weight_idx += weights.len();
             })?;
         } else {
             self.weights(tensor, format, f32::MAX, isa, |_| ())?;
@@ -158,6 +170,12 @@ impl Slice {
         Ok(())
     }
 
+    /// The slice's first row, counted in the whole tensor.
+    fn first_row(&self, tensor: &Tensor) -> usize {
+        let above = tensor.parts[..self.part_idx].iter().map(|part| part.rows);
+        self.rows.start + above.sum::<usize>()
+    }
+
     /// The error that names a weight of the slice.
     fn unfit(
         &self,
@@ -167,10 +185,9 @@ impl Slice {
         format: &'static DynFormat,
         largest: f32,
     ) -> QuantizeError {
-        let (above, part) = (&tensor.parts[..self.part_idx], &tensor.parts[self.part_idx]);
-        let rows_above = self.rows.start + above.iter().map(|part| part.rows).sum::<usize>();
+        let part = &tensor.parts[self.part_idx];
         let mut position = Vec::new();
-        let mut rest = rows_above * part.cols + weight_idx;
+        let mut rest = self.first_row(tensor) * part.cols + weight_idx;
         for &size in tensor.shape.iter().rev() {
             position.insert(0, rest % size);
             rest /= size;
@@ -212,7 +229,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{RowOrder, SourceFile};
     use crate::gguf::Metadata;
-    use crate::quantize::{PlannedTensor, Reason};
+    use crate::quantize::Reason;
     use gatefold_quant::FORMATS;
     use std::path::PathBuf;
 
@@ -235,10 +252,11 @@ mod tests {
             tensors: tensors.collect(),
             notes: vec![],
         };
-        let planned = PlannedTensor { format, n_bytes: 0, reason: Reason::Recipe };
+        let reason = Reason::Recipe;
+        let planned = PlannedTensor { format, n_bytes: 0, reason, importance: None };
         let tensors = vec![planned; shapes.len()];
         let parts = std::iter::once(0..shapes.len()).collect();
-        (checkpoint, Plan { metadata: Metadata::new(), tensors, parts })
+        (checkpoint, Plan { metadata: Metadata::new(), tensors, parts, imatrix: None })
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl<'m> Reader<'m> {
             chunk_lens.push(chunk_len);
             chunks.push(Chunk { cache: &mut open.cache, tokens, wanted: Wanted::None });
         }
-        let gates = Gates { routes: Some(&mut self.routes), without: None };
+        let gates = Gates { routes: Some(&mut self.routes), ..Gates::default() };
         self.model.forward_gated(self.compute, &mut chunks, gates)?;
         let mut start = 0;
         for (open, chunk_len) in self.open.iter_mut().zip(chunk_lens) {

@@ -5,6 +5,7 @@ mod spans;
 
 use super::product::{Inputs, Panels, Product, fill, multiply};
 use super::rope::Rotation;
+use super::routes::Gates;
 use super::step::Step;
 use super::weights::{Layer, Matrix};
 use crate::architecture::Config;
@@ -33,7 +34,11 @@ pub(super) fn add_attention(
     h: &Inputs,
     step: &mut Step<'_, '_>,
     work: &mut Workspace,
+    gates: &mut Gates<'_>,
 ) -> u64 {
+    if let Some(inputs) = &mut gates.inputs {
+        inputs.add_attention(layer_idx, h.floats());
+    }
     let qkv = [
         Product { matrix: &layer.q, inputs: h, out: &mut work.q },
         Product { matrix: &layer.k, inputs: h, out: &mut work.k },
@@ -46,10 +51,14 @@ pub(super) fn add_attention(
 
     let Workspace { attended, attended_inputs, projected, .. } = work;
     let matrix = &layer.attention_output;
-    attended_inputs.reset((step.rotations.len(), matrix.cols), [matrix]);
+    let shape = (step.rotations.len(), matrix.cols);
+    attended_inputs.reset(shape, [matrix], gates.watch_inputs());
     fill(compute, std::slice::from_mut(attended_inputs), matrix.cols, |_, row, out| {
         out.copy_from_slice(&attended[row * matrix.cols..][..matrix.cols]);
     });
+    if let Some(inputs) = &mut gates.inputs {
+        inputs.add_attended(layer_idx, attended_inputs.floats());
+    }
     let product = Product { matrix, inputs: attended_inputs, out: projected };
     let output_bytes = multiply(compute, [product]);
     step.x.par_chunks_exact_mut(config.dim).enumerate().for_each(|(row, x)| {
