@@ -15,8 +15,9 @@
 //! 10. [`terminal`]: notes, progress and interrupts;
 //! 11. [`demo`]: the model in the program;
 //! 12. [`args`]: the arguments that commands share, and what they resolve to;
-//! 13. [`server`]: OpenAI's API over HTTP, on one engine;
-//! 14. [`commands`]: one file per subcommand.
+//! 13. [`imatrix`]: texts become importance matrices;
+//! 14. [`server`]: OpenAI's API over HTTP, on one engine;
+//! 15. [`commands`]: one file per subcommand.
 
 pub mod args;
 pub mod batch;
@@ -25,6 +26,7 @@ pub mod commands;
 pub mod demo;
 pub mod documents;
 pub mod flags;
+pub mod imatrix;
 pub mod jobs;
 pub mod openai;
 pub mod routing;

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => commands::exit_code(commands::tokenize::run(args), &environment),
         Command::Eval(args) => commands::exit_code(commands::eval::run(args), &environment),
         Command::Routing(args) => commands::exit_code(commands::routing::run(args), &environment),
+        Command::Imatrix(args) => commands::exit_code(commands::imatrix::run(args), &environment),
         Command::Quantize(args) => commands::exit_code(commands::quantize::run(args), &environment),
         Command::Bench(args) => commands::exit_code(commands::bench::run(args), &environment),
         Command::Completions(args) => {

@@ -15,11 +15,11 @@ use std::ffi::OsString;
 /// to depend on them.
 const VARIABLES: [(&str, &str, &[&str]); 9] = [
     ("GATEFOLD_MODEL", "model", &[]),
-    ("GATEFOLD_CTX_SIZE", "context", &["eval", "routing"]),
+    ("GATEFOLD_CTX_SIZE", "context", &["eval", "imatrix", "routing"]),
     ("GATEFOLD_BATCH_SIZE", "batch", &[]),
     ("GATEFOLD_THREADS", "threads", &[]),
     ("GATEFOLD_ISA", "isa", &[]),
-    ("GATEFOLD_CACHE_TYPE", "cache_type", &["bench", "eval", "routing"]),
+    ("GATEFOLD_CACHE_TYPE", "cache_type", &["bench", "eval", "imatrix", "routing"]),
     ("GATEFOLD_CHAT_TEMPLATE", "chat_template", &[]),
     ("GATEFOLD_MEMORY", "memory", &[]),
     ("GATEFOLD_PARALLEL", "parallel", &[]),

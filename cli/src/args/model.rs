@@ -25,8 +25,8 @@ pub struct ModelArgs {
     #[command(flatten)]
     compute: ComputeArgs,
 
-    /// Tokens of context; for perplexity and routing those of a window; 0 is as many as the model was
-    /// made for [default: the model's own; perplexity and routing: 512]
+    /// Tokens of context; for perplexity, routing and importance those of a window; 0 is as many as the
+    /// model was made for [default: the model's own; of a window: 512]
     #[arg(short, long = "ctx-size", value_name = "N")]
     pub context: Option<usize>,
 

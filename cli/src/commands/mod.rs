@@ -9,9 +9,11 @@ mod colouring;
 pub mod completions;
 pub mod eval;
 mod ids;
+pub mod imatrix;
 pub mod inspect;
 pub mod man;
 pub mod quantize;
+mod quantize_calibrate;
 pub mod routing;
 mod routing_experts;
 mod routing_outputs;
@@ -64,6 +66,8 @@ pub enum Command {
     Eval(eval::EvalArgs),
     /// Show which expert does what, on texts of your own
     Routing(routing::RoutingArgs),
+    /// Find out from a text how much each weight counts, for `quantize`
+    Imatrix(imatrix::ImatrixArgs),
     /// Make a quantized GGUF from a checkpoint or from another GGUF
     Quantize(quantize::QuantizeArgs),
     /// Measure the speed, beside what the machine can do at most

@@ -1,5 +1,6 @@
 //! `gatefold quantize`.
 
+use super::quantize_calibrate::ImportanceArgs;
 use crate::args::model::ComputeArgs;
 use crate::args::size::size;
 use crate::terminal::progress::amount_bar;
@@ -24,6 +25,8 @@ const EXAMPLES: &str = "\
 Examples:
   gatefold quantize Mixtral-8x7B-Instruct-v0.1/ mixtral-q4_k_m.gguf --type Q4_K_M
   gatefold quantize mixtral-f16.gguf mixtral-q4_0.gguf --type Q4_0 --tensor-type 'attn_.*=Q8_0'
+  gatefold quantize mixtral-f16.gguf q3.gguf --type Q3_K_M --imatrix mixtral.imatrix.gguf
+  gatefold quantize Mixtral-8x7B-v0.1/ q2.gguf --type Q2_K --calibrate letters.txt
   gatefold quantize Mixtral-8x7B-v0.1/ --type Q2_K --dry-run       what would become of each tensor
   gatefold quantize old.gguf new.gguf --type COPY                  a file of 2023 in today's layout
   gatefold quantize Mixtral-8x7B-v0.1/ m.gguf --type Q5_K_M --split-max-size 4G
@@ -52,6 +55,9 @@ pub struct QuantizeArgs {
     /// Another format for the tensors whose names match; may be given again, the last match counts
     #[arg(long, value_name = "REGEX=TYPE", value_parser = tensor_type)]
     tensor_type: Vec<Override>,
+
+    #[command(flatten)]
+    importance: ImportanceArgs,
 
     /// Quantize tensors that are quantized already, which loses a second time
     #[arg(long)]
@@ -102,21 +108,51 @@ pub fn run(args: QuantizeArgs) -> Result<()> {
     args.compute.n_threads()?;
     let checkpoint = Checkpoint::open(&args.input)?;
     print_file_notes(&checkpoint.notes);
-    let options = Options {
+    let mut options = Options {
         recipe: recipe::by_name(&args.target),
         overrides: args.tensor_type,
         allow_requantize: args.allow_requantize,
+        imatrix: None,
         most_bytes: args.split_max_size,
     };
-    let plan =
-        Plan::new(&checkpoint, &options).with_context(|| checkpoint.path.display().to_string())?;
-    match args.output.filter(|_| !args.dry_run) {
-        None => print_plan(&checkpoint, &plan, args.json).map_err(Into::into),
-        Some(path) => {
-            let compute = args.compute.resolve()?;
-            let output = Output::open(&checkpoint, &plan, &path, args.overwrite)?;
-            write(&checkpoint, &plan, output, &compute, args.json)
-        }
+    let plan = |options: &Options| {
+        Plan::new(&checkpoint, options).with_context(|| checkpoint.path.display().to_string())
+    };
+    // What cannot be done is refused before a text is read for hours.
+    plan(&options)?;
+    let output = args.output.filter(|_| !args.dry_run);
+    let compute = args.compute.resolve()?;
+    options.imatrix = args.importance.resolve(&checkpoint, output.as_deref(), &compute)?;
+    let plan = plan(&options)?;
+    if options.imatrix.is_some() {
+        tell_unknown(&checkpoint, &plan);
+    }
+    let Some(path) = output else {
+        return print_plan(&checkpoint, &plan, args.json).map_err(Into::into);
+    };
+    let output = Output::open(&checkpoint, &plan, &path, args.overwrite)?;
+    write(&checkpoint, &plan, output, &compute, args.json)?;
+    args.importance.finish(&path);
+    Ok(())
+}
+
+/// Names the tensors that the importance matrix says nothing of: errors of all their weights count the
+/// same.
+fn tell_unknown(checkpoint: &Checkpoint, plan: &Plan) {
+    let tensors = checkpoint.tensors.iter().zip(&plan.tensors);
+    let unknown = tensors.filter(|(tensor, planned)| {
+        let changes = tensor.format != planned.format && planned.format.block_len > 1;
+        changes && planned.importance.is_none()
+    });
+    let names: Vec<String> = unknown.map(|(tensor, _)| printable(&tensor.name)).collect();
+    if let [first, others @ ..] = &names[..] {
+        let others = match others.len() {
+            0 => String::new(),
+            n_others => format!(" and {n_others} others"),
+        };
+        print_note(format_args!(
+            "note: the importance matrix says nothing of {first}{others}, whose weights all count the same"
+        ));
     }
 }
 

@@ -18,6 +18,7 @@ mod demo;
 mod divergence;
 mod encodings;
 mod foreign;
+mod imatrix;
 mod inspect;
 mod jobs;
 mod kills;

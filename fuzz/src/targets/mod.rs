@@ -5,6 +5,7 @@ pub mod chat_template;
 pub mod gguf;
 pub mod grammar;
 pub mod html;
+pub mod imatrix;
 pub mod jsonl;
 pub mod prefix_file;
 pub mod safetensors;
@@ -23,12 +24,13 @@ macro_rules! targets {
 }
 
 /// All targets.
-pub const ALL: [Target; 13] = targets![
+pub const ALL: [Target; 14] = targets![
     batch_line,
     chat_template,
     gguf,
     grammar,
     html,
+    imatrix,
     jsonl,
     prefix_file,
     safetensors,
