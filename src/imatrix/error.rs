@@ -32,7 +32,8 @@ pub enum Problem {
     Read(#[from] io::Error),
     /// Something else, such as a model.
     #[error(
-        "is no importance matrix: {what}; name a file that llama-imatrix or Gatefold made of a text"
+        "is no importance matrix: {}; name a file that llama-imatrix or Gatefold made of a text",
+        printable(what)
     )]
     Foreign {
         /// What it is, or what it lacks.
@@ -40,7 +41,8 @@ pub enum Problem {
     },
     /// The file ends too early.
     #[error(
-        "is cut short or no importance matrix: it ends within {item}; make or download it again"
+        "is cut short or no importance matrix: it ends within {}; make or download it again",
+        printable(item)
     )]
     Truncated {
         /// What is cut.
