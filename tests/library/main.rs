@@ -19,6 +19,7 @@ mod grammar_engine;
 #[cfg(feature = "grammars")]
 mod grammar_errors;
 mod handle;
+mod larger;
 mod layers;
 mod llama;
 mod logits;

@@ -47,7 +47,7 @@ pub(super) fn add_attention(
     let Workspace { attended, attended_inputs, projected, .. } = work;
     let matrix = &layer.attention_output;
     attended_inputs.reset((step.rotations.len(), matrix.cols), [matrix]);
-    fill(compute, std::slice::from_mut(attended_inputs), matrix.cols, |_, row, out| {
+    fill(compute, [(0, &mut *attended_inputs)], matrix.cols, |_, row, out| {
         out.copy_from_slice(&attended[row * matrix.cols..][..matrix.cols]);
     });
     let product = Product { matrix, inputs: attended_inputs, out: projected };
