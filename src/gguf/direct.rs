@@ -58,7 +58,7 @@ impl DirectFile {
     /// If it cannot be read, or another one has its name by now.
     pub fn open(mapped: &Arc<Mapped>) -> io::Result<DirectFile> {
         let path = &mapped.path;
-        let direct = system::open_direct(path).ok().filter(|file| takes_direct_reads(file));
+        let direct = system::open_direct(path).ok().filter(takes_direct_reads);
         let is_direct = direct.is_some();
         let file = direct.map_or_else(|| File::open(path), Ok)?;
         let (now, then) = (file.metadata()?, &mapped.metadata);

@@ -134,7 +134,8 @@ impl Model {
         let config = &self.config;
         let (expert_bytes, largest) = self.weights.expert_bytes();
         let weights = self.n_tensor_bytes;
-        let is_in_file = self.weights.token_embedding.bytes.in_file().is_some();
+        let expert = self.weights.layers.iter().flat_map(|layer| &layer.experts).next();
+        let is_in_file = expert.is_some_and(|expert| expert.gate.bytes.in_file().is_some());
         // A matrix is read with the whole pages around it.
         let around = 2 * PAGE_LEN as u64;
         let shared = weights - expert_bytes + around * 6 * config.n_layers as u64;
