@@ -1,7 +1,7 @@
 //! A model that is ready to run: a file's weights with its tokenizer.
 
 use crate::gguf::{Gguf, GgufError};
-use crate::model::{Model, ModelError};
+use crate::model::{Memory, Model, ModelError};
 use crate::tokenizer::{ChatError, ChatTemplate, Tokenizer, TokenizerError};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -41,7 +41,8 @@ pub enum OpenError {
 }
 
 impl LanguageModel {
-    /// Opens a GGUF; of a split one, any part.
+    /// Opens a GGUF; of a split one, any part. It is mapped if it fits into the memory that is free; else
+    /// what does not fit is read from the disk, step by step.
     ///
     /// # Errors
     /// If the file is no GGUF, no model that can be run, or has no usable vocabulary.
@@ -49,12 +50,38 @@ impl LanguageModel {
         LanguageModel::from_gguf(Gguf::open(path.as_ref())?)
     }
 
-    /// The model in a file that is open already.
+    /// The model in a file that is open already, as [`Self::open`] has it.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn from_gguf(gguf: Gguf) -> Result<LanguageModel, OpenError> {
+        LanguageModel::in_memory(gguf, &Memory::default(), |_, _| ())
+    }
+
+    /// The model in a file that is open already, within some memory. `progress` hears how many bytes, of how
+    /// many, were read of those that always stay there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn in_memory(
+        gguf: Gguf,
+        memory: &Memory,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<LanguageModel, OpenError> {
+        let model = Model::load(&gguf)?.in_memory(&gguf, memory, progress)?;
+        LanguageModel::of(gguf, model)
+    }
+
+    /// The model in a file that is open already, all of it mapped, for whoever asks it nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn mapped(gguf: Gguf) -> Result<LanguageModel, OpenError> {
         let model = Model::load(&gguf)?;
+        LanguageModel::of(gguf, model)
+    }
+
+    fn of(gguf: Gguf, model: Model) -> Result<LanguageModel, OpenError> {
         let tokenizer = Tokenizer::from_gguf(&gguf)
             .map_err(|error| OpenError::Tokenizer { path: gguf.path().into(), error })?;
         Ok(LanguageModel {

@@ -27,9 +27,18 @@ pub struct Options {
 impl Options {
     /// Up to 32 sequences in steps of 512 tokens, in the memory that is free beside the weights, with
     /// the model's [usual context](Config::usual_context_len) or as much of it as fits there. The KV
-    /// cache is Q8_0, or F16 where heads are no whole blocks.
+    /// cache is Q8_0, or F16 where heads are no whole blocks. Where the model is larger than memory, each
+    /// step reads from the disk, and more sequences share it.
     pub fn for_model(model: &LanguageModel) -> Options {
-        Options::in_memory(model, machine::cache_bytes(model.gguf.n_tensor_bytes()))
+        let shares = model.model.shares();
+        let cache_bytes = shares.and_then(|shares| shares.cache_bytes);
+        let cache_bytes =
+            cache_bytes.unwrap_or_else(|| machine::cache_bytes(model.gguf.n_tensor_bytes()));
+        let options = Options::in_memory(model, cache_bytes);
+        match shares.and_then(|shares| shares.max_batched_tokens) {
+            Some(max_batched_tokens) => Options { max_batched_tokens, max_running: 128, ..options },
+            None => options,
+        }
     }
 
     /// As [`Self::for_model`], with this much memory for the KV cache.

@@ -8,6 +8,7 @@ use super::options::Options;
 use super::prefix_cache::{self, PrefixCache};
 use super::request::{Delta, Event, FinishReason, GenerateError, Refusal, Request, RequestId};
 use super::sequence::{Finished, Sequence};
+use super::speed::Traffic;
 use super::status::{Status, Work};
 use super::turns::{Turns, n_interactive};
 use crate::compute::Compute;
@@ -46,8 +47,10 @@ pub struct Engine {
     background_budget: usize,
     prefix_cache: PrefixCache,
     next_id: u64,
-    /// Bytes of weights read by all steps so far.
-    weight_bytes: u64,
+    /// What all steps so far have read.
+    traffic: Traffic,
+    /// Tokens of all steps so far.
+    n_computed: usize,
     work: Work,
 }
 
@@ -86,7 +89,8 @@ impl Engine {
             background_budget: 0,
             prefix_cache: PrefixCache::default(),
             next_id: 0,
-            weight_bytes: 0,
+            traffic: Traffic::default(),
+            n_computed: 0,
             work: Work::none(config.n_layers, config.n_experts),
         })
     }
@@ -150,6 +154,12 @@ impl Engine {
     /// Bytes of keys and values, of running sequences and in the prefix cache.
     pub fn memory_bytes(&self) -> u64 {
         self.pool.layout().bytes_of(self.pool.n_used())
+    }
+
+    /// Tokens that went through the model so far, and bytes that were read from the disk for them, of a
+    /// model that is larger than memory.
+    pub fn disk_use(&self) -> (usize, u64) {
+        (self.n_computed, self.traffic.disk_bytes)
     }
 
     /// How much there is to do, and was done.
@@ -238,8 +248,22 @@ impl Engine {
                 rayon::join(forward, look_ahead).0
             }),
         };
-        let logits = logits.expect("prompts were checked when they came, and have their memory");
-        self.weight_bytes += logits.weight_bytes;
+        let logits = match logits {
+            Ok(logits) => logits,
+            Err(ModelError::Read(error)) => {
+                // Those that had no part in the step wait for the next.
+                let failed = |&len: &usize| match len {
+                    0 => Ok(None),
+                    _ => Err(ModelError::Read(error.clone()).into()),
+                };
+                return chunk_lens.iter().map(failed).collect();
+            }
+            Err(error) => {
+                panic!("prompts were checked when they came, and have their memory: {error}")
+            }
+        };
+        self.traffic += Traffic::of(&logits);
+        self.n_computed += chunk_lens.iter().sum::<usize>();
         self.work.add(&logits.expert_tokens);
         let mut n_tokens = 0;
         for (sequence, &chunk_len) in self.running.iter_mut().zip(chunk_lens) {
@@ -291,7 +315,7 @@ impl Engine {
                 self.finish(sequence, FinishReason::Length, None, listener);
                 continue;
             };
-            match sequence.push(token, &self.tokenizer, self.weight_bytes) {
+            match sequence.push(token, &self.tokenizer, self.traffic) {
                 Err(error) => listener(sequence.id, Event::Failed(error)),
                 Ok((delta, Some(reason))) => self.finish(sequence, reason, Some(delta), listener),
                 Ok((delta, None)) => {
@@ -311,8 +335,7 @@ impl Engine {
         listener: &mut dyn FnMut(RequestId, Event),
     ) {
         let id = sequence.id;
-        let Finished { generated, rest, tokens, cache } =
-            sequence.finish(reason, self.weight_bytes);
+        let Finished { generated, rest, tokens, cache } = sequence.finish(reason, self.traffic);
         let mut last = last.unwrap_or_default();
         last.text.push_str(&rest);
         if !last.is_empty() {

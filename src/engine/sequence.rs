@@ -7,7 +7,7 @@ use super::request::{
     Delta, FinishReason, GenerateError, Generated, Priority, PromptLogprobs, Request, RequestId,
     Token, TokenLogprobs,
 };
-use super::speed::{Clock, Speed};
+use super::speed::{Clock, Speed, Traffic};
 use crate::model::{Chunk, KvCache, PagePool, Routes, Wanted};
 use crate::sampler::Sampler;
 use crate::tokenizer::Tokenizer;
@@ -159,20 +159,20 @@ impl Sequence {
     }
 
     /// Begins prefill behind what `cache` has of the tokens; all steps so far have read
-    /// `weight_bytes`.
-    pub fn begin(&mut self, cache: KvCache, weight_bytes: u64) {
+    /// `traffic`.
+    pub fn begin(&mut self, cache: KvCache, traffic: Traffic) {
         if !self.is_generating() {
             self.n_reused = cache.len();
         }
         self.cache = cache;
-        self.clock.start(weight_bytes);
+        self.clock.start(traffic);
     }
 
     /// Is preempted: gives up its keys and values, to be computed again. All steps so far have read
-    /// `weight_bytes`.
-    pub fn preempt(&mut self, pool: &PagePool, weight_bytes: u64) {
+    /// `traffic`.
+    pub fn preempt(&mut self, pool: &PagePool, traffic: Traffic) {
         if self.is_generating() {
-            self.clock.pause(weight_bytes);
+            self.clock.pause(traffic);
         } else {
             self.n_reused = 0;
             self.clock = Clock::default();
@@ -270,11 +270,11 @@ impl Sequence {
         &mut self,
         token: u32,
         tokenizer: &Tokenizer,
-        weight_bytes: u64,
+        traffic: Traffic,
     ) -> Result<(Delta, Option<FinishReason>), GenerateError> {
         if !self.is_generating() {
-            self.prompt_speed = self.prefill_speed(weight_bytes);
-            self.clock = Clock::started(weight_bytes);
+            self.prompt_speed = self.prefill_speed(traffic);
+            self.clock = Clock::started(traffic);
         }
         self.tokens.push(token);
         let tokens = vec![Token { id: token, logprobs: self.logprobs.last().cloned() }];
@@ -298,18 +298,18 @@ impl Sequence {
     }
 
     /// The speed of prefill since it was begun last.
-    fn prefill_speed(&self, weight_bytes: u64) -> Speed {
-        self.clock.speed(self.cache.len() - self.n_reused, weight_bytes)
+    fn prefill_speed(&self, traffic: Traffic) -> Speed {
+        self.clock.speed(self.cache.len() - self.n_reused, traffic)
     }
 
     /// Ends the answer.
-    pub fn finish(self, finish_reason: FinishReason, weight_bytes: u64) -> Finished {
+    pub fn finish(self, finish_reason: FinishReason, traffic: Traffic) -> Finished {
         let (prompt_speed, speed) = match self.is_generating() {
             true => {
                 let n_tokens = self.tokens.len() - self.n_prompt - 1;
-                (self.prompt_speed, self.clock.speed(n_tokens, weight_bytes))
+                (self.prompt_speed, self.clock.speed(n_tokens, traffic))
             }
-            false => (self.prefill_speed(weight_bytes), Speed::default()),
+            false => (self.prefill_speed(traffic), Speed::default()),
         };
         let (text, rest) = self.text.finish(finish_reason);
         let generated = Generated {

@@ -7,14 +7,15 @@
 
 #![allow(unsafe_code)]
 
+use super::direct::Pages;
 use memmap2::Mmap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::{Deref, Range};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A range of a mapped file (or of memory), kept alive by whoever holds it.
+/// A range of a mapped file (or of memory, whole pages among them), kept alive by whoever holds it.
 ///
 /// Dereferences to the bytes; clones and slices share them.
 #[derive(Clone)]
@@ -25,15 +26,26 @@ pub struct Bytes {
 
 #[derive(Clone)]
 enum Owner {
-    Map(Arc<Mmap>),
+    Map(Arc<Mapped>),
     Heap(Arc<Vec<u8>>),
+    Pages(Arc<Pages>),
     Static(&'static [u8]),
+}
+
+/// A file that is mapped from its first byte on, and which it is.
+pub(crate) struct Mapped {
+    map: Mmap,
+    /// Where it lay when it was mapped.
+    pub path: PathBuf,
+    /// What was known of it then.
+    pub metadata: Metadata,
 }
 
 impl Bytes {
     /// Maps a regular file.
     pub(super) fn map(path: &Path) -> io::Result<Bytes> {
         let file = File::open(path)?;
+        let metadata = file.metadata()?;
         // SAFETY: the mapping is private to this value and only ever read. That the file stays as
         // it is while it is mapped cannot be had from the operating system; the module's text says
         // what happens otherwise.
@@ -42,7 +54,17 @@ impl Bytes {
         // addresses. A system that has none says so, and nothing is lost.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(Bytes { range: 0..map.len(), owner: Owner::Map(Arc::new(map)) })
+        let range = 0..map.len();
+        let mapped = Mapped { map, path: path.to_path_buf(), metadata };
+        Ok(Bytes { range, owner: Owner::Map(Arc::new(mapped)) })
+    }
+
+    /// The file that these are mapped from, and where they lie in it; none for memory.
+    pub(crate) fn in_file(&self) -> Option<(&Arc<Mapped>, Range<usize>)> {
+        match &self.owner {
+            Owner::Map(mapped) => Some((mapped, self.range.clone())),
+            Owner::Heap(_) | Owner::Pages(_) | Owner::Static(_) => None,
+        }
     }
 
     /// The bytes in `range` of these, without a copy.
@@ -61,8 +83,9 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         let all: &[u8] = match &self.owner {
-            Owner::Map(map) => map,
+            Owner::Map(mapped) => &mapped.map,
             Owner::Heap(vec) => vec,
+            Owner::Pages(pages) => pages.as_bytes(),
             Owner::Static(bytes) => bytes,
         };
         &all[self.range.clone()]
@@ -78,6 +101,12 @@ impl AsRef<[u8]> for Bytes {
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Bytes {
         Bytes { range: 0..bytes.len(), owner: Owner::Heap(Arc::new(bytes)) }
+    }
+}
+
+impl From<Arc<Pages>> for Bytes {
+    fn from(pages: Arc<Pages>) -> Bytes {
+        Bytes { range: 0..pages.as_bytes().len(), owner: Owner::Pages(pages) }
     }
 }
 

@@ -9,6 +9,7 @@
 //! [`ReadAhead`] brings it into memory while it is used already.
 
 mod decode;
+mod direct;
 mod error;
 mod fingerprint;
 mod formats;
@@ -22,8 +23,10 @@ mod validate;
 mod value;
 mod write;
 
+pub(crate) use direct::{DirectFile, PAGE_LEN, Pages};
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
+pub(crate) use map::Mapped;
 pub use metadata::{ARCHITECTURE_KEY, Metadata, is_of_one_file};
 pub use read_ahead::ReadAhead;
 pub use split::part_path;

@@ -1,9 +1,10 @@
 //! What running a model takes, against what the machine has.
 
+use super::larger::Larger;
 use crate::architecture::Config;
 use crate::gguf::Gguf;
 use crate::machine::Machine;
-use crate::model::Weights;
+use crate::model::{Model, Weights};
 use gatefold_quant::DynFormat;
 use serde::Serialize;
 
@@ -14,6 +15,11 @@ pub struct Memory {
     pub weights_bytes: u64,
     /// Weights read for each token when one sequence is generated, where the file is a model.
     pub weights_bytes_per_token: Option<u64>,
+    /// The least memory in which weights that do not fit are read from the disk as they are needed; in less,
+    /// they come in as mapped files do.
+    pub least_bytes: Option<u64>,
+    /// How it runs where it is larger than the memory available.
+    pub larger: Option<Larger>,
     /// The KV cache in F16, the default.
     pub kv_f16: Option<KvBytes>,
     /// The KV cache in Q8_0, where heads are whole blocks.
@@ -38,13 +44,28 @@ pub struct Verdict {
     pub notes: Vec<String>,
 }
 
+/// Tokens of the shortest steps in which a model is worth running.
+const SHORT_STEP: usize = 128;
+
 impl Memory {
-    pub(super) fn of(gguf: &Gguf, config: Option<&Config>, weights: Option<&Weights>) -> Memory {
+    pub(super) fn of(
+        gguf: &Gguf,
+        config: Option<&Config>,
+        weights: Option<&Weights>,
+        machine: Option<Machine>,
+    ) -> Memory {
+        let model = config.and(weights).and_then(|_| Model::load(gguf).ok());
+        let n_parameters = gguf.tensors().map(|tensor| tensor.n_weights() as u64).sum();
         let per_token = |config: &Config| Some(weights?.bytes_per_token(config.top_k));
         let kv = |format| config.and_then(|config| KvBytes::of(config, format));
         Memory {
             weights_bytes: gguf.n_tensor_bytes(),
             weights_bytes_per_token: config.and_then(per_token),
+            least_bytes: model.as_ref().and_then(|model| model.needs(None).least(SHORT_STEP)),
+            larger: model
+                .as_ref()
+                .zip(machine)
+                .and_then(|(model, machine)| Larger::of(model, n_parameters, machine.free_bytes())),
             kv_f16: kv("F16"),
             kv_q8_0: kv("Q8_0"),
         }
@@ -63,7 +84,10 @@ impl KvBytes {
 impl Verdict {
     /// Of a model that runs, but for what `notes` say.
     pub(super) fn runs(memory: Memory, machine: Option<Machine>, notes: Vec<String>) -> Verdict {
-        let fit = machine.zip(memory.kv_f16).map(|(machine, kv)| fit(memory, kv, machine));
+        let fit = machine.zip(memory.kv_f16).map(|(machine, kv)| match memory.larger {
+            Some(larger) => larger.told(),
+            None => fit(memory, kv, machine),
+        });
         Verdict { runs: true, notes: fit.into_iter().chain(notes).collect() }
     }
 }
@@ -106,6 +130,8 @@ mod tests {
         let memory = Memory {
             weights_bytes: 1 << 30,
             weights_bytes_per_token: Some(1 << 28),
+            least_bytes: None,
+            larger: None,
             kv_f16: Some(kv),
             kv_q8_0: Some(KvBytes { per_token: 53, per_context: 53 << 15 }),
         };

@@ -3,10 +3,12 @@
 //! [`Report`] is made from the header and the norms; [`check()`] reads every weight.
 
 mod check;
+mod larger;
 mod memory;
 mod text;
 
 pub use check::{Check, Fault, check};
+pub use larger::Larger;
 pub use memory::{KvBytes, Memory, Verdict};
 
 use crate::architecture::{Config, ExpertLayout};
@@ -133,7 +135,7 @@ impl Report {
         let (config, weights) = (config.as_ref(), weights.as_ref());
         let n_parameters = gguf.tensors().map(|tensor| tensor.n_weights() as u64).sum();
         let n_idle = weights.zip(config).map(|(weights, config)| weights.n_idle(config.top_k));
-        let memory = Memory::of(gguf, config, weights);
+        let memory = Memory::of(gguf, config, weights, machine);
         let verdict = match faults.is_empty() {
             true => Verdict::runs(memory, machine, notes),
             false => Verdict { runs: false, notes: faults },

@@ -21,6 +21,12 @@ impl Machine {
         Some(cgroup::limits().into_iter().fold(machine, Machine::within))
     }
 
+    /// Bytes that a model may take in all, where the user does not say: what is available, less a sixteenth
+    /// for other programs.
+    pub fn free_bytes(self) -> u64 {
+        self.available_bytes - self.available_bytes / 16
+    }
+
     /// What both this machine and a limit allow.
     fn within(self, limit: Machine) -> Machine {
         Machine {

@@ -1,13 +1,15 @@
 //! The forward pass: prefill and decode are the same steps, of many tokens or of one per sequence.
 
-use super::ModelError;
 use super::attention::{self, add_attention};
+use super::larger::Shares;
 use super::moe::{self, add_experts};
 use super::product::{Inputs, Panels, Product, fill, multiply};
 use super::rope::Rope;
 use super::routes::Gates;
 use super::step::{Chunk, Logits, Step, Wanted};
+use super::store::Store;
 use super::weights::{Layer, Matrix, Weights};
+use super::{ModelError, ReadError};
 use crate::architecture::Config;
 use crate::compute::Compute;
 use crate::gguf::Gguf;
@@ -15,11 +17,17 @@ use rayon::prelude::*;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A model, its weights where the file is mapped.
+/// A model, its weights where the file is mapped, or as far as they fit in memory.
 pub struct Model {
-    config: Config,
-    weights: Weights,
+    pub(super) config: Config,
+    pub(super) weights: Weights,
     rope: Rope,
+    /// Bytes of all tensors.
+    pub(super) n_tensor_bytes: u64,
+    /// How memory is shared, where that was settled.
+    pub(super) shares: Option<Shares>,
+    /// The experts of a model that is larger than memory.
+    pub(super) store: Option<Mutex<Store>>,
     /// The memory of the last step, for the next one: none has to be taken from the system again.
     workspace: Mutex<Workspace>,
 }
@@ -42,7 +50,15 @@ impl Model {
         let config = Config::from_gguf(gguf)?;
         let weights = Weights::from_gguf(gguf, &config)?;
         let rope = Rope::new(&config.rope, weights.rope_divisors.clone());
-        Ok(Model { config, weights, rope, workspace: Mutex::default() })
+        Ok(Model {
+            config,
+            weights,
+            rope,
+            n_tensor_bytes: gguf.n_tensor_bytes(),
+            shares: None,
+            store: None,
+            workspace: Mutex::default(),
+        })
     }
 
     /// The model's sizes.
@@ -103,8 +119,8 @@ impl Model {
     /// sequence was cut into chunks, nor on the instruction set or the number of threads.
     ///
     /// # Errors
-    /// If a token is not in the vocabulary or a sequence would outgrow its context or the memory.
-    /// The sequences are as they were then.
+    /// If a token is not in the vocabulary, a sequence would outgrow its context or the memory, or
+    /// weights cannot be read. The sequences are as they were then.
     pub fn forward(
         &self,
         compute: &Compute,
@@ -129,15 +145,47 @@ impl Model {
             cache.reserve(tokens.len())?;
         }
         let step = self.embed(compute, chunks);
-        Ok(compute.run_spinning(|| self.through_layers(compute, step, gates)))
+        // A step beside another has no part in the store: it computes with experts where the file is
+        // mapped. To wait here could be to wait for oneself, in a thread of the same pool.
+        let mut store = self.store.as_ref().and_then(|store| store.try_lock().ok());
+        let store = store.as_deref_mut();
+        compute.run_spinning(|| self.through_layers(compute, step, gates, store))
     }
 
     fn through_layers(
         &self,
         compute: &Compute,
         mut step: Step<'_, '_>,
+        gates: Gates<'_>,
+        mut store: Option<&mut Store>,
+    ) -> Result<Logits, ModelError> {
+        let mut work = mem::take(&mut *self.workspace());
+        let (n_tokens, top_k) = (step.rotations.len(), self.config.top_k);
+        store.iter_mut().for_each(|store| store.begin_step(n_tokens, top_k));
+        let layer_bytes =
+            self.layer_by_layer(compute, &mut step, gates, &mut work, store.as_deref_mut());
+        let disk_bytes = store.map_or(0, Store::end_step);
+        let expert_tokens = mem::take(&mut work.moe.expert_tokens);
+        let logits = layer_bytes.map(|layer_bytes| {
+            for chunk in step.chunks.iter_mut() {
+                chunk.cache.advance(chunk.tokens.len());
+            }
+            let (values, output_bytes) = self.logits(compute, &step, &mut work);
+            Logits { values, weight_bytes: layer_bytes + output_bytes, disk_bytes, expert_tokens }
+        });
+        *self.workspace() = work;
+        Ok(logits?)
+    }
+
+    /// Takes a step's rows through the layers. Returns the bytes of weights that were read.
+    fn layer_by_layer(
+        &self,
+        compute: &Compute,
+        step: &mut Step<'_, '_>,
         mut gates: Gates<'_>,
-    ) -> Logits {
+        work: &mut Workspace,
+        mut store: Option<&mut Store>,
+    ) -> Result<u64, ReadError> {
         gates.routes.iter_mut().for_each(|routes| routes.clear());
         if let Some(inputs) = &mut gates.inputs {
             let chunks = step.chunks.iter();
@@ -145,7 +193,6 @@ impl Model {
         }
         let is_watched = gates.watch_inputs();
         let Model { config, weights, .. } = self;
-        let mut work = mem::take(&mut *self.workspace());
         let mut weight_bytes = 0;
         for (layer_idx, layer) in weights.layers.iter().enumerate() {
             let h = &mut work.h;
@@ -153,21 +200,15 @@ impl Model {
             self.norm(compute, (&step.x, &layer.attention_norm), matrices, is_watched, h);
             let (layer_at, attention) = ((layer_idx, layer), &mut work.attention);
             weight_bytes +=
-                add_attention(compute, config, layer_at, h, &mut step, attention, &mut gates);
+                add_attention(compute, config, layer_at, h, step, attention, &mut gates);
 
             let random = gates.random(layer_idx);
             let matrices = moe::input_matrices(layer).chain(&random);
             self.norm(compute, (&step.x, &layer.ffn_norm), matrices, is_watched, h);
-            let (x, work) = (&mut step.x, &mut work.moe);
-            weight_bytes += add_experts(compute, layer_at, config.top_k, h, x, work, &mut gates);
+            let (x, work) = (&mut step.x, (&mut work.moe, store.as_deref_mut()));
+            weight_bytes += add_experts(compute, layer_at, config.top_k, h, x, work, &mut gates)?;
         }
-        for chunk in step.chunks.iter_mut() {
-            chunk.cache.advance(chunk.tokens.len());
-        }
-        let (values, output_bytes) = self.logits(compute, &step, &mut work);
-        let expert_tokens = mem::take(&mut work.moe.expert_tokens);
-        *self.workspace() = work;
-        Logits { values, weight_bytes: weight_bytes + output_bytes, expert_tokens }
+        Ok(weight_bytes)
     }
 
     /// The memory of the last step. A step that runs beside another makes its own.
@@ -207,7 +248,7 @@ impl Model {
     ) {
         let Config { dim, norm_epsilon, .. } = self.config;
         h.reset((x.len() / dim, dim), matrices, is_watched);
-        fill(compute, std::slice::from_mut(h), dim, |_, row, out| {
+        fill(compute, [(0, h)], dim, |_, row, out| {
             compute.isa.rms_norm(&x[row * dim..][..dim], weight, norm_epsilon, out);
         });
     }

@@ -10,6 +10,7 @@ mod attention;
 mod forward;
 mod input_sums;
 mod kv_cache;
+mod larger;
 pub(crate) mod log_probs;
 mod moe;
 mod pages;
@@ -18,6 +19,7 @@ mod random_routers;
 mod rope;
 mod routes;
 mod step;
+mod store;
 mod tensors;
 mod weights;
 
@@ -26,6 +28,7 @@ pub use input_sums::{
     ExpertInputs, InputSums, LayerInputs, SUM_BLOCK_LEN, Squares, of_units, to_units,
 };
 pub use kv_cache::KvCache;
+pub use larger::{Memory, Needs, Residence, SHORT_CONTEXT, Shares};
 pub use pages::{PageLayout, PagePool, TILE_LEN};
 pub use random_routers::RandomRouters;
 pub use rope::Divisors;
@@ -35,6 +38,9 @@ pub use weights::{Expert, Layer, Matrix, Weights};
 
 use crate::architecture::ArchitectureError;
 use crate::gguf::GgufError;
+use crate::text::printable;
+use std::fmt::Display;
+use std::path::Path;
 use thiserror::Error;
 
 /// Why a model cannot be loaded or run.
@@ -57,6 +63,9 @@ pub enum ModelError {
         /// What is wrong with it and what to do.
         problem: String,
     },
+    /// Weights that are not in memory cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A token that the vocabulary does not have.
     #[error("token id {id} is out of range: the model's vocabulary has {n_vocab} tokens, 0 to {}", n_vocab - 1)]
     Token {
@@ -98,4 +107,24 @@ pub enum ModelError {
         /// Values per head.
         head_dim: usize,
     },
+}
+
+/// Why weights could not be read from the disk, or not be read again.
+#[derive(Clone, Debug, Error)]
+#[error(
+    "{file}: {item} cannot be read: {problem}; see to the file and its disk, and open the model again"
+)]
+pub struct ReadError {
+    /// The file.
+    file: String,
+    /// What is read: a tensor, and where it lies in the file.
+    item: String,
+    /// What the system says.
+    problem: String,
+}
+
+impl ReadError {
+    fn new(file: &Path, item: String, problem: impl Display) -> ReadError {
+        ReadError { file: printable(file.display()), item, problem: problem.to_string() }
+    }
 }

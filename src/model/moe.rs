@@ -1,8 +1,10 @@
 //! The sparse mixture of experts (arXiv 2401.04088): a router picks `top_k` experts per token, and
 //! only those are evaluated, each once for all tokens that picked it.
 
+use super::ReadError;
 use super::product::{Inputs, Panels, Product, fill, gather, multiply};
 use super::routes::{Choice, Gates};
+use super::store::Store;
 use super::weights::{Expert, Layer, Matrix};
 use crate::compute::Compute;
 use gatefold_quant::Isa;
@@ -96,15 +98,21 @@ impl Workspace {
 
 /// Adds the experts' outputs for normalized rows `h` to the residual rows `x`, `[n_tokens, dim]`.
 /// `h` must be filled for [`input_matrices`]. Returns the bytes of weights that were read.
+///
+/// Experts that are not in memory come from `store`, and are computed with as they come, wave by wave.
+/// Outputs lie expert by expert, so that waves leave no trace in the result.
+///
+/// # Errors
+/// If the store cannot read them.
 pub(super) fn add_experts(
     compute: &Compute,
     (layer_idx, layer): (usize, &Layer),
     top_k: usize,
     h: &Inputs,
     x: &mut [f32],
-    work: &mut Workspace,
+    (work, store): (&mut Workspace, Option<&mut Store>),
     gates: &mut Gates<'_>,
-) -> u64 {
+) -> Result<u64, ReadError> {
     let dim = layer.ffn_norm.len();
     let (choices, router_bytes) = choices(
         compute,
@@ -119,42 +127,80 @@ pub(super) fn add_experts(
         watch(compute, layer_idx, &choices, h, &mut work.random, gates);
     }
     let routing = Routing::new(layer.experts.len(), &choices);
-    work.reset(layer, &routing, gates.watch_inputs());
     work.count(&routing);
     if let Some(inputs) = &mut gates.inputs {
         inputs.add_experts(layer_idx, h.floats(), &routing.tokens);
     }
-    gather(&mut work.inputs, h, &routing.tokens);
-    let gate_up_bytes = multiply(compute, gate_up(layer, work));
-    let Workspace { gates: gated, ups, hidden, .. } = &mut *work;
-    fill(compute, hidden, layer.experts[0].down.cols, |expert_idx, place, hidden| {
-        gated[expert_idx].copy_token(place, hidden);
-        ups[expert_idx].with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
-    });
+    let is_watched = gates.watch_inputs();
+    let mut weight_bytes = router_bytes;
+    let gather = |work: &mut Workspace| {
+        work.reset(layer, &routing, is_watched);
+        gather(&mut work.inputs, h, &routing.tokens);
+    };
+    match store {
+        None => {
+            gather(work);
+            let experts: Vec<_> = layer.experts.iter().map(Some).collect();
+            weight_bytes += evaluate(compute, &experts, work);
+        }
+        Some(store) => {
+            let is_needed = |tokens: &Vec<u32>| !tokens.is_empty();
+            store.begin_layer(layer_idx, routing.tokens.iter().map(is_needed).collect());
+            gather(work);
+            while let Some(wave) = store.next_wave(layer)? {
+                let experts: Vec<_> = wave.iter().map(Option::as_ref).collect();
+                weight_bytes += evaluate(compute, &experts, work);
+            }
+        }
+    }
     if let Some(inputs) = &mut gates.inputs {
         for (expert_idx, (hidden, tokens)) in work.hidden.iter().zip(&routing.tokens).enumerate() {
             inputs.add_hidden((layer_idx, expert_idx), hidden.floats(), tokens);
         }
     }
-    let down_bytes = multiply(compute, down(layer, work));
     combine(compute, &routing, &work.downs, dim, x);
-    router_bytes + gate_up_bytes + down_bytes
+    Ok(weight_bytes)
 }
 
-/// The gate and up projections of every expert, for its tokens (a grouped GEMM).
-fn gate_up<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item = Product<'a>> {
-    let experts = layer.experts.iter().zip(&work.inputs);
+/// Evaluates those of a layer's experts that are there, for their tokens. Returns the bytes of weights
+/// that were read.
+fn evaluate(compute: &Compute, experts: &[Option<&Expert>], work: &mut Workspace) -> u64 {
+    let gate_up_bytes = multiply(compute, gate_up(experts, work));
+    let Workspace { gates, ups, hidden, .. } = work;
+    let cols = experts.iter().flatten().next().map_or(0, |expert| expert.down.cols);
+    let hidden = hidden.iter_mut().enumerate().filter(|(idx, _)| experts[*idx].is_some());
+    fill(compute, hidden, cols, |expert_idx, place, hidden| {
+        gates[expert_idx].copy_token(place, hidden);
+        ups[expert_idx].with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
+    });
+    gate_up_bytes + multiply(compute, down(experts, work))
+}
+
+/// The gate and up projections of experts, for their tokens (a grouped GEMM).
+fn gate_up<'a>(
+    experts: &[Option<&'a Expert>],
+    work: &'a mut Workspace,
+) -> impl Iterator<Item = Product<'a>> {
     let outs = work.gates.iter_mut().zip(&mut work.ups);
-    experts.zip(outs).flat_map(|((expert, inputs), (gate, up))| {
-        let gate = Product { matrix: &expert.gate, inputs, out: gate };
-        [gate, Product { matrix: &expert.up, inputs, out: up }]
+    let experts = experts.iter().zip(&work.inputs).zip(outs);
+    experts.flat_map(|((expert, inputs), (gate, up))| {
+        let products = expert.map(|expert| {
+            let gate = Product { matrix: &expert.gate, inputs, out: gate };
+            [gate, Product { matrix: &expert.up, inputs, out: up }]
+        });
+        products.into_iter().flatten()
     })
 }
 
-/// The down projection of every expert, applied to the product of the two of [`gate_up`].
-fn down<'a>(layer: &'a Layer, work: &'a mut Workspace) -> impl Iterator<Item = Product<'a>> {
-    let experts = layer.experts.iter().zip(&work.hidden).zip(&mut work.downs);
-    experts.map(|((expert, inputs), out)| Product { matrix: &expert.down, inputs, out })
+/// The down projection of experts, applied to the product of the two of [`gate_up`].
+fn down<'a>(
+    experts: &[Option<&'a Expert>],
+    work: &'a mut Workspace,
+) -> impl Iterator<Item = Product<'a>> {
+    let experts = experts.iter().zip(&work.hidden).zip(&mut work.downs);
+    experts.filter_map(|((expert, inputs), out)| {
+        expert.map(|expert| Product { matrix: &expert.down, inputs, out })
+    })
 }
 
 /// Adds each token's experts to its residual row, in the order of the router's choice.

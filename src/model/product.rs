@@ -93,15 +93,15 @@ impl Inputs {
     }
 }
 
-/// Fills several inputs of `cols` columns, all of them as one set of tasks: row `t` of the one at
-/// `idx` with what `row(idx, t, out)` makes.
-pub fn fill(
+/// Fills several inputs of `cols` columns, all of them as one set of tasks: row `t` of the one that
+/// is called `idx` with what `row(idx, t, out)` makes.
+pub fn fill<'i>(
     compute: &Compute,
-    inputs: &mut [Inputs],
+    inputs: impl IntoIterator<Item = (usize, &'i mut Inputs)>,
     cols: usize,
     row: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    let groups = inputs.iter_mut().enumerate().flat_map(|(idx, inputs)| {
+    let groups = inputs.into_iter().flat_map(|(idx, inputs)| {
         let kinds = inputs.0.iter_mut();
         kinds.flat_map(move |x| x.groups_mut().map(move |group| (idx, group)))
     });

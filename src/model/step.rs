@@ -30,6 +30,8 @@ pub struct Logits {
     pub values: Vec<f32>,
     /// Bytes of weights that the step read.
     pub weight_bytes: u64,
+    /// Bytes that the step read from the disk itself, of a model that is larger than memory.
+    pub disk_bytes: u64,
     /// How many tokens each expert of each layer has evaluated, `[n_layers][n_experts]`. A dense
     /// layer is one expert.
     pub expert_tokens: Vec<Vec<u64>>,

@@ -11,7 +11,7 @@ use crate::gguf::{Bytes, Gguf, Tensor};
 use gatefold_quant::{DynFormat, Isa};
 use std::sync::Arc;
 
-/// A matrix `[rows = out features, cols = in features]` of blocks, where the file is mapped.
+/// A matrix `[rows = out features, cols = in features]` of blocks, where the file is mapped or in memory.
 #[derive(Clone)]
 pub struct Matrix {
     /// The format of its blocks.
@@ -152,6 +152,35 @@ impl Weights {
         })
     }
 
+    /// Puts something in the place of every matrix that belongs to no expert.
+    pub(super) fn replace_shared<E>(
+        &mut self,
+        mut replace: impl FnMut(&Matrix) -> Result<Matrix, E>,
+    ) -> Result<(), E> {
+        let is_tied = self.output.bytes.as_ptr() == self.token_embedding.bytes.as_ptr();
+        let layers = self.layers.iter_mut().flat_map(|layer| {
+            let Layer { q, k, v, attention_output, router, .. } = layer;
+            [q, k, v, attention_output].into_iter().chain(router)
+        });
+        let output = (!is_tied).then_some(&mut self.output);
+        for matrix in [&mut self.token_embedding].into_iter().chain(output).chain(layers) {
+            *matrix = replace(matrix)?;
+        }
+        if is_tied {
+            self.output = self.token_embedding.clone();
+        }
+        Ok(())
+    }
+
+    /// Bytes of the experts of all layers, and of the largest of them.
+    pub(super) fn expert_bytes(&self) -> (u64, u64) {
+        let experts = self.layers.iter().flat_map(|layer| &layer.experts);
+        let bytes = experts.map(|expert| {
+            expert.matrices().into_iter().map(|matrix| matrix.bytes.len() as u64).sum::<u64>()
+        });
+        bytes.fold((0, 0), |(all, largest), bytes| (all + bytes, largest.max(bytes)))
+    }
+
     /// Weights of the experts that a token is not routed to.
     pub fn n_idle(&self, top_k: usize) -> u64 {
         let idle = self.layers.iter().flat_map(|layer| layer.experts.iter().skip(top_k.max(1)));
@@ -181,7 +210,8 @@ impl Layer {
 }
 
 impl Expert {
-    fn matrices(&self) -> [&Matrix; 3] {
+    /// Gate, up and down.
+    pub(super) fn matrices(&self) -> [&Matrix; 3] {
         [&self.gate, &self.up, &self.down]
     }
 

@@ -20,6 +20,7 @@ mod grammar_engine;
 mod grammar_errors;
 mod handle;
 mod imatrix;
+mod larger;
 mod layers;
 mod llama;
 mod logits;

@@ -1,14 +1,13 @@
 //! The arguments that commands with many requests share.
 
-use super::model::{LoadedModel, ModelArgs, cache_format};
+use super::model::{LoadedModel, ModelArgs, Use, cache_format};
 use super::prompt_cache::PromptCacheArgs;
-use super::size::size;
 use super::template::{TemplateArgs, tell_origin};
 use crate::terminal::print_note;
 use anyhow::Result;
 use clap::{Args, value_parser};
 use gatefold::DynFormat;
-use gatefold::engine::Options;
+use gatefold::engine::{Engine, Options};
 use gatefold::tokenizer::{ChatTemplate, Date};
 
 /// Which model works on requests, on how many together, and in how much memory.
@@ -18,13 +17,10 @@ pub struct EngineArgs {
     #[command(flatten)]
     pub model: ModelArgs,
 
-    /// Memory for keys and values: 500M, 8G [default: what is free beside the weights]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory: Option<u64>,
-
-    /// Most texts that are worked on together; never more than --batch-size
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = value_parser!(u16).range(1..=4096))]
-    parallel: u16,
+    /// Most texts that are worked on together; never more than --batch-size [default: 32; 128 where the
+    /// model is larger than memory]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=4096))]
+    parallel: Option<u16>,
 
     /// Type of the KV cache: f32, f16 or q8_0 [default: q8_0, or f16 where the
     /// model's heads are no whole blocks]
@@ -44,7 +40,24 @@ pub struct EngineArgs {
     pub prompt_cache: PromptCacheArgs,
 }
 
+/// Texts that are worked on together of a model that fits into memory, where the user does not say.
+const DEFAULT_PARALLEL: usize = 32;
+
 impl EngineArgs {
+    /// Opens the model for many requests, and begins to read its weights.
+    pub fn load(&self) -> Result<LoadedModel> {
+        self.model.load(self.model_use())
+    }
+
+    /// The same without reading weights.
+    pub fn open(&self) -> Result<LoadedModel> {
+        self.model.open(self.model_use())
+    }
+
+    fn model_use(&self) -> Use {
+        Use { default_context: None, cache_format: self.cache_type, is_for_many: true }
+    }
+
     /// The engine's options for a model.
     pub fn options(&self, loaded: &LoadedModel) -> Options {
         let defaults = Options::for_model(&loaded.language);
@@ -52,14 +65,14 @@ impl EngineArgs {
             cache_format: self.cache_type.unwrap_or(defaults.cache_format),
             context_len: loaded.context_len,
             max_batched_tokens: loaded.batch_len,
-            max_running: self.parallel.into(),
-            memory_bytes: self.memory.unwrap_or(defaults.memory_bytes),
+            max_running: self.parallel.map_or(defaults.max_running, usize::from),
+            memory_bytes: defaults.memory_bytes,
         }
     }
 
-    /// How many requests are worked on together, at most.
+    /// How many requests are worked on together, at most, of a model that is not known yet.
     pub fn max_running(&self) -> usize {
-        self.parallel.into()
+        self.parallel.map_or(DEFAULT_PARALLEL, usize::from)
     }
 
     /// The chat template, with the date that was given.
@@ -70,6 +83,12 @@ impl EngineArgs {
             None => template,
         })
     }
+}
+
+/// Says what an engine's work has read from the disk, where the model is larger than memory.
+pub fn tell_disk_use(loaded: &LoadedModel, engine: &Engine) {
+    let (n_tokens, disk_bytes) = engine.disk_use();
+    loaded.disk_use(disk_bytes, n_tokens).iter().for_each(print_note);
 }
 
 /// Says which template the work is done with, and that it depends on the day.

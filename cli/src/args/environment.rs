@@ -21,7 +21,7 @@ const VARIABLES: [(&str, &str, &[&str]); 9] = [
     ("GATEFOLD_ISA", "isa", &[]),
     ("GATEFOLD_CACHE_TYPE", "cache_type", &["bench", "eval", "imatrix", "routing"]),
     ("GATEFOLD_CHAT_TEMPLATE", "chat_template", &[]),
-    ("GATEFOLD_MEMORY", "memory", &[]),
+    ("GATEFOLD_MEMORY", "memory", &["bench"]),
     ("GATEFOLD_PARALLEL", "parallel", &[]),
 ];
 

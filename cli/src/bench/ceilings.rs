@@ -3,6 +3,7 @@
 use gatefold::Compute;
 use gatefold::gguf::{Bytes, Gguf};
 use gatefold::machine::Machine;
+use gatefold::model::Model;
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,17 +49,28 @@ pub struct Ceilings<'a> {
 }
 
 impl<'a> Ceilings<'a> {
-    /// Reads the weights where the file is mapped, or where they are few, memory of its own.
-    pub fn new(compute: &'a Compute, gguf: &Gguf) -> Ceilings<'a> {
-        let mut pieces = Vec::new();
-        // Tests read no more than a few rows of the embedding: it may not be in memory.
-        for tensor in gguf.tensors().filter(|tensor| tensor.name != "token_embd.weight") {
-            let n_pieces = tensor.bytes.len() / PIECE_BYTES;
-            let piece = |idx| tensor.bytes.slice(idx * PIECE_BYTES..(idx + 1) * PIECE_BYTES);
-            pieces.extend((0..n_pieces).map(piece));
-        }
+    /// Reads the weights where the file is mapped, or where they are few, memory of its own. Of a model
+    /// that is larger than memory, it reads what always is there.
+    pub fn new(compute: &'a Compute, gguf: &Gguf, model: &Model) -> Ceilings<'a> {
+        let pieces_of = |bytes: &Bytes| {
+            let n_pieces = bytes.len() / PIECE_BYTES;
+            let piece = |idx| bytes.slice(idx * PIECE_BYTES..(idx + 1) * PIECE_BYTES);
+            (0..n_pieces).map(piece).collect::<Vec<_>>()
+        };
+        let is_mapped = model.residence().is_none();
+        let mut pieces: Vec<Bytes> = if is_mapped {
+            // Tests read no more than a few rows of the embedding: it may not be in memory.
+            let tensors = gguf.tensors().filter(|tensor| tensor.name != "token_embd.weight");
+            tensors.flat_map(|tensor| pieces_of(&tensor.bytes)).collect()
+        } else {
+            let layers = model.layers().iter();
+            let attention =
+                layers.flat_map(|layer| [&layer.q, &layer.k, &layer.v, &layer.attention_output]);
+            attention.flat_map(|matrix| pieces_of(&matrix.bytes)).collect()
+        };
         pieces.truncate(MAX_BYTES / PIECE_BYTES);
-        if pieces.len() * PIECE_BYTES < MIN_BYTES {
+        let is_enough = pieces.len() * PIECE_BYTES >= MIN_BYTES;
+        if pieces.is_empty() || is_mapped && !is_enough {
             // Not zeros: the system would show the same page of them everywhere.
             let piece = |_| Bytes::from(vec![1; PIECE_BYTES]);
             pieces = (0..affordable_bytes() / PIECE_BYTES).map(piece).collect();

@@ -24,6 +24,8 @@ pub struct Measurement {
     pub tokens_per_second_min: f64,
     /// The fastest round.
     pub tokens_per_second_max: f64,
+    /// Bytes read from the disk itself for each token, where the model is larger than memory.
+    pub disk_bytes_per_token: f64,
     /// Which of the ceilings is nearer.
     pub ceiling: Ceiling,
     /// The share of it that the test reaches.
@@ -78,7 +80,9 @@ impl Measurement {
             true => Ceiling::Int8Rate,
             false => Ceiling::ReadBandwidth,
         };
+        let disk_bytes = rounds.iter().map(|round| round.effort.disk_bytes as f64);
         Measurement {
+            disk_bytes_per_token: median(disk_bytes.collect()) / test.n_tokens() as f64,
             test: test.to_string(),
             tokens_per_second_min: speeds.iter().copied().fold(f64::INFINITY, f64::min),
             tokens_per_second_max: speeds.iter().copied().fold(0.0, f64::max),
@@ -112,7 +116,12 @@ mod tests {
 
     fn round(seconds: u64, n_bytes: u64, n_multiply_adds: u64, bytes: f64) -> Round {
         Round {
-            effort: Effort { duration: Duration::from_secs(seconds), n_bytes, n_multiply_adds },
+            effort: Effort {
+                duration: Duration::from_secs(seconds),
+                n_bytes,
+                disk_bytes: 2 * n_bytes,
+                n_multiply_adds,
+            },
             ceilings: Rates { bytes, multiply_adds: 1000.0 },
         }
     }
@@ -123,6 +132,7 @@ mod tests {
         let rounds = [round(1, 80, 300, 100.0), round(2, 80, 300, 50.0), round(3, 80, 300, 40.0)];
         let figures = Measurement::new(test, &rounds);
         assert_eq!(figures.tokens_per_second, 30.0);
+        assert_eq!(figures.disk_bytes_per_token, 160.0 / 60.0);
         assert_eq!((figures.tokens_per_second_min, figures.tokens_per_second_max), (20.0, 60.0));
         assert_eq!(figures.ceiling, Ceiling::ReadBandwidth);
         assert_eq!((figures.reached().rate, figures.reached().ceiling), (40.0, 50.0));

@@ -77,7 +77,7 @@ pub fn measure(
     let mut workloads = tests.iter().map(|&test| workload(test)).collect::<Result<Vec<_>, _>>()?;
     warm_up.run(model, compute, step_len, &mut random)?;
 
-    let ceilings = Ceilings::new(compute, gguf);
+    let ceilings = Ceilings::new(compute, gguf, model);
     let mut rounds = vec![Vec::with_capacity(n_rounds); tests.len()];
     let mut before = ceilings.measure();
     for round_idx in 0..n_rounds {

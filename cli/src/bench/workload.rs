@@ -3,7 +3,7 @@
 use super::random::Random;
 use gatefold::Compute;
 use gatefold::Isa;
-use gatefold::model::{Chunk, KvCache, Model, ModelError, PageLayout, PagePool, Wanted};
+use gatefold::model::{Chunk, KvCache, Model, ModelError, PageLayout, PagePool, TILE_LEN, Wanted};
 use std::fmt::{self, Display};
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -76,6 +76,12 @@ impl Test {
         self.sequences().2
     }
 
+    /// Tokens whose keys and values it keeps, of all its sequences, in whole pages.
+    pub fn n_cached(self) -> usize {
+        let (n_sequences, _, len) = self.sequences();
+        n_sequences * len.next_multiple_of(TILE_LEN)
+    }
+
     /// Bytes of the keys and values of all its sequences.
     pub fn cache_bytes(self, layout: PageLayout) -> u64 {
         let (n_sequences, _, len) = self.sequences();
@@ -102,6 +108,8 @@ pub struct Effort {
     /// Bytes that had to be read: the weights that the steps used, of the experts those chosen, and
     /// the keys and values.
     pub n_bytes: u64,
+    /// Bytes that were read from the disk itself.
+    pub disk_bytes: u64,
     /// Multiply-adds with weights.
     pub n_multiply_adds: u64,
 }
@@ -157,7 +165,7 @@ impl Workload {
         let ids = random.ids(self.test.n_tokens(), model.n_vocab());
         let is_prompt = matches!(self.test, Test::Prompt { .. });
         let mut steps = ids.chunks(if is_prompt { step_len } else { n_sequences }).peekable();
-        let (mut n_bytes, mut n_multiply_adds) = (0, 0);
+        let (mut n_bytes, mut disk_bytes, mut n_multiply_adds) = (0, 0, 0);
         let start = Instant::now();
         while let Some(ids) = steps.next() {
             let more_follow = is_prompt && steps.peek().is_some();
@@ -170,8 +178,9 @@ impl Workload {
             let n_wanted = logits.values.len() / model.n_vocab();
             n_multiply_adds += model.multiply_adds(ids.len(), n_wanted);
             n_bytes += logits.weight_bytes + self.kv_cache_bytes();
+            disk_bytes += logits.disk_bytes;
         }
-        Ok(Effort { duration: start.elapsed(), n_bytes, n_multiply_adds })
+        Ok(Effort { duration: start.elapsed(), n_bytes, disk_bytes, n_multiply_adds })
     }
 
     /// Bytes of the keys and values that the sequences hold.

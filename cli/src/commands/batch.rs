@@ -1,6 +1,6 @@
 //! `gatefold batch`.
 
-use crate::args::engine::{EngineArgs, tell_template};
+use crate::args::engine::{EngineArgs, tell_disk_use, tell_template};
 use crate::args::stdin::await_stdin;
 use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Setup, Terms};
@@ -85,7 +85,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         await_stdin();
     }
     let input = Input::open(input)?;
-    let loaded = args.engine.model.load(None)?;
+    let loaded = args.engine.load()?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let forms = Forms::new(Arc::clone(&loaded.language.tokenizer));
@@ -164,6 +164,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         count(n_requests, "request"),
         describe_all(tokens, start.elapsed())
     ));
+    tell_disk_use(&loaded, &engine);
     Ok(Outcome::of(n_refused + n_failed == 0 || args.ok_exit))
 }
 

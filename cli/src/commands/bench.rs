@@ -1,17 +1,18 @@
 //! `gatefold bench`.
 
 use crate::args::model::{ComputeArgs, DEFAULT_BATCH, cache_format};
+use crate::args::size::size;
 use crate::bench::synthetic::{SHAPES, Shape, Synthetic};
 use crate::bench::{Ceiling, Measurement, Options, Test, measure};
 use crate::demo::open_model;
 use crate::terminal::print_note;
-use crate::terminal::progress::{PatientLog, amount_bar, progress_bar};
+use crate::terminal::progress::{PatientLog, amount_bar, progress_bar, reading};
 use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use gatefold::Compute;
-use gatefold::model::Model;
-use gatefold::text::printable;
+use gatefold::model::{Memory, Model};
+use gatefold::text::{bytes, printable};
 use gatefold::{DynFormat, FORMATS};
 use serde::Serialize;
 use std::env;
@@ -57,9 +58,15 @@ pub struct BenchArgs {
     #[arg(short, long = "repetitions", value_name = "N", default_value = "5", value_parser = between(1, 1 << 12))]
     rounds: usize,
 
-    /// Prompt tokens that go through the model together
-    #[arg(long = "ubatch-size", value_name = "N", default_value_t = DEFAULT_BATCH, value_parser = between(1, 1 << 16))]
-    step_len: usize,
+    /// Prompt tokens that go through the model together [default: 512; up to 2048 where the model is
+    /// larger than memory]
+    #[arg(long = "ubatch-size", value_name = "N", value_parser = between(1, 1 << 16))]
+    step_len: Option<usize>,
+
+    /// Memory for weights, keys and values: 500M, 8G. What does not fit is read from the disk, step by
+    /// step [default: what is free]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
 
     /// Format of the KV cache: f32, f16 or q8_0
     #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_format)]
@@ -128,10 +135,21 @@ pub fn run(args: BenchArgs) -> Result<()> {
         prompts => prompts,
     };
     let n_decode = args.n_decode.unwrap_or(32.min(context_len));
+    let tests = Test::all(prompts, n_decode, &args.depths, &args.batches);
+    let memory = Memory {
+        memory_bytes: args.memory,
+        cache_format: Some(args.cache_type),
+        // Each test keeps its sequences from round to round.
+        context_len: Some(tests.iter().map(|test| test.n_cached()).sum()),
+        max_batched_tokens: args.step_len,
+        is_for_many: false,
+    };
+    let model = model.in_memory(&gguf, &memory, reading(printable(gguf.path().display())))?;
+    let worth = model.shares().and_then(|shares| shares.max_batched_tokens);
     let options = Options {
-        tests: Test::all(prompts, n_decode, &args.depths, &args.batches),
+        tests,
         n_rounds: args.rounds,
-        step_len: args.step_len,
+        step_len: args.step_len.or(worth).unwrap_or(DEFAULT_BATCH),
         cache_format: args.cache_type,
     };
     let n_runs = options.n_rounds * options.tests.len();
@@ -150,6 +168,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         n_threads: compute.n_threads(),
         n_rounds: options.n_rounds,
         cache_type: options.cache_format.name,
+        resident_share: model.residence().map(|residence| residence.expert_share),
     };
     let mut out = io::stdout().lock();
     if args.json {
@@ -192,16 +211,22 @@ struct Setup {
     n_threads: usize,
     n_rounds: usize,
     cache_type: &'static str,
+    /// The part of the experts that stays in memory, where the model is larger.
+    resident_share: Option<f64>,
 }
 
 impl Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setup { model, isa, n_threads, n_rounds, cache_type } = self;
+        let Setup { model, isa, n_threads, n_rounds, cache_type, resident_share } = self;
         let (model, s) = (printable(model), if *n_threads == 1 { "" } else { "s" });
         write!(
             f,
             "{model}: {n_threads} thread{s}, {isa}, {cache_type} cache, medians of {n_rounds}"
-        )
+        )?;
+        match resident_share {
+            None => Ok(()),
+            Some(share) => write!(f, ", {:.0}% of the experts in memory", 100.0 * share),
+        }
     }
 }
 
@@ -228,13 +253,18 @@ fn cells(measurement: &Measurement) -> [String; 6] {
         Ceiling::Int8Rate => ("GMAC/s", "int8"),
     };
     let (rate, most) = (reached.rate / 1e9, reached.ceiling / 1e9);
+    let share = format!("{:.0}%", 100.0 * measurement.ceiling_share);
+    let share = match measurement.disk_bytes_per_token as u64 {
+        0 => share,
+        from_disk => format!("{share}, {} a token from the disk", bytes(from_disk)),
+    };
     [
         measurement.test.clone(),
         format!("{:.2}", measurement.tokens_per_second),
         format!("{:.2}", measurement.tokens_per_second_min),
         format!("{:.2}", measurement.tokens_per_second_max),
         format!("{rate:.1} of {most:.1} {unit} {ceiling}"),
-        format!("{:.0}%", 100.0 * measurement.ceiling_share),
+        share,
     ]
 }
 

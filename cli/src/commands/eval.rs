@@ -1,7 +1,7 @@
 //! `gatefold eval`.
 
 use super::ids::parse_ids;
-use crate::args::model::{LoadedModel, ModelArgs, cache_format, read_ahead};
+use crate::args::model::{LoadedModel, ModelArgs, Use, cache_format, read_ahead};
 use crate::args::text::TextArgs;
 use crate::routing::describe_unused;
 use crate::terminal::output_file::OutputFile;
@@ -73,7 +73,8 @@ pub struct EvalArgs {
 /// Measures perplexity or divergence, or writes logits.
 pub fn run(args: EvalArgs) -> Result<()> {
     let default_context = args.logits.is_none().then_some(DEFAULT_WINDOW);
-    let loaded = args.model.load(default_context)?;
+    let cache_format = Some(args.cache_type);
+    let loaded = args.model.load(Use { default_context, cache_format, ..Use::default() })?;
     let (first, tokens) = match &args.ids {
         Some(ids) => (None, parse_ids(ids, loaded.language.model.n_vocab()).context("--ids")?),
         None => {

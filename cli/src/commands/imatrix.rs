@@ -1,6 +1,6 @@
 //! `gatefold imatrix`.
 
-use crate::args::model::{ModelArgs, cache_format};
+use crate::args::model::{ModelArgs, Use, cache_format};
 use crate::imatrix::{Form, Source, Work, check_output, describe, write};
 use crate::jobs::Outcome;
 use crate::terminal::interrupt::Interrupts;
@@ -103,7 +103,11 @@ pub fn run(args: ImatrixArgs) -> Result<Outcome> {
         (None, None) => others.is_empty().then_some(Source::Own),
     };
     if let Some(source) = &source {
-        let loaded = args.model.load(Some(DEFAULT_WINDOW))?;
+        let loaded = args.model.load(Use {
+            default_context: Some(DEFAULT_WINDOW),
+            cache_format: Some(args.cache_type),
+            ..Use::default()
+        })?;
         let tokens = source.tokens(&loaded.language)?;
         let first = loaded.language.tokenizer.first_token();
         let most =

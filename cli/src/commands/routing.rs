@@ -2,7 +2,7 @@
 
 use super::routing_experts::{self, ExpertArgs, Experts};
 use super::routing_outputs::OutputArgs;
-use crate::args::model::{LoadedModel, ModelArgs};
+use crate::args::model::{LoadedModel, ModelArgs, Use};
 use crate::args::stdin::await_stdin;
 use crate::args::template::{TemplateArgs, tell_origin};
 use crate::documents::{Documents, Fields, Wanted};
@@ -112,8 +112,11 @@ pub fn run(args: RoutingArgs) -> Result<Outcome> {
     let interrupts = Interrupts::watch()?;
     args.of_experts.check(&args.paths)?;
     args.outputs.check(args.counts.as_deref())?;
-    let default_window = args.generate.is_none().then_some(DEFAULT_WINDOW);
-    let loaded = args.model.load(default_window)?;
+    let loaded = args.model.load(Use {
+        default_context: args.generate.is_none().then_some(DEFAULT_WINDOW),
+        cache_format: Some(args.of_experts.cache_type),
+        ..Use::default()
+    })?;
     let config = loaded.language.model.config();
     let name = loaded.language.name()?;
     ensure!(

@@ -3,7 +3,7 @@
 use super::chat::{self, Chat};
 use super::session::Session;
 use crate::args::form::{self, FormArgs};
-use crate::args::model::{LoadedModel, ModelArgs, cache_format};
+use crate::args::model::{LoadedModel, ModelArgs, Use, cache_format};
 use crate::args::prompt_cache::PromptCacheArgs;
 use crate::args::sampling::SamplingArgs;
 use crate::args::template::{TemplateArgs, tell_folded, tell_origin};
@@ -104,7 +104,8 @@ pub fn run(args: RunArgs) -> Result<Outcome> {
     let on_terminal = text.is_empty() && stdin().is_terminal() && !args.raw && !args.json;
     // A chat has signals from its line editor on, which takes Ctrl-C for itself when it is made.
     let interrupts = (!args.chat && !on_terminal).then(Interrupts::watch).transpose()?;
-    let loaded = args.model.load(None)?;
+    let cache_format = Some(args.cache_type);
+    let loaded = args.model.load(Use { cache_format, ..Use::default() })?;
     let shown_layer = args.show_experts.map(|layer| shown_layer(&loaded, layer)).transpose()?;
     let template = if args.raw { None } else { Some(args.template.resolve(&loaded)?) };
     // Where nothing tells a format, the model may be one that continues texts.
@@ -219,6 +220,10 @@ fn engine(loaded: &LoadedModel, cache_format: &'static DynFormat) -> Result<Engi
         max_batched_tokens: loaded.batch_len,
         ..Options::for_model(&loaded.language)
     };
-    let options = options.one_at_a_time(&loaded.language)?;
+    let memory_bytes = options.memory_bytes;
+    let mut options = options.one_at_a_time(&loaded.language)?;
+    if loaded.language.model.residence().is_some() {
+        options.memory_bytes = options.memory_bytes.min(memory_bytes);
+    }
     Ok(Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?)
 }

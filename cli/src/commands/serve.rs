@@ -134,7 +134,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     .context("cannot start the server")?;
     print_note(format_args!("listening at http://{address}; the model is being loaded"));
 
-    let loaded = args.engine.model.load(None)?;
+    let loaded = args.engine.load()?;
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     tell_template(&template);

@@ -94,15 +94,22 @@ impl Session<'_> {
     pub fn summary(&self, generated: &Generated) -> String {
         let Generated { prompt_speed, speed, .. } = generated;
         format!(
-            "loaded in {:.2} s; prompt {} tokens{}; generation {} tokens{}; seed {}; logits {:016x}",
+            "loaded in {:.2} s; prompt {} tokens{}; generation {} tokens{}{}; seed {}; logits {:016x}",
             self.loaded.load_time.as_secs_f64(),
             prompt_speed.n_tokens,
             rates(prompt_speed),
             generated.tokens.len(),
             rates(speed),
+            self.disk_use(speed),
             self.sampling.seed,
             generated.logits_hash(),
         )
+    }
+
+    /// What was read from the disk for each token, where anything was.
+    fn disk_use(&self, speed: &Speed) -> String {
+        let told = self.loaded.disk_use(speed.disk_bytes, speed.n_tokens);
+        told.map_or(String::new(), |told| format!(", {told}"))
     }
 
     /// What is to be said of an answer that is not one, or not all of one.
@@ -136,6 +143,7 @@ impl Session<'_> {
                 "seconds": speed.duration.as_secs_f64(),
                 "tokens_per_second": speed.tokens_per_second(),
                 "weight_bytes_per_second": speed.bytes_per_second(),
+                "disk_bytes_per_token": speed.disk_bytes_per_token(),
             })
         };
         json!({

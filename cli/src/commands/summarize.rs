@@ -2,7 +2,7 @@
 
 use super::summarize_notes as notes;
 use super::summarize_preview as preview;
-use crate::args::engine::{EngineArgs, tell_template};
+use crate::args::engine::{EngineArgs, tell_disk_use, tell_template};
 use crate::args::form::{self, read_schema};
 use crate::args::model::LoadedModel;
 use crate::args::sampling::SamplingArgs;
@@ -198,8 +198,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     if let Some(path) = output_path.filter(|_| !args.dry_run) {
         Output::check(path, args.format)?;
     }
-    let loaded =
-        if args.dry_run { args.engine.model.open(None)? } else { args.engine.model.load(None)? };
+    let loaded = if args.dry_run { args.engine.open()? } else { args.engine.load()? };
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let setup = setup(&args, &loaded, &template, &options)?;
@@ -230,7 +229,10 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         let prefix = || Ok(setup.cutter.common_prefix()?);
         args.engine.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
-    work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)
+    let outcome =
+        work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)?;
+    tell_disk_use(&loaded, &engine);
+    Ok(outcome)
 }
 
 /// Makes the summaries that the output does not have, and says how that went.

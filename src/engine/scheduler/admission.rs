@@ -19,7 +19,7 @@ impl Engine {
             }
             let prefix = prefix_cache::find(sequence, earlier, later, &self.prefix_cache);
             if let Prefix::Computed { cache, entry_idx } = prefix {
-                sequence.begin(cache, self.weight_bytes);
+                sequence.begin(cache, self.traffic);
                 entry_idx.into_iter().for_each(|idx| self.prefix_cache.touch(idx));
             }
         }
@@ -31,11 +31,11 @@ impl Engine {
             let mut used = None;
             let prefix = prefix_cache::find(&sequence, earlier, later, &self.prefix_cache);
             if let Prefix::Computed { cache, entry_idx } = prefix {
-                sequence.begin(cache, self.weight_bytes);
+                sequence.begin(cache, self.traffic);
                 used = entry_idx;
             }
             if self.most_pages(earlier, &sequence) > self.pool.max_pages() {
-                sequence.preempt(&self.pool, self.weight_bytes);
+                sequence.preempt(&self.pool, self.traffic);
                 self.waiting.push_front(sequence);
                 break;
             }
@@ -102,7 +102,7 @@ impl Engine {
             });
             let least = least.expect("none is accepted that does not fit when it is alone");
             let mut sequence = self.running.remove(least);
-            sequence.preempt(&self.pool, self.weight_bytes);
+            sequence.preempt(&self.pool, self.traffic);
             self.wait(sequence);
         }
     }

@@ -53,7 +53,7 @@ pub(super) fn add_attention(
     let matrix = &layer.attention_output;
     let shape = (step.rotations.len(), matrix.cols);
     attended_inputs.reset(shape, [matrix], gates.watch_inputs());
-    fill(compute, std::slice::from_mut(attended_inputs), matrix.cols, |_, row, out| {
+    fill(compute, [(0, &mut *attended_inputs)], matrix.cols, |_, row, out| {
         out.copy_from_slice(&attended[row * matrix.cols..][..matrix.cols]);
     });
     if let Some(inputs) = &mut gates.inputs {
