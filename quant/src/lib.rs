@@ -19,7 +19,7 @@
 //!
 //! The source, from the ground up:
 //!
-//! 1. `layout` and `header`: where a block has its codes and its scales, as data; `format`: what a
+//! 1. `layout`, `codebook` and `header`: where a block has its codes and its scales, as data; `format`: what a
 //!    block format is, and the three families (floats, legacy formats, K-quants) that fix the
 //!    arithmetic of its dot product; `formats`: one file per format, and the list of them all;
 //! 2. `activations`: the other operand, quantized to int8; `product`: both operands;
@@ -50,6 +50,7 @@
 
 mod activations;
 pub mod attention;
+mod codebook;
 mod family;
 mod format;
 mod formats;

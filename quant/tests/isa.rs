@@ -292,7 +292,7 @@ proptest! {
                 }
             })
         }).collect();
-        for format in FORMATS {
+        for format in FORMATS.iter().filter(|format| format.has_quantizer()) {
             let mut expected = vec![0; format.row_bytes(weights.len()).unwrap()];
             format.quantize(scalar(), &weights, &mut expected);
             for isa in others() {
