@@ -1,12 +1,12 @@
 //! Where the codes of a block with a codebook lie, as data.
 //!
-//! In bit planes every weight has bits of its own. In the formats IQ1, IQ2 and IQ3 eight weights, or
-//! four, are an entry of a table, the *codebook*, and the block has the entry's index and the signs of
-//! the weights. All of these are [`Field`]s: a few bits each, at equal distances.
+//! In bit planes every weight has bits of its own. In the formats IQ1, IQ2 and IQ3 eight weights,
+//! or four, are an entry of a table, the *codebook*, and the block has the entry's index and the
+//! signs of the weights. All of these are [`Field`]s: a few bits each, at equal distances.
 //!
 //! Kernels first decode a block, to a byte for each weight in order ([`Decoded`]), and then do with
-//! these bytes as with any other codes. [`Codebook::decode`] is the definition, which each instruction
-//! set's own decoding is tested against.
+//! these bytes as with any other codes. [`Codebook::decode`] is the definition, which each
+//! instruction set's own decoding is tested against.
 
 use crate::format::SUPER_LEN;
 
@@ -64,10 +64,11 @@ impl Field {
 pub enum Signs {
     /// A bit per weight: set where it is negative. The bytes of all eights follow each other.
     Each(Field),
-    /// The same for seven of eight weights. The eighth bit is set where the seven are an odd number.
+    /// The same for seven of eight weights. The eighth bit is set where the seven are an odd
+    /// number.
     Parity(Field),
-    /// A bit per eight weights. The table's levels are one eighth too high, and two eighths are taken
-    /// from all of them where the bit is set.
+    /// A bit per eight weights. The table's levels are one eighth too high, and two eighths are
+    /// taken from all of them where the bit is set.
     Delta(Field),
 }
 
@@ -190,8 +191,8 @@ impl Codebook {
         max as i32
     }
 
-    /// Fails to compile unless every index has an entry, all fields lie in a block of `n_bytes`, and
-    /// unsigned bytes are those of small integers of either sign.
+    /// Fails to compile unless every index has an entry, all fields lie in a block of `n_bytes`,
+    /// and unsigned bytes are those of small integers of either sign.
     pub const fn check(&self, n_bytes: usize) {
         assert!(self.block_bytes == n_bytes, "fields of another block");
         let [low, high] = self.index;
@@ -271,8 +272,8 @@ pub struct FieldLanes {
 }
 
 impl FieldLanes {
-    /// The lanes of a field in blocks of `n_bytes`, with `per_chunk` in a chunk: four or eight. Fails
-    /// to compile where one would be read from outside of the block.
+    /// The lanes of a field in blocks of `n_bytes`, with `per_chunk` in a chunk: four or eight.
+    /// Fails to compile where one would be read from outside of the block.
     const fn of(field: &Field, per_chunk: usize, n_bytes: usize) -> FieldLanes {
         let stride = field.stride * 8 / per_chunk;
         let mut lanes = FieldLanes { start: 0, stride, bytes: [0x80; 16], factors: [1; 8] };

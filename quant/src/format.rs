@@ -84,9 +84,9 @@ pub trait Flat: Format {
     const CANDIDATES: Candidates;
 }
 
-/// K-quants, with super-blocks of 256 weights in sub-blocks that have integer scales:
-/// `weight = scale * sub_scale * (code - offset) - minimum * sub_minimum`, the scale being the stored
-/// one times [`Super::UNIT`].
+/// K-quants, with super-blocks of 256 weights in sub-blocks that have integer scales: `weight =
+/// scale * sub_scale * (code - offset) - minimum * sub_minimum`, the scale being the stored one
+/// times [`Super::UNIT`].
 ///
 /// Across a row, for block `b` with activation codes `q` and scale `s`:
 /// `acc = fma(scale * s, float(sum(sub_scale * (code - offset) * q)), acc)` and, with minimums,
@@ -104,7 +104,8 @@ pub trait Super: Format {
     const SUB_SCALES: SubScales;
     /// What the stored scale is a multiple of: a power of two, so that no bit is lost.
     const UNIT: f32 = 1.0;
-    /// Where the scale search puts the outermost weights. Formats without candidates have no quantizer.
+    /// Where the scale search puts the outermost weights. Formats without candidates have no
+    /// quantizer.
     const CANDIDATES: Candidates;
 
     /// The scales of a block.

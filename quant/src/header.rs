@@ -23,9 +23,9 @@ pub const fn part(word: usize, rotation: u32, mask: u32) -> Part {
     Part { word, rotation, mask }
 }
 
-/// The parts of four neighbouring sub-scales that are odd numbers: of `2 * n + 1` a header stores the
-/// `n_bits` of `n`, here from bit `first` of a word on, `step` bits apart. Their place is one bit up,
-/// and the header's offset is [`ODD`].
+/// The parts of four neighbouring sub-scales that are odd numbers: of `2 * n + 1` a header stores
+/// the `n_bits` of `n`, here from bit `first` of a word on, `step` bits apart. Their place is one
+/// bit up, and the header's offset is [`ODD`].
 pub const fn odd(word: usize, first: u32, step: u32, n_bits: u32) -> [Part; 4] {
     let (mut parts, mut i) = ([part(word, 0, 0); 4], 0);
     while i < 4 {
@@ -63,8 +63,8 @@ pub const MAX_PARTS: usize = 8;
 pub struct Header {
     /// First byte of the block's scale, an f16.
     pub scale: usize,
-    /// Whether the scale is not in two bytes but in the high halves of every second one of eight, its
-    /// lowest bits first.
+    /// Whether the scale is not in two bytes but in the high halves of every second one of eight,
+    /// its lowest bits first.
     pub is_split: bool,
     /// First byte of the scale of the block's minimums, an f16, where it has minimums.
     pub minimum: Option<usize>,

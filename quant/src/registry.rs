@@ -124,9 +124,10 @@ impl DynFormat {
         quantize(isa, weights, bytes);
     }
 
-    /// A block of random bits whose weights have about this root of their mean square: between 0.7 and
-    /// 1.4 times as much. Benchmarks and tests make models of such blocks where there is no quantizer.
-    /// It must be in the middle of what an f16 can be, so that one in some dozens of blocks will do.
+    /// A block of random bits whose weights have about this root of their mean square: between 0.7
+    /// and 1.4 times as much. Benchmarks and tests make models of such blocks where there is no
+    /// quantizer. It must be in the middle of what an f16 can be, so that one in some dozens of
+    /// blocks will do.
     pub fn random_block(&self, rms: f32, mut random_byte: impl FnMut() -> u8) -> Vec<u8> {
         let (mut bytes, mut weights) = (vec![0; self.block_bytes], vec![0.0; self.block_len]);
         loop {

@@ -1,10 +1,10 @@
 //! Models of a real one's full shape and random weights: speed does not depend on their values.
 //!
-//! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that keep
-//! the residual streams of tokens apart, so that experts are chosen about evenly in every layer
-//! (`deviation_of`). A tensor is made of a thousand or so pieces of 256 weights, quantized like any
-//! others (of random bits where there is no quantizer) and put together in random order, which is as
-//! fast as the disk.
+//! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that
+//! keep the residual streams of tokens apart, so that experts are chosen about evenly in every
+//! layer (`deviation_of`). A tensor is made of a thousand or so pieces of 256 weights, quantized
+//! like any others (of random bits where there is no quantizer) and put together in random order,
+//! which is as fast as the disk.
 
 use super::{BenchError, Random};
 use gatefold::Compute;

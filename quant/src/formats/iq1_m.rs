@@ -9,12 +9,13 @@ use crate::header::{Header, ODD, odd};
 use crate::layout::Layout;
 use std::mem::offset_of;
 
-/// `weight = scale * (2 * n + 1) * (number + delta)`, where `n` is the sub-block's stored number, and delta
-/// 1/8 or -1/8 for eight weights each.
+/// `weight = scale * (2 * n + 1) * (number + delta)`, where `n` is the sub-block's stored number,
+/// and delta 1/8 or -1/8 for eight weights each.
 pub struct Iq1M;
 
-/// 56 bytes: the low bytes of the indices, for each eight weights the high three bits and the sign of delta,
-/// and for each four sub-blocks two bytes: their numbers, three bits each, and four bits of the scale.
+/// 56 bytes: the low bytes of the indices, for each eight weights the high three bits and the sign
+/// of delta, and for each four sub-blocks two bytes: their numbers, three bits each, and four bits
+/// of the scale.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

@@ -9,12 +9,12 @@ use crate::header::{Header, ODD, part};
 use crate::layout::Layout;
 use std::mem::offset_of;
 
-/// `weight = scale * (2 * n + 1) * (number + delta)`, where `n` is the sub-block's stored number, and delta
-/// 1/8 or -1/8.
+/// `weight = scale * (2 * n + 1) * (number + delta)`, where `n` is the sub-block's stored number,
+/// and delta 1/8 or -1/8.
 pub struct Iq1S;
 
-/// 50 bytes: the scale, the low bytes of the indices, and for each sub-block two bytes: the high three bits
-/// of its four indices, its number, three bits, and the sign of its delta.
+/// 50 bytes: the scale, the low bytes of the indices, and for each sub-block two bytes: the high
+/// three bits of its four indices, its number, three bits, and the sign of its delta.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

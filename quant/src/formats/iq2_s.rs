@@ -9,11 +9,12 @@ use crate::header::{Header, ODD, odd};
 use crate::layout::Layout;
 use std::mem::offset_of;
 
-/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored number.
+/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored
+/// number.
 pub struct Iq2S;
 
-/// 82 bytes: the scale, the low bytes of the indices, a sign for each weight, the high two bits of the
-/// indices, and the sub-blocks' numbers, four bits each.
+/// 82 bytes: the scale, the low bytes of the indices, a sign for each weight, the high two bits of
+/// the indices, and the sub-blocks' numbers, four bits each.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

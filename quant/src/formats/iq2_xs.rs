@@ -9,11 +9,12 @@ use crate::header::{Header, ODD, odd};
 use crate::layout::Layout;
 use std::mem::offset_of;
 
-/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored number.
+/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored
+/// number.
 pub struct Iq2Xs;
 
-/// 74 bytes: the scale, for each eight weights two bytes, nine bits of index and seven of signs, and the
-/// sub-blocks' numbers, four bits each.
+/// 74 bytes: the scale, for each eight weights two bytes, nine bits of index and seven of signs,
+/// and the sub-blocks' numbers, four bits each.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

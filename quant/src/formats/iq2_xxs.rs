@@ -9,11 +9,12 @@ use crate::header::{Header, ODD, part};
 use crate::layout::Layout;
 use std::mem::offset_of;
 
-/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored number.
+/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored
+/// number.
 pub struct Iq2Xxs;
 
-/// 66 bytes: the scale, and for each sub-block eight bytes: four indices, four times seven signs and, in
-/// the highest four bits, its number.
+/// 66 bytes: the scale, and for each sub-block eight bytes: four indices, four times seven signs
+/// and, in the highest four bits, its number.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

@@ -12,8 +12,8 @@ use std::mem::offset_of;
 /// `weight = scale * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored number.
 pub struct Iq3S;
 
-/// 110 bytes: the scale, the low bytes of the indices, their ninth bits, a sign for each weight, and the
-/// sub-blocks' numbers, four bits each.
+/// 110 bytes: the scale, the low bytes of the indices, their ninth bits, a sign for each weight,
+/// and the sub-blocks' numbers, four bits each.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Block {

@@ -16,8 +16,8 @@ pub fn skip(kernels: &str) {
 
 pub type Kernel<F> = fn(Product<'_, F>);
 
-/// Compares how an instruction set decodes blocks of any bits with the definition, where the format has
-/// a codebook.
+/// Compares how an instruction set decodes blocks of any bits with the definition, where the format
+/// has a codebook.
 pub fn check_decoding<F: Super>(decode: fn(&F::Block, &mut Decoded)) {
     let Some(book) = F::LAYOUT.codebook() else { return };
     let mut random = bytes();

@@ -12,8 +12,8 @@
 //! All are in increasing order as numbers, the first weight in the lowest digit.
 //!
 //! Levels are magnitudes in units of 1/8 (IQ2), 1/4 (IQ3_XXS) or 1 (IQ3_S), so that weights are
-//! integers. Those of `iq1_s` are numbers of either sign, to each of which a block adds an eighth or
-//! takes it off; here they are in units of 1/8, and the eighth is added already.
+//! integers. Those of `iq1_s` are numbers of either sign, to each of which a block adds an eighth
+//! or takes it off; here they are in units of 1/8, and the eighth is added already.
 
 use crate::codebook::{Entries, Table};
 
@@ -58,7 +58,10 @@ impl<const N: usize> Words<N> {
 
 /// Defines a table: its name and number of entries, their kind, the levels, the offset.
 macro_rules! table {
-    ($name:ident, $file:literal, $n:literal $kind:ident $expanded:ident $entry:ty, $levels:expr, $offset:expr) => {
+    (
+        $name:ident, $file:literal, $n:literal $kind:ident $expanded:ident $entry:ty,
+        $levels:expr, $offset:expr
+    ) => {
         #[doc = concat!("The table in `", $file, "`.")]
         pub const $name: Table = {
             const LEVELS: [u8; 16] = levels(&$levels, $offset);

@@ -1,5 +1,5 @@
-//! Decoding of blocks with a codebook: indices and signs are collected in vectors, entries are loaded
-//! one by one.
+//! Decoding of blocks with a codebook: indices and signs are collected in vectors, entries are
+//! loaded one by one.
 
 use crate::codebook::{Codebook, Decoded, Entries, FieldLanes, N_CHUNKS, Signs};
 use crate::format::{SUPER_LEN, Super};
@@ -72,8 +72,8 @@ fn decode<F: Super>(block: &F::Block, decoded: &mut Decoded) {
 /// An entry of a table.
 #[inline(always)]
 fn entry<T>(table: &'static [T], index: u16) -> &'static T {
-    // SAFETY: `Codebook::check` sees to it that a table has an entry for every index of its bits, and
-    // `indices` gives no others.
+    // SAFETY: `Codebook::check` sees to it that a table has an entry for every index of its bits,
+    // and `indices` gives no others.
     unsafe { table.get_unchecked(usize::from(index)) }
 }
 

@@ -1,5 +1,5 @@
-//! Decoding of blocks with a codebook: entries come out of tables in registers, 32 at a time, and are
-//! expanded to bytes there.
+//! Decoding of blocks with a codebook: entries come out of tables in registers, 32 at a time, and
+//! are expanded to bytes there.
 
 use super::unpack::{Blocks, unroll};
 use crate::codebook::{Codebook, Decoded, Entries, Signs};
@@ -7,8 +7,8 @@ use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx2::codebook::{indices, signs};
 use std::arch::x86_64::*;
 
-/// The addresses of blocks as [`super::unpack::unpack16`] takes them: decoded into the scratch memory
-/// where the format has a codebook.
+/// The addresses of blocks as [`super::unpack::unpack16`] takes them: decoded into the scratch
+/// memory where the format has a codebook.
 ///
 /// # Safety
 /// The addresses must be those of blocks, and the CPU have this module's features.
@@ -71,8 +71,8 @@ const PAIR_BITS: usize = PAIR.ilog2() as usize;
 /// Most pairs of registers that a table is.
 const MAX_PAIRS: usize = 32;
 
-/// The entries with these indices: all pairs of registers are asked, and an index's higher bits then
-/// choose among the answers, bit by bit.
+/// The entries with these indices: all pairs of registers are asked, and an index's higher bits
+/// then choose among the answers, bit by bit.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 #[inline]
 fn pick(book: &Codebook, indices: __m512i) -> __m512i {
@@ -98,8 +98,8 @@ fn pick(book: &Codebook, indices: __m512i) -> __m512i {
     answers[0]
 }
 
-/// The numbers of 64 levels, each a byte, from the entries that have them: eight entries or sixteen,
-/// of which these are number `I` of a register.
+/// The numbers of 64 levels, each a byte, from the entries that have them: eight entries or
+/// sixteen, of which these are number `I` of a register.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
 #[inline]
 fn level_numbers<const I: usize>(book: &Codebook, words: __m512i) -> __m512i {

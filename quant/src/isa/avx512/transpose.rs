@@ -46,8 +46,8 @@ impl<B> SixteenBlocks<B> {
     }
 }
 
-/// The blocks as [`transpose_unpack`] takes them: decoded into the scratch memory where the format has
-/// a codebook.
+/// The blocks as [`transpose_unpack`] takes them: decoded into the scratch memory where the format
+/// has a codebook.
 ///
 /// # Safety
 /// See [`super::unpack::unpack16`].
@@ -66,8 +66,8 @@ pub unsafe fn decoded<F: Super>(
     SixteenBlocks::new(scratch.as_ptr().cast(), size_of::<Decoded>())
 }
 
-/// The unsigned bytes of sixteen blocks, decoded if they have a codebook, four weights of each to a register: element `r` of
-/// register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
+/// The unsigned bytes of sixteen blocks, decoded if they have a codebook, four weights of each to a
+/// register: element `r` of register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
 ///
 /// Bytes are transposed as they lie in the blocks: half as often, or less, as if they were taken
 /// apart before.

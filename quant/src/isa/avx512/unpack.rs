@@ -51,8 +51,8 @@ pub unsafe fn load_lanes(blocks: Blocks, offset: usize) -> __m512i {
 /// The unsigned bytes ([`Layout::unpack`]) of weights `16 * sixteen..16 * (sixteen + 1)` of each block.
 ///
 /// # Safety
-/// The addresses must be those of blocks of this layout, decoded if it has a codebook, with at least 16 bytes from each plane's
-/// offset on.
+/// The addresses must be those of blocks of this layout, decoded if it has a codebook, with at
+/// least 16 bytes from each plane's offset on.
 #[inline(always)]
 pub unsafe fn unpack16(layout: &Layout, blocks: Blocks, sixteen: usize) -> __m512i {
     // SAFETY: the caller's promise.

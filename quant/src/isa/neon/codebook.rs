@@ -1,5 +1,5 @@
-//! Decoding of blocks with a codebook: indices and signs are collected in vectors, entries are loaded
-//! one by one.
+//! Decoding of blocks with a codebook: indices and signs are collected in vectors, entries are
+//! loaded one by one.
 
 use crate::codebook::{Codebook, Decoded, Entries, FieldLanes, N_CHUNKS, Signs};
 use crate::format::{SUPER_LEN, Super};

@@ -17,8 +17,8 @@ pub const fn largest(layout: &Layout) -> i32 {
     }
 }
 
-/// Sixteen weights of a block, decoded if it has a codebook, as integers, offset taken off; `first`, the first of them, is a
-/// multiple of sixteen.
+/// Sixteen weights of a block, decoded if it has a codebook, as integers, offset taken off;
+/// `first`, the first of them, is a multiple of sixteen.
 ///
 /// `layout` and `first` are constants at every call, so what remains of this function is a load, a
 /// shift and a mask for each plane, and one instruction for the offset or the table.

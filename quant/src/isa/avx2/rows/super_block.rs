@@ -95,8 +95,8 @@ fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[[Place; N]]) -
     sums
 }
 
-/// The dot products of two blocks, decoded, with the tokens' activations, sub-scales applied, each as the sum
-/// of four dwords of a half.
+/// The dot products of two blocks, decoded, with the tokens' activations, sub-scales applied, each
+/// as the sum of four dwords of a half.
 ///
 /// # Safety
 /// The CPU has AVX2.

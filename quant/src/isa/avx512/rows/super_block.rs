@@ -41,8 +41,8 @@ pub unsafe fn multiply<F: Super, D: IntegerDot, const N: usize>(product: Product
     }
 }
 
-/// Adds to each token's sums of four rows what one block of each contributes; `codes` are the blocks,
-/// decoded if they have a codebook.
+/// Adds to each token's sums of four rows what one block of each contributes; `codes` are the
+/// blocks, decoded if they have a codebook.
 #[inline(always)]
 unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
     mut acc: [__m128; N],

@@ -55,8 +55,8 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
     }
 }
 
-/// The dot products of a block, decoded, with the tokens' activations, sub-scales applied, each as the sum of
-/// four numbers.
+/// The dot products of a block, decoded, with the tokens' activations, sub-scales applied, each as
+/// the sum of four numbers.
 #[inline(always)]
 fn scaled_dots<F: Super, D: Dot, const N: usize>(
     block: &[u8],
