@@ -240,13 +240,13 @@ impl Pieces {
         let mut bytes = vec![0; weights.len() / PIECE_LEN * piece_bytes];
         compute.run(|| {
             let pieces = bytes.par_chunks_exact_mut(piece_bytes);
-            let pieces = pieces.zip(weights.par_chunks_exact(PIECE_LEN)).enumerate();
-            pieces.for_each(|(piece_idx, (piece, weights))| match format.has_quantizer() {
+            let pieces = pieces.zip(weights.par_chunks_exact(PIECE_LEN));
+            pieces.for_each(|(piece, weights)| match format.has_quantizer() {
                 true => format.quantize(compute.isa, weights, piece),
                 false => {
                     let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
                     let rms = (squares / PIECE_LEN as f32).sqrt();
-                    let mut random = Random::new(piece_idx as u64);
+                    let mut random = Random::new(weights[0].to_bits().into());
                     let block = format.random_block(rms, || random.below(256) as u8);
                     piece.copy_from_slice(&block);
                 }

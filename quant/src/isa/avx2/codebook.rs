@@ -42,13 +42,13 @@ fn decode<F: Super>(block: &F::Block, decoded: &mut Decoded) {
         let weights = match book.entries {
             Entries::Eights(table) => {
                 let [a, b, c, d] = each!(i in [0 1 2 3] => {
-                    *entry(table, indices[4 * chunk + i]) as i64
+                    *entry(table, indices.0[4 * chunk + i]) as i64
                 });
                 _mm256_set_epi64x(d, c, b, a)
             }
             Entries::Fours(table) => {
                 let [a, b, c, d, e, f, g, h] = each!(i in [0 1 2 3 4 5 6 7] => {
-                    *entry(table, indices[8 * chunk + i]) as i32
+                    *entry(table, indices.0[8 * chunk + i]) as i32
                 });
                 _mm256_set_epi32(h, g, f, e, d, c, b, a)
             }
@@ -81,17 +81,8 @@ fn entry<T>(table: &'static [T], index: u16) -> &'static T {
 const MAX_ENTRIES: usize = SUPER_LEN / 4;
 
 /// The indices of a block's entries, in order.
-#[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub struct Indices([u16; MAX_ENTRIES]);
-
-impl std::ops::Deref for Indices {
-    type Target = [u16; MAX_ENTRIES];
-    #[inline(always)]
-    fn deref(&self) -> &[u16; MAX_ENTRIES] {
-        &self.0
-    }
-}
+pub struct Indices(pub [u16; MAX_ENTRIES]);
 
 /// Collects the indices of a block.
 #[target_feature(enable = "avx2,fma,f16c")]

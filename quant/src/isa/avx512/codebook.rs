@@ -41,7 +41,7 @@ pub fn decode<F: Super>(block: &F::Block, decoded: &mut Decoded) {
     let twice_offset = _mm512_set1_epi8((2 * book.offset) as i8);
     let mut sixty_fours = decoded.0.as_chunks_mut::<64>().0.iter_mut().zip(signs);
     let per_register = N_ENTRIES * book.entries.entry_len() / 64;
-    for indices in indices.as_chunks::<N_ENTRIES>().0.iter().take(4 / per_register) {
+    for indices in indices.0.as_chunks::<N_ENTRIES>().0.iter().take(4 / per_register) {
         // SAFETY: the array is 64 bytes.
         let words = pick(book, unsafe { _mm512_loadu_si512(indices.as_ptr().cast()) });
         unroll!(I in [0 1 2 3] {
