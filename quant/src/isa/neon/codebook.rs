@@ -60,63 +60,65 @@ fn decode<F: Super>(block: &F::Block, decoded: &mut Decoded) {
 const MAX_ENTRIES: usize = SUPER_LEN / 4;
 
 /// The indices of a block's entries, in order.
-#[target_feature(enable = "neon")]
-#[inline]
+#[inline(always)]
 fn indices(book: &Codebook, block: &[u8]) -> [u16; MAX_ENTRIES] {
     let [low, high] = &book.index_lanes;
-    let high_mask = vdupq_n_u16(((1 << book.index[1].bits) - 1) << 8);
+    let (n_bits, n_lanes) = (book.index[1].bits, N_CHUNKS * book.entries.per_chunk() / 8);
     let mut indices = [0; MAX_ENTRIES];
-    let n_lanes = N_CHUNKS * book.entries.per_chunk() / 8;
     for (i, to) in indices.as_chunks_mut::<8>().0.iter_mut().take(n_lanes).enumerate() {
         let mut words = lane(low, block, i);
-        if book.index[1].bits > 0 {
-            let high = vmulq_u16(lane(high, block, i), factors(high));
-            words = vorrq_u16(words, vandq_u16(high, high_mask));
+        // SAFETY: NEON is part of the target; the array is sixteen bytes.
+        unsafe {
+            if n_bits > 0 {
+                let high = vmulq_u16(lane(high, block, i), factors(high));
+                let mask = vdupq_n_u16(((1 << n_bits) - 1) << 8);
+                words = vorrq_u16(words, vandq_u16(high, mask));
+            }
+            vst1q_u16(to.as_mut_ptr(), words);
         }
-        // SAFETY: the array is sixteen bytes.
-        unsafe { vst1q_u16(to.as_mut_ptr(), words) };
     }
     indices
 }
 
 /// A lane of a field.
-#[target_feature(enable = "neon")]
-#[inline]
+#[inline(always)]
 fn lane(lanes: &FieldLanes, block: &[u8], idx: usize) -> uint16x8_t {
-    // SAFETY: a window, and a lane's order, are sixteen bytes.
-    let (bytes, order) =
-        unsafe { (vld1q_u8(lanes.window(block, idx).as_ptr()), vld1q_u8(lanes.bytes.as_ptr())) };
-    vreinterpretq_u16_u8(vqtbl1q_u8(bytes, order))
+    let window = lanes.window(block, idx);
+    // SAFETY: NEON is part of the target; a window, and a lane's order, are sixteen bytes.
+    unsafe {
+        let (bytes, order) = (vld1q_u8(window.as_ptr()), vld1q_u8(lanes.bytes.as_ptr()));
+        vreinterpretq_u16_u8(vqtbl1q_u8(bytes, order))
+    }
 }
 
 /// What the elements of a lane are multiplied with.
-#[target_feature(enable = "neon")]
-#[inline]
+#[inline(always)]
 fn factors(lanes: &FieldLanes) -> uint16x8_t {
-    // SAFETY: the array is sixteen bytes.
+    // SAFETY: NEON is part of the target; the array is sixteen bytes.
     unsafe { vld1q_u16(lanes.factors.as_ptr()) }
 }
 
 /// The signs of a block, a bit for each weight.
-#[target_feature(enable = "neon")]
-#[inline]
+#[inline(always)]
 fn signs(book: &Codebook, block: &[u8]) -> [u8; SUPER_LEN / 8] {
     if let Signs::Each(field) = book.signs {
         return *block[field.first / 8..].first_chunk().expect("the block has its signs");
     }
     let (lanes, mut signs) = (&book.sign_lanes, [0; SUPER_LEN / 8]);
     for (i, to) in signs.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let field = vshrn_n_u16::<8>(vmulq_u16(lane(lanes, block, i), factors(lanes)));
-        let bytes = if let Signs::Parity(_) = book.signs {
-            // The eighth is the parity of the seven.
-            let seven = vand_u8(field, vdup_n_u8(0x7f));
-            vorr_u8(seven, vshl_n_u8::<7>(vcnt_u8(seven)))
-        } else {
-            // The one bit to all bits.
-            vtst_u8(field, vdup_n_u8(1))
-        };
-        // SAFETY: the array is eight bytes.
-        unsafe { vst1_u8(to.as_mut_ptr(), bytes) };
+        // SAFETY: NEON is part of the target; the array is eight bytes.
+        unsafe {
+            let field = vshrn_n_u16::<8>(vmulq_u16(lane(lanes, block, i), factors(lanes)));
+            let bytes = if let Signs::Parity(_) = book.signs {
+                // The eighth is the parity of the seven.
+                let seven = vand_u8(field, vdup_n_u8(0x7f));
+                vorr_u8(seven, vshl_n_u8::<7>(vcnt_u8(seven)))
+            } else {
+                // The one bit to all bits.
+                vtst_u8(field, vdup_n_u8(1))
+            };
+            vst1_u8(to.as_mut_ptr(), bytes);
+        }
     }
     signs
 }
