@@ -43,9 +43,11 @@ pub struct DynFormat {
     /// Its encoding, if it is plain floats.
     pub float_kind: Option<FloatKind>,
     dequantize: fn(Isa, &[u8], &mut [f32]),
-    quantize: Option<fn(Isa, &[f32], &mut [u8])>,
+    quantize: Option<Quantize>,
     multiply: fn(Isa, DynProduct<'_>),
 }
+
+type Quantize = fn(Isa, &[f32], &mut [u8]);
 
 struct DynProduct<'a> {
     weights: &'a [u8],

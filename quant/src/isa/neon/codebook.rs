@@ -14,7 +14,7 @@ pub fn decoded<'a, F: Super, const N: usize>(
     scratch: &'a mut [Decoded; N],
 ) -> [&'a [u8]; N] {
     if F::LAYOUT.codebook().is_none() {
-        return blocks.map(|block| bytemuck::bytes_of(block));
+        return blocks.map(bytemuck::bytes_of);
     }
     for (block, decoded) in blocks.into_iter().zip(scratch.iter_mut()) {
         // SAFETY: NEON is part of the target.
