@@ -25,7 +25,7 @@ import shutil
 import signal
 import subprocess
 
-FORMATS = ["Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
+FORMATS = "Q4_0 Q8_0 Q4_K Q5_K Q6_K IQ3_S IQ3_XXS IQ2_S IQ2_XS IQ2_XXS IQ1_M".split()
 ISAS = ["avx2", "avx512", "amx"]
 TOKENS = [1, 8, 32]
 # llvm-mca's names of CPUs, for the instruction sets that they have.

@@ -7,7 +7,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | [`Float`] | float types | F32, F16, BF16 | f32 | sixteen lanes, see [`crate::vector`] |
 //! | [`Flat`] | legacy formats: blocks of 32 with a scale | Q4_0 .. Q8_0, IQ4_NL | int8, a scale per 32 | one multiply-add, and one for the minimum |
-//! | [`Super`] | K-quants: super-blocks of 256 with sub-scales | Q2_K .. Q6_K, IQ4_XS | int8, a scale per 256 | the same |
+//! | [`Super`] | K-quants: super-blocks of 256 with sub-scales | Q2_K .. Q6_K, IQ4_XS, IQ1, IQ2, IQ3 | int8, a scale per 256 | the same |
 //!
 //! A family's trait exposes the block's integers (codes, scales); the kernels under [`crate::isa`]
 //! are written once per family and instruction set.
@@ -84,8 +84,9 @@ pub trait Flat: Format {
     const CANDIDATES: Candidates;
 }
 
-/// K-quants, with super-blocks of 256 weights in sub-blocks that have integer scales:
-/// `weight = scale * sub_scale * (code - offset) - minimum * sub_minimum`.
+/// K-quants, with super-blocks of 256 weights in sub-blocks that have integer scales: `weight =
+/// scale * sub_scale * (code - offset) - minimum * sub_minimum`, the scale being the stored one
+/// times [`Super::UNIT`].
 ///
 /// Across a row, for block `b` with activation codes `q` and scale `s`:
 /// `acc = fma(scale * s, float(sum(sub_scale * (code - offset) * q)), acc)` and, with minimums,
@@ -101,7 +102,10 @@ pub trait Super: Format {
     const HAS_MINIMUM: bool;
     /// The range of its sub-scales and sub-minimums.
     const SUB_SCALES: SubScales;
-    /// Where the scale search puts the outermost weights.
+    /// What the stored scale is a multiple of: a power of two, so that no bit is lost.
+    const UNIT: f32 = 1.0;
+    /// Where the scale search puts the outermost weights. Formats without candidates have no
+    /// quantizer.
     const CANDIDATES: Candidates;
 
     /// The scales of a block.

@@ -23,6 +23,22 @@ pub const fn part(word: usize, rotation: u32, mask: u32) -> Part {
     Part { word, rotation, mask }
 }
 
+/// The parts of four neighbouring sub-scales that are odd numbers: of `2 * n + 1` a header stores
+/// the `n_bits` of `n`, here from bit `first` of a word on, `step` bits apart. Their place is one
+/// bit up, and the header's offset is [`ODD`].
+pub const fn odd(word: usize, first: u32, step: u32, n_bits: u32) -> [Part; 4] {
+    let (mut parts, mut i) = ([part(word, 0, 0); 4], 0);
+    while i < 4 {
+        let (from, to) = (first + step * i, 8 * i + 1);
+        parts[i as usize] = part(word, (from + 32 - to) % 32, ((1 << n_bits) - 1) << to);
+        i += 1;
+    }
+    parts
+}
+
+/// The offset that makes `2 * n` to `2 * n + 1`: minus one.
+pub const ODD: u8 = u8::MAX;
+
 /// The scales of a super-block, as its header has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SuperScales {
@@ -47,10 +63,15 @@ pub const MAX_PARTS: usize = 8;
 pub struct Header {
     /// First byte of the block's scale, an f16.
     pub scale: usize,
+    /// Whether the scale is not in two bytes but in the high halves of every second one of eight,
+    /// its lowest bits first.
+    pub is_split: bool,
     /// First byte of the scale of the block's minimums, an f16, where it has minimums.
     pub minimum: Option<usize>,
     /// First byte of the packed words.
     pub packed: usize,
+    /// Bytes from one byte of the packed words to the next: 1 where they lie together.
+    pub stride: usize,
     /// Number of packed words.
     pub n_words: usize,
     /// What the sub-scales of each four sub-blocks are made of.
@@ -65,8 +86,9 @@ impl Header {
     /// Fails to compile unless all is inside of a block of `n_bytes` with `n_subs` sub-blocks, where
     /// sixteen bytes can be loaded that have the packed words.
     pub const fn check(&self, n_bytes: usize, n_subs: usize, has_minimum: bool) {
-        assert!(self.scale + 2 <= n_bytes, "the scale leaves the block");
-        assert!(self.packed + 4 * self.n_words <= n_bytes, "the words leave the block");
+        let scale_bytes = if self.is_split { 8 } else { 2 };
+        assert!(self.scale + scale_bytes <= n_bytes, "the scale leaves the block");
+        assert!(self.place(4 * self.n_words - 1) < n_bytes, "the words leave the block");
         assert!(n_bytes >= 4 * MAX_WORDS, "sixteen bytes leave the block");
         assert!(self.n_words <= MAX_WORDS, "too many words");
         let minimum_end = match self.minimum {
@@ -94,19 +116,42 @@ impl Header {
             word += 1;
         }
     }
+
+    /// Where the block has byte `i` of the packed words.
+    #[inline(always)]
+    const fn place(&self, i: usize) -> usize {
+        self.packed + self.stride * i
+    }
+
+    /// A packed word of a block, given as its bytes.
+    #[inline(always)]
+    pub fn word(&self, block: &[u8], word: usize) -> u32 {
+        let byte = |i: usize| block[self.place(4 * word + i)];
+        u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
+    }
+
+    /// The bits of the scale of a block, an f16.
+    #[inline(always)]
+    pub fn scale_bits(&self, block: &[u8]) -> u16 {
+        let at = |offset: usize| u16::from(block[self.scale + offset]);
+        if self.is_split {
+            at(1) >> 4 | at(3) & 0xf0 | (at(5) & 0xf0) << 4 | (at(7) & 0xf0) << 8
+        } else {
+            at(0) | at(1) << 8
+        }
+    }
+
     /// The scales of a block, given as its bytes.
     #[inline(always)]
     pub fn unpack(&self, block: &[u8]) -> SuperScales {
         let at = |offset: usize| f16::from_le_bytes([block[offset], block[offset + 1]]);
         let mut packed = [0; MAX_WORDS];
-        for (word, bytes) in
-            packed.iter_mut().zip(block[self.packed..].as_chunks().0).take(self.n_words)
-        {
-            *word = u32::from_le_bytes(*bytes);
+        for (i, word) in packed.iter_mut().enumerate().take(self.n_words) {
+            *word = self.word(block, i);
         }
         let sub_scales = self.per_sixteen(bytes(self.sub_scales, &packed));
         SuperScales {
-            scale: at(self.scale),
+            scale: f16::from_bits(self.scale_bits(block)),
             minimum: self.minimum.map_or(f16::ZERO, at),
             sub_scales: sub_scales.map(|sub_scale| sub_scale.wrapping_sub(self.offset) as i8),
             sub_minimums: self.per_sixteen(bytes(self.sub_minimums, &packed)),
@@ -129,12 +174,17 @@ impl Header {
                 }
             }
         }
-        for (bytes, word) in
-            block[self.packed..].as_chunks_mut().0.iter_mut().zip(packed).take(self.n_words)
-        {
-            *bytes = word.to_le_bytes();
+        for (i, byte) in packed.iter().flat_map(|word| word.to_le_bytes()).enumerate() {
+            if i < 4 * self.n_words {
+                block[self.place(i)] = byte;
+            }
         }
-        block[self.scale..][..2].copy_from_slice(&scales.scale.to_le_bytes());
+        if self.is_split {
+            let scale = scales.scale.to_bits();
+            (0..4).for_each(|i| block[self.scale + 2 * i + 1] |= ((scale >> (4 * i)) as u8) << 4);
+        } else {
+            block[self.scale..][..2].copy_from_slice(&scales.scale.to_le_bytes());
+        }
         if let Some(minimum) = self.minimum {
             block[minimum..][..2].copy_from_slice(&scales.minimum.to_le_bytes());
         }

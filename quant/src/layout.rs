@@ -6,6 +6,11 @@
 //! `0..run`, then of weights `run..2 * run`, and so on; then comes the next run. Three numbers per
 //! plane therefore say everything, and each instruction set needs one unpacking routine, not one
 //! per format.
+//!
+//! Blocks with a [`Codebook`] are decoded first; what comes of that is a plane of whole bytes.
+
+use crate::codebook::Codebook;
+use crate::format::SUPER_LEN;
 
 /// Most bit planes of a layout: as many as the kernels combine.
 pub const MAX_PLANES: usize = 2;
@@ -42,14 +47,33 @@ pub enum Codes {
     Signed,
     /// The assembled four bits select an entry: `u` is that entry plus 128.
     Table(&'static [i8; 16]),
+    /// The planes are those of the decoded block, whose bytes are `u`.
+    Codebook(&'static Codebook),
 }
 
+/// The plane of a decoded block.
+const DECODED: &[Plane] = &[Plane { offset: 0, bits: 8, run: SUPER_LEN }];
+
 impl Layout {
+    /// The layout of blocks with a codebook.
+    pub const fn of_codebook(book: &'static Codebook) -> Layout {
+        Layout { planes: DECODED, codes: Codes::Codebook(book) }
+    }
+
+    /// The codebook that blocks are decoded with, if there is one.
+    pub const fn codebook(&self) -> Option<&'static Codebook> {
+        match self.codes {
+            Codes::Codebook(book) => Some(book),
+            _ => None,
+        }
+    }
+
     /// What to subtract from an unsigned byte of [`Self::unpack`] to get the integer weight.
     pub const fn offset(&self) -> i32 {
         match self.codes {
             Codes::Offset(offset) => offset as i32,
             Codes::Signed | Codes::Table(_) => 128,
+            Codes::Codebook(book) => book.offset as i32,
         }
     }
 
@@ -65,7 +89,10 @@ impl Layout {
 
     /// The largest code that is assembled, before offset, sign or table.
     pub const fn max_code(&self) -> i32 {
-        (1 << self.code_bits()) - 1
+        match self.codes {
+            Codes::Codebook(book) => book.max_unsigned(),
+            _ => (1 << self.code_bits()) - 1,
+        }
     }
 
     /// Fails to compile unless the planes of a block of `n_bytes` lie behind its first
@@ -73,6 +100,13 @@ impl Layout {
     /// load: sixteen bytes at a time, or for single bits in order all at once.
     pub const fn check(&self, header_bytes: usize, n_bytes: usize, n_codes: usize) {
         assert!(matches!(self.planes.len(), 1..=MAX_PLANES), "kernels unpack one plane or two");
+        let n_bytes = match self.codes {
+            Codes::Codebook(book) => {
+                book.check(n_bytes);
+                SUPER_LEN
+            }
+            _ => n_bytes,
+        };
         let mut plane_idx = 0;
         while plane_idx < self.planes.len() {
             let Plane { offset, bits, run } = self.planes[plane_idx];
@@ -93,6 +127,7 @@ impl Layout {
             Codes::Offset(_) => assert!(matches!(code_bits, 1..=8), "codes need more than a byte"),
             Codes::Signed => assert!(code_bits == 8, "signed codes are bytes"),
             Codes::Table(_) => assert!(code_bits == 4, "a table has sixteen entries"),
+            Codes::Codebook(_) => assert!(code_bits == 8, "decoded codes are bytes"),
         }
     }
 
@@ -100,6 +135,9 @@ impl Layout {
     /// set's unpacking is tested against.
     #[inline(always)]
     pub fn unpack(&self, block: &[u8], unsigned: &mut [u8]) {
+        if let Codes::Codebook(book) = self.codes {
+            return book.decode(block, unsigned);
+        }
         unsigned.fill(0);
         let mut low_bits = 0;
         for plane in self.planes {
@@ -117,7 +155,7 @@ impl Layout {
             low_bits += plane.bits;
         }
         match self.codes {
-            Codes::Offset(_) => {}
+            Codes::Offset(_) | Codes::Codebook(_) => {}
             Codes::Signed => unsigned.iter_mut().for_each(|u| *u ^= 0x80),
             Codes::Table(table) => {
                 unsigned.iter_mut().for_each(|u| *u = table[*u as usize] as u8 ^ 0x80);

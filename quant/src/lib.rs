@@ -19,9 +19,10 @@
 //!
 //! The source, from the ground up:
 //!
-//! 1. `layout` and `header`: where a block has its codes and its scales, as data; `format`: what a
-//!    block format is, and the three families (floats, legacy formats, K-quants) that fix the
-//!    arithmetic of its dot product; `formats`: one file per format, and the list of them all;
+//! 1. `layout`, `codebook` and `header`: where a block has its codes and its scales, as data;
+//!    `format`: what a block format is, and the three families (floats, legacy formats, K-quants)
+//!    that fix the arithmetic of its dot product; `formats`: one file per format, and the list of
+//!    them all;
 //! 2. `activations`: the other operand, quantized to int8; `product`: both operands;
 //! 3. `vector`: everything that is not a dot product with weights, written once over sixteen virtual
 //!    lanes; on it [`attention`], one tile of the KV cache with an online softmax, and `scale_search`,
@@ -50,6 +51,7 @@
 
 mod activations;
 pub mod attention;
+mod codebook;
 mod family;
 mod format;
 mod formats;

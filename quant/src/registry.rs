@@ -43,7 +43,7 @@ pub struct DynFormat {
     /// Its encoding, if it is plain floats.
     pub float_kind: Option<FloatKind>,
     dequantize: fn(Isa, &[u8], &mut [f32]),
-    quantize: Quantize,
+    quantize: Option<Quantize>,
     multiply: fn(Isa, DynProduct<'_>),
 }
 
@@ -69,8 +69,11 @@ impl DynFormat {
             dequantize: |isa, bytes, weights| {
                 A::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
-            quantize: |isa, weights, importance, bytes| {
-                A::quantize(isa, weights, importance, bytemuck::cast_slice_mut(bytes));
+            quantize: match A::HAS_QUANTIZER {
+                true => Some(|isa, weights, importance, bytes| {
+                    A::quantize(isa, weights, importance, bytemuck::cast_slice_mut(bytes));
+                }),
+                false => None,
             },
             multiply: |isa, DynProduct { weights, x, out }| {
                 let weights = bytemuck::cast_slice(weights);
@@ -107,13 +110,19 @@ impl DynFormat {
         (self.dequantize)(isa, bytes, weights);
     }
 
+    /// Whether there is a quantizer. Formats with a codebook (IQ1, IQ2, IQ3) have none: they can be
+    /// read and multiplied, but not made.
+    #[must_use]
+    pub fn has_quantizer(&self) -> bool {
+        self.quantize.is_some()
+    }
+
     /// Makes blocks. `weights` are finite, and whole blocks of them; `bytes` has the blocks' size.
     ///
     /// # Panics
-    /// If the lengths do not agree.
+    /// If the lengths do not agree, or there is no quantizer ([`Self::has_quantizer`]).
     pub fn quantize(&self, isa: Isa, weights: &[f32], bytes: &mut [u8]) {
-        assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
-        (self.quantize)(isa, weights, None, bytes);
+        self.make(isa, weights, None, bytes);
     }
 
     /// As [`Self::quantize`], where the squared error of each weight counts as much as `importance`
@@ -121,7 +130,7 @@ impl DynFormat {
     /// ones give the bytes of [`Self::quantize`].
     ///
     /// # Panics
-    /// If the lengths do not agree.
+    /// If the lengths do not agree, or there is no quantizer ([`Self::has_quantizer`]).
     pub fn quantize_weighted(
         &self,
         isa: Isa,
@@ -129,9 +138,31 @@ impl DynFormat {
         importance: &[f32],
         bytes: &mut [u8],
     ) {
-        assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
         assert_eq!(weights.len(), importance.len(), "a number for each weight");
-        (self.quantize)(isa, weights, Some(importance), bytes);
+        self.make(isa, weights, Some(importance), bytes);
+    }
+
+    fn make(&self, isa: Isa, weights: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
+        let Some(quantize) = self.quantize else { panic!("{} has no quantizer", self.name) };
+        quantize(isa, weights, importance, bytes);
+    }
+
+    /// A block of random bits whose weights have about this root of their mean square: between 0.7
+    /// and 1.4 times as much. Benchmarks and tests make models of such blocks where there is no
+    /// quantizer. It must be in the middle of what an f16 can be, so that one in some dozens of
+    /// blocks will do.
+    pub fn random_block(&self, rms: f32, mut random_byte: impl FnMut() -> u8) -> Vec<u8> {
+        let (mut bytes, mut weights) = (vec![0; self.block_bytes], vec![0.0; self.block_len]);
+        loop {
+            bytes.fill_with(&mut random_byte);
+            self.dequantize(Isa::SCALAR, &bytes, &mut weights);
+            let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
+            let ratio = (squares / weights.len() as f32).sqrt() / rms;
+            if (0.7..1.4).contains(&ratio) {
+                return bytes;
+            }
+        }
     }
 
     /// Multiplies rows of weights with rows of activations:

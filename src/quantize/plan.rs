@@ -113,6 +113,17 @@ pub enum PlanError {
         /// What it shall be.
         to: &'static DynFormat,
     },
+    /// A format without a quantizer.
+    #[error(
+        "tensor {} cannot become {to}: tensors of that type are read, and kept as they are, but not made",
+        printable(tensor)
+    )]
+    ReadOnly {
+        /// Which tensor.
+        tensor: String,
+        /// What it shall be.
+        to: &'static DynFormat,
+    },
     /// Nothing to write.
     #[error("has no tensors: it is no model; name another file")]
     NoTensors,
@@ -194,6 +205,10 @@ impl Options {
         {
             let (tensor, pattern) = (tensor.name.clone(), pattern.to_string());
             return Err(PlanError::Vector { tensor, pattern, to: wanted });
+        }
+        let is_made = tensor.parts.iter().any(|part| part.format != wanted);
+        if is_made && !wanted.has_quantizer() {
+            return Err(PlanError::ReadOnly { tensor: tensor.name.clone(), to: wanted });
         }
         let format = recipe::fitting(wanted, tensor.n_cols());
         let loses_again =

@@ -235,6 +235,8 @@ mod tests {
     fn there_is_a_format_for_rows_of_any_length() {
         for format in FORMATS {
             assert_eq!(fitting(format, 256), format);
+        }
+        for format in FORMATS.iter().filter(|format| format.has_quantizer()) {
             for cols in [1, 33, 96, 1000] {
                 assert!(cols % fitting(format, cols).block_len == 0);
             }

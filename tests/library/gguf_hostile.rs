@@ -247,11 +247,12 @@ fn shapes_that_cannot_be() {
     refused(one_tensor(&[u64::MAX, u64::MAX, u64::MAX, u64::MAX], F32, 0, 32), &["the shape"]);
     refused(one_tensor(&[48], Q4_0, 0, 36), &["[48]", "Q4_0", "multiple of 32"]);
     refused(one_tensor(&[128, 2], 12, 0, 144), &["[2, 128]", "Q4_K", "multiple of 256"]);
+    refused(one_tensor(&[128, 2], 21, 0, 110), &["[2, 128]", "IQ3_S", "multiple of 256"]);
 }
 
 #[test]
 fn formats_that_do_not_run_are_named() {
-    refused(one_tensor(&[256], 17, 0, 74), &["tensor w is IQ2_XS", "it runs F32, F16, BF16, Q4_0"]);
+    refused(one_tensor(&[256], 34, 0, 54), &["tensor w is TQ1_0", "it runs F32, F16, BF16, Q4_0"]);
     refused(one_tensor(&[1], 28, 0, 8), &["F64"]);
     refused(one_tensor(&[32], 39, 0, 17), &["MXFP4"]);
     refused(one_tensor(&[64], 40, 0, 36), &["NVFP4"]);

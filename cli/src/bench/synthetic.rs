@@ -1,9 +1,10 @@
 //! Models of a real one's full shape and random weights: speed does not depend on their values.
 //!
-//! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that keep
-//! the residual streams of tokens apart, so that experts are chosen about evenly in every layer
-//! (`deviation_of`). A tensor is made of a thousand or so pieces of 256 weights, quantized like any
-//! others and put together in random order, which is as fast as the disk.
+//! But for one thing: which experts tokens go to. Weights are bell-shaped, with deviations that
+//! keep the residual streams of tokens apart, so that experts are chosen about evenly in every
+//! layer (`deviation_of`). A tensor is made of a thousand or so pieces of 256 weights, quantized
+//! like any others (of random bits where there is no quantizer) and put together in random order,
+//! which is as fast as the disk.
 
 use super::{BenchError, Random};
 use gatefold::Compute;
@@ -239,8 +240,16 @@ impl Pieces {
         let mut bytes = vec![0; weights.len() / PIECE_LEN * piece_bytes];
         compute.run(|| {
             let pieces = bytes.par_chunks_exact_mut(piece_bytes);
-            pieces.zip(weights.par_chunks_exact(PIECE_LEN)).for_each(|(piece, weights)| {
-                format.quantize(compute.isa, weights, piece);
+            let pieces = pieces.zip(weights.par_chunks_exact(PIECE_LEN));
+            pieces.for_each(|(piece, weights)| match format.has_quantizer() {
+                true => format.quantize(compute.isa, weights, piece),
+                false => {
+                    let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
+                    let rms = (squares / PIECE_LEN as f32).sqrt();
+                    let mut random = Random::new(weights[0].to_bits().into());
+                    let block = format.random_block(rms, || random.below(256) as u8);
+                    piece.copy_from_slice(&block);
+                }
             });
         });
         Pieces { piece_bytes, bytes }

@@ -5,9 +5,9 @@ use crate::args::model::ComputeArgs;
 use crate::args::size::size;
 use crate::terminal::progress::amount_bar;
 use crate::terminal::{print_file_notes, print_note};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use gatefold::Compute;
 use gatefold::checkpoint::{Checkpoint, Tensor};
 use gatefold::quantize::{Options, Output, Override, Plan, Reason, Start, quantize, recipe};
@@ -35,6 +35,11 @@ A run that was stopped goes on where it stopped when the same command is given a
 
 /// `--type` for keeping every tensor's format.
 const COPY: &str = "COPY";
+
+/// Types of other programs that are understood, but not made.
+const READ_ONLY: [&str; 10] = [
+    "IQ3_M", "IQ3_S", "IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
+];
 
 /// Arguments of `gatefold quantize`.
 #[derive(Args)]
@@ -84,7 +89,9 @@ pub struct QuantizeArgs {
 }
 
 fn types() -> PossibleValuesParser {
-    PossibleValuesParser::new(recipe::all().iter().map(|recipe| recipe.name).chain([COPY]))
+    let made = recipe::all().iter().map(|recipe| recipe.name).chain([COPY]).map(PossibleValue::new);
+    let read_only = READ_ONLY.map(|name| PossibleValue::new(name).hide(true));
+    PossibleValuesParser::new(made.chain(read_only))
 }
 
 fn tensor_type(text: &str) -> Result<Override, String> {
@@ -106,6 +113,9 @@ fn tensor_type(text: &str) -> Result<Override, String> {
 /// Runs it.
 pub fn run(args: QuantizeArgs) -> Result<()> {
     args.compute.n_threads()?;
+    if let Some(name) = READ_ONLY.iter().find(|name| name.eq_ignore_ascii_case(&args.target)) {
+        bail!("files of type {name} run, but cannot be made; the smallest type that can is Q2_K");
+    }
     let checkpoint = Checkpoint::open(&args.input)?;
     print_file_notes(&checkpoint.notes);
     let mut options = Options {

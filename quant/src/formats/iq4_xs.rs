@@ -40,9 +40,11 @@ impl Super for Iq4Xs {
     };
     const HEADER: Header = Header {
         scale: offset_of!(Block, scale),
+        is_split: false,
         minimum: None,
         // The first word has the scale and, above it, the high bits; the second the low bits.
         packed: offset_of!(Block, scale),
+        stride: 1,
         n_words: 2,
         sub_scales: &[
             &[

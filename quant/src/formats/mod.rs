@@ -1,6 +1,14 @@
 //! One file per block format.
 
+mod codebooks;
 mod float;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod q2_k;
@@ -15,6 +23,13 @@ mod q6_k;
 mod q8_0;
 
 pub(crate) use float::{Bf16, F16, F32};
+pub(crate) use iq1_m::Iq1M;
+pub(crate) use iq1_s::Iq1S;
+pub(crate) use iq2_s::Iq2S;
+pub(crate) use iq2_xs::Iq2Xs;
+pub(crate) use iq2_xxs::Iq2Xxs;
+pub(crate) use iq3_s::Iq3S;
+pub(crate) use iq3_xxs::Iq3Xxs;
 pub(crate) use iq4_nl::Iq4Nl;
 pub(crate) use iq4_xs::Iq4Xs;
 pub(crate) use q2_k::Q2K;
@@ -59,6 +74,13 @@ macro_rules! for_each_format {
             $super_block Q6K,
             $flat Iq4Nl,
             $super_block Iq4Xs,
+            $super_block Iq3S,
+            $super_block Iq3Xxs,
+            $super_block Iq2S,
+            $super_block Iq2Xs,
+            $super_block Iq2Xxs,
+            $super_block Iq1M,
+            $super_block Iq1S,
         )
     };
     (@array $arguments:tt $($function:tt $format:ident,)*) => {
@@ -92,7 +114,7 @@ fn dequantize_flat<F: Flat>(block: &F::Block, weights: &mut [f32]) {
 /// The weights of a K-quant's super-block of 256.
 fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
     let scales = F::scales(block);
-    let (scale, minimum) = (scales.scale.to_f32(), scales.minimum.to_f32());
+    let (scale, minimum) = (scales.scale.to_f32() * F::UNIT, scales.minimum.to_f32());
     let mut unsigned = [0; SUPER_LEN];
     F::LAYOUT.unpack(bytemuck::bytes_of(block), &mut unsigned);
     for (i, (weight, u)) in weights.iter_mut().zip(unsigned).enumerate() {
@@ -105,10 +127,12 @@ fn dequantize_super<F: Super>(block: &F::Block, weights: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codebook::{Codebook, N_CHUNKS, Signs};
     use crate::format::Float;
     use crate::header::SuperScales;
     use crate::layout::{Codes, Layout};
     use proptest::prelude::*;
+    use std::ops::Range;
 
     /// A layout and its block. For failures, the format's name.
     struct Case {
@@ -123,9 +147,15 @@ mod tests {
         Some(Case { name, layout: F::LAYOUT, block_len: F::BLOCK_LEN, block_bytes })
     }
 
+    /// Codes of a codebook are in no planes.
     fn super_block<F: Super>() -> Option<Case> {
         let (name, block_bytes) = (F::NAME, size_of::<F::Block>());
-        Some(Case { name, layout: F::LAYOUT, block_len: F::BLOCK_LEN, block_bytes })
+        F::LAYOUT.codebook().is_none().then_some(Case {
+            name,
+            layout: F::LAYOUT,
+            block_len: F::BLOCK_LEN,
+            block_bytes,
+        })
     }
 
     /// Plain floats have no layout.
@@ -148,6 +178,7 @@ mod tests {
                 Codes::Offset(_) => code,
                 Codes::Signed => code.wrapping_add(128),
                 Codes::Table(table) => (i16::from(table[usize::from(code)]) + 128) as u8,
+                Codes::Codebook(_) => unreachable!("no planes"),
             }
         }
 
@@ -189,6 +220,9 @@ mod tests {
     /// none lies over another.
     fn check_cover<F: Super>() {
         let header = F::HEADER;
+        if let Some(book) = F::LAYOUT.codebook() {
+            return check_cover_with_codebook::<F>(book);
+        }
         let mut block = packed::<F>(&SuperScales {
             scale: f16::from_bits(!0),
             minimum: f16::from_bits(!0),
@@ -203,6 +237,39 @@ mod tests {
         let n_scales = if F::HAS_MINIMUM { 2 } else { 1 };
         let n_code_bits = (F::LAYOUT.max_code() + 1).ilog2() as usize * F::BLOCK_LEN;
         assert_eq!(n_bits as usize + 16 * n_scales + n_code_bits, 8 * bytes.len(), "{}", F::NAME);
+    }
+
+    /// Counts how often a codebook and a header name each bit of a block: IQ2_XXS's and IQ3_XXS's
+    /// packed words are bytes of which they have the high halves alone.
+    fn check_cover_with_codebook<F: Super>(book: &Codebook) {
+        let mut n_meanings = vec![0; 8 * size_of::<F::Block>()];
+        let mut name = |bits: Range<usize>| bits.for_each(|bit| n_meanings[bit] += 1);
+        let (Signs::Each(signs) | Signs::Parity(signs) | Signs::Delta(signs)) = book.signs;
+        let [low, high] = book.index;
+        for (field, n) in
+            [(low, book.entries.per_chunk()), (high, book.entries.per_chunk()), (signs, 4)]
+        {
+            let n = if field.step == 0 { 1 } else { n };
+            for (chunk, i) in (0..N_CHUNKS).flat_map(|chunk| (0..n).map(move |i| (chunk, i))) {
+                let first = field.bit(chunk, i);
+                name(first..first + field.bits);
+            }
+        }
+        let header = F::HEADER;
+        for part in header.sub_scales.iter().copied().flatten() {
+            for bit in (0..32).filter(|bit| part.mask >> bit & 1 == 1) {
+                let bit = (bit + part.rotation as usize) % 32;
+                let at = 8 * (header.packed + header.stride * (4 * part.word + bit / 8)) + bit % 8;
+                name(at..at + 1);
+            }
+        }
+        if header.is_split {
+            (0..4)
+                .for_each(|i| name(8 * header.scale + 16 * i + 12..8 * header.scale + 16 * i + 16));
+        } else {
+            name(8 * header.scale..8 * header.scale + 16);
+        }
+        assert!(n_meanings.iter().all(|&n| n == 1), "{}: {n_meanings:?}", F::NAME);
     }
 
     #[test]

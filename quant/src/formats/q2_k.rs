@@ -39,8 +39,10 @@ impl Super for Q2K {
     };
     const HEADER: Header = Header {
         scale: offset_of!(Block, scale),
+        is_split: false,
         minimum: Some(offset_of!(Block, minimum)),
         packed: offset_of!(Block, sub_scales),
+        stride: 1,
         n_words: 4,
         sub_scales: &[
             &[part(0, 0, 0x0f0f_0f0f)],

@@ -41,8 +41,10 @@ impl Super for Q3K {
     };
     const HEADER: Header = Header {
         scale: offset_of!(Block, scale),
+        is_split: false,
         minimum: None,
         packed: offset_of!(Block, sub_scales),
+        stride: 1,
         n_words: 3,
         sub_scales: &[
             &[part(0, 0, 0x0f0f_0f0f), part(2, 28, 0x3030_3030)],

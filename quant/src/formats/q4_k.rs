@@ -50,8 +50,10 @@ impl Super for Q4K {
 /// the high half), and the top two bits of bytes 0..8 their high two.
 pub const HEADER: Header = Header {
     scale: offset_of!(Block, scale),
+    is_split: false,
     minimum: Some(offset_of!(Block, minimum)),
     packed: offset_of!(Block, sub_scales),
+    stride: 1,
     n_words: 3,
     sub_scales: &[&[part(0, 0, 0x3f3f_3f3f)], &[part(2, 0, 0x0f0f_0f0f), part(0, 2, 0x3030_3030)]],
     sub_minimums: &[

@@ -41,8 +41,10 @@ impl Super for Q6K {
     };
     const HEADER: Header = Header {
         scale: offset_of!(Block, scale),
+        is_split: false,
         minimum: None,
         packed: offset_of!(Block, sub_scales),
+        stride: 1,
         n_words: 4,
         sub_scales: &[&[part(0, 0, !0)], &[part(1, 0, !0)], &[part(2, 0, !0)], &[part(3, 0, !0)]],
         sub_minimums: &[],

@@ -3,7 +3,8 @@
 
 use super::scalar;
 use crate::activations::Activations;
-use crate::format::{ActivationKind, FLAT_LEN, Format};
+use crate::codebook::Decoded;
+use crate::format::{ActivationKind, FLAT_LEN, Format, Super};
 use crate::product::Product;
 use std::io::Write;
 
@@ -15,15 +16,35 @@ pub fn skip(kernels: &str) {
 
 pub type Kernel<F> = fn(Product<'_, F>);
 
+/// Compares how an instruction set decodes blocks of any bits with the definition, where the format
+/// has a codebook.
+pub fn check_decoding<F: Super>(decode: fn(&F::Block, &mut Decoded)) {
+    let Some(book) = F::LAYOUT.codebook() else { return };
+    let mut random = bytes();
+    for _ in 0..1000 {
+        let mut block: F::Block = bytemuck::Zeroable::zeroed();
+        bytemuck::bytes_of_mut(&mut block).fill_with(&mut random);
+        let (mut expected, mut found) = (Decoded::ZERO, Decoded::ZERO);
+        book.decode(bytemuck::bytes_of(&block), &mut expected.0);
+        decode(&block, &mut found);
+        assert_eq!(expected.0, found.0, "{}", F::NAME);
+    }
+}
+
+/// Pseudo-random bytes.
+fn bytes() -> impl FnMut() -> u8 {
+    let mut state = 1u32;
+    move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    }
+}
+
 /// Compares with the reference on pseudo-random bytes, with one token, with several, and with more
 /// than a group.
 pub fn check<F: Format>(kernel: Kernel<F>, reference: Kernel<F>) {
     let (cols, n_rows, n_tokens) = (5 * 256, 19, 21);
-    let mut state = 1u32;
-    let mut random = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
+    let mut random = bytes();
     let mut bytes = vec![0; n_rows * cols / F::BLOCK_LEN * size_of::<F::Block>()];
     let mut values = vec![0.0; F::BLOCK_LEN];
     for block in bytes.chunks_exact_mut(size_of::<F::Block>()) {

@@ -9,6 +9,7 @@
 //! | `mod` | which kernel a product gets; detection |
 //! | `lanes` | the virtual lanes of [`crate::vector`] |
 //! | `unpack` | from bit planes to bytes in registers |
+//! | `codebook` | from indices and signs to a byte for each weight, before all else |
 //! | `dot` | integer dot products, with and without the CPU's instructions for them |
 //! | `rows` | GEMV micro-kernels: a few tokens, four or eight rows of weights straight from the blocks |
 //! | `tiles` | GEMM micro-kernels: more tokens; a tile of rows is unpacked once, then multiplied with `MR x NR` results in registers |

@@ -23,6 +23,7 @@ impl Grid {
             },
             Codes::Signed => Grid::Integers { lowest: -127.0, highest: 127.0 },
             Codes::Table(table) => Grid::Table(table),
+            Codes::Codebook(_) => panic!("there is no search among the entries of a codebook"),
         }
     }
 

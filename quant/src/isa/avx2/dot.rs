@@ -96,7 +96,11 @@ pub trait IntegerDot {
 pub const fn run_len<D: IntegerDot>(layout: &Layout, n: usize) -> usize {
     // Two products of a weight with an activation, which is at most 127, meet in a word.
     let exact = i16::MAX as usize / (2 * 127 * layout.max_code() as usize);
-    if D::IN_WORDS && exact < n { exact } else { n }
+    if !D::IN_WORDS || exact >= n {
+        return n;
+    }
+    // Whole runs make up `n`, a power of two.
+    1 << exact.ilog2()
 }
 
 /// `vpmaddubsw`, for codes of up to six bits: products add up in 16 bits for as long as that is

@@ -6,13 +6,14 @@
 //! off the integer sum afterwards; eight-bit weights first need a change of sign, or 16 bits.
 //!
 //! - `lanes`: everything that is not a dot product with weights;
-//! - `unpack`: the codes of a block, as bytes;
+//! - `unpack`: the codes of a block, as bytes; `codebook`: where they come out of a table;
 //! - `dot`: the ways to sum products in a tile;
 //! - `headers`: the scales of eight super-blocks, unpacked together;
 //! - `rows`: GEMV, a few tokens, eight rows of weights at a time, straight from the file's bytes;
 //! - `tiles`: GEMM, more tokens, 32 rows unpacked once and multiplied with all of them;
 //! - `peak`: what a tile could reach at most.
 
+pub(super) mod codebook;
 mod dot;
 mod headers;
 mod lanes;

@@ -5,7 +5,8 @@ use crate::isa::stamp::each;
 use crate::layout::{Codes, Layout, Plane};
 use std::arch::x86_64::*;
 
-/// Sixteen weights of a block, to be unpacked into one half of a register.
+/// Sixteen weights of a block, decoded if it has a codebook, to be unpacked into one half of a
+/// register.
 #[derive(Clone, Copy)]
 pub struct Sixteen<'a> {
     /// The block.
@@ -16,7 +17,7 @@ pub struct Sixteen<'a> {
 
 /// Whether weights need all eight bits: `vpmaddubsw` would saturate on them.
 pub const fn is_wide(layout: &Layout) -> bool {
-    !matches!(layout.codes, Codes::Offset(_))
+    matches!(layout.codes, Codes::Signed | Codes::Table(_))
 }
 
 /// The codes of twice sixteen weights: the assembled bits, from 0 up, or for [`is_wide`] layouts
@@ -43,7 +44,7 @@ pub unsafe fn unpack(layout: &Layout, halves: [Sixteen<'_>; 2]) -> __m256i {
             low_bits += plane.bits;
         }
         match layout.codes {
-            Codes::Offset(_) | Codes::Signed => codes,
+            Codes::Offset(_) | Codes::Signed | Codes::Codebook(_) => codes,
             Codes::Table(table) => {
                 let table = _mm_loadu_si128(table.as_ptr().cast());
                 _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), codes)
@@ -52,16 +53,16 @@ pub unsafe fn unpack(layout: &Layout, halves: [Sixteen<'_>; 2]) -> __m256i {
     }
 }
 
-/// [`unpack`] for weights `16 * SIXTEEN..16 * (SIXTEEN + 1)` of two super-blocks, one in each half.
+/// [`unpack`] for weights `16 * SIXTEEN..16 * (SIXTEEN + 1)` of two super-blocks, decoded if they have
+/// a codebook, one in each half.
 ///
 /// Kernels have this some hundred times. So that the compiler meets a few instructions there, and not
 /// all that they come from, it is reduced to them by itself, before it is inlined.
 #[target_feature(enable = "avx2")]
 #[inline]
-pub fn unpack_super<F: Super, const SIXTEEN: usize>(blocks: [&F::Block; 2]) -> __m256i {
-    let halves = each!(half in [0 1] => {
-        Sixteen { block: bytemuck::bytes_of(blocks[half]), first: 16 * SIXTEEN }
-    });
+pub fn unpack_super<F: Super, const SIXTEEN: usize>(blocks: [&[u8]; 2]) -> __m256i {
+    let first = 16 * SIXTEEN;
+    let halves = each!(half in [0 1] => Sixteen { block: blocks[half], first });
     // SAFETY: this function has AVX2.
     unsafe { unpack(&F::LAYOUT, halves) }
 }
@@ -136,6 +137,16 @@ pub unsafe fn eight_f16(blocks: [&[u8]; 8], offset: usize) -> __m256 {
     let bits = each!(r in [0 1 2 3 4 5 6 7] => {
         u16::from_le_bytes([blocks[r][offset], blocks[r][offset + 1]])
     });
+    // SAFETY: the caller's promise.
+    unsafe { f16_bits_to_f32(bits) }
+}
+
+/// Eight f16, given by their bits, as f32.
+///
+/// # Safety
+/// The CPU has F16C.
+#[inline(always)]
+pub unsafe fn f16_bits_to_f32(bits: [u16; 8]) -> __m256 {
     // SAFETY: the caller's promise; the array is sixteen bytes.
     unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits.as_ptr().cast())) }
 }

@@ -5,8 +5,9 @@
 //! row, or belong to four rows, as the kernel likes. GEMV, for a few tokens ([`rows`]), takes four
 //! rows at a time straight from the packed weights; GEMM ([`tiles`]) unpacks a tile of rows once,
 //! into registers that have the same columns of sixteen rows ([`transpose`]), and multiplies it with
-//! all tokens.
+//! all tokens. Blocks with a codebook are decoded before ([`codebook`]).
 
+pub(super) mod codebook;
 mod dot;
 pub(super) mod headers;
 mod lanes;

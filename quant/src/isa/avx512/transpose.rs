@@ -1,7 +1,10 @@
 //! Unpacking with a transpose, for GEMM: blocks of sixteen rows become registers that hold the same
 //! four columns of each.
 
+use super::codebook::decode;
 use super::unpack::{Blocks, LANE_LEN, Source, group_of_bits, load_lanes, source, unsigned};
+use crate::codebook::Decoded;
+use crate::format::Super;
 use crate::isa::stamp::{each, unroll};
 use crate::layout::{Layout, Plane};
 use std::arch::x86_64::*;
@@ -41,8 +44,28 @@ impl<B> SixteenBlocks<B> {
     }
 }
 
-/// The unsigned bytes of sixteen blocks, four weights of each to a register: element `r` of
-/// register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
+/// The blocks as [`transpose_unpack`] takes them: decoded into the scratch memory where the format
+/// has a codebook.
+///
+/// # Safety
+/// See [`super::unpack::unpack16`].
+#[inline(always)]
+pub unsafe fn decoded<F: Super>(
+    blocks: &SixteenBlocks<F::Block>,
+    scratch: &mut [Decoded; N_ROWS],
+) -> SixteenBlocks<u8> {
+    if F::LAYOUT.codebook().is_none() {
+        return SixteenBlocks::new(blocks.of_row(0).cast(), blocks.distance);
+    }
+    for (row, decoded) in scratch.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe { decode::<F>(&*blocks.of_row(row), decoded) };
+    }
+    SixteenBlocks::new(scratch.as_ptr().cast(), size_of::<Decoded>())
+}
+
+/// The unsigned bytes of sixteen blocks, decoded if they have a codebook, four weights of each to a
+/// register: element `r` of register `k` has weights `4 * k..4 * (k + 1)` of block `r`.
 ///
 /// Bytes are transposed as they lie in the blocks: half as often, or less, as if they were taken
 /// apart before.
@@ -106,7 +129,7 @@ unsafe fn add_plane<B, const N: usize>(
 }
 
 /// Most bytes in a plane of a block.
-const MAX_PLANE_BYTES: usize = 128;
+const MAX_PLANE_BYTES: usize = 256;
 
 /// Sixteen bytes at `offset` of sixteen blocks: element `r` of register `k` has bytes
 /// `4 * k..4 * (k + 1)` of block `r`.

@@ -16,7 +16,7 @@ pub type Blocks = [*const u8; 4];
 /// The largest unsigned byte that [`unpack16`] makes.
 pub const fn max_unsigned(layout: &Layout) -> i32 {
     match layout.codes {
-        Codes::Offset(_) => layout.max_code(),
+        Codes::Offset(_) | Codes::Codebook(_) => layout.max_code(),
         Codes::Signed | Codes::Table(_) => u8::MAX as i32,
     }
 }
@@ -40,8 +40,8 @@ pub unsafe fn load_lanes(blocks: Blocks, offset: usize) -> __m512i {
 /// The unsigned bytes ([`Layout::unpack`]) of weights `16 * sixteen..16 * (sixteen + 1)` of each block.
 ///
 /// # Safety
-/// The addresses must be those of blocks of this layout, with at least 16 bytes from each plane's
-/// offset on.
+/// The addresses must be those of blocks of this layout, decoded if it has a codebook, with at
+/// least 16 bytes from each plane's offset on.
 #[inline(always)]
 pub unsafe fn unpack16(layout: &Layout, blocks: Blocks, sixteen: usize) -> __m512i {
     // SAFETY: the caller's promise.
@@ -103,7 +103,7 @@ pub unsafe fn unsigned(layout: &Layout, codes: __m512i) -> __m512i {
     // SAFETY: a table has a lane's sixteen bytes; the features are the caller's promise.
     unsafe {
         match layout.codes {
-            Codes::Offset(_) => codes,
+            Codes::Offset(_) | Codes::Codebook(_) => codes,
             Codes::Signed => _mm512_xor_si512(codes, _mm512_set1_epi8(-128)),
             Codes::Table(table) => {
                 let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));

@@ -4,13 +4,14 @@
 //! All weights are taken as signed bytes, so that offsets are gone once codes are unpacked.
 //!
 //! - `lanes`: everything that is not a dot product with weights;
-//! - `unpack`: the codes of a block, as bytes;
+//! - `unpack`: the codes of a block, as bytes; `codebook`: where they come out of a table;
 //! - `dot`: products of bytes, added up, on each kind of CPU;
 //! - `rows`: GEMV, a few tokens, four rows of weights at a time, straight from the file's bytes;
 //! - `tiles`: GEMM, more tokens, 32 rows unpacked once and multiplied with all of them, where the
 //!   CPU has one of the two instructions;
 //! - `peak`: what the CPU can multiply at most.
 
+mod codebook;
 mod dot;
 mod lanes;
 mod peak;

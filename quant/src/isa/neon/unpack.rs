@@ -12,12 +12,13 @@ pub const fn largest(layout: &Layout) -> i32 {
             let highest = layout.max_code() - offset as i32;
             if highest > offset as i32 { highest } else { offset as i32 }
         }
+        Codes::Codebook(book) => book.max_unsigned() - book.offset as i32,
         Codes::Signed | Codes::Table(_) => 128,
     }
 }
 
-/// Sixteen weights of a block as integers, offset taken off; `first`, the first of them, is a
-/// multiple of sixteen.
+/// Sixteen weights of a block, decoded if it has a codebook, as integers, offset taken off;
+/// `first`, the first of them, is a multiple of sixteen.
 ///
 /// `layout` and `first` are constants at every call, so what remains of this function is a load, a
 /// shift and a mask for each plane, and one instruction for the offset or the table.
@@ -41,6 +42,7 @@ pub fn unpack(layout: &Layout, block: &[u8], first: usize) -> int8x16_t {
         match layout.codes {
             Codes::Offset(0) | Codes::Signed => signed,
             Codes::Offset(offset) => vsubq_s8(signed, vdupq_n_s8(offset as i8)),
+            Codes::Codebook(book) => vsubq_s8(signed, vdupq_n_s8(book.offset as i8)),
             Codes::Table(table) => vqtbl1q_s8(vld1q_s8(table.as_ptr()), codes),
         }
     }

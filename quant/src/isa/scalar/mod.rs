@@ -51,7 +51,7 @@ pub fn multiply_super<F: Super>(product: Product<'_, F>) {
                     .zip(scales.sub_scales)
                     .map(|((u, q), scale)| i32::from(scale) * integer_dot(u, F::LAYOUT.offset(), q))
                     .sum();
-                acc = (scales.scale.to_f32() * x_scale).mul_add(sum as f32, acc);
+                acc = (scales.scale.to_f32() * F::UNIT * x_scale).mul_add(sum as f32, acc);
                 if F::HAS_MINIMUM {
                     let sums = product.x.sums(t, block_idx);
                     let minimums = scales.sub_minimums.iter().zip(sums);

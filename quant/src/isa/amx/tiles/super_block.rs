@@ -5,6 +5,7 @@
 //! the sum.
 
 use crate::activations::{Activations, GROUP_LEN, Group};
+use crate::codebook::Decoded;
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::amx::registers::{Sums, TileRegisters, multiply_four, store_four, zero_four};
 use crate::isa::avx512::headers::super_block::{
@@ -12,7 +13,7 @@ use crate::isa::avx512::headers::super_block::{
 };
 use crate::isa::avx512::prefetch::{Costs, Prefetcher, prefetch};
 use crate::isa::avx512::tiles::{Place, Tile};
-use crate::isa::avx512::transpose::{SixteenBlocks, transpose_unpack};
+use crate::isa::avx512::transpose::{N_ROWS, SixteenBlocks, decoded, transpose_unpack};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
@@ -62,7 +63,8 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         unsafe {
             self.headers.copy::<F>(rows);
             let mut codes = [_mm512_setzero_si512(); SUPER_LEN / 4];
-            transpose_unpack(&F::LAYOUT, rows, &mut codes);
+            let mut scratch = [Decoded::ZERO; N_ROWS];
+            transpose_unpack(&F::LAYOUT, &decoded::<F>(rows, &mut scratch), &mut codes);
             let headers = SixteenHeaders::unpack::<F>(&self.headers);
             let offset = _mm512_set1_epi16(-F::LAYOUT.offset() as i16);
             for sub in 0..SUPER_LEN / F::SUB_LEN {

@@ -2,7 +2,8 @@
 
 use crate::format::Super;
 use crate::header::{MAX_WORDS, Part};
-use crate::isa::avx2::unpack::{eight_f16, eight_sixteens, transpose};
+use crate::isa::avx2::unpack::{eight_f16, eight_sixteens, f16_bits_to_f32, transpose};
+use crate::isa::stamp::each;
 use std::arch::x86_64::*;
 
 /// The scales of a super-block of each of eight rows: element `r` is row `r`'s.
@@ -31,13 +32,19 @@ impl Headers {
         // SAFETY: the caller's promise.
         unsafe {
             let zero = _mm256_setzero_si256();
-            let words = transpose(eight_sixteens(blocks, const { window::<F>() }));
+            let words = words::<F>(blocks);
             let (scales, minimums) = match const { scale_word::<F>() } {
                 Some(word) => f16_pairs(words[word]),
                 None => {
+                    let scales = each!(r in [0 1 2 3 4 5 6 7] => header.scale_bits(blocks[r]));
                     let minimum = header.minimum.unwrap_or(header.scale);
-                    (eight_f16(blocks, header.scale), eight_f16(blocks, minimum))
+                    (f16_bits_to_f32(scales), eight_f16(blocks, minimum))
                 }
+            };
+            let scales = if F::UNIT == 1.0 {
+                scales
+            } else {
+                _mm256_mul_ps(scales, _mm256_set1_ps(F::UNIT))
             };
             let (mut sub_scales, mut pairs) = ([zero; 8], [zero; 8]);
             let offset = _mm256_set1_epi8(header.offset as i8);
@@ -52,6 +59,32 @@ impl Headers {
             Headers { scales, minimums, sub_scales, pairs }
         }
     }
+}
+
+/// The words of the window of eight blocks or, where packed words do not lie together, these.
+#[inline(always)]
+unsafe fn words<F: Super>(blocks: [&[u8]; 8]) -> [__m256i; MAX_WORDS] {
+    let header = const { F::HEADER };
+    // SAFETY: the caller's promise.
+    unsafe {
+        if header.stride == 1 {
+            return transpose(eight_sixteens(blocks, const { window::<F>() }));
+        }
+        each!(word in [0 1 2 3] => {
+            if word < header.n_words {
+                let of_rows = each!(r in [0 1 2 3 4 5 6 7] => header.word(blocks[r], word) as i32);
+                let [a, b, c, d, e, f, g, h] = of_rows;
+                _mm256_set_epi32(h, g, f, e, d, c, b, a)
+            } else {
+                _mm256_setzero_si256()
+            }
+        })
+    }
+}
+
+/// The first packed word's number among those of [`words`].
+const fn first_word<F: Super>() -> usize {
+    if F::HEADER.stride == 1 { (F::HEADER.packed - window::<F>()) / 4 } else { 0 }
 }
 
 /// First of sixteen bytes of a block that have the packed words: those that end with them, so that
@@ -71,7 +104,8 @@ const fn scale_word<F: Super>() -> Option<usize> {
         None => true,
     };
     let is_there = scale >= start && scale + 4 <= start + 4 * MAX_WORDS;
-    if is_pair && is_there && (scale - start).is_multiple_of(4) {
+    let is_plain = F::HEADER.stride == 1 && !F::HEADER.is_split;
+    if is_plain && is_pair && is_there && (scale - start).is_multiple_of(4) {
         Some((scale - start) / 4)
     } else {
         None
@@ -86,7 +120,7 @@ unsafe fn unpacked<F: Super>(parts: &[Part], words: [__m256i; MAX_WORDS]) -> __m
         let mut bytes = _mm256_setzero_si256();
         for part in parts {
             // Of the two shifts of a rotation the compiler leaves out the one whose bits are masked.
-            let word = words[(F::HEADER.packed - window::<F>()) / 4 + part.word];
+            let word = words[const { first_word::<F>() } + part.word];
             let right = _mm256_srlv_epi32(word, _mm256_set1_epi32(part.rotation as i32));
             let left = _mm256_sllv_epi32(word, _mm256_set1_epi32(32 - part.rotation as i32));
             let mask = _mm256_set1_epi32(part.mask as i32);

@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::activations::Group;
+use crate::codebook::Decoded;
 use crate::format::{SUPER_LEN, Super};
+use crate::isa::avx2::codebook::decoded;
 use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
 use crate::isa::avx2::unpack::{is_wide, unpack_super};
 use crate::isa::stamp::{each, unroll};
@@ -53,19 +55,21 @@ fn places<F: Super>(x: Group<'_>) -> Vec<Place> {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[[Place; N]]) -> [__m256; N] {
     let mut sums = [_mm256_setzero_ps(); N];
+    let mut scratch = [Decoded::ZERO; N_ROWS];
     for (block_idx, x) in x.iter().enumerate() {
         let blocks = each!(r in [0 1 2 3 4 5 6 7] => &rows.rows[r][block_idx]);
         prefetch(blocks);
         let bytes = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
         // SAFETY: this function has AVX2 and F16C.
-        let headers = unsafe { Headers::unpack::<F>(bytes) };
+        let (headers, codes) =
+            unsafe { (Headers::unpack::<F>(bytes), decoded::<F, N_ROWS>(blocks, &mut scratch)) };
         let mut dots = [[_mm256_setzero_si256(); N]; N_PAIRS];
         for pair in 0..N_PAIRS {
             let order = each!(i in [0 1] => {
                 // SAFETY: the array is 32 bytes.
                 unsafe { _mm256_loadu_si256(ORDERS[pair][i].as_ptr().cast()) }
             });
-            let blocks = [blocks[pair], blocks[pair + N_PAIRS]];
+            let blocks = [codes[pair], codes[pair + N_PAIRS]];
             // Instructions take activations from where they lie. Did the compiler know that they are
             // the same for all pairs, it would load them first and keep them elsewhere in memory.
             let x = black_box(x);
@@ -91,14 +95,14 @@ fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[[Place; N]]) -
     sums
 }
 
-/// The dot products of two blocks with the tokens' activations, sub-scales applied, each as the sum
-/// of four dwords of a half.
+/// The dot products of two blocks, decoded, with the tokens' activations, sub-scales applied, each
+/// as the sum of four dwords of a half.
 ///
 /// # Safety
 /// The CPU has AVX2.
 #[inline(always)]
 unsafe fn pair_dots<F: Super, const N: usize>(
-    blocks: [&F::Block; 2],
+    blocks: [&[u8]; 2],
     sub_scales: &[__m256i; 8],
     order: [__m256i; 2],
     x: &[Place; N],

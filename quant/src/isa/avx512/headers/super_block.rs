@@ -35,7 +35,7 @@ impl FourHeaders {
         let header = const { F::HEADER };
         // SAFETY: the caller's promise; what the header names is inside of a block.
         unsafe {
-            let packed = load_lanes(blocks, const { window::<F>() });
+            let packed = packed_lanes::<F>(blocks);
             let first = words_of_lanes::<F, 0>(packed);
             let sub_scales = _mm512_sub_epi8(
                 spread(first, const { of_sixteens::<F>(0) }),
@@ -51,20 +51,63 @@ impl FourHeaders {
             };
             let [a, b, c, d] = each!(i in [0 1 2 3] => scale_pair::<F>(blocks[i]));
             let pairs = _mm512_castsi128_si512(_mm_set_epi32(d, c, b, a));
+            let scales = _mm512_castps512_ps128(low_f16(pairs));
             FourHeaders {
                 sub_scales,
                 sub_minimums,
-                scales: _mm512_castps512_ps128(low_f16(pairs)),
+                scales: match F::UNIT {
+                    1.0 => scales,
+                    unit => _mm_mul_ps(scales, _mm_set1_ps(unit)),
+                },
                 minimums: _mm512_castps512_ps128(high_f16(pairs)),
             }
         }
     }
 }
 
+/// The packed words of each block, from byte [`first_byte`] of a lane on.
+///
+/// # Safety
+/// The addresses must be those of blocks, and the CPU have this module's features.
+#[inline(always)]
+unsafe fn packed_lanes<F: Super>(blocks: Blocks) -> __m512i {
+    let header = const { F::HEADER };
+    // SAFETY: the caller's promise.
+    unsafe {
+        if header.stride == 1 {
+            return load_lanes(blocks, const { window::<F>() });
+        }
+        let [a, b, c, d] = each!(i in [0 1 2 3] => {
+            let [e, f, g, h] = each!(word in [0 1 2 3] => match word < header.n_words {
+                true => header.word(bytes_of::<F>(blocks[i]), word) as i32,
+                false => 0,
+            });
+            _mm_set_epi32(h, g, f, e)
+        });
+        let lanes = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(a), b);
+        _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(lanes, c), d)
+    }
+}
+
+/// First byte of the packed words among those of [`packed_lanes`].
+const fn first_byte<F: Super>() -> usize {
+    if F::HEADER.stride == 1 { F::HEADER.packed - window::<F>() } else { 0 }
+}
+
 /// First of sixteen bytes of a block that have the packed words.
 const fn window<F: Super>() -> usize {
     let last = size_of::<F::Block>() - 4 * MAX_WORDS;
     if F::HEADER.packed < last { F::HEADER.packed } else { last }
+}
+
+/// The bytes of a block.
+///
+/// # Safety
+/// The address must be that of a block.
+#[inline(always)]
+unsafe fn bytes_of<'a, F: Super>(block: *const u8) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(block, size_of::<F::Block>()) }
 }
 
 /// The block's scale and that of its minimums, as [`low_f16`] and [`high_f16`] take them.
@@ -76,7 +119,9 @@ unsafe fn scale_pair<F: Super>(block: *const u8) -> i32 {
     // SAFETY: the caller's promise; what the header names is inside of a block.
     let at = |offset: usize| unsafe { i32::from(block.add(offset).cast::<u16>().read_unaligned()) };
     let minimum = const { F::HEADER.minimum };
-    minimum.map_or(0, at) << 16 | at(const { F::HEADER.scale })
+    // SAFETY: the caller's promise.
+    let scale = const { F::HEADER }.scale_bits(unsafe { bytes_of::<F>(block) });
+    minimum.map_or(0, at) << 16 | i32::from(scale)
 }
 
 /// One part of each of four words in a lane.
@@ -90,14 +135,13 @@ struct LaneParts {
 /// The parts with this number of the words of a register: first the sub-scales' words, then the
 /// sub-minimums', four to a register.
 const fn lane_parts<F: Super>(register: usize, number: usize) -> LaneParts {
-    let header = F::HEADER;
     let mut parts = LaneParts { bytes: [0; 16], rotations: [0; _], masks: [0; _] };
     let mut word = 0;
     while word < WORDS_PER_LANE {
         let of_word = word_parts::<F>(WORDS_PER_LANE * register + word);
         if number < of_word.len() {
             let part = of_word[number];
-            let first = header.packed - window::<F>() + 4 * part.word;
+            let first = first_byte::<F>() + 4 * part.word;
             let mut byte = 0;
             while byte < 4 {
                 parts.bytes[4 * word + byte] = (first + byte) as u8;
@@ -207,8 +251,7 @@ impl PackedHeaders {
             unsafe {
                 self.scales[row] = scale_pair::<F>(block);
                 for word in 0..header.n_words {
-                    let packed = block.add(header.packed + 4 * word).cast::<u32>();
-                    self.words[word][row] = packed.read_unaligned();
+                    self.words[word][row] = header.word(bytes_of::<F>(block), word);
                 }
             }
         }
@@ -240,7 +283,10 @@ impl SixteenHeaders {
             let zero = _mm512_setzero_si512();
             let scales = _mm512_loadu_si512(packed.scales.as_ptr().cast());
             let mut all = SixteenHeaders {
-                scales: low_f16(scales),
+                scales: match F::UNIT {
+                    1.0 => low_f16(scales),
+                    unit => _mm512_mul_ps(low_f16(scales), _mm512_set1_ps(unit)),
+                },
                 minimums: high_f16(scales),
                 sub_scales: [zero; N_SIXTEENS],
                 sub_minimums: [zero; N_SIXTEENS / 2],

@@ -2,7 +2,9 @@
 
 use super::Rows;
 use crate::activations::Tokens;
+use crate::codebook::Decoded;
 use crate::format::{SUPER_LEN, Super};
+use crate::isa::avx512::codebook::decoded;
 use crate::isa::avx512::dot::IntegerDot;
 use crate::isa::avx512::headers::super_block::FourHeaders;
 use crate::isa::avx512::prefetch::{STREAM_DISTANCE, prefetch};
@@ -19,6 +21,7 @@ use std::arch::x86_64::*;
 pub unsafe fn multiply<F: Super, D: IntegerDot, const N: usize>(product: Product<'_, F>) {
     let rows = Rows::new(&product);
     let x = product.x.tokens::<N>(0);
+    let mut scratch = [Decoded::ZERO; 4];
     for i in 0..rows.n {
         let starts = rows.starts(i);
         // SAFETY: the caller's promise; each row has as many blocks.
@@ -27,7 +30,8 @@ pub unsafe fn multiply<F: Super, D: IntegerDot, const N: usize>(product: Product
             for block_idx in 0..rows.blocks_per_row {
                 let blocks: Blocks =
                     each!(r in [0 1 2 3] => starts[r].wrapping_add(block_idx).cast());
-                sums = add_block::<F, D, N>(sums, blocks, x, block_idx);
+                let codes = decoded::<F>(blocks, &mut scratch);
+                sums = add_block::<F, D, N>(sums, blocks, codes, x, block_idx);
                 for block in blocks {
                     prefetch(block.cast::<F::Block>(), STREAM_DISTANCE);
                 }
@@ -37,11 +41,13 @@ pub unsafe fn multiply<F: Super, D: IntegerDot, const N: usize>(product: Product
     }
 }
 
-/// Adds to each token's sums of four rows what one block of each contributes.
+/// Adds to each token's sums of four rows what one block of each contributes; `codes` are the
+/// blocks, decoded if they have a codebook.
 #[inline(always)]
 unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
     mut acc: [__m128; N],
     blocks: Blocks,
+    codes: Blocks,
     x: Tokens<'_, N>,
     block_idx: usize,
 ) -> [__m128; N] {
@@ -58,8 +64,8 @@ unsafe fn add_block<F: Super, D: IntegerDot, const N: usize>(
             _mm512_srai_epi16::<8>(_mm512_unpackhi_epi8(headers.sub_scales, headers.sub_scales));
         let mut dots = [_mm512_setzero_si512(); N];
         unroll!(PAIR in [0 1 2 3 4 5 6 7] {
-            let first = unpack16(&F::LAYOUT, blocks, 2 * PAIR);
-            let second = unpack16(&F::LAYOUT, blocks, 2 * PAIR + 1);
+            let first = unpack16(&F::LAYOUT, codes, 2 * PAIR);
+            let second = unpack16(&F::LAYOUT, codes, 2 * PAIR + 1);
             let both = if PAIR < 4 { low } else { high };
             let first_scale = broadcast_word(both, 2 * PAIR % 8);
             for t in 0..N {

@@ -2,13 +2,14 @@
 
 use super::{PartTile, Place, Tile, multiply_parts};
 use crate::activations::{Activations, GROUP_LEN, Group, Tokens};
+use crate::codebook::Decoded;
 use crate::format::{SUPER_LEN, Super};
 use crate::isa::avx512::dot::IntegerDot;
 use crate::isa::avx512::headers::super_block::{
     N_SIXTEENS, PackedHeaders, SixteenHeaders, of_pairs,
 };
 use crate::isa::avx512::prefetch::Prefetcher;
-use crate::isa::avx512::transpose::{SixteenBlocks, transpose_unpack};
+use crate::isa::avx512::transpose::{N_ROWS, SixteenBlocks, decoded, transpose_unpack};
 use crate::isa::avx512::unpack::{LANE_LEN, max_unsigned};
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
@@ -45,7 +46,9 @@ impl<F: Super, D: IntegerDot> Tile<F> for SuperTile<F, D> {
         // SAFETY: the caller's promise.
         unsafe {
             self.headers[block][half].copy::<F>(rows);
-            transpose_unpack(&F::LAYOUT, rows, &mut self.codes[block][half]);
+            let mut scratch = [Decoded::ZERO; N_ROWS];
+            let rows = decoded::<F>(rows, &mut scratch);
+            transpose_unpack(&F::LAYOUT, &rows, &mut self.codes[block][half]);
         }
     }
 

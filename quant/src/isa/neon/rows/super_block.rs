@@ -1,8 +1,10 @@
 //! GEMV with K-quants, super-blocks of 256.
 
 use super::*;
+use crate::codebook::Decoded;
 use crate::format::SUPER_LEN;
 use crate::header::SuperScales;
+use crate::isa::neon::codebook::decoded;
 use crate::isa::stamp::each;
 
 /// Weights of which a token's activation sums are known.
@@ -18,6 +20,7 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
     let (n_rows, n_blocks) = (product.n_rows(), product.blocks_per_row());
     let x = product.x.tokens::<N>(first_token);
     let out = &mut product.out[first_token * n_rows..][..N * n_rows];
+    let mut scratch = [Decoded::ZERO; N_ROWS];
     for first_row in (0..n_rows).step_by(N_ROWS) {
         let rows = Rows::new(product.weights, first_row, n_rows, n_blocks);
         let mut sums = [vdupq_n_f32(0.0); N];
@@ -25,14 +28,15 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
             rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
+            let codes = decoded::<F, N_ROWS>(blocks, &mut scratch);
             let scales = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
+            let scales = if F::UNIT == 1.0 { scales } else { vmulq_n_f32(scales, F::UNIT) };
             let minimums = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));
             let (x_codes, x_scales) = (x.codes::<SUPER_LEN>(block_idx), x.scales(block_idx));
             let x_sums = x.sums::<SIXTEENS>(block_idx);
             let mut dots = [[vdupq_n_s32(0); N]; N_ROWS];
             for (r, dots) in dots.iter_mut().enumerate() {
-                let block = bytemuck::bytes_of(blocks[r]);
-                *dots = scaled_dots::<F, D, N>(block, &headers[r], x_codes, dot);
+                *dots = scaled_dots::<F, D, N>(codes[r], &headers[r], x_codes, dot);
             }
             for t in 0..N {
                 let x_scale = x_scales[t];
@@ -51,8 +55,8 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
     }
 }
 
-/// The dot products of a block with the tokens' activations, sub-scales applied, each as the sum of
-/// four numbers.
+/// The dot products of a block, decoded, with the tokens' activations, sub-scales applied, each as
+/// the sum of four numbers.
 #[inline(always)]
 fn scaled_dots<F: Super, D: Dot, const N: usize>(
     block: &[u8],

@@ -1,7 +1,9 @@
 //! GEMM with K-quants, super-blocks of 256.
 
 use super::*;
+use crate::codebook::Decoded;
 use crate::format::{SUPER_LEN, Super};
+use crate::isa::neon::codebook::decoded;
 use std::marker::PhantomData;
 
 const N_BLOCKS: usize = TILE_COLS / SUPER_LEN;
@@ -55,7 +57,8 @@ impl<F: Super> Tile<F> for SuperTile<F> {
         grid: G,
     ) {
         let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
-        let blocks = each!(r in [0 1 2 3] => bytemuck::bytes_of(blocks[r]));
+        let mut scratch = [Decoded::ZERO; FOUR];
+        let blocks = decoded::<F, FOUR>(blocks, &mut scratch);
         let codes = &mut self.codes[four_idx].as_chunks_mut::<PER_BLOCK>().0[block_idx];
         *codes = each!(i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => {
             grid.rows(each!(r in [0 1 2 3] => unpack(&F::LAYOUT, blocks[r], 16 * i)))
@@ -66,8 +69,10 @@ impl<F: Super> Tile<F> for SuperTile<F> {
             // SAFETY: the array is four values; NEON is part of the target.
             *sub_scales = unsafe { vld1q_s32(of_rows.as_ptr()) };
         }
+        let scales = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
+        // SAFETY: NEON is part of the target.
         self.scales[four_idx][block_idx] =
-            f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
+            if F::UNIT == 1.0 { scales } else { unsafe { vmulq_n_f32(scales, F::UNIT) } };
         if F::HAS_MINIMUM {
             const { assert!(F::SUB_SCALES.highest_minimum <= i8::MAX as u8) }
             let sub_minimums =

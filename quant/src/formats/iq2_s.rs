@@ -1,0 +1,66 @@
+//! IQ2_S: 256 weights in 82 bytes, 2.5625 bits each: 16 sub-blocks of 16 with an odd 5-bit scale,
+//! and a codebook of 1024 times eight magnitudes.
+
+use super::codebooks::IQ2_S;
+use super::dequantize_super;
+use crate::codebook::{Codebook, Field, Signs};
+use crate::format::{Candidates, Format, SUPER_LEN, SubScales, Super};
+use crate::header::{Header, ODD, odd};
+use crate::layout::Layout;
+use std::mem::offset_of;
+
+/// `weight = scale / 8 * (2 * n + 1) * sign * magnitude`, where `n` is the sub-block's stored
+/// number.
+pub struct Iq2S;
+
+/// 82 bytes: the scale, the low bytes of the indices, a sign for each weight, the high two bits of
+/// the indices, and the sub-blocks' numbers, four bits each.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Block {
+    scale: [u8; 2],
+    index_low: [u8; 32],
+    signs: [u8; 32],
+    index_high: [u8; 8],
+    sub_scales: [u8; 8],
+}
+
+const BOOK: Codebook = IQ2_S.book(
+    size_of::<Block>(),
+    [
+        Field { first: 8 * offset_of!(Block, index_low), step: 8, stride: 4, bits: 8 },
+        Field { first: 8 * offset_of!(Block, index_high), step: 2, stride: 1, bits: 2 },
+    ],
+    Signs::Each(Field { first: 8 * offset_of!(Block, signs), step: 8, stride: 4, bits: 8 }),
+);
+
+impl Format for Iq2S {
+    const NAME: &'static str = "IQ2_S";
+    const GGUF_TYPE: u32 = 22;
+    const BLOCK_LEN: usize = SUPER_LEN;
+    type Block = Block;
+
+    fn dequantize(block: &Block, weights: &mut [f32]) {
+        dequantize_super::<Self>(block, weights);
+    }
+}
+
+impl Super for Iq2S {
+    const LAYOUT: Layout = Layout::of_codebook(&BOOK);
+    const HEADER: Header = Header {
+        scale: offset_of!(Block, scale),
+        is_split: false,
+        minimum: None,
+        packed: offset_of!(Block, sub_scales),
+        stride: 1,
+        n_words: 2,
+        sub_scales: &[&odd(0, 0, 4, 4), &odd(0, 16, 4, 4), &odd(1, 0, 4, 4), &odd(1, 16, 4, 4)],
+        sub_minimums: &[],
+        offset: ODD,
+    };
+    const SUB_LEN: usize = 16;
+    const HAS_MINIMUM: bool = false;
+    const SUB_SCALES: SubScales = SubScales { lowest: 1, highest: 31, highest_minimum: 0 };
+    const UNIT: f32 = 1.0 / 8.0;
+    const CANDIDATES: Candidates = &[];
+}
