@@ -51,11 +51,11 @@ mod tests {
     fn what_is_left_is_spread_evenly() {
         let plan = |n_bytes| Plan::new(n_bytes, 8, &[10; 6]);
         assert_eq!(plan(0), Plan { n_slots: vec![0; 6], n_passing: 2 });
-        assert_eq!(plan(55), Plan { n_slots: vec![0, 0, 1, 0, 1, 1], n_passing: 2 });
+        assert_eq!(plan(55), Plan { n_slots: vec![0, 1, 0, 1, 0, 1], n_passing: 2 });
         assert_eq!(plan(190), Plan { n_slots: vec![2, 3, 2, 3, 2, 3], n_passing: 4 });
         assert_eq!(plan(479), Plan { n_slots: vec![7, 7, 7, 7, 7, 8], n_passing: 4 });
         assert_eq!(plan(480), Plan { n_slots: vec![8; 6], n_passing: 0 });
         let uneven = Plan::new(150, 8, &[10, 20, 10]);
-        assert_eq!(uneven, Plan { n_slots: vec![2, 2, 2], n_passing: 2 });
+        assert_eq!(uneven, Plan { n_slots: vec![2, 2, 3], n_passing: 2 });
     }
 }
