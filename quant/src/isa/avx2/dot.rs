@@ -99,8 +99,12 @@ pub const fn run_len<D: IntegerDot>(layout: &Layout, n: usize) -> usize {
     if !D::IN_WORDS || exact >= n {
         return n;
     }
-    // Whole runs make up `n`, a power of two.
-    1 << exact.ilog2()
+    match exact.checked_ilog2() {
+        // Whole runs make up `n`, a power of two.
+        Some(log) => 1 << log,
+        // Wide weights, which are multiplied in another way.
+        None => 0,
+    }
 }
 
 /// `vpmaddubsw`, for codes of up to six bits: products add up in 16 bits for as long as that is
