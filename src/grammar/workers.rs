@@ -61,7 +61,7 @@ impl Running {
         self.is_given_up.values().filter(|&&is_given_up| is_given_up).count()
     }
 
-    /// Whether nothing more may begin, now or for long.
+    /// Whether what is waited for has all places.
     fn is_full(&self) -> bool {
         self.is_given_up.len() - self.n_given_up() >= MOST_AT_ONCE
     }

@@ -115,9 +115,7 @@ fn what_meets_at_one_place_is_bounded_however_it_is_spelled() {
         let found = grammars.compile(&Source::Lark(format!("start: A\nA: {hostile}")));
         assert!(matches!(found, Err(GrammarError::TooLarge { .. })), "{hostile}: {found:?}");
     }
-    for usual in
-        ["/[a-z]+/ & ~(\"if\" | \"else\")", "/a{99}/ | /[&~]/"]
-    {
+    for usual in ["/[a-z]+/ & ~(\"if\" | \"else\")", "/a{99}/ | /[&~]/"] {
         let found = grammars.compile(&Source::Lark(format!("start: A\nA: {usual}")));
         assert!(found.is_ok(), "{usual}: {found:?}");
     }

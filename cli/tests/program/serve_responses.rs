@@ -187,7 +187,7 @@ fn what_is_not_done_is_named() {
         (item(json!({"role": "tool", "content": ""})), "invalid_value", "input[0].role"),
         (item(json!({"role": "user"})), "missing_required_parameter", "input[0].content"),
         (
-            item(json!({"type": "reasoning", "summary": []})),
+            item(json!({"type": "item_reference", "id": "msg_1"})),
             "unsupported_parameter",
             "input[0].type",
         ),

@@ -115,7 +115,12 @@ fn what_is_not_enforced_is_named_before_the_first_header() {
         ("guided_choice", json!(["a", 1]), "guided_choice", "array"),
         ("grammar", json!("root ::= other"), "grammar", "`other`"),
         ("grammar", json!("start: other"), "grammar", "grammar"),
-        ("structured_outputs", json!({"json": {"not": {"type": "null"}}}), "structured_outputs.json", "#/not"),
+        (
+            "structured_outputs",
+            json!({"json": {"not": {"type": "null"}}}),
+            "structured_outputs.json",
+            "#/not",
+        ),
         ("structured_outputs", json!({"tag": {}}), "structured_outputs.tag", "known"),
         ("grammar_lazy", json!(true), "grammar_lazy", "true"),
     ];

@@ -44,7 +44,10 @@ pub(super) fn conversation(body: &mut Fields) -> Result<Vec<Message>, Fault> {
             },
         }
     }
-    Ok(messages)
+    match messages.is_empty() {
+        true => Err(body.wrong("input", "nothing but empty reasoning", "a message among it")),
+        false => Ok(messages),
+    }
 }
 
 fn item(mut item: Fields) -> Result<Item, Fault> {
