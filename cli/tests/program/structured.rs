@@ -204,7 +204,8 @@ fn run_answers_in_a_form() {
     let cut = run(&["--regex", "a{50}", "-n", "9"]).succeeded();
     assert!(cut.stderr.contains("cut off before its form is complete (-n "), "{}", cut.stderr);
     run(&["--regex", "(a"]).refused("the regular expression cannot be enforced");
-    run(&["-j", "{\"not\": {}}"]).refused("#/not of the JSON Schema is not enforced here");
+    run(&["-j", "{\"not\": {\"type\": \"null\"}}"])
+        .refused("#/not of the JSON Schema is not enforced here");
     run(&["-j", "nowhere.json"]).refused("nowhere.json");
     run(&["-j", "{\"not\""]).refused("is no JSON");
     run(&["--grammar", "root ::= b"]).refused("line 1 of the grammar");
