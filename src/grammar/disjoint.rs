@@ -17,13 +17,18 @@ struct Told<'v> {
     texts: HashMap<&'v str, HashSet<&'v str>>,
 }
 
-/// Whether an instance can be one of at most one of these schemas.
-pub(super) fn are_disjoint(root: &Value, options: &Value) -> bool {
+/// Whether an instance can be one of at most one of these schemas, if each of them requires `tag`.
+pub(super) fn are_disjoint(root: &Value, options: &Value, tag: Option<&str>) -> bool {
     let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
     if options.len() > MOST_ALTERNATIVES {
         return false;
     }
-    let told = options.iter().map(|option| Told::of(root, resolved(root, option)));
+    let told = |option| {
+        let mut told = Told::of(root, resolved(root, option))?;
+        told.required.extend(tag);
+        Some(told)
+    };
+    let told = options.iter().map(told);
     let Some(all) = told.collect::<Option<Vec<Told>>>() else { return options.len() < 2 };
     let n_texts: usize = all.iter().flat_map(|told| told.texts.values()).map(HashSet::len).sum();
     n_texts <= MOST_TEXTS
@@ -62,17 +67,20 @@ impl<'v> Told<'v> {
 /// The schema that a reference leads to. What stands beside the reference only narrows it.
 fn resolved<'v>(root: &'v Value, mut schema: &'v Value) -> &'v Value {
     for _ in 0..8 {
-        let Some(target) = schema.get("$ref").and_then(Value::as_str) else { break };
-        let Some(target) = unescaped(target) else { break };
-        let steps = target.trim_matches(['#', '/']).split('/').filter(|step| !step.is_empty());
-        let step = |value: &'v Value, step: &str| match value {
-            Value::Array(values) => values.get(step.parse::<usize>().ok()?),
-            value => value.get(step),
-        };
-        let Some(found) = steps.into_iter().try_fold(root, step) else { break };
+        let Some(found) = target(root, schema) else { break };
         schema = found;
     }
     schema
+}
+
+/// The schema that the reference in a schema names, if it has one.
+pub(super) fn target<'v>(root: &'v Value, schema: &Value) -> Option<&'v Value> {
+    let target = unescaped(schema.get("$ref")?.as_str()?)?;
+    let mut steps = target.trim_matches(['#', '/']).split('/').filter(|step| !step.is_empty());
+    steps.try_fold(root, |value, step| match value {
+        Value::Array(values) => values.get(step.parse::<usize>().ok()?),
+        value => value.get(step),
+    })
 }
 
 /// The target of a reference without its escapes; none if a name in it has a slash, or bytes that are

@@ -133,18 +133,19 @@ impl Reader<'_> {
             self.skip(is_nested);
             let times = self.times()?;
             self.skip(is_nested);
-            items.push(item + &times);
+            // Lark has no number of times that is none.
+            items.push(times.map_or("\"\"".into(), |times| item + &times));
         }
         Ok(if items.is_empty() { "\"\"".into() } else { items.join(" ") })
     }
 
-    /// How often the item before it comes.
-    fn times(&mut self) -> Result<String, GrammarError> {
+    /// How often the item before it comes; none if it never does.
+    fn times(&mut self) -> Result<Option<String>, GrammarError> {
         if let Some(c) = self.chars.next_if(|c| "*+?".contains(*c)) {
-            return Ok(c.to_string());
+            return Ok(Some(c.to_string()));
         }
         if self.chars.next_if_eq(&'{').is_none() {
-            return Ok(String::new());
+            return Ok(Some(String::new()));
         }
         let mut inner = String::new();
         loop {
@@ -160,8 +161,11 @@ impl Reader<'_> {
         let bounds =
             (count(least), if most.is_empty() { Some(None) } else { count(most).map(Some) });
         match bounds {
-            (Some(least), Some(None)) => Ok(format!("{{{least},}}")),
-            (Some(least), Some(Some(most))) if least <= most => Ok(format!("{{{least},{most}}}")),
+            (Some(0), Some(Some(0))) => Ok(None),
+            (Some(least), Some(None)) => Ok(Some(format!("{{{least},}}"))),
+            (Some(least), Some(Some(most))) if least <= most => {
+                Ok(Some(format!("{{{least},{most}}}")))
+            }
             _ => Err(self.wrong(format!(
                 "repeats something {{{inner}}} times; expected a number, or two of them, up to {MOST_REPEATED}"
             ))),

@@ -38,6 +38,7 @@ mod pattern;
 mod reason;
 mod schema;
 mod state;
+mod together;
 mod vocabulary;
 mod workers;
 
@@ -56,7 +57,7 @@ use vocabulary::{Spellings, Vocabulary};
 use workers::{PATIENCE, Undone, Workers};
 
 /// Stands in keys of results for what else decides on what a grammar allows.
-pub const GRAMMARS_REVISION: &str = "llguidance 1.9.1, 2";
+pub const GRAMMARS_REVISION: &str = "llguidance 1.9.1, 3";
 
 /// Bytes of a source: grammars are written by people, and enumerations have some thousand words.
 const MOST_SOURCE_BYTES: usize = 256 << 10;
@@ -148,6 +149,12 @@ pub enum GrammarError {
         /// What was found, and what may be.
         problem: String,
     },
+    /// Others are compiled, and there is no place for one more.
+    #[error("the {kind} was not looked at, since others take long; try again later")]
+    Busy {
+        /// What it is.
+        kind: &'static str,
+    },
     /// The source takes too long to be understood.
     #[error("the {kind} was not understood within {seconds} s: {TOO_COMPLEX}")]
     TooComplex {
@@ -186,7 +193,7 @@ impl Grammars {
     pub fn new(tokenizer: &Tokenizer) -> Result<Grammars, GrammarError> {
         let vocabulary = Vocabulary::new(tokenizer)
             .map_err(|error| GrammarError::Vocabulary { reason: reason(error) })?;
-        Ok(Grammars { vocabulary: Arc::new(vocabulary), workers: Workers::default() })
+        Ok(Grammars { vocabulary: Arc::new(vocabulary), workers: Workers::new(PATIENCE) })
     }
 
     /// The constraint that a source describes.
@@ -194,29 +201,20 @@ impl Grammars {
     /// # Errors
     /// If it is wrong, too large, or says what is not enforced.
     pub fn compile(&self, source: &Source) -> Result<Grammar, GrammarError> {
-        let kind = source.kind();
-        let grammar = top_level(source)?;
+        let (kind, source) = (source.kind(), source.clone());
         let vocabulary = Arc::clone(&self.vocabulary);
         let compile = move || {
-            let Vocabulary { factory, first } = &*vocabulary;
-            let of_first = |(factory, spellings): &(ParserFactory, Arc<Spellings>)| {
-                Ok::<_, String>((matcher(factory, grammar.clone())?, Arc::clone(spellings)))
-            };
-            Ok(Grammar {
-                pristine: matcher(factory, grammar.clone())?,
-                first: first.as_ref().map(of_first).transpose()?,
-                kind,
-            })
+            let grammar = top_level(&source)?;
+            let compiled = compiled(&vocabulary, &grammar, kind);
+            compiled.map_err(|reason| GrammarError::Refused { kind, reason })
         };
-        match self.workers.run(compile) {
-            Ok(compiled) => compiled.map_err(|reason| GrammarError::Refused { kind, reason }),
-            Err(Undone::Late) => {
-                Err(GrammarError::TooComplex { kind, seconds: PATIENCE.as_secs() })
-            }
-            Err(Undone::Failed) => {
-                Err(GrammarError::Refused { kind, reason: TOO_COMPLEX.to_owned() })
-            }
-        }
+        self.workers.run(compile).unwrap_or_else(|undone| {
+            Err(match undone {
+                Undone::Busy => GrammarError::Busy { kind },
+                Undone::Late => GrammarError::TooComplex { kind, seconds: PATIENCE.as_secs() },
+                Undone::Failed => GrammarError::Refused { kind, reason: TOO_COMPLEX.to_owned() },
+            })
+        })
     }
 }
 
@@ -224,6 +222,23 @@ impl fmt::Debug for Grammars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grammars").finish_non_exhaustive()
     }
+}
+
+/// A grammar for a vocabulary.
+fn compiled(
+    vocabulary: &Vocabulary,
+    grammar: &TopLevelGrammar,
+    kind: &'static str,
+) -> Result<Grammar, String> {
+    let Vocabulary { factory, first } = vocabulary;
+    let of_first = |(factory, spellings): &(ParserFactory, Arc<Spellings>)| {
+        Ok::<_, String>((matcher(factory, grammar.clone())?, Arc::clone(spellings)))
+    };
+    Ok(Grammar {
+        pristine: matcher(factory, grammar.clone())?,
+        first: first.as_ref().map(of_first).transpose()?,
+        kind,
+    })
 }
 
 /// A grammar before its first token.

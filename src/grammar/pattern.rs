@@ -18,6 +18,16 @@ const NEVER: &str = r"\x00";
 /// What neither side of a pattern can say here.
 const NOT_ENFORCED: &str = "is not enforced here; leave it out";
 
+/// Patterns of programs that write schemas, and what says the same without lookarounds: pydantic's for
+/// decimal numbers, and zod's for addresses of mail.
+const KNOWN: [(&str, &str); 2] = [
+    (r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$", r"^[+-]?(?:\d+\.?\d*|\.\d+)$"),
+    (
+        r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$",
+        r"^(?:[A-Za-z0-9_'+-]+\.)*[A-Za-z0-9_'+-]*[A-Za-z0-9_+-]@(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}$",
+    ),
+];
+
 /// Whether a character cannot be in a string of an answer: JSON has no escape for it but its number,
 /// by which any character could be spelled.
 pub(super) fn is_unspeakable(c: char) -> bool {
@@ -26,6 +36,8 @@ pub(super) fn is_unspeakable(c: char) -> bool {
 
 /// The pattern in the syntax of the package regex, or what is wrong with it.
 pub(super) fn from_ecma(pattern: &str) -> Result<String, String> {
+    let known = KNOWN.iter().find(|(known, _)| *known == pattern);
+    let pattern = known.map_or(pattern, |(_, same)| same);
     let mut reader = Reader { chars: pattern.chars().peekable(), out: String::new() };
     reader.pattern()?;
     Ok(reader.out)

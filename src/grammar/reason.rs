@@ -4,7 +4,7 @@ use crate::text::one_line;
 use std::fmt::Display;
 
 /// Words of its messages, and what is said in the place of the whole.
-const TOLD: [(&str, &str); 9] = [
+const TOLD: [(&str, &str); 10] = [
     ("NoExtensionBias", NOTHING),
     ("Unsatisfiable schema", NOTHING),
     (
@@ -17,6 +17,7 @@ const TOLD: [(&str, &str); 9] = [
     ("too big", TOO_COMPLEX),
     ("LexerTooComplex", TOO_COMPLEX),
     ("items; max is", TOO_COMPLEX),
+    ("Unable to determine", TOO_COMPLEX),
 ];
 
 /// Why nothing is allowed.

@@ -7,9 +7,10 @@
 
 use super::GrammarError;
 use super::disjoint::{are_disjoint, unescaped};
-use super::formats;
+use super::formats::{self, Format};
 use super::multiples::Multiple;
 use super::pattern;
+use super::together;
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 
@@ -87,6 +88,7 @@ pub(super) fn enforced(schema: &Value) -> Result<Value, GrammarError> {
             return Err(wrong(place, "refers to what is no schema"));
         }
     }
+    together::check(schema)?;
     // Of those that meet, only multiples of all are allowed. Which ones do is not worth telling.
     if walk.do_meet {
         let mut multiples = walk.multiples.iter();
@@ -147,25 +149,37 @@ impl Walk<'_> {
             }
         }
         self.do_meet |= do_meet(&enforced);
-        if let Some(pattern) = enforced.get("format").and_then(formats::pattern) {
-            enforced.remove("format");
-            let all_of = enforced.entry("allOf").or_insert_with(|| json!([]));
-            let all_of = all_of.as_array_mut().expect("what is in it was looked at");
-            all_of.push(json!({ "pattern": pattern }));
+        if enforced.contains_key("not") {
+            return Ok(Value::Bool(false));
         }
-        if let Some(options) = enforced.get("oneOf")
-            && are_disjoint(self.root, options)
-        {
-            // Where no two can hold, one does if any does.
-            let any_of = json!({ "anyOf": options });
+        if let Some(Ok(Format::Schema(said))) = enforced.get("format").map(formats::of) {
+            enforced.remove("format");
+            also(&mut enforced, said);
+        }
+        if let Some(any_of) = enforced.get("oneOf").and_then(|it| self.any_of(it, keywords)) {
             enforced.remove("oneOf");
-            let all_of = enforced.entry("allOf").or_insert_with(|| json!([]));
-            all_of.as_array_mut().expect("what is in it was looked at").push(any_of);
+            also(&mut enforced, any_of);
         }
         // The rest is read as a whole only where none of these is in between.
         let (last, first): (Vec<_>, Vec<_>) =
             enforced.into_iter().partition(|(keyword, _)| combines(keyword));
         Ok(first.into_iter().chain(last).collect())
+    }
+
+    /// What says the same as these alternatives of a `oneOf` where no two can hold: then one does if any
+    /// does. The property by which OpenAPI tells them apart is required of each: its tag may have a
+    /// default, and without it more than one could hold.
+    fn any_of(&self, options: &Value, keywords: &Map<String, Value>) -> Option<Value> {
+        if are_disjoint(self.root, options, None) {
+            return Some(json!({ "anyOf": options }));
+        }
+        let tag = keywords.get("discriminator")?.get("propertyName")?.as_str()?;
+        if !are_disjoint(self.root, options, Some(tag)) {
+            return None;
+        }
+        let tagged = |option| json!({"allOf": [option, {"type": "object", "required": [tag]}]});
+        let options: Vec<Value> = options.as_array()?.iter().map(tagged).collect();
+        Some(json!({ "anyOf": options }))
     }
 
     /// The value of a keyword, or none if it changes nothing.
@@ -197,10 +211,15 @@ impl Walk<'_> {
                 self.refer(target, place)?.into()
             }
             "pattern" => pattern_of(value, place)?.into(),
-            "format" => {
-                formats::check(value).map_err(|problem| wrong(place, problem))?;
-                value.clone()
-            }
+            "format" => match formats::of(value).map_err(|problem| wrong(place, problem))? {
+                Format::Annotation => return Ok(None),
+                Format::Parsed | Format::Schema(_) => value.clone(),
+            },
+            // Names are texts.
+            "propertyNames" if says_nothing(value, "string") => return Ok(None),
+            // Nothing at all is allowed.
+            "not" if says_nothing(value, "") => true.into(),
+            "not" if *value == Value::Bool(false) => return Ok(None),
             "uniqueItems" if *value == Value::Bool(false) => return Ok(None),
             "multipleOf" => {
                 let multiple = Multiple::of(value).map_err(|problem| wrong(place, problem))?;
@@ -256,6 +275,22 @@ impl Walk<'_> {
         };
         self.references.push((place.to_owned(), target.clone()));
         Ok(target)
+    }
+}
+
+/// Adds a schema to what an instance must be.
+fn also(enforced: &mut Map<String, Value>, schema: Value) {
+    let all_of = enforced.entry("allOf").or_insert_with(|| json!([]));
+    all_of.as_array_mut().expect("what is in it was looked at").push(schema);
+}
+
+/// Whether every value of this type is an instance of a schema; without a type, whether every value is.
+fn says_nothing(schema: &Value, of_type: &str) -> bool {
+    match schema {
+        Value::Object(keywords) => keywords.iter().all(|(keyword, value)| {
+            ANNOTATIONS.contains(&keyword.as_str()) || keyword == "type" && value == of_type
+        }),
+        schema => *schema == Value::Bool(true),
     }
 }
 

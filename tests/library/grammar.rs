@@ -151,6 +151,74 @@ fn alternatives_that_exclude_each_other_are_enforced() {
     assert!(matches!(found, Err(GrammarError::Refused { .. })), "{found:?}");
 }
 
+/// What pydantic, zod and generators of OpenAPI write every day.
+#[test]
+fn everyday_schemas_are_enforced() {
+    let tokenizer = mistral();
+    let pet = |name: &str, value: &str| {
+        json!({"type": "object", "properties": {"kind": {"const": name, "default": name}, "v": {"type": value}},
+            "additionalProperties": false})
+    };
+    let email = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$";
+    let decimal = r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$";
+    let cases: [(Value, &[&str], &[&str]); 8] = [
+        (
+            json!({"type": "object", "propertyNames": {"type": "string"},
+                "additionalProperties": {"type": "integer"}}),
+            &["{\"a\": 1}"],
+            &["{\"a\": \"b\"}"],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"not": {}}, "b": {}}, "additionalProperties": false}),
+            &["{\"b\": 1}"],
+            &["{\"a\": 1}"],
+        ),
+        (
+            json!({"oneOf": [{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}],
+                "discriminator": {"propertyName": "kind", "mapping": {"cat": "#/$defs/cat", "dog": "#/$defs/dog"}},
+                "$defs": {"cat": pet("cat", "integer"), "dog": pet("dog", "string")}}),
+            &["{\"kind\": \"cat\", \"v\": 3}", "{\"kind\": \"dog\"}"],
+            &["{\"kind\": \"cat\", \"v\": \"w\"}", "{}", "{\"v\": 3}"],
+        ),
+        (
+            json!({"type": "string", "format": "password", "maxLength": 2}),
+            &["\"ab\""],
+            &["\"abc\"", "1"],
+        ),
+        (
+            json!({"type": "integer", "format": "int32"}),
+            &["2147483647", "-2147483648", "0"],
+            &["2147483648", "-2147483649"],
+        ),
+        (
+            json!({"type": "integer", "format": "int64"}),
+            &["9007199254740991"],
+            &["9223372036854775808"],
+        ),
+        (
+            json!({"type": "string", "format": "email", "pattern": email}),
+            &["\"a.b@c.de\"", "\"a+b@c-d.ef.gh\""],
+            &["\"a..b@c.de\"", "\".a@c.de\"", "\"a@c\"", "\"a.@c.de\"", "\"a!@c.de\""],
+        ),
+        (
+            json!({"anyOf": [{"type": "number"}, {"type": "string", "pattern": decimal}]}),
+            &["1.5", "\"-1.50\"", "\".5\"", "\"+5.\"", "\"007\""],
+            &["\"\"", "\"-\"", "\".\"", "\"-.\"", "\"1.5.\""],
+        ),
+    ];
+    for (schema, instances, others) in cases {
+        let grammar = compile(&tokenizer, Source::JsonSchema(schema.clone()));
+        for text in instances {
+            assert!(accepts(&tokenizer, &grammar, text), "{schema}: {text}");
+        }
+        for text in others {
+            assert!(!accepts(&tokenizer, &grammar, text), "{schema}: {text}");
+        }
+    }
+    let never = compile(&tokenizer, Source::Gbnf("root ::= \"a\"{0} \"b\" [c]{0,0}".into()));
+    assert!(accepts(&tokenizer, &never, "b") && !accepts(&tokenizer, &never, "ab"));
+}
+
 /// JavaScript's regular expressions, which patterns are.
 #[test]
 fn patterns_mean_what_they_do_in_javascript() {

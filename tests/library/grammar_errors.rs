@@ -15,7 +15,7 @@ fn what_is_not_enforced_is_refused_by_its_place() {
         (json!({"$defs": {"a": {"contains": {}}}}), "#/$defs/a/contains"),
         (json!({"allOf": [{"dependentRequired": {}}]}), "#/allOf/0/dependentRequired"),
         (json!({"unevaluatedProperties": false}), "#/unevaluatedProperties"),
-        (json!({"propertyNames": {}}), "#/propertyNames"),
+        (json!({"propertyNames": {"maxLength": 3}}), "#/propertyNames"),
         (json!({"minItem": 1}), "#/minItem"),
         (json!({"nullable": true, "type": "string"}), "#/nullable"),
         (json!({"x-guidance": {"lenient": true}, "not": {}}), "#/x-guidance"),
@@ -55,6 +55,69 @@ fn what_is_not_enforced_is_refused_by_its_place() {
     for nothing in [json!(false), json!({"type": "string", "enum": [1]})] {
         let found = grammars.compile(&Source::JsonSchema(nothing)).unwrap_err();
         assert!(matches!(found, GrammarError::Refused { .. }), "{found}");
+    }
+}
+
+#[test]
+fn what_meets_at_one_place_is_bounded_however_it_is_spelled() {
+    let grammars = Grammars::new(&smollm()).unwrap();
+    let pattern = |n: usize| json!({"pattern": format!(".*a.{{{n}}}.*")});
+    let several = |n: usize| (0..n).map(pattern).collect::<Vec<Value>>();
+    let in_a = |schema: &Value| json!({"properties": {"a": schema}});
+    let chain: serde_json::Map<String, Value> = (0..20)
+        .map(|n| {
+            let mut one = pattern(n);
+            one["$ref"] = format!("#/$defs/{}", n + 1).into();
+            (n.to_string(), one)
+        })
+        .chain([("20".into(), json!({}))])
+        .collect();
+    let names = |n: usize| (0..n).map(|n| (format!("p{n}"), json!({}))).collect::<Value>();
+    let each: Vec<Value> =
+        (0..400).map(|n| json!({"properties": {(format!("p{n}")): {}}})).collect();
+    let long = |c: &str| json!({"pattern": c.repeat(3_000)});
+    let refused = [
+        (json!({"type": "string", "allOf": several(20)}), "#"),
+        (
+            json!({"allOf": [{"anyOf": several(2)}, {"oneOf": several(2)}, pattern(1), pattern(2)]}),
+            "#",
+        ),
+        (json!({"allOf": several(20).iter().map(in_a).collect::<Vec<_>>()}), "#"),
+        (json!({"items": {"$ref": "#/$defs/0"}, "$defs": chain}), "#/$defs/16"),
+        (json!({"format": "email", "allOf": [long("a"), long("b")]}), "#"),
+        (json!({"patternProperties": {("a".repeat(3_000)): {}, ("b".repeat(3_000)): {}}}), "#"),
+        (json!({"items": {"properties": names(400)}}), "#/items"),
+        (json!({"allOf": each}), "#"),
+    ];
+    for (schema, expected) in refused {
+        let begun: String = schema.to_string().chars().take(80).collect();
+        match grammars.compile(&Source::JsonSchema(schema)).unwrap_err() {
+            GrammarError::Schema { place, .. } => assert_eq!(place, expected, "{begun}"),
+            other => panic!("{begun}: {other}"),
+        }
+    }
+    let apart: Vec<Value> = (0..8)
+        .map(|n| json!({"properties": {(format!("p{n}")): {"pattern": "^[a-z]+$"}}}))
+        .collect();
+    let taken = [
+        json!({"allOf": apart}),
+        json!({"anyOf": several(8)}),
+        json!({"type": "string", "format": "email", "pattern": "@example\\.com$", "minLength": 13}),
+        json!({"properties": names(400), "additionalProperties": false}),
+        json!({"properties": names(200)}),
+    ];
+    for schema in taken {
+        let begun: String = schema.to_string().chars().take(80).collect();
+        let found = grammars.compile(&Source::JsonSchema(schema));
+        assert!(found.is_ok(), "{begun}: {found:?}");
+    }
+    for hostile in ["/.*a.{28}/ & ~/.*b.{27}.*/", "\"a\" & \"b\" & \"c\" & \"d\" & \"e\" & \"f\""] {
+        let found = grammars.compile(&Source::Lark(format!("start: A\nA: {hostile}")));
+        assert!(matches!(found, Err(GrammarError::TooLarge { .. })), "{hostile}: {found:?}");
+    }
+    for usual in ["/[a-z]+/ & ~(\"if\" | \"else\")", "/a{99}/ | /[&~]/"] {
+        let found = grammars.compile(&Source::Lark(format!("start: A\nA: {usual}")));
+        assert!(found.is_ok(), "{usual}: {found:?}");
     }
 }
 

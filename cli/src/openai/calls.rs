@@ -33,6 +33,17 @@ impl Call {
     }
 }
 
+/// Where an answer stands.
+#[derive(Clone, Copy)]
+pub(super) struct Stand<'t> {
+    /// The tokens that it follows.
+    pub prompt: &'t [u32],
+    /// Which it is of the answers to its request.
+    pub index: usize,
+    /// Its own tokens.
+    pub tokens: &'t [u32],
+}
+
 /// A call as models write it; Llama's call the arguments parameters.
 #[derive(Deserialize)]
 struct Written {
@@ -58,8 +69,9 @@ pub(super) fn may_be_calls(text: &str) -> bool {
 }
 
 /// The calls that an answer consists of; none if it is anything else, or calls what there is none of.
-/// Their names are made of its tokens, so that the same answer has the same.
-pub(super) fn calls(text: &str, tokens: &[u32], tools: &Tools) -> Option<Vec<Call>> {
+/// Their names are made of where it stands, so that the same answer at the same place has the same, and
+/// another has others.
+pub(super) fn calls(text: &str, stand: &Stand, tools: &Tools) -> Option<Vec<Call>> {
     let text = text.trim();
     let text = text.strip_prefix(MISTRAL_MARK).unwrap_or(text).trim();
     let mut written = match text.strip_prefix(OPEN) {
@@ -75,7 +87,7 @@ pub(super) fn calls(text: &str, tokens: &[u32], tools: &Tools) -> Option<Vec<Cal
         let arguments = object(&arguments)?;
         let function = Function { name, arguments };
         let is_known = tools.has(&function.name);
-        is_known.then(|| Call { index: None, id: id(tokens, idx), kind: "function", function })
+        is_known.then(|| Call { index: None, id: stand.id(idx), kind: "function", function })
     });
     let calls: Vec<Call> = calls.collect::<Option<_>>()?;
     Some(calls).filter(|calls| !calls.is_empty())
@@ -103,12 +115,16 @@ fn object(arguments: &RawValue) -> Option<String> {
     }
 }
 
-fn id(tokens: &[u32], idx: usize) -> String {
-    const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut digest = Sha256::new_with_prefix((idx as u64).to_le_bytes());
-    tokens.iter().for_each(|token| digest.update(token.to_le_bytes()));
-    let digest = digest.finalize();
-    digest[..9].iter().map(|&byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])).collect()
+impl Stand<'_> {
+    fn id(&self, idx: usize) -> String {
+        const LETTERS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let numbers =
+            [idx, self.index, self.prompt.len()].map(|number| (number as u64).to_le_bytes());
+        let mut digest = Sha256::new_with_prefix(numbers.concat());
+        self.prompt.iter().chain(self.tokens).for_each(|token| digest.update(token.to_le_bytes()));
+        let letter = |&byte: &u8| char::from(LETTERS[usize::from(byte) % LETTERS.len()]);
+        digest.finalize()[..9].iter().map(letter).collect()
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +132,11 @@ mod tests {
     use super::*;
     use crate::openai::{Endpoint, Fields};
     use serde_json::{Value, json};
+    use std::collections::HashSet;
+
+    fn at<'t>(prompt: &'t [u32], index: usize, tokens: &'t [u32]) -> Stand<'t> {
+        Stand { prompt, index, tokens }
+    }
 
     fn offered(extra: Value) -> Tools {
         let tool = |name: &str| json!({"type": "function", "function": {"name": name}});
@@ -144,7 +165,7 @@ mod tests {
             (r#"Call: [{"name": "f", "arguments": {}}]"#, &[]),
         ];
         for (text, expected) in cases {
-            let found = calls(text, &[1, 2], &tools).unwrap_or_default();
+            let found = calls(text, &at(&[3], 0, &[1, 2]), &tools).unwrap_or_default();
             let pairs = found.iter().map(|it| (&*it.function.name, &*it.function.arguments));
             assert_eq!(pairs.collect::<Vec<_>>(), expected, "{text}");
             assert!(expected.is_empty() || may_be_calls(text), "{text}");
@@ -153,12 +174,19 @@ mod tests {
             }
         }
         let text = cases[4].0;
-        assert_eq!(calls(text, &[1], &tools), calls(text, &[1], &tools));
-        assert_ne!(calls(text, &[1], &tools), calls(text, &[2], &tools));
+        let ids = |stand: Stand| {
+            let calls = calls(text, &stand, &tools).unwrap();
+            calls.into_iter().map(|call| call.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(at(&[3], 0, &[1])), ids(at(&[3], 0, &[1])));
+        let others = [at(&[3], 0, &[2]), at(&[3], 1, &[1]), at(&[4], 0, &[1]), at(&[3, 1], 0, &[])];
+        let all: HashSet<String> =
+            others.into_iter().chain([at(&[3], 0, &[1])]).flat_map(ids).collect();
+        assert_eq!(all.len(), 10);
         let single = offered(json!({"parallel_tool_calls": false}));
-        assert_eq!(calls(text, &[1], &single).unwrap().len(), 1);
+        assert_eq!(calls(text, &at(&[], 0, &[1]), &single).unwrap().len(), 1);
         for other in ["No", "[1]", "[", "{", "<b>", "[]", "{}", "<tool_call>"] {
-            assert_eq!(calls(other, &[], &tools), None, "{other}");
+            assert_eq!(calls(other, &at(&[], 0, &[]), &tools), None, "{other}");
         }
         assert!(!may_be_calls("[1") && !may_be_calls("Hello") && may_be_calls(" [ "));
     }

@@ -1,6 +1,6 @@
 //! One answer, as a whole.
 
-use super::calls::{Call, calls};
+use super::calls::{Call, Stand, calls};
 use super::endpoint::Endpoint;
 use super::logprobs::{ChatLogprob, Logprobs};
 use super::request::Request;
@@ -70,7 +70,7 @@ impl Choice {
             said.extend(of_answer(tokenizer, request, &generated));
             Logprobs::new(endpoint, said, &mut 0)
         });
-        let tool_calls = of_functions(request, &generated);
+        let tool_calls = of_functions(request, index, prompt, &generated);
         let finish_reason = finish_reason(generated.finish_reason, !tool_calls.is_empty());
         let text = before + &generated.text;
         let content = match endpoint {
@@ -117,8 +117,14 @@ impl Choice {
 }
 
 /// The calls that an answer consists of.
-pub(super) fn of_functions(request: &Request, generated: &Generated) -> Vec<Call> {
-    let found = |tools| calls(&generated.text, &generated.tokens, tools);
+pub(super) fn of_functions(
+    request: &Request,
+    index: usize,
+    prompt: &[u32],
+    generated: &Generated,
+) -> Vec<Call> {
+    let stand = Stand { prompt, index, tokens: &generated.tokens };
+    let found = |tools| calls(&generated.text, &stand, tools);
     request.tools.as_ref().and_then(found).unwrap_or_default()
 }
 

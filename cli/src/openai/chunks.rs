@@ -138,7 +138,7 @@ impl Chunks {
         receipt: Receipt,
     ) -> Vec<String> {
         let mut chunks = self.beginning(index);
-        let calls = of_functions(&self.request, &generated);
+        let calls = of_functions(&self.request, index, prompt, &generated);
         let reason = finish_reason(generated.finish_reason, !calls.is_empty());
         if let Some((text, said)) = self.answers[index].untold.finish(!calls.is_empty()) {
             chunks.extend(self.told(index, text, said));

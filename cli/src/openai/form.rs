@@ -17,6 +17,8 @@ pub struct Form {
     pub source: Source,
     /// The field that says so, as messages call it.
     pub param: String,
+    /// Places of a schema that fields of their own say, and what messages call those.
+    pub(super) parts: Vec<(String, String)>,
 }
 
 /// The names of fields by which servers are asked for a form: llama.cpp's, vLLM's and SGLang's.
@@ -78,13 +80,38 @@ impl Form {
         Ok(first)
     }
 
+    /// One that a single field asks for.
+    fn new(source: Source, param: String) -> Form {
+        Form { source, param, parts: Vec::new() }
+    }
+
     /// What is wrong with it.
     fn fault(&self, error: &GrammarError) -> Fault {
         let code = match error {
+            // At another time there is a place.
+            GrammarError::Busy { .. } => {
+                let message = format!("{}: {error}", self.param);
+                return Fault::ours("forms_busy", message).with_status(503);
+            }
             GrammarError::TooComplex { .. } => "form_too_complex",
             _ => "invalid_value",
         };
+        if let GrammarError::Schema { place, problem } = error
+            && let Some((behind, param)) = self.part(place)
+        {
+            let (place, problem) = (format!("#{behind}"), problem.clone());
+            let error = GrammarError::Schema { place, problem };
+            return Fault::at(code, param, format!("{param}: {error}"));
+        }
         Fault::at(code, &self.param, format!("{}: {error}", self.param))
+    }
+
+    /// The part in which a place is: what of the place is behind its own, and its name.
+    fn part<'f>(&'f self, place: &'f str) -> Option<(&'f str, &'f str)> {
+        self.parts.iter().find_map(|(part, param)| {
+            let behind = place.strip_prefix(part.as_str())?;
+            (behind.is_empty() || behind.starts_with('/')).then_some((behind, &**param))
+        })
     }
 }
 
@@ -103,7 +130,7 @@ fn of_format(mut format: Fields, endpoint: Endpoint) -> Result<Option<Form>, Fau
     let path = format.path().trim_end_matches('.').to_owned();
     let kind = format.string("type")?;
     let kind = format.required("type", kind)?;
-    let form = |source, param: String| Some(Form { source, param });
+    let form = |source, param: String| Some(Form::new(source, param));
     let found = match kind.as_str() {
         "text" => None,
         // With a schema, as llama.cpp has it.
@@ -171,7 +198,7 @@ fn of_fields(body: &mut Fields, known: &[(&str, Kind)]) -> Result<Vec<Form>, Fau
                 continue;
             }
         };
-        forms.push(Form { source, param });
+        forms.push(Form::new(source, param));
     }
     Ok(forms)
 }
@@ -211,8 +238,8 @@ impl Forms {
             Ok(Arc::new(grammars.as_ref().map_err(GrammarError::clone)?.compile(source)?))
         };
         let found = compiled.get_or_init(compile).clone();
-        if let Err(GrammarError::TooComplex { .. }) = found {
-            // At another time it may not take as long.
+        if let Err(GrammarError::Busy { .. }) = found {
+            // It was not looked at. One that took too long would do so again, and stays known.
             self.kept().retain(|(known, _)| *known != text);
         }
         found

@@ -60,7 +60,9 @@ fn message(value: Value, path: String) -> Result<(Message, Option<String>), Faul
         message.unsupported(name, &json!([]))?;
     }
     let name = message.string("name")?.filter(|name| !name.is_empty());
-    message.finish(&[])?;
+    // What OpenAI's client reads out of an answer, and sends along with it.
+    let ignored: &[&str] = if role == "assistant" { &["parsed"] } else { &[] };
+    message.finish(ignored)?;
     // The function whose result it is; its call tells it, too.
     let name = name.filter(|_| role != "tool");
     Ok((Message { tool_calls, tool_call_id, ..Message::new(role, text) }, name))
@@ -104,7 +106,7 @@ pub(super) fn called(
         let expected = "an object as JSON in a string";
         return Err(function.wrong("arguments", quoted(&arguments), expected));
     }
-    function.finish(ignored)?;
+    function.finish(&[ignored, &["parsed_arguments"]].concat())?;
     Ok(ToolCall::new(id, name, arguments))
 }
 

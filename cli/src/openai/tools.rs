@@ -15,8 +15,9 @@ const MOST_TOOLS: usize = 128;
 pub struct Tools {
     /// As chats describe them, for the template.
     pub described: Vec<Value>,
-    /// Their names, in the same order.
+    /// The names of those that may be called.
     names: Vec<String>,
+    endpoint: Endpoint,
     /// Whether the answer must call some.
     pub must_call: bool,
     /// Whether it may have several calls.
@@ -77,7 +78,7 @@ impl Tools {
         }
         // All are described, and these are called.
         let described = tools.into_iter().map(|tool| as_in_chats(tool, endpoint)).collect();
-        let tools = Tools { described, names: allowed, must_call, is_parallel };
+        let tools = Tools { described, names: allowed, endpoint, must_call, is_parallel };
         Ok(Some(tools).filter(|_| has_any))
     }
 
@@ -86,25 +87,27 @@ impl Tools {
         if !self.must_call {
             return None;
         }
-        let call = |(idx, name): (usize, &String)| {
+        let (mut calls, mut parts) = (Vec::new(), Vec::new());
+        for (idx, name) in self.names.iter().enumerate() {
             let place = format!("#/items/anyOf/{idx}/properties/arguments");
-            let arguments = self.parameters(name);
-            json!({
+            let arguments = moved(self.parameters(name), &place);
+            calls.push(json!({
                 "type": "object",
-                "properties": {"name": {"const": name}, "arguments": moved(arguments, &place)},
+                "properties": {"name": {"const": name}, "arguments": arguments},
                 "required": ["name", "arguments"],
                 "additionalProperties": false,
-            })
-        };
-        let calls: Vec<Value> = self.names.iter().enumerate().map(call).collect();
+            }));
+            parts.push((place, format!("{path}{}", self.field(name))));
+        }
         let mut schema = json!({"type": "array", "items": {"anyOf": calls}, "minItems": 1});
         if !self.is_parallel {
             schema["maxItems"] = json!(1);
         }
-        Some(Form { source: Source::JsonSchema(schema), param: format!("{path}tools") })
+        Some(Form { source: Source::JsonSchema(schema), param: format!("{path}tools"), parts })
     }
 
-    /// The schema of a function's arguments, which are an object.
+    /// The schema of a function's arguments, which are an object. What its root says of itself is not
+    /// for a part of another schema.
     fn parameters(&self, name: &str) -> Value {
         let function = self.described.iter().map(|tool| &tool["function"]);
         let mut found = function.filter(|function| function["name"] == name);
@@ -113,8 +116,19 @@ impl Tools {
             Some(Value::Object(parameters)) => parameters.clone(),
             _ => Map::new(),
         };
+        parameters.retain(|keyword, _| !["$schema", "$id", "id"].contains(&keyword.as_str()));
         parameters.entry("type").or_insert_with(|| json!("object"));
         Value::Object(parameters)
+    }
+
+    /// What messages call the field with the schema of a function's arguments.
+    fn field(&self, name: &str) -> String {
+        let is_it = |tool: &Value| tool["function"]["name"] == name;
+        let idx = self.described.iter().position(is_it).unwrap_or_default();
+        match self.endpoint {
+            Endpoint::Responses => format!("tools[{idx}].parameters"),
+            _ => format!("tools[{idx}].function.parameters"),
+        }
     }
 
     /// Whether a function may be called by an answer.
@@ -232,18 +246,25 @@ fn named(tool: Fields, endpoint: Endpoint) -> Result<String, Fault> {
 /// A schema that stands at `place` of another: with its references to itself.
 fn moved(schema: Value, place: &str) -> Value {
     match schema {
-        Value::Object(fields) => {
-            let field = |(name, value): (String, Value)| {
-                let value = match (name.as_str(), &value) {
+        Value::Object(keywords) => {
+            let keyword = |(keyword, value): (String, Value)| {
+                let value = match (keyword.as_str(), value) {
                     ("$ref", Value::String(target)) => match target.strip_prefix('#') {
                         Some(behind) => format!("{place}{}", behind.trim_end_matches('/')).into(),
-                        None => value,
+                        None => target.into(),
                     },
-                    _ => moved(value, place),
+                    // Values, whatever they look like.
+                    ("const" | "default" | "enum" | "example" | "examples", value) => value,
+                    // Schemas by names, which may be those of keywords.
+                    (
+                        "$defs" | "definitions" | "patternProperties" | "properties",
+                        Value::Object(named),
+                    ) => named.into_iter().map(|(name, it)| (name, moved(it, place))).collect(),
+                    (_, value) => moved(value, place),
                 };
-                (name, value)
+                (keyword, value)
             };
-            fields.into_iter().map(field).collect()
+            keywords.into_iter().map(keyword).collect()
         }
         Value::Array(values) => values.into_iter().map(|value| moved(value, place)).collect(),
         value => value,

@@ -4,6 +4,7 @@ use super::Shared;
 use super::body;
 use super::events::{Events, Told};
 use super::listener::Listener;
+use super::places::Place;
 use super::reply::{Refused, json};
 use super::service::Service;
 use crate::args::template::tell_folded;
@@ -21,6 +22,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task;
+use tokio::time::timeout_at;
+
+/// Seconds after which there may be a place for a form: as many as it was waited for.
+const FORMS_RETRY: u64 = 10;
 
 /// Answers a request, whole or in pieces.
 pub(super) async fn answer(
@@ -52,15 +57,30 @@ async fn ask(shared: Arc<Shared>, endpoint: Endpoint, body: Body) -> Result<Answ
     }
     let parse = move || Ok(Request::parse(endpoint, body::fields(&bytes)?)?);
     let request = blocking(parse).await?;
-    let _permit = match request.params.form {
-        // It is never closed.
-        Some(_) => Some(shared.forms.acquire().await),
-        None => None,
-    };
+    // Before it waits for anything, so that no more wait than may.
+    let places = shared.places.take(request.n_answers()).ok_or_else(|| shared.queue_is_full())?;
     let own = Arc::clone(&shared);
-    let encoded = move || encode(&own, &request).map(|encoded| (request, encoded));
-    let (request, encoded) = blocking(encoded).await?;
-    Answers::submit(active, request, encoded, arrival)
+    let encoded = async move {
+        let permit = match request.params.form {
+            // It is never closed.
+            Some(_) => Some(Arc::clone(&own.forms).acquire_owned().await),
+            None => None,
+        };
+        let encoded = move || {
+            // Also where nobody waits for it any more, it is at work.
+            let _permit = permit;
+            encode(&own, &request).map(|encoded| (request, encoded))
+        };
+        blocking(encoded).await
+    };
+    let (request, encoded) = match shared.deadline {
+        Some(most) => {
+            let encoded = timeout_at((arrival + most).into(), encoded).await;
+            encoded.map_err(|_| deadline_exceeded())??
+        }
+        None => encoded.await?,
+    };
+    Answers::submit(active, request, encoded, places, arrival)
 }
 
 /// Runs what takes its time beside the connections.
@@ -77,7 +97,10 @@ fn encode(shared: &Shared, request: &Request) -> Result<Encoded, Refused> {
     if service.is_name_required {
         request.expect_model(&service.name)?;
     }
-    let encoded = service.prompts().encode(request)?;
+    let encoded = service.prompts().encode(request).map_err(|fault| match fault.status {
+        503 => Refused { fault, retry_after: Some(FORMS_RETRY) },
+        _ => fault.into(),
+    })?;
     if let Some(why) = &encoded.folded {
         shared.told_folded.call_once(|| tell_folded("a conversation", why));
     }
@@ -157,12 +180,11 @@ impl Answers {
         active: Active,
         request: Request,
         encoded: Encoded,
+        places: Vec<Place>,
         arrival: Instant,
     ) -> Result<Answers, Refused> {
         let shared = &active.0;
         let service = shared.service()?;
-        let places = shared.places.take(request.n_answers());
-        let places = places.ok_or_else(|| shared.queue_is_full())?;
         let seed = request.params.seed.unwrap_or_else(random_seed);
         let (sender, events) = unbounded_channel();
         let mut tickets = Vec::new();
@@ -275,12 +297,15 @@ fn check(generated: &Generated) -> Result<(), Fault> {
             let message = "the server has stopped before the answer was complete";
             Err(Fault::ours("server_stopping", message).with_status(503))
         }
-        FinishReason::Deadline => {
-            let message = "the answer has not come within the time that it may take (--deadline)";
-            Err(Fault::ours("deadline_exceeded", message).with_status(504))
-        }
+        FinishReason::Deadline => Err(deadline_exceeded()),
         _ => Ok(()),
     }
+}
+
+/// That time is over.
+fn deadline_exceeded() -> Fault {
+    let message = "the answer has not come within the time that it may take (--deadline)";
+    Fault::ours("deadline_exceeded", message).with_status(504)
 }
 
 /// A name that nothing else has.

@@ -85,7 +85,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     first_prompts: FirstPrompts,
     /// Permits to make tokens of a request with a form.
-    forms: Semaphore,
+    forms: Arc<Semaphore>,
     /// Whether it was said that conversations are folded.
     told_folded: Once,
     /// None while the model is being loaded.
@@ -128,7 +128,7 @@ impl Server {
             places: Arc::new(Places::new(max_running, max_queue)),
             metrics: Arc::default(),
             first_prompts: FirstPrompts::default(),
-            forms: Semaphore::new(MOST_FORM_THREADS),
+            forms: Arc::new(Semaphore::new(MOST_FORM_THREADS)),
             told_folded: Once::new(),
             service: OnceLock::new(),
             is_stopping: AtomicBool::new(false),

@@ -5,9 +5,11 @@ use super::files::Purpose;
 use super::folder::Store;
 use super::id::{Id, Kind};
 use super::now;
+use super::space::on_disk;
 use crate::openai::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::fs;
 use std::sync::atomic::Ordering;
 
 /// What is known of a batch; written as OpenAI's batch object.
@@ -160,6 +162,11 @@ impl BatchRecord {
         };
         *since = Some(now());
     }
+
+    /// What this takes on the disk.
+    pub(super) fn on_disk(&self) -> u64 {
+        on_disk(serde_json::to_vec(self).map_or(0, |json| json.len() as u64))
+    }
 }
 
 impl Store {
@@ -170,8 +177,6 @@ impl Store {
     pub fn create_batch(&self, asked: Asked) -> Result<BatchRecord, StoreError> {
         let Asked { input_file_id, endpoint, completion_window, metadata } = asked;
         let id = self.new_id(Kind::Batch);
-        // Its results are kept in any case.
-        self.space.check()?;
         let _writing = self.writing();
         let input = self.file(&input_file_id)?;
         if input.purpose != Purpose::Batch {
@@ -199,6 +204,9 @@ impl Store {
             request_counts: Counts::default(),
             metadata,
         };
+        // That it comes to be is refused where there is no room; what becomes of it is kept in any case.
+        let mut room = self.space.taken();
+        room.grow_to(record.on_disk())?;
         self.put_batch(record.clone())?;
         Ok(record)
     }
@@ -265,8 +273,18 @@ impl Store {
 
     fn put_batch(&self, record: BatchRecord) -> Result<(), StoreError> {
         self.write_record("batches", &record.id, &record)?;
-        self.state().batches.insert(record.id.clone(), record);
+        let after = record.on_disk();
+        let before = self.state().batches.insert(record.id.clone(), record);
+        self.space.exchange(before.map_or(0, |before| before.on_disk()), after);
         self.news.notify_all();
         Ok(())
+    }
+
+    /// Takes note of how much the answers of a batch take on the disk, where they are gathered.
+    pub(super) fn measure_results(&self, id: &Id) {
+        let found = fs::metadata(self.results_path(id));
+        let after = found.map_or(0, |found| on_disk(found.len()));
+        let before = self.state().gathered.insert(id.clone(), after);
+        self.space.exchange(before.unwrap_or(0), after);
     }
 }

@@ -4,7 +4,7 @@ use super::error::StoreError;
 use super::folder::Store;
 use super::id::{Id, Kind};
 use super::now;
-use super::space::Taken;
+use super::space::{Taken, on_disk};
 use gatefold::files::{Replacement, sync_folder};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -69,7 +69,20 @@ pub struct Upload {
     path: PathBuf,
     file: BufWriter<Replacement>,
     most: u64,
+    n_bytes: u64,
     taken: Taken,
+}
+
+impl FileRecord {
+    /// What the file takes on the disk, together with this.
+    pub(super) fn on_disk(&self) -> u64 {
+        with_record(self.bytes)
+    }
+}
+
+/// What a file of so many bytes takes on the disk, together with its record.
+fn with_record(n_bytes: u64) -> u64 {
+    on_disk(n_bytes) + on_disk(0)
 }
 
 impl Upload {
@@ -78,11 +91,11 @@ impl Upload {
     /// # Errors
     /// If it is too large, or the disk is full.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let n_bytes = bytes.len() as u64;
-        if self.taken.n_bytes() + n_bytes > self.most {
+        self.n_bytes += bytes.len() as u64;
+        if self.n_bytes > self.most {
             return Err(StoreError::TooLarge { most: self.most });
         }
-        self.taken.take(n_bytes)?;
+        self.taken.grow_to(with_record(self.n_bytes))?;
         self.file.write_all(bytes).map_err(StoreError::file(&self.path, "written"))
     }
 }
@@ -101,10 +114,11 @@ impl Store {
         self.begin_file(id, u64::MAX, self.space.taken_in_any_case())
     }
 
-    fn begin_file(&self, id: Id, most: u64, taken: Taken) -> Result<Upload, StoreError> {
+    fn begin_file(&self, id: Id, most: u64, mut taken: Taken) -> Result<Upload, StoreError> {
+        taken.grow_to(with_record(0))?;
         let path = self.data_path(&id);
         let file = Replacement::of(&path).map_err(StoreError::file(&path, "written"))?;
-        Ok(Upload { id, path, file: BufWriter::new(file), most, taken })
+        Ok(Upload { id, path, file: BufWriter::new(file), most, n_bytes: 0, taken })
     }
 
     /// Keeps a file that has come to its end: its bytes first, and then what is known of it.
@@ -117,8 +131,7 @@ impl Store {
         filename: String,
         purpose: Purpose,
     ) -> Result<FileRecord, StoreError> {
-        let Upload { id, path, file, taken, .. } = upload;
-        let bytes = taken.n_bytes();
+        let Upload { id, path, file, n_bytes: bytes, taken, .. } = upload;
         let file = file.into_inner().map_err(IntoInnerError::into_error);
         file.and_then(Replacement::put_in_place).map_err(StoreError::file(&path, "written"))?;
         let (object, status, created_at) = (Object::File, State::Processed, now());
@@ -132,7 +145,7 @@ impl Store {
         let before = self.state().files.insert(record.id.clone(), record.clone());
         taken.keep();
         // Results may be put together a second time.
-        self.space.give_back(before.map_or(0, |before| before.bytes));
+        self.space.give_back(before.map_or(0, |before| before.on_disk()));
         Ok(record)
     }
 
@@ -174,7 +187,7 @@ impl Store {
         let record = self.state().files.remove(&id);
         // Where this fails, the next start removes them.
         let _ = fs::remove_file(self.data_path(&id));
-        self.space.give_back(record.map_or(0, |record| record.bytes));
+        self.space.give_back(record.map_or(0, |record| record.on_disk()));
         Ok(id)
     }
 }

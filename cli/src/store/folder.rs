@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::{io, mem};
 
 /// What a folder of ours has, from its first moment on.
 const LOCK: &str = "lock";
@@ -41,6 +41,8 @@ pub struct Store {
 pub(super) struct State {
     pub files: BTreeMap<Id, FileRecord>,
     pub batches: BTreeMap<Id, BatchRecord>,
+    /// What the answers of batches take on the disk, where they are gathered.
+    pub gathered: BTreeMap<Id, u64>,
     /// The batch that is worked on.
     pub current: Option<Id>,
     /// Batches that do not go on, with when they are tried again.
@@ -109,9 +111,13 @@ impl Store {
             let counts = &mut batch.request_counts;
             [counts.completed, counts.failed] = count_rows(&store.results_path(id));
         }
-        store.space =
-            Space::new(max_store, files.values().map(|file: &FileRecord| file.bytes).sum());
-        *store.state() = State { files, batches, ..State::default() };
+        let of_files = files.values().map(FileRecord::on_disk).sum::<u64>();
+        let of_batches = batches.values().map(BatchRecord::on_disk).sum::<u64>();
+        store.space = Space::new(max_store, of_files + of_batches);
+        let open = batches.iter().filter(|(_, batch)| !batch.status.is_final());
+        open.for_each(|(id, _)| store.measure_results(id));
+        let gathered = mem::take(&mut store.state().gathered);
+        *store.state() = State { files, batches, gathered, ..State::default() };
         Ok(store)
     }
 

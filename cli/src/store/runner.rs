@@ -151,6 +151,7 @@ fn work_on(
         let completed = found.n_done + n_done - found.n_refused - n_refused;
         let n_new = n_done + n_failed - n_seen;
         n_seen += n_new;
+        store.measure_results(id);
         store.count_rows(id, n_new, Counts { total: plan.items.len(), completed, failed });
     };
     let mut batch = Batch::new(setup.clone(), input, &plan, Sink::File(results), &mut count);
@@ -214,5 +215,6 @@ fn finish(store: &Store, id: &Id, is_ending: bool) -> Result<(), Trouble> {
     })?;
     // Where this fails, the next start removes it.
     let _ = fs::remove_file(results);
+    store.measure_results(id);
     Ok(())
 }

@@ -4,6 +4,14 @@ use super::error::StoreError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What a file takes on a disk, at least, and by what that grows.
+const BLOCK: u64 = 4096;
+
+/// What a file of so many bytes takes on a disk.
+pub(super) fn on_disk(n_bytes: u64) -> u64 {
+    n_bytes.max(1).next_multiple_of(BLOCK)
+}
+
 /// The bytes that all files together may have, and those that they have.
 #[derive(Clone, Debug)]
 pub(super) struct Space {
@@ -36,15 +44,10 @@ impl Space {
         Taken { space: self.clone(), is_in_any_case: true, n_bytes: 0 }
     }
 
-    /// That there is some left.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn check(&self) -> Result<(), StoreError> {
-        match self.n_bytes.load(Ordering::SeqCst) < self.most {
-            true => Ok(()),
-            false => Err(StoreError::Full { most: self.most }),
-        }
+    /// What took `before` takes `after` now, whether or not there is so much.
+    pub fn exchange(&self, before: u64, after: u64) {
+        self.n_bytes.fetch_add(after, Ordering::SeqCst);
+        self.give_back(before);
     }
 
     /// So many bytes are deleted.
@@ -54,19 +57,15 @@ impl Space {
 }
 
 impl Taken {
-    /// How much it is.
-    pub fn n_bytes(&self) -> u64 {
-        self.n_bytes
-    }
-
-    /// Takes more.
+    /// Takes as much more as it lacks of `n_bytes`.
     ///
     /// # Errors
     /// If there is not so much.
-    pub fn take(&mut self, n_bytes: u64) -> Result<(), StoreError> {
-        self.n_bytes += n_bytes;
-        let before = self.space.n_bytes.fetch_add(n_bytes, Ordering::SeqCst);
-        match self.is_in_any_case || before.saturating_add(n_bytes) <= self.space.most {
+    pub fn grow_to(&mut self, n_bytes: u64) -> Result<(), StoreError> {
+        let n_more = n_bytes.saturating_sub(self.n_bytes);
+        self.n_bytes += n_more;
+        let before = self.space.n_bytes.fetch_add(n_more, Ordering::SeqCst);
+        match self.is_in_any_case || before.saturating_add(n_more) <= self.space.most {
             true => Ok(()),
             false => Err(StoreError::Full { most: self.space.most }),
         }

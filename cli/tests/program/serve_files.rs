@@ -203,6 +203,28 @@ fn a_folder_is_one_servers_alone_and_nobody_elses() {
     assert!(Path::new(&place.place.path("data/files")).join(record).exists());
 }
 
+/// What is small takes its block of the disk, and what is known of a file or a batch is a file, too.
+#[test]
+fn the_store_is_bounded_by_what_it_takes_on_the_disk() {
+    let serving = Serving::new(&[&DATA[..], &["--max-store", "1M"]].concat());
+    let input = serving.upload(b"");
+    let metadata: Json = (0..16).map(|n| (format!("{n}"), "x".repeat(500))).collect();
+    let batch = json!({"input_file_id": input["id"], "endpoint": "/v1/chat/completions",
+        "completion_window": "24h", "metadata": metadata});
+    let made = (0..100).map(|_| serving.post("/v1/batches", &batch).status);
+    let made: Vec<u16> = made.collect();
+    assert_eq!((made[0], made[99]), (200, 507), "{made:?}");
+    let parts = [("name=\"purpose\"", &b"batch"[..]), ("name=\"file\"; filename=\"a\"", b"")];
+    let files: Vec<u16> = (0..40).map(|_| serving.send_form(&parts).status).collect();
+    assert_eq!(files[39], 507, "{files:?}");
+    let size = |folder: &str| -> u64 {
+        let entries = fs::read_dir(serving.place.path(&format!("data/{folder}"))).unwrap();
+        entries.map(|entry| entry.unwrap().metadata().unwrap().len().next_multiple_of(4096)).sum()
+    };
+    let total = size("files") + size("batches");
+    assert!(total <= 1 << 20, "{total}");
+}
+
 /// A limit on the size of files stands for a disk that is full.
 #[cfg(unix)]
 #[test]

@@ -187,7 +187,7 @@ fn what_is_not_done_is_named() {
         (item(json!({"role": "tool", "content": ""})), "invalid_value", "input[0].role"),
         (item(json!({"role": "user"})), "missing_required_parameter", "input[0].content"),
         (
-            item(json!({"type": "reasoning", "summary": []})),
+            item(json!({"type": "item_reference", "id": "msg_1"})),
             "unsupported_parameter",
             "input[0].type",
         ),
@@ -204,6 +204,16 @@ fn what_is_not_done_is_named() {
         assert!([400, 404].contains(&reply.status), "{}", reply.text());
         assert_eq!((reply.code(), &reply.json()["error"]["param"]), (code.into(), &json!(param)));
     }
+    let reference = json!({"type": "item_reference", "id": "msg_1"});
+    let reply = serving.post("/v1/responses", &asked(json!({"input": [reference]})));
+    assert!(reply.text().contains("keeps no responses"), "{}", reply.text());
+    let empty = json!({"type": "reasoning", "id": "rs_1", "summary": []});
+    let user = json!({"role": "user", "content": "Why?"});
+    let alone = serving.post("/v1/responses", &asked(json!({"input": [empty]})));
+    assert_eq!((alone.status, alone.code()), (400, "invalid_value".into()));
+    let passed_over = respond(&serving, json!({"input": [empty, user]}));
+    let alone = respond(&serving, json!({"input": [user]}));
+    assert_eq!(passed_over["usage"]["input_tokens"], alone["usage"]["input_tokens"]);
     let told = respond(
         &serving,
         json!({

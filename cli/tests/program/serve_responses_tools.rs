@@ -246,7 +246,7 @@ fn what_is_wrong_is_named_where_it_stands() {
     let choice = |choice: Json| json!({"tools": flat_functions(), "tool_choice": choice});
     let format = |format: Json| json!({"text": {"format": format}});
     let item = |item: Json| json!({"input": [item]});
-    let not = json!({"type": "object", "properties": {"a": {"not": {}}}});
+    let not = json!({"type": "object", "properties": {"a": {"not": {"type": "null"}}}});
     let mut never = tool(json!({"parameters": not}));
     never["tool_choice"] = "required".into();
     let mut both = format(json!({"type": "json_object"}));
@@ -261,7 +261,7 @@ fn what_is_wrong_is_named_where_it_stands() {
         (tool(json!({"parameters": []})), wrong, "tools[0].parameters"),
         (tool(json!({"defer_loading": true})), unsupported, "tools[0].defer_loading"),
         (tool(json!({"other": 1})), unknown, "tools[0].other"),
-        (never, wrong, "tools"),
+        (never, wrong, "tools[0].parameters"),
         (choice(json!("sometimes")), wrong, "tool_choice"),
         (choice(json!({"type": "function", "name": "other"})), wrong, "tool_choice"),
         (choice(json!({"type": "function"})), missing, "tool_choice.name"),
@@ -277,7 +277,9 @@ fn what_is_wrong_is_named_where_it_stands() {
         (format(json!({})), missing, "text.format.type"),
         (format(json!({"type": "json_schema", "name": "x"})), missing, "text.format.schema"),
         (
-            format(json!({"type": "json_schema", "name": "x", "schema": {"not": {}}})),
+            format(
+                json!({"type": "json_schema", "name": "x", "schema": {"not": {"type": "null"}}}),
+            ),
             wrong,
             "text.format.schema",
         ),

@@ -87,7 +87,7 @@ fn what_is_not_enforced_is_named_before_the_first_header() {
     let schema = |schema: Json| json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
     let within = "response_format.json_schema.schema";
     let cases = [
-        ("response_format", schema(json!({"not": {}})), within, "#/not"),
+        ("response_format", schema(json!({"not": {"type": "null"}})), within, "#/not"),
         (
             "response_format",
             schema(json!({"properties": {"a": {"items": {"contains": {}}}}})),
@@ -115,7 +115,12 @@ fn what_is_not_enforced_is_named_before_the_first_header() {
         ("guided_choice", json!(["a", 1]), "guided_choice", "array"),
         ("grammar", json!("root ::= other"), "grammar", "`other`"),
         ("grammar", json!("start: other"), "grammar", "grammar"),
-        ("structured_outputs", json!({"json": {"not": {}}}), "structured_outputs.json", "#/not"),
+        (
+            "structured_outputs",
+            json!({"json": {"not": {"type": "null"}}}),
+            "structured_outputs.json",
+            "#/not",
+        ),
         ("structured_outputs", json!({"tag": {}}), "structured_outputs.tag", "known"),
         ("grammar_lazy", json!(true), "grammar_lazy", "true"),
     ];
@@ -199,7 +204,8 @@ fn run_answers_in_a_form() {
     let cut = run(&["--regex", "a{50}", "-n", "9"]).succeeded();
     assert!(cut.stderr.contains("cut off before its form is complete (-n "), "{}", cut.stderr);
     run(&["--regex", "(a"]).refused("the regular expression cannot be enforced");
-    run(&["-j", "{\"not\": {}}"]).refused("#/not of the JSON Schema is not enforced here");
+    run(&["-j", "{\"not\": {\"type\": \"null\"}}"])
+        .refused("#/not of the JSON Schema is not enforced here");
     run(&["-j", "nowhere.json"]).refused("nowhere.json");
     run(&["-j", "{\"not\""]).refused("is no JSON");
     run(&["--grammar", "root ::= b"]).refused("line 1 of the grammar");

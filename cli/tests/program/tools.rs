@@ -143,10 +143,12 @@ fn where_nothing_is_called_the_answer_is_text() {
 fn conversations_with_calls_go_on() {
     let serving = Serving::new(&["-c", "2048"]);
     let call = json!({"id": "abcdefghi", "type": "function",
-        "function": {"name": "weather", "arguments": "{\"city\": \"Rome\"}"}});
+        "function": {"name": "weather", "arguments": "{\"city\": \"Rome\"}",
+            // As OpenAI's client reads it.
+            "parsed_arguments": {"city": "Rome"}}});
     let messages = json!([
         {"role": "user", "content": "How is it in Rome?"},
-        {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "assistant", "content": null, "parsed": null, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "abcdefghi", "name": "weather", "content": "22"},
     ]);
     let told = |content: &str| {
@@ -156,6 +158,38 @@ fn conversations_with_calls_go_on() {
         serving.ask(&with(request, "tools", functions()))
     };
     assert_ne!(told("22")["usage"], told("twenty-two degrees")["usage"]);
+    let parsed = json!({"role": "assistant", "content": "{}", "parsed": {"a": 1}});
+    serving.ask(&with(chat("id", ""), "messages", json!([parsed])));
+}
+
+/// Schemas as zod and others write them, with what only their roots say.
+#[test]
+fn schemas_of_functions_may_say_what_they_are() {
+    let serving = Serving::new(&["-c", "2048"]);
+    let parameters = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "https://example.com/f",
+        "type": "object",
+        "properties": {
+            "const": {"$ref": "#/$defs/same"},
+            "at": {"const": {"$ref": "#/$defs/same"}, "examples": [{"$ref": "#/nowhere"}]},
+        },
+        "required": ["const", "at"],
+        "additionalProperties": false,
+        "$defs": {"same": {"enum": ["x"]}},
+    });
+    let tools = json!([function("other", json!({})), function("f", parameters)]);
+    let request = with(with(chat("id", "?"), "max_tokens", 900), "tools", tools);
+    let answer = serving.ask(&with(request.clone(), "tool_choice", named("f")));
+    let expected = json!({"const": "x", "at": {"$ref": "#/$defs/same"}});
+    assert_eq!(calls(&answer["choices"][0]), [("f".to_owned(), expected)]);
+    let wrong = function("f", json!({"properties": {"a": {"contains": {}}}}));
+    let wrong = with(request, "tools", json!([function("other", json!({})), wrong]));
+    let reply = serving.begin(&with(wrong, "tool_choice", "required")).reply();
+    let error = &reply.json()["error"];
+    assert_eq!(error["param"], "tools[1].function.parameters");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains(": #/properties/a/contains of the JSON Schema"), "{message}");
 }
 
 #[test]
@@ -165,7 +199,7 @@ fn what_is_no_function_is_named() {
     let message = |message: Json| with(chat("id", "?"), "messages", json!([message]));
     let call = |arguments: Json| json!({"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": arguments}}]});
     let form = with(asked("id", "auto"), "guided_regex", "a");
-    let not = json!({"type": "object", "properties": {"a": {"not": {}}}});
+    let not = json!({"type": "object", "properties": {"a": {"not": {"type": "null"}}}});
     let cases = [
         (tools(json!({})), "tools"),
         (tools(json!([{"type": "web_search"}])), "tools[0].type"),
@@ -180,7 +214,10 @@ fn what_is_no_function_is_named() {
         (with(chat("id", "?"), "tool_choice", "required"), "tool_choice"),
         (asked("id", "sometimes"), "tool_choice"),
         (asked("id", named("other")), "tool_choice"),
-        (with(tools(json!([function("a", not)])), "tool_choice", "required"), "tools"),
+        (
+            with(tools(json!([function("a", not)])), "tool_choice", "required"),
+            "tools[0].function.parameters",
+        ),
         (form, "guided_regex"),
         (message(call(json!("no object"))), "messages[0].tool_calls[0].function.arguments"),
         (message(call(json!(null))), "messages[0].tool_calls[0].function.arguments"),

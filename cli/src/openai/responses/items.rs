@@ -4,7 +4,7 @@ use super::super::fault::{Fault, quoted};
 use super::super::fields::Fields;
 use super::super::messages::{called, text_of};
 use gatefold::tokenizer::{Message, ToolCall};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What of an item says nothing that the model could hear.
 const IGNORED: [&str; 3] = ["id", "phase", "status"];
@@ -17,6 +17,8 @@ enum Item {
     Message(Message),
     /// A call by the assistant.
     Call(ToolCall),
+    /// What no model has said or heard.
+    Nothing,
 }
 
 /// The conversation that a body's input is: a text of the user, or items.
@@ -32,6 +34,7 @@ pub(super) fn conversation(body: &mut Fields) -> Result<Vec<Message>, Fault> {
     let mut messages: Vec<Message> = Vec::new();
     for (idx, value) in items.into_iter().enumerate() {
         match item(Fields::of(value, format!("{}input[{idx}].", body.path()))?)? {
+            Item::Nothing => {}
             Item::Message(message) => messages.push(message),
             // Calls are a part of what the assistant says, and may be all of it.
             Item::Call(call) => match messages.last_mut() {
@@ -41,7 +44,10 @@ pub(super) fn conversation(body: &mut Fields) -> Result<Vec<Message>, Fault> {
             },
         }
     }
-    Ok(messages)
+    match messages.is_empty() {
+        true => Err(body.wrong("input", "nothing but empty reasoning", "a message among it")),
+        false => Ok(messages),
+    }
 }
 
 fn item(mut item: Fields) -> Result<Item, Fault> {
@@ -53,6 +59,20 @@ fn item(mut item: Fields) -> Result<Item, Fault> {
             called(id, item, &IGNORED).map(Item::Call)
         }
         "function_call_output" => result(item).map(Item::Message),
+        "reasoning" => {
+            for name in ["content", "encrypted_content", "summary"] {
+                item.unsupported(name, &json!([]))?;
+            }
+            item.finish(&IGNORED)?;
+            Ok(Item::Nothing)
+        }
+        "item_reference" => {
+            let param = format!("{}type", item.path());
+            let message = format!(
+                "{param} is \"item_reference\", and this server keeps no responses; send the items themselves (`store`: false)"
+            );
+            Err(Fault::at("unsupported_parameter", param, message))
+        }
         _ => Err(item.not_done("type", &kind.into())),
     }
 }
