@@ -65,7 +65,7 @@ fn facts_that_are_cut_off_are_none() {
 #[test]
 fn a_schema_is_checked_before_the_work() {
     let place = place();
-    for (content, why) in [("{\"not\": {}}", "#/not"), ("{", "is no JSON")] {
+    for (content, why) in [("{\"not\": {\"type\": \"null\"}}", "#/not"), ("{", "is no JSON")] {
         place.write("schema.json", content);
         let run = place.summarize(&ARGS).ended(1);
         assert!(run.stderr.contains(why), "{}", run.stderr);
