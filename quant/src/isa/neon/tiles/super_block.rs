@@ -70,9 +70,11 @@ impl<F: Super> Tile<F> for SuperTile<F> {
             *sub_scales = unsafe { vld1q_s32(of_rows.as_ptr()) };
         }
         let scales = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
-        // SAFETY: NEON is part of the target.
-        self.scales[four_idx][block_idx] =
-            if F::UNIT == 1.0 { scales } else { unsafe { vmulq_n_f32(scales, F::UNIT) } };
+        self.scales[four_idx][block_idx] = match F::UNIT {
+            1.0 => scales,
+            // SAFETY: NEON is part of the target.
+            unit => unsafe { vmulq_n_f32(scales, unit) },
+        };
         if F::HAS_MINIMUM {
             const { assert!(F::SUB_SCALES.highest_minimum <= i8::MAX as u8) }
             let sub_minimums =
