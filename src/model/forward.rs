@@ -35,6 +35,8 @@ pub struct Model {
 /// The memory that the layers of a step share.
 #[derive(Default)]
 struct Workspace {
+    /// Most tokens of a step that it was used for.
+    most_tokens: usize,
     h: Inputs,
     attention: attention::Workspace,
     moe: moe::Workspace,
@@ -161,7 +163,12 @@ impl Model {
     ) -> Result<Logits, ModelError> {
         let mut work = mem::take(&mut *self.workspace());
         let (n_tokens, top_k) = (step.rotations.len(), self.config.top_k);
-        store.iter_mut().for_each(|store| store.begin_step(n_tokens, top_k));
+        work.most_tokens = work.most_tokens.max(n_tokens);
+        if let Some(store) = &mut store {
+            let cache_bytes = step.chunks.iter().map(|chunk| chunk.cache.pool_bytes()).max();
+            let beside = (cache_bytes.unwrap_or(0), work.most_tokens);
+            store.begin_step(n_tokens, top_k, self.expert_bytes_beside(beside));
+        }
         let layer_bytes =
             self.layer_by_layer(compute, &mut step, gates, &mut work, store.as_deref_mut());
         let disk_bytes = store.map_or(0, Store::end_step);

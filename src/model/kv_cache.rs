@@ -44,6 +44,11 @@ impl KvCache {
         self.pool.layout()
     }
 
+    /// Bytes of all pages of its pool that are in use.
+    pub(super) fn pool_bytes(&self) -> u64 {
+        self.layout().bytes_of(self.pool.n_used())
+    }
+
     /// Tokens whose keys and values it holds.
     pub fn len(&self) -> usize {
         self.len

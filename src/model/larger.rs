@@ -13,9 +13,9 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// Weights that fit are mapped. Others share the memory with the keys and values: the matrices that every
 /// token needs, two experts, the activations of a step and a sequence of [`SHORT_CONTEXT`] tokens come
-/// first; of the rest an eighth is for keys and values, or a third where many sequences are worked on, and
-/// all else for experts. Memory that is less than what comes first is for keys and values alone, and the
-/// weights are mapped.
+/// first. Of the rest keys and values may have an eighth, or a third where many sequences are worked on;
+/// all else is for experts, and what keys, values and activations do not use yet. Memory that is less than
+/// what comes first is for keys and values alone, and the weights are mapped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
     /// Bytes of all of it; none is what is free, less a sixteenth for other programs.
@@ -37,18 +37,24 @@ pub const SHORT_CONTEXT: usize = 512;
 /// What the program takes beside: its vocabulary, logits, texts.
 const PROGRAM_BYTES: u64 = 128 << 20;
 
+/// A matrix is read with the whole pages around it.
+const AROUND: u64 = 2 * PAGE_LEN as u64;
+
 /// Tokens of a step, where the disk binds: each step reads what is missing once.
 const STEP_LENS: [usize; 5] = [2048, 1024, 512, 256, 128];
 
 /// How memory is shared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
-    /// Bytes of weights that may be in memory; none where all are mapped.
+    /// Bytes of weights that may be in memory beside all keys and values and the longest step; none where
+    /// all are mapped.
     pub weights_bytes: Option<u64>,
-    /// Bytes for keys and values; none where memory does not limit them in particular.
+    /// Bytes for keys and values, which experts have until those are there; none where memory does not limit them in particular.
     pub cache_bytes: Option<u64>,
     /// Tokens of a step that are worth their memory; none where more are not better.
     pub max_batched_tokens: Option<usize>,
+    /// Bytes of activations for each of them, which experts have until there was a step of so many.
+    pub activation_bytes: u64,
 }
 
 /// What a model needs of memory, in bytes.
@@ -73,11 +79,13 @@ pub struct Needs {
 pub struct Residence {
     /// Bytes of all weights.
     pub weights_bytes: u64,
-    /// Bytes of weights that may be in memory.
+    /// Bytes of weights that may be in memory, as long as there are no keys and values, and steps are of
+    /// a token.
     pub most_bytes: u64,
     /// Bytes of weights that are, with the buffers of those that pass.
     pub held_bytes: u64,
-    /// How many experts stay in memory once they were read, layer by layer.
+    /// How many experts stay in memory once they were read, layer by layer: fewer, the more keys and values
+    /// there are and the longer the steps.
     pub n_resident: Vec<usize>,
     /// The part of all experts that they are.
     pub expert_share: f64,
@@ -106,15 +114,25 @@ impl Needs {
         let step_len = memory.max_batched_tokens.unwrap_or(512);
         if self.weights + beside(step_len) + short <= memory_bytes {
             let cache_bytes = is_given.then(|| memory_bytes - self.weights - beside(step_len));
-            return Shares { weights_bytes: None, cache_bytes, max_batched_tokens: None };
+            return Shares {
+                weights_bytes: None,
+                cache_bytes,
+                max_batched_tokens: None,
+                activation_bytes: 0,
+            };
         }
-        let is_worth = |&len: &usize| self.activations * len as u64 <= memory_bytes / 16;
+        let is_worth = |&len: &usize| self.activations * len as u64 <= memory_bytes / 8;
         let worth = STEP_LENS.into_iter().find(is_worth).unwrap_or(STEP_LENS[STEP_LENS.len() - 1]);
         let step_len = memory.max_batched_tokens.unwrap_or(worth);
         let least = self.least(step_len).filter(|&least| least <= memory_bytes);
         let Some(least) = least else {
             let cache_bytes = is_given.then_some(memory_bytes);
-            return Shares { weights_bytes: None, cache_bytes, max_batched_tokens: None };
+            return Shares {
+                weights_bytes: None,
+                cache_bytes,
+                max_batched_tokens: None,
+                activation_bytes: 0,
+            };
         };
         let room = memory_bytes - least;
         let part = if memory.is_for_many { room / 3 } else { room / 8 };
@@ -124,6 +142,7 @@ impl Needs {
             weights_bytes: Some(memory_bytes - beside(step_len) - cache_bytes),
             cache_bytes: Some(cache_bytes),
             max_batched_tokens: Some(step_len),
+            activation_bytes: self.activations,
         }
     }
 }
@@ -136,17 +155,16 @@ impl Model {
         let weights = self.n_tensor_bytes;
         let expert = self.weights.layers.iter().flat_map(|layer| &layer.experts).next();
         let is_in_file = expert.is_some_and(|expert| expert.gate.bytes.in_file().is_some());
-        // A matrix is read with the whole pages around it.
-        let around = 2 * PAGE_LEN as u64;
-        let shared = weights - expert_bytes + around * 6 * config.n_layers as u64;
-        let least = shared + least_bytes(largest + 3 * around);
+        let least = self.shared_bytes() + least_bytes(largest + 3 * AROUND);
         let format = cache_format.unwrap_or_else(|| PageLayout::compact_format(config));
         let cache = PageLayout::new(config, format)
             .map_or(0, |layout| layout.bytes_of(1) / TILE_LEN as u64);
         let (heads, kv_heads) = (config.n_heads, config.n_kv_heads);
         let attention = config.head_dim * (16 * heads + 8 * kv_heads) + 16 * config.dim;
-        // Each expert keeps the memory of the step in which it had most tokens.
-        let experts = config.top_k.max(1) * (8 * config.dim + 12 * config.hidden_dim) * 3 / 2;
+        // Each expert's outputs keep the memory of the step in which it had most tokens. What is between
+        // the projections is of a few experts at a time, with about as many tokens as the step.
+        let outputs = config.top_k.max(1) * 4 * config.dim * 3 / 2;
+        let experts = outputs + 2 * config.dim + 10 * config.hidden_dim;
         Needs {
             weights,
             experts: expert_bytes,
@@ -177,7 +195,27 @@ impl Model {
             None => self,
         };
         model.shares = Some(shares);
+        let expert_bytes = model.expert_bytes_beside((0, 1));
+        if let Some(store) = &mut model.store {
+            store.get_mut().unwrap_or_else(PoisonError::into_inner).resize(expert_bytes);
+        }
         Ok(model)
+    }
+
+    /// Bytes of the weights that every token needs, held in memory of their own.
+    fn shared_bytes(&self) -> u64 {
+        let (expert_bytes, _) = self.weights.expert_bytes();
+        self.n_tensor_bytes - expert_bytes + AROUND * 6 * self.config.n_layers as u64
+    }
+
+    /// Bytes that experts may have beside keys and values of so many bytes, and the activations of steps of
+    /// up to so many tokens.
+    pub(super) fn expert_bytes_beside(&self, (cache_bytes, step_len): (u64, usize)) -> u64 {
+        let Some(shares) = self.shares else { return 0 };
+        let most_tokens = shares.max_batched_tokens.unwrap_or(0);
+        let unused = shares.cache_bytes.unwrap_or(0).saturating_sub(cache_bytes)
+            + shares.activation_bytes * most_tokens.saturating_sub(step_len) as u64;
+        (shares.weights_bytes.unwrap_or(0) + unused).saturating_sub(self.shared_bytes())
     }
 
     /// The model with at most `weights_bytes` of its weights in memory, or as few as it needs where that is
@@ -194,8 +232,7 @@ impl Model {
         let (expert_bytes, _) = self.weights.expert_bytes();
         let (mut n_read, n_bytes) = (0, self.n_tensor_bytes - expert_bytes);
         let mut files = Files::of(gguf);
-        let around = 2 * PAGE_LEN as u64 * 6 * self.config.n_layers as u64;
-        let for_experts = weights_bytes.saturating_sub(n_bytes + around);
+        let for_experts = weights_bytes.saturating_sub(self.shared_bytes());
         let store = Store::new(&mut files, &self.weights.layers, for_experts)?;
         self.weights.replace_shared(|matrix| {
             progress(n_read, n_bytes);
@@ -208,6 +245,7 @@ impl Model {
             weights_bytes: Some(weights_bytes),
             cache_bytes: None,
             max_batched_tokens: None,
+            activation_bytes: 0,
         });
         Ok(self)
     }
@@ -219,7 +257,6 @@ impl Model {
 
     /// How the weights are held, where they are not mapped.
     pub fn residence(&self) -> Option<Residence> {
-        let most_bytes = self.shares?.weights_bytes?;
         let store = self.store.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let n_resident: Vec<usize> = store.n_slots().collect();
         let n_experts: usize = self.weights.layers.iter().map(|layer| layer.experts.len()).sum();
@@ -227,7 +264,7 @@ impl Model {
         let (expert_bytes, _) = self.weights.expert_bytes();
         Some(Residence {
             weights_bytes: self.n_tensor_bytes,
-            most_bytes,
+            most_bytes: self.shared_bytes() + self.expert_bytes_beside((0, 1)),
             held_bytes: self.n_tensor_bytes - expert_bytes + store.held_bytes(),
             n_resident,
             expert_share,
@@ -245,7 +282,7 @@ mod tests {
         experts: 25_400_000_000,
         largest_expert: 99_000_000,
         least_weights: Some(1_100_000_000),
-        activations: 700_000,
+        activations: 340_000,
         cache: 70_000,
     };
 
@@ -280,7 +317,7 @@ mod tests {
         }
         let [one, many] = [false, true]
             .map(|is_for_many| shares(13_000_000_000, Memory { is_for_many, ..Memory::default() }));
-        assert_eq!(one.max_batched_tokens, Some(1024));
+        assert_eq!(one.max_batched_tokens, Some(2048));
         assert!(2 * one.cache_bytes.unwrap() < many.cache_bytes.unwrap());
     }
 
@@ -289,7 +326,7 @@ mod tests {
         let memory = Memory { memory_bytes: Some(1_000_000_000), ..Memory::default() };
         let found = shares(1_000_000_000, memory);
         assert_eq!((found.weights_bytes, found.cache_bytes), (None, Some(1_000_000_000)));
-        assert!(NEEDS.least(128).unwrap() < 1_400_000_000);
+        assert!(NEEDS.least(128).unwrap() < 1_350_000_000);
         let in_memory = Needs { least_weights: None, ..NEEDS };
         assert_eq!(in_memory.shares(5_000_000_000, &Memory::default()).weights_bytes, None);
     }

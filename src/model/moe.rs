@@ -58,38 +58,40 @@ fn route(isa: Isa, logits: &[f32], top_k: usize) -> Vec<Choice> {
     choices.map(|(expert_idx, weight)| Choice { expert_idx, weight: weight / sum }).collect()
 }
 
-/// Memory that the layers of a step share; vectors have an element per expert.
+/// Tokens of experts that are evaluated together, if there are more than one: enough work to hand out to
+/// all threads, and few enough for little memory between the projections.
+const MOST_TOGETHER: usize = 512;
+
+/// Memory that the layers of a step share.
 #[derive(Default)]
 pub(super) struct Workspace {
     router: Panels,
     random: Panels,
-    inputs: Vec<Inputs>,
-    gates: Vec<Panels>,
-    ups: Vec<Panels>,
-    hidden: Vec<Inputs>,
+    /// What is between the projections, for each of some experts that are evaluated together.
+    between: Vec<Between>,
+    /// The outputs of each expert.
     downs: Vec<Panels>,
     /// How many tokens each expert has evaluated in this step, layer by layer.
     pub expert_tokens: Vec<Vec<u64>>,
 }
 
-impl Workspace {
-    fn reset(&mut self, layer: &Layer, routing: &Routing, is_watched: bool) {
-        let n_experts = layer.experts.len();
-        for panels in [&mut self.gates, &mut self.ups, &mut self.downs] {
-            panels.resize_with(n_experts, Panels::default);
-        }
-        for inputs in [&mut self.inputs, &mut self.hidden] {
-            inputs.resize_with(n_experts, Inputs::default);
-        }
-        let inputs = self.inputs.iter_mut().zip(&mut self.hidden);
-        for ((expert, tokens), (inputs, hidden)) in
-            layer.experts.iter().zip(&routing.tokens).zip(inputs)
-        {
-            inputs.reset((tokens.len(), expert.gate.cols), [&expert.gate, &expert.up], false);
-            hidden.reset((tokens.len(), expert.down.cols), [&expert.down], is_watched);
-        }
-    }
+/// What goes into an expert, and what is between its projections.
+#[derive(Default)]
+struct Between {
+    inputs: Inputs,
+    gate: Panels,
+    up: Panels,
+    hidden: Inputs,
+}
 
+/// An expert with the tokens that it evaluates.
+struct Task<'a> {
+    expert_idx: usize,
+    expert: &'a Expert,
+    tokens: &'a [u32],
+}
+
+impl Workspace {
     fn count(&mut self, routing: &Routing) {
         let n_tokens = routing.tokens.iter().map(|tokens| tokens.len() as u64);
         self.expert_tokens.push(n_tokens.collect());
@@ -131,75 +133,119 @@ pub(super) fn add_experts(
     if let Some(inputs) = &mut gates.inputs {
         inputs.add_experts(layer_idx, h.floats(), &routing.tokens);
     }
-    let is_watched = gates.watch_inputs();
+    work.downs.resize_with(layer.experts.len(), Panels::default);
     let mut weight_bytes = router_bytes;
-    let gather = |work: &mut Workspace| {
-        work.reset(layer, &routing, is_watched);
-        gather(&mut work.inputs, h, &routing.tokens);
+    let mut evaluate = |experts: &[Option<&Expert>]| {
+        let tasks = tasks(experts, &routing);
+        for tasks in together(&tasks) {
+            weight_bytes += evaluate(compute, layer_idx, tasks, h, work, gates);
+        }
     };
     match store {
-        None => {
-            gather(work);
-            let experts: Vec<_> = layer.experts.iter().map(Some).collect();
-            weight_bytes += evaluate(compute, &experts, work);
-        }
+        None => evaluate(&layer.experts.iter().map(Some).collect::<Vec<_>>()),
         Some(store) => {
             let is_needed = |tokens: &Vec<u32>| !tokens.is_empty();
             store.begin_layer(layer_idx, routing.tokens.iter().map(is_needed).collect());
-            gather(work);
             while let Some(wave) = store.next_wave(layer)? {
-                let experts: Vec<_> = wave.iter().map(Option::as_ref).collect();
-                weight_bytes += evaluate(compute, &experts, work);
+                evaluate(&wave.iter().map(Option::as_ref).collect::<Vec<_>>());
             }
-        }
-    }
-    if let Some(inputs) = &mut gates.inputs {
-        for (expert_idx, (hidden, tokens)) in work.hidden.iter().zip(&routing.tokens).enumerate() {
-            inputs.add_hidden((layer_idx, expert_idx), hidden.floats(), tokens);
         }
     }
     combine(compute, &routing, &work.downs, dim, x);
     Ok(weight_bytes)
 }
 
-/// Evaluates those of a layer's experts that are there, for their tokens. Returns the bytes of weights
-/// that were read.
-fn evaluate(compute: &Compute, experts: &[Option<&Expert>], work: &mut Workspace) -> u64 {
-    let gate_up_bytes = multiply(compute, gate_up(experts, work));
-    let Workspace { gates, ups, hidden, .. } = work;
-    let cols = experts.iter().flatten().next().map_or(0, |expert| expert.down.cols);
-    let hidden = hidden.iter_mut().enumerate().filter(|(idx, _)| experts[*idx].is_some());
-    fill(compute, hidden, cols, |expert_idx, place, hidden| {
-        gates[expert_idx].copy_token(place, hidden);
-        ups[expert_idx].with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
+/// Those of a layer's experts that are there and have tokens.
+fn tasks<'a>(experts: &[Option<&'a Expert>], routing: &'a Routing) -> Vec<Task<'a>> {
+    let experts = experts.iter().zip(&routing.tokens).enumerate();
+    let tasks = experts.filter_map(|(expert_idx, (expert, tokens))| {
+        let expert = expert.filter(|_| !tokens.is_empty())?;
+        Some(Task { expert_idx, expert, tokens })
     });
-    gate_up_bytes + multiply(compute, down(experts, work))
+    tasks.collect()
+}
+
+/// Experts in groups of up to [`MOST_TOGETHER`] tokens, or of one.
+fn together<'t, 'a>(tasks: &'t [Task<'a>]) -> impl Iterator<Item = &'t [Task<'a>]> {
+    let mut n_tokens = 0;
+    tasks.chunk_by(move |task, next| {
+        n_tokens += task.tokens.len();
+        let do_fit = n_tokens + next.tokens.len() <= MOST_TOGETHER;
+        if !do_fit {
+            n_tokens = 0;
+        }
+        do_fit
+    })
+}
+
+/// Evaluates experts for their tokens. Returns the bytes of weights that were read.
+fn evaluate(
+    compute: &Compute,
+    layer_idx: usize,
+    tasks: &[Task<'_>],
+    h: &Inputs,
+    work: &mut Workspace,
+    gates: &mut Gates<'_>,
+) -> u64 {
+    let Workspace { between, downs, .. } = work;
+    if between.len() < tasks.len() {
+        between.resize_with(tasks.len(), Between::default);
+    }
+    let between = &mut between[..tasks.len()];
+    let mut cols = 0;
+    for (Between { inputs, hidden, .. }, Task { expert, tokens, .. }) in
+        between.iter_mut().zip(tasks)
+    {
+        let Expert { gate, up, down, .. } = expert;
+        inputs.reset((tokens.len(), gate.cols), [gate, up], false);
+        hidden.reset((tokens.len(), down.cols), [down], gates.watch_inputs());
+        cols = down.cols;
+    }
+    let inputs = between.iter_mut().map(|between| &mut between.inputs);
+    gather(inputs.zip(tasks.iter().map(|task| task.tokens)), h);
+    let gate_up_bytes = multiply(compute, gate_up(tasks, between));
+
+    let mut projected = Vec::new();
+    let mut hiddens = Vec::new();
+    for (idx, Between { gate, up, hidden, .. }) in between.iter_mut().enumerate() {
+        projected.push((&*gate, &*up));
+        hiddens.push((idx, &mut *hidden));
+    }
+    fill(compute, hiddens, cols, |idx, place, hidden| {
+        let (gate, up) = projected[idx];
+        gate.copy_token(place, hidden);
+        up.with_token(place, hidden, |gate, up| compute.isa.silu_mul(gate, up));
+    });
+    if let Some(sums) = &mut gates.inputs {
+        for (Between { hidden, .. }, task) in between.iter().zip(tasks) {
+            sums.add_hidden((layer_idx, task.expert_idx), hidden.floats(), task.tokens);
+        }
+    }
+    gate_up_bytes + multiply(compute, down(tasks, between, downs))
 }
 
 /// The gate and up projections of experts, for their tokens (a grouped GEMM).
 fn gate_up<'a>(
-    experts: &[Option<&'a Expert>],
-    work: &'a mut Workspace,
+    tasks: &'a [Task<'_>],
+    between: &'a mut [Between],
 ) -> impl Iterator<Item = Product<'a>> {
-    let outs = work.gates.iter_mut().zip(&mut work.ups);
-    let experts = experts.iter().zip(&work.inputs).zip(outs);
-    experts.flat_map(|((expert, inputs), (gate, up))| {
-        let products = expert.map(|expert| {
-            let gate = Product { matrix: &expert.gate, inputs, out: gate };
-            [gate, Product { matrix: &expert.up, inputs, out: up }]
-        });
-        products.into_iter().flatten()
+    tasks.iter().zip(between).flat_map(|(Task { expert, .. }, between)| {
+        let Between { inputs, gate, up, .. } = between;
+        let gate = Product { matrix: &expert.gate, inputs, out: gate };
+        [gate, Product { matrix: &expert.up, inputs, out: up }]
     })
 }
 
 /// The down projection of experts, applied to the product of the two of [`gate_up`].
 fn down<'a>(
-    experts: &[Option<&'a Expert>],
-    work: &'a mut Workspace,
+    tasks: &'a [Task<'_>],
+    between: &'a [Between],
+    downs: &'a mut [Panels],
 ) -> impl Iterator<Item = Product<'a>> {
-    let experts = experts.iter().zip(&work.hidden).zip(&mut work.downs);
-    experts.filter_map(|((expert, inputs), out)| {
-        expert.map(|expert| Product { matrix: &expert.down, inputs, out })
+    let mut tasks = tasks.iter().zip(between).peekable();
+    downs.iter_mut().enumerate().filter_map(move |(expert_idx, out)| {
+        let (task, between) = tasks.next_if(|(task, _)| task.expert_idx == expert_idx)?;
+        Some(Product { matrix: &task.expert.down, inputs: &between.hidden, out })
     })
 }
 

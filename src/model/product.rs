@@ -117,9 +117,9 @@ pub fn fill<'i>(
     );
 }
 
-/// Fills several inputs with rows of `from`: the one at `idx` with the rows `tokens[idx]`.
-pub fn gather(inputs: &mut [Inputs], from: &Inputs, tokens: &[Vec<u32>]) {
-    let groups = inputs.iter_mut().zip(tokens).flat_map(|(inputs, tokens)| {
+/// Fills several inputs with rows of `from`: each with those of its tokens.
+pub fn gather<'i>(inputs: impl Iterator<Item = (&'i mut Inputs, &'i [u32])>, from: &Inputs) {
+    let groups = inputs.flat_map(|(inputs, tokens)| {
         inputs.0.iter_mut().flat_map(move |x| {
             let from = from.of_kind(x.kind());
             x.groups_mut().map(move |group| (group, from, tokens))

@@ -6,7 +6,7 @@ use gatefold::DynFormat;
 use gatefold::LanguageModel;
 use gatefold::engine::{Engine, Event, GenerateError, Options, Request};
 use gatefold::gguf::{Bytes, Gguf, Tensor};
-use gatefold::model::{Chunk, Gates, KvCache, Logits, Model, ModelError, Routes, Wanted};
+use gatefold::model::{Chunk, Gates, KvCache, Logits, Memory, Model, ModelError, Routes, Wanted};
 use gatefold::sampler::Sampling;
 use gatefold::tokenizer::Tokenizer;
 use gatefold_fixtures::random_mixtral::{self, ExpertLayout, N_EXPERTS, N_LAYERS};
@@ -46,11 +46,8 @@ impl OnDisk {
     fn with_resident(&self, n_resident: usize) -> Model {
         let experts =
             (0..N_LAYERS * N_EXPERTS).map(|idx| self.read_bytes(idx / N_EXPERTS, idx % N_EXPERTS));
-        let n_passing =
-            |&n_passing: &usize| ((n_resident + n_passing) / 4).clamp(2, 4) == n_passing;
-        let n_passing = (2..5).find(n_passing).unwrap();
-        // The least has two of those that pass; half an expert more is of no use.
-        let n_more = (n_resident + n_passing) as f64 - 1.5;
+        // The least has those that pass; half an expert more is of no use.
+        let n_more = n_resident as f64 + 0.5;
         let least = self.mapped().needs(None).least_weights.unwrap();
         let weights_bytes = least + (n_more * experts.max().unwrap() as f64) as u64;
         let weights_bytes = if n_resident == 0 { 0 } else { weights_bytes };
@@ -147,6 +144,38 @@ fn the_same_bits_in_any_memory() {
             }
         }
     }
+}
+
+#[test]
+fn keys_and_values_take_the_memory_that_experts_had_until_then() {
+    let disk = OnDisk::new("Q4_K", ExpertLayout::Merged);
+    let format = DynFormat::by_name("F16").unwrap();
+    let needs = disk.mapped().needs(Some(format));
+    let whole = 2048 * needs.cache;
+    let memory = Memory {
+        memory_bytes: Some(needs.least(64).unwrap() + whole.max(8 * needs.largest_expert)),
+        cache_format: Some(format),
+        context_len: Some(2048),
+        max_batched_tokens: Some(64),
+        ..Memory::default()
+    };
+    let model = disk.mapped().in_memory(&disk.gguf, &memory, |_, _| ()).unwrap();
+    let shares = model.shares().unwrap();
+    let most = shares.weights_bytes.unwrap() + shares.cache_bytes.unwrap();
+    let (compute, mut reference) = (compute(), cache(&model));
+    let mut cache = cache(&model);
+    let mapped = disk.mapped();
+    let mut n_resident = vec![model.residence().unwrap().n_resident.iter().sum::<usize>()];
+    for tokens in tokens(2000, 5).chunks(64) {
+        let expected = step(&mapped, &compute, &mut reference, tokens);
+        assert!(step(&model, &compute, &mut cache, tokens).values == expected.values);
+        let residence = model.residence().unwrap();
+        let cache_bytes = needs.cache * cache.len() as u64;
+        assert!(residence.held_bytes + cache_bytes <= most, "{residence:?}");
+        n_resident.push(residence.n_resident.iter().sum());
+    }
+    assert!(n_resident.is_sorted_by(|before, after| before >= after), "{n_resident:?}");
+    assert!(n_resident[0] > n_resident[n_resident.len() - 1] + 2, "{n_resident:?}");
 }
 
 #[test]

@@ -94,20 +94,17 @@ impl Store {
         let largest = |places: &[Arc<Place>]| places.iter().map(|place| place.n_bytes()).max();
         let buffer_bytes: Vec<usize> =
             of_layers.clone().map(|places| largest(places).unwrap_or(0)).collect();
-        let sizes: Vec<u64> = buffer_bytes.iter().map(|&n_bytes| n_bytes as u64).collect();
-        let Plan { n_slots, n_passing } = Plan::new(n_bytes, n_experts, &sizes);
-        let layers = of_layers.zip(&buffer_bytes).zip(n_slots);
-        let layers = layers.map(|((places, &buffer_bytes), n_slots)| LayerStore {
+        let layers = of_layers.zip(&buffer_bytes).map(|(places, &buffer_bytes)| LayerStore {
             places: places.to_vec(),
             buffer_bytes,
-            n_slots,
+            n_slots: 0,
             n_taken: 0,
             at_hand: places.iter().map(|_| None).collect(),
         });
-        Ok(Store {
+        let mut store = Store {
             layers: layers.collect(),
             readers: Readers::new().map_err(|error| files.failed(error))?,
-            n_passing,
+            n_passing: 0,
             n_made: 0,
             free: Vec::new(),
             passing_bytes: buffer_bytes.into_iter().max().unwrap_or(0),
@@ -119,7 +116,26 @@ impl Store {
             n_visits: 0,
             disk_bytes: 0,
             failure: None,
-        })
+        };
+        store.resize(n_bytes);
+        Ok(store)
+    }
+
+    /// Shares out `n_bytes` anew, between two steps. What does not fit any more gives way.
+    pub fn resize(&mut self, n_bytes: u64) {
+        let n_experts = self.layers.first().map_or(1, |layer| layer.places.len());
+        let sizes: Vec<u64> = self.layers.iter().map(|layer| layer.buffer_bytes as u64).collect();
+        let plan = Plan::new(n_bytes, n_experts, &sizes, self.is_sweep);
+        self.n_passing = plan.n_passing;
+        while self.n_made > self.n_passing && self.free.pop().is_some() {
+            self.n_made -= 1;
+        }
+        for (layer, n_slots) in self.layers.iter_mut().zip(plan.n_slots) {
+            layer.n_slots = n_slots;
+            while layer.n_taken > n_slots && layer.evict(|_| false).is_some() {
+                layer.n_taken -= 1;
+            }
+        }
     }
 
     /// The same matrix in memory of its own, to which it is read now.
@@ -143,11 +159,13 @@ impl Store {
         (passing + stay.sum::<usize>()) as u64
     }
 
-    /// Begins a step of so many tokens, each of which goes to `top_k` experts.
-    pub fn begin_step(&mut self, n_tokens: usize, top_k: usize) {
+    /// Begins a step of so many tokens, each of which goes to `top_k` experts, with experts in at most
+    /// `n_bytes`, or a few where that is less than [`least_bytes`].
+    pub fn begin_step(&mut self, n_tokens: usize, top_k: usize, n_bytes: u64) {
         let n_experts = self.layers.first().map_or(1, |layer| layer.places.len());
         (self.layer_idx, self.disk_bytes) = (None, 0);
         self.is_sweep = is_sweep(n_tokens, top_k, n_experts);
+        self.resize(n_bytes);
         if self.is_sweep {
             for layer_idx in 0..self.layers.len() {
                 self.ask_for(layer_idx, |_| true);
