@@ -10,7 +10,7 @@ const MOST_ALTERNATIVES: usize = 200;
 const MOST_TEXTS: usize = 4_000;
 
 /// What tells a schema from others.
-struct Told<'v> {
+struct Shape<'v> {
     types: Vec<&'v str>,
     required: HashSet<&'v str>,
     /// Of properties that may be nothing else but these texts.
@@ -23,21 +23,21 @@ pub(super) fn are_disjoint(root: &Value, options: &Value, tag: Option<&str>) -> 
     if options.len() > MOST_ALTERNATIVES {
         return false;
     }
-    let told = |option| {
-        let mut told = Told::of(root, resolved(root, option))?;
-        told.required.extend(tag);
-        Some(told)
+    let shape = |option| {
+        let mut shape = Shape::of(root, resolved(root, option))?;
+        shape.required.extend(tag);
+        Some(shape)
     };
-    let told = options.iter().map(told);
-    let Some(all) = told.collect::<Option<Vec<Told>>>() else { return options.len() < 2 };
-    let n_texts: usize = all.iter().flat_map(|told| told.texts.values()).map(HashSet::len).sum();
+    let shape = options.iter().map(shape);
+    let Some(all) = shape.collect::<Option<Vec<Shape>>>() else { return options.len() < 2 };
+    let n_texts: usize = all.iter().flat_map(|shape| shape.texts.values()).map(HashSet::len).sum();
     n_texts <= MOST_TEXTS
         && (0..all.len()).all(|idx| all[idx + 1..].iter().all(|other| all[idx].excludes(other)))
 }
 
-impl<'v> Told<'v> {
+impl<'v> Shape<'v> {
     /// That of a schema, if it tells its types.
-    fn of(root: &'v Value, schema: &'v Value) -> Option<Told<'v>> {
+    fn of(root: &'v Value, schema: &'v Value) -> Option<Shape<'v>> {
         let types = types(schema)?;
         let required = schema.get("required").and_then(Value::as_array);
         let required = required.into_iter().flatten().filter_map(Value::as_str).collect();
@@ -46,12 +46,12 @@ impl<'v> Told<'v> {
             Some((name.as_str(), texts(resolved(root, schema))?))
         };
         let texts = properties.into_iter().flatten().filter_map(texts).collect();
-        Some(Told { types, required, texts })
+        Some(Shape { types, required, texts })
     }
 
     /// Whether two schemas have no instance in common, as their types show, or a property that one of
     /// them requires and that has other values in the other.
-    fn excludes(&self, other: &Told) -> bool {
+    fn excludes(&self, other: &Shape) -> bool {
         if self.types.iter().all(|kind| !other.types.contains(kind)) {
             return true;
         }
@@ -102,7 +102,7 @@ pub(super) fn unescaped(target: &str) -> Option<String> {
     is_plain.then(|| target.replace("~0", "~"))
 }
 
-/// The types of instances, if they are told.
+/// The types of instances, if they are shape.
 fn types(schema: &Value) -> Option<Vec<&str>> {
     let kind = |value: &Value| match value {
         Value::Null => "null",

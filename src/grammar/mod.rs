@@ -32,6 +32,7 @@
 mod disjoint;
 mod formats;
 mod gbnf;
+mod keywords;
 mod lark;
 mod multiples;
 mod pattern;
@@ -54,7 +55,7 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 use vocabulary::{Spellings, Vocabulary};
-use workers::{PATIENCE, Undone, Workers};
+use workers::{PATIENCE, WorkError, Workers};
 
 /// Stands in keys of results for what else decides on what a grammar allows.
 pub const GRAMMARS_REVISION: &str = "llguidance 1.9.1, 3";
@@ -210,9 +211,9 @@ impl Grammars {
         };
         self.workers.run(compile).unwrap_or_else(|undone| {
             Err(match undone {
-                Undone::Busy => GrammarError::Busy { kind },
-                Undone::Late => GrammarError::TooComplex { kind, seconds: PATIENCE.as_secs() },
-                Undone::Failed => GrammarError::Refused { kind, reason: TOO_COMPLEX.to_owned() },
+                WorkError::Busy => GrammarError::Busy { kind },
+                WorkError::Late => GrammarError::TooComplex { kind, seconds: PATIENCE.as_secs() },
+                WorkError::Failed => GrammarError::Refused { kind, reason: TOO_COMPLEX.to_owned() },
             })
         })
     }

@@ -22,7 +22,7 @@ const STACK_BYTES: usize = 256 << 20;
 
 /// Why work was not done.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Undone {
+pub(super) enum WorkError {
     /// Other work has all places.
     Busy,
     /// It took too long.
@@ -73,13 +73,13 @@ impl Threads {
     }
 
     /// A place, if one comes free in time.
-    fn place(self: &Arc<Threads>, patience: Duration) -> Result<Place, Undone> {
+    fn place(self: &Arc<Threads>, patience: Duration) -> Result<Place, WorkError> {
         let is_closed =
             |running: &mut Running| running.n_given_up() < MOST_GIVEN_UP && running.is_full();
         let waited = self.freed.wait_timeout_while(self.running(), patience, is_closed);
         let (mut running, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if running.is_full() || running.n_given_up() >= MOST_GIVEN_UP {
-            return Err(Undone::Busy);
+            return Err(WorkError::Busy);
         }
         let number = running.n_begun;
         running.n_begun += 1;
@@ -113,7 +113,7 @@ impl Workers {
     pub fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Undone> {
+    ) -> Result<T, WorkError> {
         let place = self.threads.place(self.patience)?;
         let number = place.number;
         let (sender, receiver) = mpsc::channel();
@@ -124,13 +124,13 @@ impl Workers {
             // Nobody waits for what comes late.
             sender.send(done).ok();
         };
-        thread.spawn(work).map_err(|_| Undone::Failed)?;
+        thread.spawn(work).map_err(|_| WorkError::Failed)?;
         receiver.recv_timeout(self.patience).map_err(|error| match error {
             mpsc::RecvTimeoutError::Timeout => {
                 self.threads.give_up(number);
-                Undone::Late
+                WorkError::Late
             }
-            mpsc::RecvTimeoutError::Disconnected => Undone::Failed,
+            mpsc::RecvTimeoutError::Disconnected => WorkError::Failed,
         })
     }
 }
@@ -149,13 +149,13 @@ mod tests {
             move || is_over.lock().unwrap().recv().unwrap_or_default()
         };
         for _ in 0..MOST_GIVEN_UP {
-            assert_eq!(workers.run(endless()), Err(Undone::Late));
+            assert_eq!(workers.run(endless()), Err(WorkError::Late));
             // A place is free at once, unless too much was given up.
             if workers.threads.running().n_given_up() < MOST_GIVEN_UP {
                 assert_eq!(workers.run(|| 1), Ok(1));
             }
         }
-        assert_eq!(workers.run(|| 1), Err(Undone::Busy));
+        assert_eq!(workers.run(|| 1), Err(WorkError::Busy));
         drop(end);
         while !workers.threads.running().is_given_up.is_empty() {
             thread::yield_now();
@@ -174,7 +174,7 @@ mod tests {
             while workers.threads.running().is_given_up.len() < MOST_AT_ONCE {
                 thread::yield_now();
             }
-            assert_eq!(workers.threads.place(Duration::ZERO).err(), Some(Undone::Busy));
+            assert_eq!(workers.threads.place(Duration::ZERO).err(), Some(WorkError::Busy));
             // It waits for its place, and works, longer than either alone may take.
             assert_eq!(workers.run(busy), Ok(()));
             assert!(first.into_iter().all(|thread| thread.join().unwrap() == Ok(())));
