@@ -4,7 +4,7 @@ use super::calls::{Call, Stand, calls};
 use super::endpoint::Endpoint;
 use super::logprobs::{ChatLogprob, Logprobs};
 use super::request::Request;
-use super::said::{Said, Unsaid, text};
+use super::text_tokens::{PendingTokens, TextToken, text};
 use gatefold::engine::{FinishReason, Generated, TokenLogprobs};
 use gatefold::tokenizer::Tokenizer;
 use serde::Serialize;
@@ -62,13 +62,13 @@ impl Choice {
         receipt: Receipt,
     ) -> Choice {
         let endpoint = request.endpoint();
-        let (before, mut said) = match request.wants.echo {
+        let (before, mut tokens) = match request.wants.echo {
             true => echo(tokenizer, prompt, &generated.prompt_logprobs),
             false => (String::new(), Vec::new()),
         };
         let logprobs = request.params.n_logprobs.map(|_| {
-            said.extend(of_answer(tokenizer, request, &generated));
-            Logprobs::new(endpoint, said, &mut 0)
+            tokens.extend(of_answer(tokenizer, request, &generated));
+            Logprobs::new(endpoint, tokens, &mut 0)
         });
         let tool_calls = of_functions(request, index, prompt, &generated);
         let finish_reason = finish_reason(generated.finish_reason, !tool_calls.is_empty());
@@ -142,26 +142,30 @@ pub(super) fn finish_reason(reason: FinishReason, has_calls: bool) -> &'static s
 
 /// The text of a prompt, and its tokens. The first of these follows nothing, and has no log
 /// probability.
-fn echo(tokenizer: &Tokenizer, prompt: &[u32], logprobs: &[TokenLogprobs]) -> (String, Vec<Said>) {
-    let mut unsaid = Unsaid::new(true);
+fn echo(
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    logprobs: &[TokenLogprobs],
+) -> (String, Vec<TextToken>) {
+    let mut pending = PendingTokens::new(true);
     let logprobs = iter::once(None).chain(logprobs.iter().map(Some)).chain(iter::repeat(None));
     for (&token, logprobs) in prompt.iter().zip(logprobs) {
-        unsaid.push(tokenizer, token, logprobs);
+        pending.push(tokenizer, token, logprobs);
     }
-    let said = unsaid.all();
-    let bytes: Vec<u8> = said.iter().flat_map(|said| &said.bytes).copied().collect();
-    (text(&bytes), said)
+    let tokens = pending.all();
+    let bytes: Vec<u8> = tokens.iter().flat_map(|token| &token.bytes).copied().collect();
+    (text(&bytes), tokens)
 }
 
 /// The tokens of the text of an answer. The one that ends it is no part of it; where the prompt comes
 /// before it, it is there nevertheless: whoever scores prompts leaves out the last token, and that
 /// must not be the prompt's.
-fn of_answer(tokenizer: &Tokenizer, request: &Request, generated: &Generated) -> Vec<Said> {
-    let mut unsaid = Unsaid::new(request.is_chat());
+fn of_answer(tokenizer: &Tokenizer, request: &Request, generated: &Generated) -> Vec<TextToken> {
+    let mut pending = PendingTokens::new(request.is_chat());
     for (&token, logprobs) in generated.tokens.iter().zip(&generated.logprobs) {
         if request.wants.echo || !tokenizer.ends_generation(token) {
-            unsaid.push(tokenizer, token, Some(logprobs));
+            pending.push(tokenizer, token, Some(logprobs));
         }
     }
-    unsaid.finish(&generated.text)
+    pending.finish(&generated.text)
 }

@@ -3,11 +3,11 @@
 use super::calls::Call;
 use super::choice::{Choice, Receipt, finish_reason, of_functions};
 use super::completion::{Heading, Usage};
+use super::delta_parser::DeltaParser;
 use super::endpoint::Endpoint;
 use super::logprobs::Logprobs;
 use super::request::Request;
-use super::said::Said;
-use super::untold::Untold;
+use super::text_tokens::TextToken;
 use gatefold::engine::{Delta, Generated};
 use gatefold::tokenizer::Tokenizer;
 use serde::Serialize;
@@ -27,7 +27,7 @@ struct Answer {
     /// Whether a piece of it was told.
     has_begun: bool,
     n_chars: usize,
-    untold: Untold,
+    parser: DeltaParser,
 }
 
 #[derive(Serialize)]
@@ -93,7 +93,7 @@ impl Piece {
 impl Chunks {
     /// None so far.
     pub fn new(tokenizer: Arc<Tokenizer>, heading: Heading, request: Arc<Request>) -> Chunks {
-        let answer = || Answer { has_begun: false, n_chars: 0, untold: Untold::new(&request) };
+        let answer = || Answer { has_begun: false, n_chars: 0, parser: DeltaParser::new(&request) };
         let answers = (0..request.n_answers()).map(|_| answer()).collect();
         Chunks { tokenizer, heading, request, answers }
     }
@@ -115,15 +115,15 @@ impl Chunks {
         if self.request.wants.echo {
             return Vec::new();
         }
-        let piece = self.answers[index].untold.more(&self.tokenizer, delta);
-        piece.map(|(text, said)| self.told(index, text, said)).unwrap_or_default()
+        let piece = self.answers[index].parser.more(&self.tokenizer, delta);
+        piece.map(|(text, tokens)| self.told(index, text, tokens)).unwrap_or_default()
     }
 
     /// The pieces for more of the text of an answer.
-    fn told(&mut self, index: usize, text: String, said: Vec<Said>) -> Vec<String> {
+    fn told(&mut self, index: usize, text: String, tokens: Vec<TextToken>) -> Vec<String> {
         let (endpoint, n_logprobs) = (self.heading.endpoint, self.request.params.n_logprobs);
         let n_chars = &mut self.answers[index].n_chars;
-        let logprobs = n_logprobs.map(|_| Logprobs::new(endpoint, said, n_chars));
+        let logprobs = n_logprobs.map(|_| Logprobs::new(endpoint, tokens, n_chars));
         let mut chunks = self.beginning(index);
         chunks.push(self.piece(index, text, logprobs));
         chunks
@@ -140,8 +140,8 @@ impl Chunks {
         let mut chunks = self.beginning(index);
         let calls = of_functions(&self.request, index, prompt, &generated);
         let reason = finish_reason(generated.finish_reason, !calls.is_empty());
-        if let Some((text, said)) = self.answers[index].untold.finish(!calls.is_empty()) {
-            chunks.extend(self.told(index, text, said));
+        if let Some((text, tokens)) = self.answers[index].parser.finish(!calls.is_empty()) {
+            chunks.extend(self.told(index, text, tokens));
         }
         for (number, call) in calls.into_iter().enumerate() {
             let tool_calls = Some([call.numbered(number)]);

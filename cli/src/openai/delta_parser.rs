@@ -2,35 +2,35 @@
 
 use super::calls::may_be_calls;
 use super::request::Request;
-use super::said::{Said, Unsaid};
+use super::text_tokens::{PendingTokens, TextToken};
 use gatefold::engine::Delta;
 use gatefold::tokenizer::Tokenizer;
 use std::mem;
 
 /// A piece of an answer: its text, and its tokens where their log probabilities are wanted.
-pub(super) type Piece = (String, Vec<Said>);
+pub(super) type Piece = (String, Vec<TextToken>);
 
 /// What an answer has said, until it can be told.
-pub(super) struct Untold {
-    unsaid: Unsaid,
+pub(super) struct DeltaParser {
+    pending: PendingTokens,
     /// What may turn out to be calls of functions; nothing once it is known to be text.
     maybe_calls: Option<Piece>,
 }
 
-impl Untold {
+impl DeltaParser {
     /// Nothing so far of an answer to this request.
-    pub fn new(request: &Request) -> Untold {
+    pub fn new(request: &Request) -> DeltaParser {
         let maybe_calls = request.tools.is_some().then(Default::default);
-        Untold { unsaid: Unsaid::new(request.is_chat()), maybe_calls }
+        DeltaParser { pending: PendingTokens::new(request.is_chat()), maybe_calls }
     }
 
     /// Takes more of the answer, and returns what can be told with it, if anything can.
     pub fn more(&mut self, tokenizer: &Tokenizer, delta: Delta) -> Option<Piece> {
-        let said = self.unsaid.more(tokenizer, &delta);
-        let mut piece = (delta.text, said);
-        if let Some((text, said)) = &mut self.maybe_calls {
+        let tokens = self.pending.more(tokenizer, &delta);
+        let mut piece = (delta.text, tokens);
+        if let Some((text, tokens)) = &mut self.maybe_calls {
             text.push_str(&piece.0);
-            said.extend(piece.1);
+            tokens.extend(piece.1);
             if may_be_calls(text) {
                 return None;
             }
@@ -41,12 +41,12 @@ impl Untold {
 
     /// What is left of an answer that has ended; nothing if it turned out to be calls.
     pub fn finish(&mut self, is_calls: bool) -> Option<Piece> {
-        let (text, mut said) = self.maybe_calls.take().unwrap_or_default();
-        said.extend(mem::replace(&mut self.unsaid, Unsaid::new(false)).finish(""));
-        is_something((text, said)).filter(|_| !is_calls)
+        let (text, mut tokens) = self.maybe_calls.take().unwrap_or_default();
+        tokens.extend(mem::replace(&mut self.pending, PendingTokens::new(false)).finish(""));
+        is_something((text, tokens)).filter(|_| !is_calls)
     }
 }
 
 fn is_something(piece: Piece) -> Option<Piece> {
-    Some(piece).filter(|(text, said)| !text.is_empty() || !said.is_empty())
+    Some(piece).filter(|(text, tokens)| !text.is_empty() || !tokens.is_empty())
 }

@@ -1,7 +1,7 @@
 //! Log probabilities, as conversations and texts write them.
 
 use super::endpoint::Endpoint;
-use super::said::{Said, text};
+use super::text_tokens::{TextToken, text};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -49,33 +49,33 @@ pub struct TextLogprobs {
 
 impl Logprobs {
     /// Those of tokens that follow `n_chars` characters, which are then counted too.
-    pub(super) fn new(endpoint: Endpoint, said: Vec<Said>, n_chars: &mut usize) -> Logprobs {
+    pub(super) fn new(endpoint: Endpoint, tokens: Vec<TextToken>, n_chars: &mut usize) -> Logprobs {
         match endpoint {
             Endpoint::Chat | Endpoint::Responses => {
-                Logprobs::Chat { content: chat_logprobs(said), refusal: () }
+                Logprobs::Chat { content: chat_logprobs(tokens), refusal: () }
             }
-            Endpoint::Texts => Logprobs::Text(TextLogprobs::new(said, n_chars)),
+            Endpoint::Texts => Logprobs::Text(TextLogprobs::new(tokens, n_chars)),
         }
     }
 }
 
 /// Those of a text in a conversation.
-pub(super) fn chat_logprobs(said: Vec<Said>) -> Vec<ChatLogprob> {
+pub(super) fn chat_logprobs(tokens: Vec<TextToken>) -> Vec<ChatLogprob> {
     let token = |bytes: Vec<u8>, logprob| TokenLogprob { token: text(&bytes), logprob, bytes };
     let top = |top: Vec<(Vec<u8>, f32)>| {
         top.into_iter().map(|(bytes, logprob)| token(bytes, Some(logprob))).collect()
     };
-    let said = said.into_iter().map(|said| ChatLogprob {
-        chosen: token(said.bytes, said.logprob),
-        top_logprobs: top(said.top),
+    let tokens = tokens.into_iter().map(|TextToken { bytes, logprob, top: others }| ChatLogprob {
+        chosen: token(bytes, logprob),
+        top_logprobs: top(others),
     });
-    said.collect()
+    tokens.collect()
 }
 
 impl TextLogprobs {
-    fn new(said: Vec<Said>, n_chars: &mut usize) -> TextLogprobs {
+    fn new(tokens: Vec<TextToken>, n_chars: &mut usize) -> TextLogprobs {
         let mut arrays = TextLogprobs::default();
-        for Said { bytes, logprob, top } in said {
+        for TextToken { bytes, logprob, top } in tokens {
             let token = text(&bytes);
             arrays.text_offset.push(*n_chars);
             *n_chars += token.chars().count();

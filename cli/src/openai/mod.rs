@@ -5,8 +5,8 @@
 //! [`Prompts`] makes tokens of it and a constraint of the [`Form`] that answers are to have, and
 //! [`Request::of_engine`] what the engine is asked for. Of what that makes, `choice` and `logprobs`
 //! make the answer, a [`Completion`]; and `chunks` the same in pieces, as they come. `tools` has the
-//! functions that a model may call, and `calls` finds calls in what it says, which `untold` keeps back
-//! until it is known to be none. [`responses`] is another form of the same.
+//! functions that a model may call, and `calls` finds calls in what it says, which `delta_parser` keeps
+//! back until it is known to be none. [`responses`] is another form of the same.
 //!
 //! The format: <https://platform.openai.com/docs/api-reference>, of `/v1/chat/completions`,
 //! `/v1/completions` and `/v1/responses`.
@@ -15,20 +15,19 @@ mod calls;
 mod choice;
 mod chunks;
 mod completion;
+mod delta_parser;
 mod endpoint;
 mod fault;
 mod fields;
 mod form;
-
 mod logprobs;
 mod messages;
 mod params;
 mod prompts;
 mod request;
 pub mod responses;
-mod said;
+mod text_tokens;
 mod tools;
-mod untold;
 
 pub use calls::Call;
 pub use choice::{Choice, Receipt};
@@ -42,5 +41,6 @@ pub use form::{Form, Forms};
 pub use logprobs::Logprobs;
 pub use params::Params;
 pub use prompts::{Encoded, Prompts};
+pub(crate) use request::IGNORED;
 pub use request::{MOST_BODY_BYTES, Prompt, Request, Text, Wants};
 pub use tools::Tools;

@@ -77,7 +77,7 @@ pub(super) const MOST_ANSWERS: usize = 128;
 const DEFAULT_TEXT_TOKENS: usize = 16;
 
 /// Fields of a body that change no answer.
-pub(super) const IGNORED: [&str; 11] = [
+pub(crate) const IGNORED: [&str; 11] = [
     "cache_prompt",
     // Whose grammars enforce a form.
     "guided_decoding_backend",

@@ -5,7 +5,7 @@ use gatefold::tokenizer::{TextBytes, Tokenizer};
 
 /// A token with what it adds to the text.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct TextToken {
     pub bytes: Vec<u8>,
     /// Its log probability; the first of all tokens has none.
     pub logprob: Option<f32>,
@@ -15,21 +15,21 @@ pub(super) struct Said {
 
 /// Tokens of a text, as they come, until their text is certain. Together they are the text: without
 /// what a stop string has cut off.
-pub(super) struct Unsaid {
+pub(super) struct PendingTokens {
     text_bytes: TextBytes,
     /// Those that came since all that had come was certain.
-    tokens: Vec<Said>,
+    tokens: Vec<TextToken>,
     /// How many of these were taken.
     n_taken: usize,
     /// Bytes of their text that are certain.
     text_len: usize,
 }
 
-impl Unsaid {
+impl PendingTokens {
     /// For tokens that go on from a text, or begin one (`is_own_text`).
-    pub fn new(is_own_text: bool) -> Unsaid {
+    pub fn new(is_own_text: bool) -> PendingTokens {
         let text_bytes = TextBytes::new(is_own_text);
-        Unsaid { text_bytes, tokens: Vec::new(), n_taken: 0, text_len: 0 }
+        PendingTokens { text_bytes, tokens: Vec::new(), n_taken: 0, text_len: 0 }
     }
 
     /// Another token.
@@ -39,12 +39,16 @@ impl Unsaid {
         };
         let top = logprobs.iter().flat_map(|logprobs| logprobs.top.iter().map(of)).collect();
         let bytes = self.text_bytes.push(tokenizer, token).to_vec();
-        self.tokens.push(Said { bytes, logprob: logprobs.map(|logprobs| logprobs.chosen), top });
+        self.tokens.push(TextToken {
+            bytes,
+            logprob: logprobs.map(|logprobs| logprobs.chosen),
+            top,
+        });
     }
 
     /// Takes more of an answer whose log probabilities are wanted, and returns the tokens whose text is
     /// certain with it. The token that ends an answer is no part of its text.
-    pub fn more(&mut self, tokenizer: &Tokenizer, delta: &Delta) -> Vec<Said> {
+    pub fn more(&mut self, tokenizer: &Tokenizer, delta: &Delta) -> Vec<TextToken> {
         for token in &delta.tokens {
             if let (Some(logprobs), false) = (&token.logprobs, tokenizer.ends_generation(token.id))
             {
@@ -57,24 +61,24 @@ impl Unsaid {
     /// How many bytes of the tokens the certain text has, now that `text` is certain too.
     fn n_certain(&mut self, text: &str) -> (usize, usize) {
         self.text_len += text.len();
-        let whole: Vec<u8> = self.tokens.iter().flat_map(|said| &said.bytes).copied().collect();
+        let whole: Vec<u8> = self.tokens.iter().flat_map(|token| &token.bytes).copied().collect();
         (n_bytes_read(&whole, self.text_len), whole.len())
     }
 
     /// The tokens all of whose text is certain, now that `text` is too.
-    pub fn take(&mut self, text: &str) -> Vec<Said> {
+    pub fn take(&mut self, text: &str) -> Vec<TextToken> {
         let (n_certain, n_bytes) = self.n_certain(text);
         let mut end = 0;
-        let is_certain = |said: &&Said| {
-            end += said.bytes.len();
+        let is_certain = |token: &&TextToken| {
+            end += token.bytes.len();
             end <= n_certain
         };
         let n_whole = self.tokens.iter().take_while(is_certain).count();
         let taken = self.tokens[self.n_taken..n_whole].iter_mut();
-        let taken = taken.map(|said| Said {
-            bytes: said.bytes.clone(),
-            top: std::mem::take(&mut said.top),
-            ..*said
+        let taken = taken.map(|token| TextToken {
+            bytes: token.bytes.clone(),
+            top: std::mem::take(&mut token.top),
+            ..*token
         });
         let taken = taken.collect();
         self.n_taken = n_whole;
@@ -86,17 +90,17 @@ impl Unsaid {
     }
 
     /// All tokens, whatever their text.
-    pub fn all(self) -> Vec<Said> {
+    pub fn all(self) -> Vec<TextToken> {
         self.tokens
     }
 
     /// The rest of the tokens, where the text ends with `text`: what it does not have is cut off.
-    pub fn finish(mut self, text: &str) -> Vec<Said> {
+    pub fn finish(mut self, text: &str) -> Vec<TextToken> {
         let (mut n_left, _) = self.n_certain(text);
-        let is_cut_off = |said: &mut Said| {
-            let is_cut_off = n_left == 0 && !said.bytes.is_empty();
-            said.bytes.truncate(n_left);
-            n_left -= said.bytes.len();
+        let is_cut_off = |token: &mut TextToken| {
+            let is_cut_off = n_left == 0 && !token.bytes.is_empty();
+            token.bytes.truncate(n_left);
+            n_left -= token.bytes.len();
             is_cut_off
         };
         let n_said = self.tokens.iter_mut().position(is_cut_off).unwrap_or(self.tokens.len());

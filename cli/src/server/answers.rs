@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::body;
-use super::events::{Events, Told};
+use super::events::{Events, StreamFormat};
 use super::listener::Listener;
 use super::places::Place;
 use super::reply::{Refused, json};
@@ -39,11 +39,11 @@ pub(super) async fn answer(
     }
     let tokenizer = Arc::clone(&answers.service().tokenizer);
     let (heading, request) = (answers.heading.clone(), Arc::clone(&answers.request));
-    let told: Box<dyn Told> = match endpoint {
+    let format: Box<dyn StreamFormat> = match endpoint {
         Endpoint::Responses => Box::new(ResponseEvents::new(tokenizer, heading, request)),
         Endpoint::Chat | Endpoint::Texts => Box::new(Chunks::new(tokenizer, heading, request)),
     };
-    Ok(Events::new(answers, told).into_response())
+    Ok(Events::new(answers, format).into_response())
 }
 
 /// Has a body understood, and asks the engine.

@@ -23,7 +23,7 @@ const MOST_SILENCE: Duration = Duration::from_secs(10);
 const MOST_TOGETHER: usize = 1 << 16;
 
 /// How answers are told in pieces: as events, each written out.
-pub(super) trait Told: Send + 'static {
+pub(super) trait StreamFormat: Send + 'static {
     /// What comes at once.
     fn begin(&mut self) -> String;
 
@@ -46,7 +46,7 @@ pub(super) trait Told: Send + 'static {
     fn failed(&mut self, fault: &Fault) -> String;
 }
 
-impl Told for Chunks {
+impl StreamFormat for Chunks {
     fn begin(&mut self) -> String {
         String::new()
     }
@@ -78,7 +78,7 @@ impl Told for Chunks {
     }
 }
 
-impl Told for ResponseEvents {
+impl StreamFormat for ResponseEvents {
     fn begin(&mut self) -> String {
         typed(ResponseEvents::begin(self))
     }
@@ -116,7 +116,7 @@ fn typed(events: impl IntoIterator<Item = (&'static str, String)>) -> String {
 /// The events of a stream, which come as fast as they are made and read.
 pub(super) struct Events {
     answers: Answers,
-    told: Box<dyn Told>,
+    format: Box<dyn StreamFormat>,
     /// What is written out, and goes next.
     written: String,
     pings: Interval,
@@ -125,9 +125,9 @@ pub(super) struct Events {
 
 impl Events {
     /// Those of these answers.
-    pub fn new(answers: Answers, mut told: Box<dyn Told>) -> Events {
+    pub fn new(answers: Answers, mut format: Box<dyn StreamFormat>) -> Events {
         let pings = interval_at(Instant::now() + MOST_SILENCE, MOST_SILENCE);
-        Events { answers, written: told.begin(), told, pings, is_over: false }
+        Events { answers, written: format.begin(), format, pings, is_over: false }
     }
 
     /// As the body of a response.
@@ -146,16 +146,16 @@ impl Events {
         match self.answers.take(idx, event)? {
             News::None => {}
             News::Prefill(progress) => {
-                self.written.push_str(&self.told.progress(idx, progress));
+                self.written.push_str(&self.format.progress(idx, progress));
             }
-            News::More(delta) => self.written.push_str(&self.told.more(idx, delta)),
+            News::More(delta) => self.written.push_str(&self.format.more(idx, delta)),
             News::End(generated, receipt) => {
                 let prompt = self.answers.prompt(idx);
-                self.written.push_str(&self.told.end(idx, prompt, generated, receipt));
+                self.written.push_str(&self.format.end(idx, prompt, generated, receipt));
             }
         }
         if self.answers.n_left == 0 {
-            self.written.push_str(&self.told.over(self.answers.usage));
+            self.written.push_str(&self.format.over(self.answers.usage));
             self.is_over = true;
         }
         Ok(())
@@ -177,7 +177,7 @@ impl HttpBody for Events {
                 None => Err(self.answers.request.failed(&GenerateError::Stopped)),
             };
             if let Err(fault) = outcome {
-                let last = self.told.failed(&fault);
+                let last = self.format.failed(&fault);
                 self.written.push_str(&last);
                 self.is_over = true;
             }

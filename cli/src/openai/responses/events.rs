@@ -3,10 +3,10 @@
 use super::super::calls::Call;
 use super::super::choice::{Choice, Receipt};
 use super::super::completion::{Heading, Usage};
+use super::super::delta_parser::{DeltaParser, Piece};
 use super::super::fault::Fault;
 use super::super::logprobs::chat_logprobs;
 use super::super::request::Request;
-use super::super::untold::{Piece, Untold};
 use super::response::{ResponseHead, Stage, part, part_of};
 use gatefold::engine::{Delta, Generated};
 use gatefold::tokenizer::Tokenizer;
@@ -18,9 +18,9 @@ pub struct ResponseEvents {
     tokenizer: Arc<Tokenizer>,
     head: ResponseHead,
     request: Arc<Request>,
-    untold: Untold,
+    parser: DeltaParser,
     /// The message as far as it was told, once it is known to be one.
-    message: Option<Told>,
+    message: Option<Message>,
     n_events: usize,
     /// The answer, once it has ended.
     choice: Option<Choice>,
@@ -28,7 +28,7 @@ pub struct ResponseEvents {
 
 /// A text and its log probabilities.
 #[derive(Default)]
-struct Told {
+struct Message {
     text: String,
     logprobs: Vec<Value>,
 }
@@ -44,9 +44,9 @@ impl ResponseEvents {
         request: Arc<Request>,
     ) -> ResponseEvents {
         let head = ResponseHead::new(heading, &request);
-        let untold = Untold::new(&request);
+        let parser = DeltaParser::new(&request);
         let (message, choice) = (None, None);
-        ResponseEvents { tokenizer, head, request, untold, message, n_events: 0, choice }
+        ResponseEvents { tokenizer, head, request, parser, message, n_events: 0, choice }
     }
 
     /// That there is an answer; and a message in it, where it can be nothing else.
@@ -64,7 +64,7 @@ impl ResponseEvents {
 
     /// More of the answer.
     pub fn more(&mut self, delta: Delta) -> Vec<ResponseEvent> {
-        let piece = self.untold.more(&self.tokenizer, delta);
+        let piece = self.parser.more(&self.tokenizer, delta);
         piece.map(|piece| self.delta(piece)).unwrap_or_default()
     }
 
@@ -76,7 +76,7 @@ impl ResponseEvents {
         receipt: Receipt,
     ) -> Vec<ResponseEvent> {
         let choice = Choice::new(&self.tokenizer, &self.request, 0, prompt, generated, receipt);
-        let rest = self.untold.finish(!choice.calls().is_empty());
+        let rest = self.parser.finish(!choice.calls().is_empty());
         let events = match choice.calls() {
             [] => {
                 let mut events = self.message_begins();
@@ -105,7 +105,7 @@ impl ResponseEvents {
 
     /// What comes last where there will be no answer.
     pub fn failed(&mut self, fault: &Fault) -> ResponseEvent {
-        let message = self.message.iter().map(|Told { text, logprobs }| {
+        let message = self.message.iter().map(|Message { text, logprobs }| {
             self.head.message(Stage::Incomplete, json!([part(text, &json!(logprobs))]))
         });
         let mut response = self.head.object(Stage::Failed, message.collect());
@@ -119,7 +119,7 @@ impl ResponseEvents {
         if self.message.is_some() {
             return Vec::new();
         }
-        self.message = Some(Told::default());
+        self.message = Some(Message::default());
         let message = self.head.message(Stage::InProgress, json!([]));
         vec![
             self.event("response.output_item.added", json!({ "output_index": 0, "item": message })),
@@ -128,12 +128,12 @@ impl ResponseEvents {
     }
 
     /// More of the message.
-    fn delta(&mut self, (text, said): Piece) -> Vec<ResponseEvent> {
+    fn delta(&mut self, (text, tokens): Piece) -> Vec<ResponseEvent> {
         let mut events = self.message_begins();
-        let logprobs = json!(chat_logprobs(said));
-        let told = self.message.get_or_insert_default();
-        told.text.push_str(&text);
-        told.logprobs.extend(logprobs.as_array().into_iter().flatten().cloned());
+        let logprobs = json!(chat_logprobs(tokens));
+        let message = self.message.get_or_insert_default();
+        message.text.push_str(&text);
+        message.logprobs.extend(logprobs.as_array().into_iter().flatten().cloned());
         let delta = json!({ "delta": text, "logprobs": logprobs });
         events.push(self.part("response.output_text.delta", delta));
         events

@@ -2,7 +2,7 @@
 
 use super::described::{called, format, tool, tool_choice};
 use super::{array, fields, object, schema};
-use crate::openai::Endpoint;
+use crate::openai::{Endpoint, IGNORED};
 use serde_json::{Value, json};
 
 /// All of them, by their names.
@@ -23,8 +23,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What answers depend on besides the prompt, wherever they are asked for; and fields that change
-/// nothing, whose values may be any.
+/// What answers depend on besides the prompt, wherever they are asked for.
 fn common() -> Value {
     json!({
         "model": text(),
@@ -62,24 +61,15 @@ fn common() -> Value {
         "guided_regex": text(),
         "guided_choice": {"type": ["array", "null"], "minItems": 1, "items": {"type": "string"}},
         "grammar_lazy": {"enum": [false, null]},
-        "guided_decoding_backend": {},
-        "cache_prompt": {},
-        "keep_alive": {},
-        "metadata": {},
-        "prompt_cache_key": {},
-        "prompt_cache_retention": {},
-        "safety_identifier": {},
-        "service_tier": {},
-        "store": {},
-        "timings_per_token": {},
-        "user": {},
     })
 }
 
-/// An object that may have these fields and the common ones.
+/// An object that may have these fields, the common ones, and those that change nothing, whose values may
+/// be any.
 fn asked(required: &[&str], own: Value) -> Value {
     let mut all = common();
     if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
+        all.extend(IGNORED.map(|name| (name.to_owned(), json!({}))));
         all.extend(own);
     }
     fields(required, all)
