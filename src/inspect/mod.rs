@@ -3,11 +3,13 @@
 //! [`Report`] is made from the header and the norms; [`check()`] reads every weight.
 
 mod check;
+mod forecast;
 mod larger;
 mod memory;
 mod text;
 
 pub use check::{Check, Fault, check};
+pub use forecast::{Forecast, Measured, Seconds};
 pub use larger::Larger;
 pub use memory::{KvBytes, Memory, Verdict};
 
@@ -59,6 +61,9 @@ pub struct Report {
     /// What reading every weight found, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// How fast it will run, if that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
 }
 
 /// The sizes of a model; see [`Config`].
@@ -163,6 +168,7 @@ impl Report {
             metadata: metadata.iter().map(|(key, value)| (key.into(), summary(value))).collect(),
             tensors: None,
             check: None,
+            forecast: None,
         })
     }
 

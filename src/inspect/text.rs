@@ -1,6 +1,6 @@
 //! The report as text.
 
-use super::{Check, KvBytes, Report, Sizes};
+use super::{Check, Forecast, KvBytes, Report, Sizes};
 use crate::architecture::ExpertLayout;
 use crate::text::{bytes, decimal, printable};
 use crate::tokenizer::Origin;
@@ -32,6 +32,7 @@ impl Display for Report {
         }
         self.fmt_memory(f)?;
         self.fmt_verdict(f)?;
+        self.fmt_forecast(f)?;
         self.fmt_tensors(f)?;
         self.check.as_ref().map_or(Ok(()), |check| fmt_check(f, check))
     }
@@ -114,6 +115,18 @@ impl Report {
         line(f, "runs here", format!("{runs}{colon}{notes}"))
     }
 
+    fn fmt_forecast(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(forecast) = &self.forecast else { return Ok(()) };
+        let Forecast { alone, together, prompt, disk_bytes_per_second } = *forecast;
+        let (alone, together, prompt) = (speed(alone), speed(together), speed(prompt));
+        line(f, "speed", format!("about {alone} tokens/s for a single answer"))?;
+        line(f, "", format!("about {together} for {} answers together", Forecast::N_TOGETHER))?;
+        line(f, "", format!("about {prompt} for a long prompt"))?;
+        disk_bytes_per_second.map_or(Ok(()), |rate| {
+            line(f, "", format!("with {} a second from the disk", bytes(rate as u64)))
+        })
+    }
+
     fn fmt_tensors(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Some(tensors) = &self.tensors else { return Ok(()) };
         let width = tensors.iter().map(|tensor| tensor.name.chars().count()).max().unwrap_or(0);
@@ -143,4 +156,14 @@ fn fmt_check(f: &mut Formatter<'_>, check: &Check) -> fmt::Result {
 
 fn line(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
     writeln!(f, "{label:<14}{}", printable(text))
+}
+
+/// Two digits of a speed: it is no more certain.
+fn speed(tokens_per_second: f64) -> String {
+    let n_decimals = (1.0 - tokens_per_second.max(0.01).log10().floor()).max(0.0) as usize;
+    let unit = 10_f64.powi(n_decimals as i32 * -1);
+    match tokens_per_second {
+        large if large >= 100.0 => format!("{:.0}", (large / 10.0).round() * 10.0),
+        other => format!("{:.n_decimals$}", (other / unit).round() * unit),
+    }
 }

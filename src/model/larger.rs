@@ -3,7 +3,7 @@
 use super::ModelError;
 use super::forward::Model;
 use super::pages::{PageLayout, TILE_LEN};
-use super::store::{Files, Store, least_bytes};
+use super::store::{Files, Store, disk_rate, least_bytes};
 use crate::gguf::{Gguf, PAGE_LEN};
 use crate::machine::Machine;
 use gatefold_quant::DynFormat;
@@ -91,6 +91,17 @@ pub struct Residence {
     pub expert_share: f64,
 }
 
+impl Shares {
+    /// Bytes of weights that may be in memory beside keys and values of so many bytes, and the activations
+    /// of steps of up to so many tokens.
+    fn most_weights(&self, cache_bytes: u64, step_len: usize) -> u64 {
+        let unused_tokens = self.max_batched_tokens.unwrap_or(0).saturating_sub(step_len);
+        self.weights_bytes.unwrap_or(0)
+            + self.cache_bytes.unwrap_or(0).saturating_sub(cache_bytes)
+            + self.activation_bytes * unused_tokens as u64
+    }
+}
+
 impl Needs {
     /// What a model cannot run without but mapped, with steps of so many tokens.
     pub fn least(&self, step_len: usize) -> Option<u64> {
@@ -99,11 +110,12 @@ impl Needs {
         Some(self.least_weights? + beside)
     }
 
-    /// The part of the experts that stays in memory where weights have so many bytes there, about: some
-    /// buffers are for those that pass.
-    pub fn expert_share(&self, weights_bytes: u64) -> f64 {
-        let beside = self.weights - self.experts + 4 * self.largest_expert;
-        weights_bytes.saturating_sub(beside) as f64 / self.experts.max(1) as f64
+    /// The part of the experts that is in memory in steps of so many tokens, about, as long as there are
+    /// hardly any keys and values.
+    pub fn expert_share(&self, shares: &Shares, step_len: usize) -> f64 {
+        let n_passing = if step_len > 1 { 4 } else { 2 };
+        let beside = self.weights - self.experts + n_passing * self.largest_expert;
+        shares.most_weights(0, step_len).saturating_sub(beside) as f64 / self.experts.max(1) as f64
     }
 
     /// The shares of `memory_bytes`.
@@ -211,11 +223,8 @@ impl Model {
     /// Bytes that experts may have beside keys and values of so many bytes, and the activations of steps of
     /// up to so many tokens.
     pub(super) fn expert_bytes_beside(&self, (cache_bytes, step_len): (u64, usize)) -> u64 {
-        let Some(shares) = self.shares else { return 0 };
-        let most_tokens = shares.max_batched_tokens.unwrap_or(0);
-        let unused = shares.cache_bytes.unwrap_or(0).saturating_sub(cache_bytes)
-            + shares.activation_bytes * most_tokens.saturating_sub(step_len) as u64;
-        (shares.weights_bytes.unwrap_or(0) + unused).saturating_sub(self.shared_bytes())
+        let most = self.shares.map_or(0, |shares| shares.most_weights(cache_bytes, step_len));
+        most.saturating_sub(self.shared_bytes())
     }
 
     /// The model with at most `weights_bytes` of its weights in memory, or as few as it needs where that is
@@ -248,6 +257,25 @@ impl Model {
             activation_bytes: 0,
         });
         Ok(self)
+    }
+
+    /// How fast the disk reads this model's experts, in bytes per second, as they are read where the model is
+    /// larger than memory: so many bytes of them, from all over it. None if they lie in no file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn disk_rate(&self, gguf: &Gguf, n_bytes: u64) -> Result<Option<f64>, ModelError> {
+        match self.needs(None).least_weights {
+            Some(_) => Ok(Some(disk_rate(&mut Files::of(gguf), &self.weights.layers, n_bytes)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The first layers of the model alone, to be measured.
+    pub fn first_layers(mut self, n_layers: usize) -> Model {
+        self.weights.layers.truncate(n_layers);
+        self.config.n_layers = self.weights.layers.len();
+        self
     }
 
     /// How memory is shared, where that was settled.

@@ -1,4 +1,5 @@
-//! What the machine can do at most: the same threads read memory, and multiply registers.
+//! What the machine can do at most: the same threads read memory, and multiply registers; and the disk gives
+//! what a model that is larger than memory asks it for.
 
 use gatefold::Compute;
 use gatefold::gguf::{Bytes, Gguf};
@@ -9,13 +10,15 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Two rates that no test can exceed, but for models that fit into caches.
+/// Rates that no test can exceed, but for models that fit into caches.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
     /// Bytes read from memory per second.
     pub bytes: f64,
     /// Int8 multiply-adds per second.
     pub multiply_adds: f64,
+    /// Bytes read from the disk per second, where the model is larger than memory.
+    pub disk_bytes: Option<f64>,
 }
 
 impl Rates {
@@ -24,6 +27,7 @@ impl Rates {
         Rates {
             bytes: (self.bytes + other.bytes) / 2.0,
             multiply_adds: (self.multiply_adds + other.multiply_adds) / 2.0,
+            disk_bytes: self.disk_bytes.zip(other.disk_bytes).map(|(one, two)| (one + two) / 2.0),
         }
     }
 }
@@ -34,6 +38,9 @@ const DURATION: Duration = Duration::from_millis(30);
 /// What a thread reads at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
+/// Bytes that are read from the disk at a time, at most: a few experts.
+const DISK_BYTES: u64 = 256 << 20;
+
 /// Less than this may stay in a cache from one measurement to the next.
 const MIN_BYTES: usize = 512 << 20;
 
@@ -43,6 +50,8 @@ const MAX_BYTES: usize = 2 << 30;
 /// Measures rates.
 pub struct Ceilings<'a> {
     compute: &'a Compute,
+    /// What is read from the disk.
+    on_disk: Option<(&'a Gguf, &'a Model)>,
     /// The memory that is read, round and round.
     pieces: Vec<Bytes>,
     next: AtomicUsize,
@@ -51,7 +60,7 @@ pub struct Ceilings<'a> {
 impl<'a> Ceilings<'a> {
     /// Reads the weights where the file is mapped, or where they are few, memory of its own. Of a model
     /// that is larger than memory, it reads what always is there.
-    pub fn new(compute: &'a Compute, gguf: &Gguf, model: &Model) -> Ceilings<'a> {
+    pub fn new(compute: &'a Compute, gguf: &'a Gguf, model: &'a Model) -> Ceilings<'a> {
         let pieces_of = |bytes: &Bytes| {
             let n_pieces = bytes.len() / PIECE_BYTES;
             let piece = |idx| bytes.slice(idx * PIECE_BYTES..(idx + 1) * PIECE_BYTES);
@@ -75,7 +84,8 @@ impl<'a> Ceilings<'a> {
             let piece = |_| Bytes::from(vec![1; PIECE_BYTES]);
             pieces = (0..affordable_bytes() / PIECE_BYTES).map(piece).collect();
         }
-        let ceilings = Ceilings { compute, pieces, next: AtomicUsize::new(0) };
+        let on_disk = (!is_mapped).then_some((gguf, model));
+        let ceilings = Ceilings { compute, on_disk, pieces, next: AtomicUsize::new(0) };
         // The first time, pages are mapped.
         compute.run(|| ceilings.pieces.par_iter().for_each(|piece| ceilings.read_once::<1>(piece)));
         ceilings
@@ -86,7 +96,11 @@ impl<'a> Ceilings<'a> {
     pub fn measure(&self) -> Rates {
         let bytes = [self.read::<1>(), self.read::<4>(), self.read::<8>()];
         let multiply_adds = self.rate(|| self.compute.isa.int8_peak());
-        Rates { bytes: bytes.into_iter().fold(0.0, f64::max), multiply_adds }
+        let disk_bytes = self.on_disk.and_then(|(gguf, model)| {
+            // A disk that fails is for the tests to tell.
+            model.disk_rate(gguf, DISK_BYTES).ok().flatten()
+        });
+        Rates { bytes: bytes.into_iter().fold(0.0, f64::max), multiply_adds, disk_bytes }
     }
 
     fn read<const STREAMS: usize>(&self) -> f64 {

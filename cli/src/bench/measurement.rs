@@ -26,7 +26,7 @@ pub struct Measurement {
     pub tokens_per_second_max: f64,
     /// Bytes read from the disk itself for each token, where the model is larger than memory.
     pub disk_bytes_per_token: f64,
-    /// Which of the ceilings is nearer.
+    /// Which of the ceilings is nearest.
     pub ceiling: Ceiling,
     /// The share of it that the test reaches.
     pub ceiling_share: f64,
@@ -34,6 +34,8 @@ pub struct Measurement {
     pub read_bandwidth: Reached,
     /// Multiply-adds with weights per second.
     pub int8_rate: Reached,
+    /// Bytes per second from the disk, where the model is larger than memory.
+    pub disk: Option<Reached>,
 }
 
 /// A limit of the machine.
@@ -44,6 +46,8 @@ pub enum Ceiling {
     ReadBandwidth,
     /// How fast int8 numbers are multiplied and added.
     Int8Rate,
+    /// How fast the disk is read.
+    Disk,
 }
 
 /// How near a test comes to a ceiling.
@@ -63,23 +67,32 @@ impl Measurement {
         let per_second = |amount: f64, round: &Round| amount / round.effort.duration.as_secs_f64();
         let speeds: Vec<f64> =
             rounds.iter().map(|round| per_second(test.n_tokens() as f64, round)).collect();
-        let reached = |amount: fn(&Effort) -> u64, ceiling: fn(&Rates) -> f64| {
+        let reached = |amount: fn(&Effort) -> u64, ceiling: fn(&Rates) -> Option<f64>| {
             let rate = |round: &Round| per_second(amount(&round.effort) as f64, round);
             let rates: Vec<f64> = rounds.iter().map(rate).collect();
-            let ceilings: Vec<f64> = rounds.iter().map(|round| ceiling(&round.ceilings)).collect();
+            let ceilings = rounds.iter().map(|round| ceiling(&round.ceilings));
+            let ceilings: Vec<f64> = ceilings.collect::<Option<_>>()?;
             let shares = rates.iter().zip(&ceilings).map(|(rate, ceiling)| rate / ceiling);
-            Reached {
+            Some(Reached {
                 share: median(shares.collect()),
                 rate: median(rates),
                 ceiling: median(ceilings),
-            }
+            })
         };
-        let read_bandwidth = reached(|effort| effort.n_bytes, |rates| rates.bytes);
-        let int8_rate = reached(|effort| effort.n_multiply_adds, |rates| rates.multiply_adds);
-        let ceiling = match int8_rate.share > read_bandwidth.share {
-            true => Ceiling::Int8Rate,
-            false => Ceiling::ReadBandwidth,
-        };
+        let always = "both are always measured";
+        let read_bandwidth = reached(|it| it.n_bytes, |rates| Some(rates.bytes)).expect(always);
+        let int8_rate =
+            reached(|it| it.n_multiply_adds, |rates| Some(rates.multiply_adds)).expect(always);
+        let disk = reached(|it| it.disk_bytes, |rates| rates.disk_bytes);
+        let mut nearest = (Ceiling::ReadBandwidth, read_bandwidth.share);
+        let others = [(Ceiling::Int8Rate, Some(int8_rate)), (Ceiling::Disk, disk)];
+        for (ceiling, reached) in others {
+            nearest = match reached {
+                Some(reached) if reached.share > nearest.1 => (ceiling, reached.share),
+                _ => nearest,
+            };
+        }
+        let (ceiling, ceiling_share) = nearest;
         let disk_bytes = rounds.iter().map(|round| round.effort.disk_bytes as f64);
         Measurement {
             disk_bytes_per_token: median(disk_bytes.collect()) / test.n_tokens() as f64,
@@ -88,17 +101,19 @@ impl Measurement {
             tokens_per_second_max: speeds.iter().copied().fold(0.0, f64::max),
             tokens_per_second: median(speeds),
             ceiling,
-            ceiling_share: int8_rate.share.max(read_bandwidth.share),
+            ceiling_share,
             read_bandwidth,
             int8_rate,
+            disk,
         }
     }
 
-    /// How near it comes to the ceiling that is nearer.
+    /// How near it comes to the ceiling that is nearest.
     pub fn reached(&self) -> Reached {
         match self.ceiling {
             Ceiling::ReadBandwidth => self.read_bandwidth,
             Ceiling::Int8Rate => self.int8_rate,
+            Ceiling::Disk => self.disk.unwrap_or(self.read_bandwidth),
         }
     }
 }
@@ -122,7 +137,7 @@ mod tests {
                 disk_bytes: 2 * n_bytes,
                 n_multiply_adds,
             },
-            ceilings: Rates { bytes, multiply_adds: 1000.0 },
+            ceilings: Rates { bytes, multiply_adds: 1000.0, disk_bytes: None },
         }
     }
 
@@ -140,5 +155,13 @@ mod tests {
 
         let figures = Measurement::new(test, &[round(1, 80, 900, 100.0), round(1, 80, 950, 100.0)]);
         assert_eq!((figures.ceiling, figures.ceiling_share), (Ceiling::Int8Rate, 0.925));
+
+        let mut from_disk = round(1, 80, 300, 100.0);
+        from_disk.ceilings.disk_bytes = Some(200.0);
+        let figures = Measurement::new(test, &[from_disk]);
+        assert_eq!((figures.ceiling, figures.ceiling_share), (Ceiling::ReadBandwidth, 0.8));
+        from_disk.ceilings.disk_bytes = Some(160.0);
+        let figures = Measurement::new(test, &[from_disk]);
+        assert_eq!((figures.ceiling, figures.reached().ceiling), (Ceiling::Disk, 160.0));
     }
 }

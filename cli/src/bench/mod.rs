@@ -6,16 +6,18 @@
 //! multiply-adds per second over these rates are the shares that it reaches ([`Measurement`]).
 //!
 //! Tokens are random ([`Random`]): a repeated one would go to the same experts over and over, and
-//! flatter. [`synthetic`] makes files of a model's full shape and random weights.
+//! flatter. [`forecast`] measures the first layers alone, and says how fast all will be. [`synthetic`] makes files of a model's full shape and random weights.
 
 mod ceilings;
 mod error;
+mod layers;
 mod measurement;
 mod random;
 pub mod synthetic;
 mod workload;
 
 pub use error::BenchError;
+pub use layers::{FORECAST_STEPS, forecast};
 pub use measurement::{Ceiling, Measurement, Reached};
 pub use random::Random;
 pub use workload::Test;

@@ -28,7 +28,8 @@ Examples:
 
 A test is called after what it does: pp512 reads a prompt of 512 tokens, tg32 makes 32 tokens, tg32@8
 as many for 8 sequences at once, tg32@d4096 behind 4096 others. The share is that of the ceiling that
-is nearer: how fast the same threads read memory, or how fast they multiply int8 numbers.";
+is nearest: how fast the same threads read memory, how fast they multiply int8 numbers, or how fast the
+disk is where a model is larger than memory.";
 
 /// Arguments of `gatefold bench`.
 #[derive(Args)]
@@ -251,6 +252,7 @@ fn cells(measurement: &Measurement) -> [String; 6] {
     let (unit, ceiling) = match measurement.ceiling {
         Ceiling::ReadBandwidth => ("GB/s", "read"),
         Ceiling::Int8Rate => ("GMAC/s", "int8"),
+        Ceiling::Disk => ("GB/s", "disk"),
     };
     let (rate, most) = (reached.rate / 1e9, reached.ceiling / 1e9);
     let share = format!("{:.0}%", 100.0 * measurement.ceiling_share);

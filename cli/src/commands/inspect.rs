@@ -1,9 +1,10 @@
 //! `gatefold inspect`.
 
 use crate::args::model::ComputeArgs;
+use crate::bench::{FORECAST_STEPS, forecast};
 use crate::demo::open_model;
 use crate::flags::name_flags;
-use crate::terminal::progress::amount_bar;
+use crate::terminal::progress::{PatientLog, amount_bar, progress_bar};
 use anyhow::{Result, bail};
 use clap::Args;
 use gatefold::Compute;
@@ -17,7 +18,8 @@ const EXAMPLES: &str = "\
 Examples:
   gatefold inspect mixtral.gguf              what is in it, and whether it runs here
   gatefold inspect mixtral.gguf --tensors    with a list of every tensor
-  gatefold inspect mixtral.gguf --check      read every weight: is the download sound?";
+  gatefold inspect mixtral.gguf --check      read every weight: is the download sound?
+  gatefold inspect mixtral.gguf --measure    how fast will it be here?";
 
 /// Arguments of `gatefold inspect`.
 #[derive(Args)]
@@ -35,7 +37,10 @@ pub struct InspectArgs {
     /// Read every weight, and fail if one is NaN or infinite or the model cannot run
     #[arg(long)]
     check: bool,
-    /// What reads the weights for --check.
+    /// Measure the first two layers and the disk, and say how fast the model will run here
+    #[arg(long)]
+    measure: bool,
+    /// What reads the weights for --check, and computes for --measure.
     #[command(flatten)]
     compute: ComputeArgs,
     /// Print one JSON object, metadata included
@@ -55,6 +60,17 @@ pub fn run(args: InspectArgs) -> Result<()> {
     if args.check {
         let compute = args.compute.resolve()?;
         report.check = Some(check_with_progress(&gguf, &compute, report.memory.weights_bytes));
+    }
+    if args.measure && report.verdict.runs {
+        let (compute, bar) = (args.compute.resolve()?, progress_bar(FORECAST_STEPS, "tests"));
+        let log = PatientLog::begin();
+        let larger = report.memory.larger.as_ref();
+        report.forecast = Some(forecast(&gguf, &compute, larger, |doing| {
+            bar.inc(1);
+            bar.set_message(doing.to_string());
+            log.doing(doing.to_string());
+        })?);
+        bar.finish_and_clear();
     }
     let mut stdout = io::stdout().lock();
     if args.json {

@@ -171,3 +171,17 @@ fn check_runs_on_the_instruction_set_and_the_threads_asked_for() {
 fn what_cannot_be_read_is_one_line_and_code_1() {
     gatefold(&["inspect", "Cargo.toml"]).refused("Cargo.toml: is not a GGUF file");
 }
+
+#[test]
+fn measuring_says_how_fast_it_will_be() {
+    let model = Model::with_merged_experts();
+    let report = inspect(&model, &["--measure", "--json"]).json();
+    let forecast = &report["forecast"];
+    for speed in ["alone", "together", "prompt"] {
+        assert!(forecast[speed].as_f64().unwrap() > 1.0, "{forecast}");
+    }
+    assert!(forecast["disk_bytes_per_second"].is_null(), "it fits");
+    let text = inspect(&model, &["--measure"]).stdout;
+    assert!(text.contains("\nspeed ") && text.contains(" answers together\n"), "{text}");
+    assert!(!inspect(&model, &[]).stdout.contains("\nspeed "));
+}

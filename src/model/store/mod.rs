@@ -15,6 +15,7 @@ mod readers;
 
 pub(super) use place::Files;
 pub(super) use plan::least_bytes;
+pub(super) use readers::disk_rate;
 
 use super::ReadError;
 use super::weights::{Expert, Layer, Matrix};

@@ -1,12 +1,14 @@
 //! Threads that read from the disk while others compute.
 
 use super::super::ReadError;
-use super::place::Place;
+use super::super::weights::{Expert, Layer};
+use super::place::{Files, Place};
 use crate::gguf::Pages;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Threads that read: as many requests as fill the queue of a fast disk. They hardly compute.
 const N_THREADS: usize = 8;
@@ -89,6 +91,31 @@ impl Readers {
     pub fn wait(&self) -> Arrival {
         self.arrivals.recv().expect("the readers have a sender themselves")
     }
+}
+
+/// Bytes per second in which experts come from the disk, one after the other: so many bytes of them, from all
+/// over the layers.
+///
+/// # Errors
+/// If a file cannot be read, or the system refuses threads.
+pub fn disk_rate(files: &mut Files<'_>, layers: &[Layer], n_bytes: u64) -> Result<f64, ReadError> {
+    let readers = Readers::new().map_err(|error| files.failed(error))?;
+    let experts: Vec<&Expert> = layers.iter().flat_map(|layer| &layer.experts).collect();
+    let place = |expert: &Expert| files.place(&expert.matrices());
+    let places = experts.into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let largest = places.iter().map(Place::n_bytes).max().unwrap_or(0);
+    let n_places = usize::try_from(n_bytes / largest.max(1) as u64).unwrap_or(usize::MAX);
+    let n_places = n_places.clamp(1, places.len().max(1));
+    let some = (0..n_places).filter_map(|idx| places.get(idx * places.len() / n_places));
+    let mut pages = Pages::zeroed(largest).map_err(|error| files.failed(error))?;
+    // The first time, memory is mapped.
+    some.clone().take(1).try_for_each(|place| readers.pool.install(|| read(place, &mut pages)))?;
+    let (start, mut n_read) = (Instant::now(), 0);
+    for place in some {
+        readers.pool.install(|| read(place, &mut pages))?;
+        n_read += place.n_bytes();
+    }
+    Ok(n_read as f64 / start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE))
 }
 
 impl Drop for Reading {
