@@ -2,14 +2,15 @@
 # A batch on machines that ssh reaches, by GNU parallel; they share no disk. On each, gatefold is on the
 # path and the model lies at MODEL.
 #
-#   MODEL=/models/model.gguf HOSTS=anna,berta,: ./parallel.sh requests.jsonl answers.jsonl
+#   MODEL=/models/model.gguf HOSTS=anna,berta ./parallel.sh requests.jsonl answers.jsonl
 #
-# `:` is this machine. A shard whose machine has gone is tried on another, which begins it anew: the part
-# is fetched when it is done. Whatever parts are here already are not done again.
+# A shard whose machine has gone is tried on another, which begins it anew: the part is fetched when it is
+# done. Parts that are here already are not done again. This machine takes part by its name, if ssh reaches
+# it, and not as `:`, to which GNU parallel sends no files. Needs rsync.
 set -euo pipefail
 
 input=$1 output=$2
-hosts=${HOSTS:-:} n_shards=${SHARDS:-4} model=${MODEL:-model.gguf} gatefold=${GATEFOLD:-gatefold}
+hosts=${HOSTS:?names of machines, between commas} n_shards=${SHARDS:-4} model=${MODEL:-model.gguf} gatefold=${GATEFOLD:-gatefold}
 
 missing=()
 for ((idx = 0; idx < n_shards; idx++)); do

@@ -59,7 +59,8 @@ def summarize(
         rows = ({"id": name, "text": text} for name, text in texts.items())
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         return _run(["summarize", *flags, "--jsonl", "--", "-"], lines, output, program)
-    return _run(["summarize", *flags, "--", *map(os.fspath, texts)], "", output, program)
+    paths = [os.fspath(path) for path in texts]
+    return _run(["summarize", *flags, "--", *paths], "", output, program)
 
 
 async def abatch(requests: Iterable[Mapping[str, Any]], **options: Any) -> list[dict[str, Any]]:

@@ -73,6 +73,7 @@ class Server:
         self._n_restarts_left = restarts
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._is_stopped = False
         self._port = 0
         self._said: deque[str] = deque(maxlen=20)
         self._calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="gatefold")
@@ -82,6 +83,8 @@ class Server:
     def start(self) -> Server:
         """Starts it, if it does not run, and waits until the model is loaded."""
         with self._lock:
+            if self._is_stopped:
+                raise ServerFailed("the server was stopped; make another one")
             if self._process is None:
                 self._begin()
         return self
@@ -90,8 +93,7 @@ class Server:
         """Ends it, and with it what it is being asked."""
         with self._lock:
             process, self._process = self._process, None
-            # Nobody starts it again.
-            self._n_restarts_left = 0
+            self._is_stopped = True
         if process is not None:
             self._end(process)
         self._calls.shutdown(wait=False)
@@ -172,7 +174,7 @@ class Server:
                     raise
                 self._revive(process, error)
                 continue
-            if status == 200:
+            if status == 200 and isinstance(answer, dict):
                 return answer
             if status == 503 and "retry-after" in head:
                 time.sleep(min(float(head["retry-after"]), 5.0))

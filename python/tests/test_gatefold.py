@@ -73,8 +73,10 @@ class Served(unittest.TestCase):
         self.assertIn("temperature", str(caught.exception))
 
     def test_a_bad_row_harms_no_other(self) -> None:
-        bodies = [{"prompt": f"{PROMPT} {n}", "max_tokens": 4, "seed": n} for n in range(20)]
-        bodies[7]["max_tokens"] = -1
+        bodies: list[dict[str, object]] = [
+            {"prompt": f"{PROMPT} {n}", "max_tokens": 4, "seed": n} for n in range(20)
+        ]
+        bodies[7]["temperature"] = 9
         answers = self.server.batch(bodies, "/v1/completions")
         self.assertIsInstance(answers[7], gatefold.RequestFailed)
         for n, answer in enumerate(answers):
@@ -95,7 +97,8 @@ class Served(unittest.TestCase):
 
     def test_a_task_that_is_cancelled_frees_its_place(self) -> None:
         async def ask() -> None:
-            task = asyncio.create_task(self.server.acomplete(PROMPT, max_tokens=2000, min_p=0))
+            asked = self.server.acomplete(PROMPT, n=64, max_tokens=300, regex="[ab]{1000}")
+            task = asyncio.create_task(asked)
             await asyncio.sleep(0.3)
             task.cancel()
             with self.assertRaises(asyncio.CancelledError):

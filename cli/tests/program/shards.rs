@@ -41,7 +41,7 @@ impl Workplace {
     }
 
     fn all_shards(&self, n_shards: usize) {
-        let args = [&["--parallel", "3"][..], &["-t", "1"], &[], &["-b", "32"]];
+        let args = [&["--parallel", "3"][..], &["--isa", "scalar"], &[], &["-b", "32"]];
         (0..n_shards).for_each(|idx| {
             self.shard(idx, n_shards, args[idx % args.len()]);
         });
@@ -221,8 +221,8 @@ fn what_is_not_whole_is_not_merged() {
         (whole[..whole.len() / 2].to_owned(), "does not end with the seal".into()),
         (one_less(lines.len() - 1), "does not end with the seal".into()),
         (String::new(), "does not end with the seal".into()),
-        (one_less(1), "1 line of".into()),
-        (one_less(0), "1 line of".into()),
+        (one_less(1), "part-1.jsonl lacks 1 line that".into()),
+        (one_less(0), "part-1.jsonl lacks 1 line that".into()),
         (
             and(second),
             format!(

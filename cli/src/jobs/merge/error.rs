@@ -69,8 +69,8 @@ pub enum MergeError {
     },
     /// Results are gone from a file.
     #[error(
-        "{} of {} missing that its run has written; the command that wrote it does that again",
-        is_or_are(*n_lines), printable(path.display())
+        "{} lacks {} that its run has written; the command that wrote it does that again",
+        printable(path.display()), count(*n_lines, "line")
     )]
     Gone {
         /// The file.
@@ -144,11 +144,6 @@ pub enum MergeError {
         /// Rows of the input.
         n_all: u64,
     },
-}
-
-fn is_or_are(n_lines: usize) -> String {
-    let are = if n_lines == 1 { "is" } else { "are" };
-    format!("{} {are}", count(n_lines, "line"))
 }
 
 fn describe_differing(names: &[String]) -> String {
