@@ -157,7 +157,8 @@ class Ended(unittest.TestCase):
         script = "import gatefold, sys, time; s = gatefold.Server(threads=1).start()\n"
         script += "print(s.pid, flush=True); time.sleep(60)"
         command = [sys.executable, "-c", script]
-        python = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        folder = Path(__file__).parents[1]
+        python = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
         assert python.stdout is not None
         pid = int(python.stdout.readline())
         self.assertTrue(is_alive(pid))
