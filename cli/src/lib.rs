@@ -4,7 +4,8 @@
 //! embed is the crate [`gatefold`]. The modules, in the order in which data flows:
 //!
 //! 1. [`flags`]: settings of the library become flags in messages;
-//! 2. [`jobs`]: results that outlive the process, and the loop that keeps an engine busy;
+//! 2. [`jobs`]: results that outlive the process, shards of work, and the loop that keeps an engine
+//!    busy;
 //! 3. [`documents`]: files, folders and lines become texts;
 //! 4. [`summarize`]: texts become summaries;
 //! 5. [`routing`]: texts become counts of where tokens go, and pictures of them;

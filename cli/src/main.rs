@@ -16,6 +16,8 @@ fn main() -> ExitCode {
             commands::exit_code(commands::summarize::run(args), &environment)
         }
         Command::Batch(args) => commands::exit_code(commands::batch::run(args), &environment),
+        Command::Merge(args) => commands::exit_code(commands::merge::run(args), &environment),
+        Command::Verify(args) => commands::exit_code(commands::verify::run(args), &environment),
         Command::Serve(args) => commands::exit_code(commands::serve::run(args), &environment),
         Command::Inspect(args) => commands::exit_code(commands::inspect::run(args), &environment),
         Command::Tokenize(args) => commands::exit_code(commands::tokenize::run(args), &environment),

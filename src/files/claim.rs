@@ -28,6 +28,17 @@ pub enum ClaimError {
         /// The file.
         path: PathBuf,
     },
+    /// Other machines that have the file's folder too would not see that it is locked.
+    #[error(
+        "{} lies on {how}, where locks hold on this machine alone: another could write the file at the same time; mount it so that they hold everywhere, or write to a disk of this machine",
+        printable(path.display())
+    )]
+    LocalLocks {
+        /// The file.
+        path: PathBuf,
+        /// The kind of file system, and with what it is mounted.
+        how: String,
+    },
     /// Something has the name of an unfinished file, and no earlier run left it there.
     #[error("{} is in the way: {why}", printable(path.display()))]
     InTheWay {

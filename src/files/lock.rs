@@ -19,7 +19,7 @@ pub fn open_locked(path: &Path) -> io::Result<Option<File>> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => return Err(no_locks(&error)),
         }
         // The run that had the lock may have replaced the file since it was opened.
         let ours = file.metadata()?;
@@ -27,6 +27,14 @@ pub fn open_locked(path: &Path) -> io::Result<Option<File>> {
             return Ok(Some(file));
         }
     }
+}
+
+/// The error of a file system that gives no locks, as networks' do whose service for them is off.
+fn no_locks(error: &io::Error) -> io::Error {
+    let message = format!(
+        "there are no locks ({error}), without which two runs could write it at once: NFS needs lockd on both ends, Lustre the mount option flock"
+    );
+    io::Error::new(error.kind(), message)
 }
 
 /// Whether two files are one, under whatever names.

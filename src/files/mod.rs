@@ -4,11 +4,13 @@
 mod claim;
 mod hashed;
 mod lock;
+mod reach;
 mod replacement;
 
 pub use claim::{ClaimError, check_is_file, claim, claim_part, part_of};
 pub(crate) use hashed::{Hashed, array};
 pub use lock::{is_same_file, open_locked};
+pub use reach::check_lock_reach;
 pub use replacement::{Replacement, create, replace};
 
 use std::fs::{File, Metadata};

@@ -7,6 +7,7 @@ pub mod form;
 pub mod model;
 pub mod prompt_cache;
 pub mod sampling;
+pub mod shard;
 pub mod size;
 pub mod stdin;
 pub mod template;

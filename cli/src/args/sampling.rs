@@ -78,6 +78,15 @@ impl SamplingArgs {
         }
     }
 
+    /// Whether nothing is said of it.
+    pub fn is_default(&self) -> bool {
+        let Self { temp, top_k, top_p, min_p, repeat_penalty, repeat_last_n, seed } = self;
+        let is_said = temp.is_some() || seed.is_some();
+        !is_said
+            && (*top_k, *repeat_last_n) == (40, 64)
+            && (*top_p, *min_p, *repeat_penalty) == (0.95, 0.05, 1.0)
+    }
+
     fn checked(&self, temperature: f32, seed: u64) -> Result<Sampling> {
         let Self { top_p, min_p, repeat_penalty, .. } = *self;
         let temp = self.temp.unwrap_or(temperature);

@@ -71,6 +71,13 @@ pub(super) struct Kept {
     pub response: KeptResponse,
 }
 
+impl Kept {
+    /// What tells the shard of its request: its name, or its key where it has none.
+    pub fn name(&self) -> &str {
+        self.custom_id.as_deref().unwrap_or(self.id.0.as_str())
+    }
+}
+
 /// The response of such a line.
 #[derive(Debug, Deserialize)]
 pub(super) struct KeptResponse {

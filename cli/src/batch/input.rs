@@ -2,7 +2,7 @@
 
 use super::error::BatchError;
 use super::line::Line;
-use crate::jobs::{self, Key, Lines, copy_of_stdin};
+use crate::jobs::{self, Key, Lines, Part, copy_of_stdin};
 use crate::openai::{Fault, MOST_BODY_BYTES, quoted};
 use gatefold::grammar::GRAMMARS_REVISION;
 use serde_json::Value;
@@ -34,14 +34,16 @@ pub struct Terms {
     pub model_name: Option<String>,
 }
 
-/// What is to be done: the lines of an input, with their keys.
+/// What is to be done: the lines of an input, or of a shard of it, with their keys.
 #[derive(Debug, Default)]
 pub struct Plan {
+    /// The shard, if there is one.
+    pub part: Option<Part>,
     /// The lines, in order.
     pub items: Vec<Item>,
     /// Their keys, and the numbers of the lines.
     pub keys: HashMap<Key, usize>,
-    /// The names of all requests.
+    /// The names of all requests of the input.
     pub custom_ids: HashSet<String>,
 }
 
@@ -54,6 +56,13 @@ pub struct Item {
     range: Range<u64>,
     /// Whether an earlier line has its name.
     is_duplicate: bool,
+}
+
+impl Plan {
+    /// How many requests the input has, with those of other shards.
+    pub fn n_all(&self) -> usize {
+        self.part.as_ref().map_or(self.items.len(), |part| part.n_all as usize)
+    }
 }
 
 impl Item {
@@ -104,13 +113,25 @@ impl Input {
     /// # Errors
     /// If the file cannot be read.
     pub fn plan(&self, terms: &Terms) -> Result<Plan, BatchError> {
-        let mut plan = Plan::default();
+        self.plan_of(terms, None)
+    }
+
+    /// Reads all lines, for those of a shard where there is one.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn plan_of(&self, terms: &Terms, part: Option<Part>) -> Result<Plan, BatchError> {
+        let mut plan = Plan { part, ..Plan::default() };
         for line in self.lines() {
             let line = line?;
             let (number, range) = (line.number, line.range);
             let line = parse(line.text.as_deref(), &range, terms);
             let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
             let key = key(&line, number, !is_new, terms);
+            let name = line.custom_id.as_deref().unwrap_or(key.as_str());
+            if plan.part.as_mut().is_some_and(|part| !part.take(name)) {
+                continue;
+            }
             plan.keys.insert(key.clone(), number);
             plan.items.push(Item { key, number, range, is_duplicate: !is_new });
         }

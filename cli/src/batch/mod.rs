@@ -21,5 +21,5 @@ pub use error::BatchError;
 pub use input::{Input, Item, Plan, Terms};
 pub use line::Line;
 pub use reasons::Reasons;
-pub use results::{Found, count_rows, separate};
+pub use results::{Found, count_rows, for_each_answer, separate};
 pub use work::{Batch, Progress, Setup};

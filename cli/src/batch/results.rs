@@ -3,7 +3,7 @@
 use super::answer::{BEGINNING, Kept, KeptFault};
 use super::input::Plan;
 use super::reasons::Reasons;
-use crate::jobs::{JobsError, Key, Results};
+use crate::jobs::{JobsError, Key, Part, Results};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
@@ -29,12 +29,17 @@ impl Found {
     /// Opens the output of a plan, and finds out what is done.
     ///
     /// # Errors
-    /// As [`Results::open`].
+    /// As [`Results::open_shard`], and if there are answers of another shard.
     pub fn open(path: &Path, plan: &Plan) -> Result<(Results, Found), JobsError> {
         let mut found = Found::default();
+        let shard = plan.part.as_ref().map(|part| part.shard);
+        let mut stray = None;
         let (mut done, mut refused) = (HashSet::new(), HashSet::new());
         let (mut failed, mut changed) = (HashSet::new(), HashSet::new());
-        let results = Results::open(path, BEGINNING, |line: Kept| {
+        let results = Results::open_shard(path, BEGINNING, shard, |line: Kept| {
+            if let Some(shard) = shard.filter(|shard| !shard.has(line.name())) {
+                stray.get_or_insert(JobsError::stray(path, line.name(), shard));
+            }
             let (status, custom_id) = (line.response.status_code, line.custom_id.clone());
             let (standing, fault) = line.standing(plan);
             match standing {
@@ -58,6 +63,7 @@ impl Found {
             }
             None
         })?;
+        stray.map_or(Ok(()), Err)?;
         let done_ids: HashSet<&Option<String>> = done.iter().map(|(_, id)| id).collect();
         found.n_changed = changed.iter().filter(|id| !done_ids.contains(id)).count();
         found.n_retried = failed.iter().filter(|key| !results.has(key)).count();
@@ -81,6 +87,15 @@ pub(super) fn drop_replaced(results: &mut Results, plan: &Plan) -> Result<(), Jo
     results.retain(name).map(|_| ())
 }
 
+/// Seals the answers of a shard that is done.
+///
+/// # Errors
+/// As [`Results::seal`].
+pub(super) fn seal(results: &mut Results, plan: &Plan, part: &Part) -> Result<(), JobsError> {
+    let number = |line: Kept| plan.keys.get(&line.id.0).map(|&number| number as u64);
+    results.seal(part, number)
+}
+
 /// How many requests an output answers and refuses, as far as it can be read.
 pub fn count_rows(path: &Path) -> [usize; 2] {
     let mut statuses = HashMap::new();
@@ -92,6 +107,19 @@ pub fn count_rows(path: &Path) -> [usize; 2] {
     let n_of =
         |range: Range<u16>| statuses.values().filter(|status| range.contains(status)).count();
     [n_of(0..400), n_of(400..500)]
+}
+
+/// Shows `see` the answers in an output and what it says is wrong with requests, each with its key; not
+/// what failed through no fault of a request.
+///
+/// # Errors
+/// As [`Results::read`].
+pub fn for_each_answer(path: &Path, mut see: impl FnMut(Key, &[u8])) -> Result<(), JobsError> {
+    Results::read(path, BEGINNING, |line: Kept, text| {
+        if line.response.status_code < 500 {
+            see(line.id.0, text);
+        }
+    })
 }
 
 /// Hands on the lines of an output: answers to one, and to the other what is wrong with requests. Returns

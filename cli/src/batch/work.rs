@@ -5,7 +5,7 @@ use super::error::BatchError;
 use super::input::{Input, Item, Plan, Terms};
 use super::line::Line;
 use super::reasons::Reasons;
-use super::results::drop_replaced;
+use super::results::{drop_replaced, seal};
 use crate::jobs::{JobSource, Key, Sink, Tally, Tokens, Worker};
 use crate::openai::{
     Choice, Completion, Encoded, Fault, Heading, Prompts, Receipt, Request, Usage,
@@ -138,15 +138,17 @@ impl<'a> Batch<'a> {
         &self.reasons
     }
 
-    /// Drops from the output what is replaced, when all is done.
+    /// Drops from the output what is replaced, when all is done; that of a shard is sealed then.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn drop_replaced(self) -> Result<(), BatchError> {
-        match self.sink {
-            Sink::File(mut results) => Ok(drop_replaced(&mut results, self.plan)?),
-            Sink::Stdout => Ok(()),
+        let Sink::File(mut results) = self.sink else { return Ok(()) };
+        drop_replaced(&mut results, self.plan)?;
+        if let Some(part) = &self.plan.part {
+            seal(&mut results, self.plan, part)?;
         }
+        Ok(())
     }
 
     /// The tokens with which the prompts of all requests begin that come first; none if only one

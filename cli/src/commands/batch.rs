@@ -1,17 +1,19 @@
 //! `gatefold batch`.
 
 use crate::args::engine::{EngineArgs, tell_disk_use, tell_template};
+use crate::args::model::LoadedModel;
+use crate::args::shard::{shard, tell_part};
 use crate::args::stdin::await_stdin;
 use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Setup, Terms};
-use crate::jobs::{JobSource, Key, Outcome, Results, Sink, drive};
+use crate::jobs::{Conditions, JobSource, Key, Outcome, Part, Results, Shard, Sink, drive};
 use crate::openai::{Forms, Prompts};
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
 use crate::terminal::progress::{self, RunProgress, RunState, describe_all, describe_left};
 use anyhow::{Result, ensure};
 use clap::{Args, value_parser};
-use gatefold::engine::Engine;
+use gatefold::engine::{Engine, Options};
 use gatefold::text::{count, printable};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   gatefold batch -m mixtral.gguf requests.jsonl -o answers.jsonl
   gatefold batch -m mixtral.gguf < requests.jsonl > answers.jsonl   cannot be resumed
+  gatefold batch -m mixtral.gguf requests.jsonl -o part-0.jsonl --shard 0/4   one machine of four
 
 A line of INPUT, as OpenAI's batches have them (here on two):
   {\"custom_id\": \"1\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\":
@@ -31,6 +34,9 @@ A run that was stopped, in whatever way, goes on where it stopped when the same 
 again. Requests that have changed since are done again, and with another model all are. Earlier
 answers stay in the output until a run comes to its end, and then each request has one line: its
 answer, or what is wrong with it. Answers to requests that the input does not have stay for good.
+
+With --shard I/N, N machines answer the requests of one file, each those whose custom_id falls to it;
+`gatefold merge` makes one file of theirs. Requests that are added later move none to another shard.
 
 Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
 another day keeps the answers there are and tells the new date for the rest; with --date it is the
@@ -55,6 +61,11 @@ pub struct BatchArgs {
     /// the context]
     #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
     n_predict: Option<u32>,
+
+    /// Do shard I of N (from 0) alone; auto is the task of Slurm's array, and auto/N shard
+    /// SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX of N. `gatefold merge` joins the outputs
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "output")]
+    shard: Option<Shard>,
 
     /// Answer requests alone whose model is called so, or that name none, and refuse the others
     /// [default: all are answered, under the name that they ask for]
@@ -89,23 +100,21 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     let options = args.engine.options(&loaded);
     let template = args.engine.chat_template(&loaded)?;
     let forms = Forms::new(Arc::clone(&loaded.language.tokenizer));
-    let setup = Setup {
-        prompts: Prompts {
-            tokenizer: &loaded.language.tokenizer,
-            template: &template,
-            forms: &forms,
-        },
-        model_name: args.model_name.clone().map_or_else(|| loaded.language.name(), Ok)?,
-        terms: Terms {
-            basis: Key::of_model(&loaded.language, &template, &options),
-            max_tokens: args.n_predict.map(|n_tokens| n_tokens as usize),
-            model_name: args.model_name.clone(),
-        },
-        max_running: options.max_running,
-    };
-    let plan = input.plan(&setup.terms)?;
+    let prompts =
+        Prompts { tokenizer: &loaded.language.tokenizer, template: &template, forms: &forms };
+    let max_tokens = args.n_predict.map(|n_tokens| n_tokens as usize);
+    let setup = setup(&loaded, prompts, &options, max_tokens, args.model_name.clone())?;
+    let part = args.shard.map(|shard| {
+        let [max_tokens, model_name] =
+            [format!("{max_tokens:?}"), format!("{:?}", args.model_name)];
+        let conditions = Conditions::new("answers", &loaded.language, &template, &options)
+            .with("-n", max_tokens.as_bytes())
+            .with("--model-name", model_name.as_bytes());
+        Part::new(shard, conditions)
+    });
+    let plan = input.plan_of(&setup.terms, part)?;
     ensure!(
-        args.input.is_some() || !plan.items.is_empty(),
+        args.input.is_some() || plan.n_all() > 0,
         "there are no requests: stdin is empty; name a file with them, or pipe them in"
     );
     let (sink, found) = match &args.output {
@@ -116,6 +125,7 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         None => (Sink::Stdout, Found::default()),
     };
     let n_requests = plan.items.len();
+    tell_part(plan.part.as_ref(), "request");
     tell(&found, n_requests);
 
     tell_template(&template);
@@ -166,6 +176,26 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
     ));
     tell_disk_use(&loaded, &engine);
     Ok(Outcome::of(n_refused + n_failed == 0 || args.ok_exit))
+}
+
+/// How requests are answered by a model.
+pub(super) fn setup<'a>(
+    loaded: &LoadedModel,
+    prompts: Prompts<'a>,
+    options: &Options,
+    max_tokens: Option<usize>,
+    model_name: Option<String>,
+) -> Result<Setup<'a>> {
+    Ok(Setup {
+        model_name: model_name.clone().map_or_else(|| loaded.language.name(), Ok)?,
+        terms: Terms {
+            basis: Key::of_model(&loaded.language, prompts.template, options),
+            max_tokens,
+            model_name,
+        },
+        max_running: options.max_running,
+        prompts,
+    })
 }
 
 /// Says what an earlier run left.

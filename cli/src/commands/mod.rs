@@ -12,6 +12,7 @@ mod ids;
 pub mod imatrix;
 pub mod inspect;
 pub mod man;
+pub mod merge;
 pub mod quantize;
 mod quantize_calibrate;
 pub mod routing;
@@ -21,9 +22,12 @@ pub mod run;
 pub mod serve;
 mod session;
 pub mod summarize;
+mod summarize_asked;
 mod summarize_notes;
 mod summarize_preview;
 pub mod tokenize;
+pub mod verify;
+mod verify_rows;
 
 use crate::args::environment::{self, Environment};
 use crate::args::foreign::{Translated, translate};
@@ -56,6 +60,10 @@ pub enum Command {
     Summarize(summarize::SummarizeArgs),
     /// Answer a file of requests in OpenAI's batch format
     Batch(batch::BatchArgs),
+    /// Join the results of shards, once they are seen to be whole
+    Merge(merge::MergeArgs),
+    /// Compute some results again, and compare every bit
+    Verify(verify::VerifyArgs),
     /// Answer requests over HTTP, in the form of OpenAI's API
     Serve(serve::ServeArgs),
     /// Say what a GGUF holds, and whether it will run here

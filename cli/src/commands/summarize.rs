@@ -1,32 +1,20 @@
 //! `gatefold summarize`.
 
+use super::summarize_asked::{AskedArgs, one_of};
 use super::summarize_notes as notes;
 use super::summarize_preview as preview;
-use crate::args::engine::{EngineArgs, tell_disk_use, tell_template};
-use crate::args::form::{self, read_schema};
-use crate::args::model::LoadedModel;
-use crate::args::sampling::SamplingArgs;
-use crate::args::stdin::await_stdin;
-use crate::args::text::read_file;
-use crate::documents::{Documents, Fault, Fields, Wanted};
-use crate::jobs::{Key, Outcome, drive};
-use crate::summarize::{
-    Cutter, Earlier, Facts, Form, Length, Line, Output, Plan, Progress, PromptOptions, Setup,
-    Summarizer, files,
-};
+use crate::args::engine::{tell_disk_use, tell_template};
+use crate::args::shard::{shard, tell_part};
+use crate::documents::{Documents, Fault};
+use crate::jobs::{Conditions, Outcome, Part, Shard, drive};
+use crate::summarize::{Earlier, Form, Line, Output, Plan, Progress, Setup, Summarizer, files};
 use crate::terminal::interrupt::Interrupts;
 use crate::terminal::print_note;
-use crate::terminal::progress::{
-    self, RunProgress, RunState, counter, describe_all, describe_left,
-};
-use anyhow::{Context, Result, ensure};
+use crate::terminal::progress::{self, RunProgress, RunState, describe_all, describe_left};
+use anyhow::{Result, ensure};
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use gatefold::engine::{Engine, Options};
-use gatefold::grammar::Source;
+use gatefold::engine::Engine;
 use gatefold::text::{count, printable};
-use gatefold::tokenizer::ChatTemplate;
-use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +31,7 @@ Examples:
   gatefold summarize -m mixtral.gguf reports/ -o log.jsonl --beside --format text
   gatefold summarize -m mixtral.gguf mails/ -o facts.jsonl --schema mail.json   rows of facts
   gatefold summarize -m mixtral.gguf notes/ --template examples.txt --prompt-cache examples.cache
+  gatefold summarize -m mixtral.gguf letters/ -o part-0.jsonl --shard 0/4   one machine of four
   curl https://example.org | gatefold summarize -m mixtral.gguf --language French
 
 A line of the output: id, key, summary, model, prompt_tokens, summary_tokens, seconds,
@@ -55,6 +44,9 @@ sampling all are; what failed is tried again. Earlier summaries stay in the outp
 come to its end, and then only those go that have been replaced: one of a document that fails now
 stays, beside the line with its error, and so does one whose file of --beside could not be replaced.
 
+With --shard I/N, N machines summarize the same documents, each those whose id falls to it; `gatefold
+merge` makes one file of theirs. Documents that are added later move none to another shard.
+
 Some chat templates tell the model the date, which is the same for a whole run. A run that goes on
 another day keeps the summaries there are and tells the new date for the rest; with --date it is
 the same for all, and with another --date all documents are done again.
@@ -62,19 +54,10 @@ the same for all, and with another --date all documents are done again.
 Exit codes: 0 if all documents are summarized, 2 if some failed (the output says why;
 --ok-exit makes that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
-/// Tokens that do for the facts of a text.
-const DEFAULT_FACTS_TOKENS: usize = 512;
-
 /// Arguments of `gatefold summarize`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SummarizeArgs {
-    /// Files of text, Markdown, HTML, or JSONL with a document per line; folders of texts, of which
-    /// files with other endings or none are counted on stderr, and hidden ones too; `-` is stdin, as it is where nothing is named and
-    /// something is piped in
-    #[arg(value_name = "PATH")]
-    paths: Vec<PathBuf>,
-
     /// Keep the summaries in this file, each as soon as it is finished; `-` is stdout [default: -]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -90,47 +73,10 @@ pub struct SummarizeArgs {
     #[arg(long, requires = "output")]
     beside: bool,
 
-    /// Take files with such names from folders, in place of texts, or with such paths from the
-    /// folder on if there is a slash; what lies in the folder has its own path, not that of a link
-    /// to it. Files called like those of --beside are passed over. May be given several times
-    #[arg(long, value_name = "PATTERN")]
-    glob: Vec<String>,
-
-    /// Field of JSONL with the text
-    #[arg(long, value_name = "NAME", default_value = "text")]
-    text_field: String,
-
-    /// Field of JSONL with the id, which all must have [default: id, or else the line's number]
-    #[arg(long, value_name = "NAME")]
-    id_field: Option<String>,
-
-    /// All documents are lines of JSONL, on stdin and in files of any name; from folders, *.jsonl
-    /// and *.ndjson are taken unless --glob says otherwise
-    #[arg(long)]
-    jsonl: bool,
-
-    /// What to do with a text [default: Summarize this text.]
-    #[arg(long, value_name = "TEXT")]
-    instruction: Option<String>,
-
-    /// Language of the summaries
-    #[arg(long, value_name = "NAME")]
-    language: Option<String>,
-
-    /// Length of the summaries
-    #[arg(long, value_name = "LENGTH", value_parser = one_of(&Length::ALL))]
-    length: Option<Length>,
-
-    /// Tell facts in place of a summary, as this file with a JSON Schema asks for them: lines of the
-    /// output have them as `facts`. The model is shown the schema with the instruction
-    #[arg(long, value_name = "FILE", conflicts_with = "length")]
-    schema: Option<String>,
-
-    /// File with the whole message to the model: {text} stands for the text, and {instruction},
-    /// {language} and {length} for what is said here. {{text}} says {text}; any other name in a pair
-    /// of braces is refused
-    #[arg(long, value_name = "FILE")]
-    template: Option<PathBuf>,
+    /// Do shard I of N (from 0) alone; auto is the task of Slurm's array, and auto/N shard
+    /// SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX of N. `gatefold merge` joins the outputs
+    #[arg(long, value_name = "I/N", value_parser = shard, requires = "output")]
+    shard: Option<Shard>,
 
     /// End with code 0 when all is done that can be, in place of 2 where documents failed: queues of
     /// jobs would try them again and again
@@ -146,16 +92,8 @@ pub struct SummarizeArgs {
     #[arg(long, requires = "dry_run")]
     json: bool,
 
-    /// Most tokens of a summary [default: 256, 96 for a sentence, 384 for bullets, 512 for facts; at
-    /// most a quarter of the context]
-    #[arg(short, long = "n-predict", value_name = "N")]
-    n_predict: Option<usize>,
-
     #[command(flatten)]
-    sampling: SamplingArgs,
-
-    #[command(flatten)]
-    engine: EngineArgs,
+    asked: AskedArgs,
 }
 
 impl SummarizeArgs {
@@ -163,16 +101,6 @@ impl SummarizeArgs {
     fn output_path(&self) -> Option<&Path> {
         self.output.as_deref().filter(|path| *path != Path::new("-"))
     }
-}
-
-/// Takes one of these names for what it names.
-fn one_of<T: Copy + Send + Sync + 'static>(
-    all: &'static [(&'static str, T)],
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(all.iter().map(|&(name, _)| name)).try_map(move |name| {
-        let found = all.iter().find(|&&(known, _)| known == name);
-        found.map(|&(_, value)| value).ok_or("there is no such name")
-    })
 }
 
 /// Summarizes documents.
@@ -191,25 +119,36 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
         );
     }
     ensure!(
-        !args.paths.is_empty() || !io::stdin().is_terminal(),
+        !args.asked.paths.is_empty() || !io::stdin().is_terminal(),
         "there are no documents: name files or folders, or pipe a text in"
+    );
+    ensure!(
+        args.shard.is_none()
+            || output_path.is_some_and(|path| args.format.of_file(path) == Form::Jsonl),
+        "--shard needs a file with JSON lines, which `gatefold merge` joins; name one with -o"
     );
     let interrupts = Interrupts::watch()?;
     if let Some(path) = output_path.filter(|_| !args.dry_run) {
         Output::check(path, args.format)?;
     }
-    let loaded = if args.dry_run { args.engine.open()? } else { args.engine.load()? };
-    let options = args.engine.options(&loaded);
-    let template = args.engine.chat_template(&loaded)?;
-    let setup = setup(&args, &loaded, &template, &options)?;
-    let documents = documents(&args)?;
+    let loaded = if args.dry_run { args.asked.engine.open()? } else { args.asked.engine.load()? };
+    let options = args.asked.engine.options(&loaded);
+    let template = args.asked.engine.chat_template(&loaded)?;
+    let setup = args.asked.setup(&loaded, &template, &options)?;
+    let outputs = output_path.into_iter().flat_map(|path| files(path, args.format));
+    let documents = args.asked.documents(outputs)?;
     notes::tell_passed_over(&documents);
-    let plan = plan(&documents, &setup)?;
-    let is_nothing = args.paths.is_empty() && matches!(plan.faults[..], [(_, Fault::Empty)]);
+    let part = args.shard.map(|shard| {
+        let of_model = Conditions::new("summaries", &loaded.language, &template, &options);
+        Part::new(shard, setup.conditions(of_model))
+    });
+    let plan = args.asked.plan(&documents, &setup, part)?;
+    let is_nothing = args.asked.paths.is_empty() && matches!(plan.faults[..], [(_, Fault::Empty)]);
     ensure!(
         !is_nothing || !plan.entries.is_empty(),
         "there are no documents: stdin is empty; name files or folders, or pipe a text in"
     );
+    tell_part(plan.part.as_ref(), "document");
     notes::tell_readings(&plan);
     if args.dry_run {
         let output = Output::look(&documents, &plan, output_path, args.format, args.beside)?;
@@ -227,7 +166,7 @@ pub fn run(args: SummarizeArgs) -> Result<Outcome> {
     let mut engine = Engine::new(&loaded.language, Arc::clone(&loaded.compute), options)?;
     if plan.entries.iter().any(|entry| !output.has(entry)) {
         let prefix = || Ok(setup.cutter.common_prefix()?);
-        args.engine.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
+        args.asked.engine.prompt_cache.prepare(&mut engine, &loaded, prefix, &interrupted)?;
     }
     let outcome =
         work(&args, setup, &documents, &plan, (output, earlier), &mut engine, &interrupted)?;
@@ -294,77 +233,4 @@ fn work(
 fn bytes_to_do(plan: &Plan, output: &Output<'_>) -> usize {
     let todo = plan.entries.iter().filter(|entry| !output.has(entry));
     todo.map(|entry| entry.n_bytes).sum()
-}
-
-fn documents(args: &SummarizeArgs) -> Result<Documents> {
-    let outputs = args.output_path().into_iter().flat_map(|path| files(path, args.format));
-    let others =
-        [&args.template, &args.engine.prompt_cache.prompt_cache].into_iter().flatten().cloned();
-    let wanted = Wanted {
-        globs: args.glob.clone(),
-        except: outputs.chain(others).collect(),
-        is_jsonl: args.jsonl,
-    };
-    let (text, id) = (args.text_field.clone(), args.id_field.clone());
-    let fields = Fields { text, id, label: None };
-    let stdin = [PathBuf::from("-")];
-    let paths = if args.paths.is_empty() { &stdin[..] } else { &args.paths };
-    if paths.contains(&stdin[0]) {
-        await_stdin();
-    }
-    Ok(Documents::open(paths, &wanted, fields)?)
-}
-
-fn plan(documents: &Documents, setup: &Setup<'_>) -> Result<Plan> {
-    let bar = counter("documents found");
-    let basis = setup.basis();
-    let plan = Plan::new(documents, |id, text| {
-        bar.inc(1);
-        setup.key(&basis, id, text)
-    });
-    bar.finish_and_clear();
-    Ok(plan?)
-}
-
-fn setup<'a>(
-    args: &SummarizeArgs,
-    loaded: &'a LoadedModel,
-    chat: &ChatTemplate,
-    options: &Options,
-) -> Result<Setup<'a>> {
-    for (flag, text) in [("--instruction", &args.instruction), ("--language", &args.language)] {
-        let is_blank = text.as_ref().is_some_and(|text| text.trim().is_empty());
-        ensure!(!is_blank, "{flag} is blank; say something, or leave it out");
-    }
-    let template = args.template.as_deref().map(read_file).transpose()?;
-    let schema = args.schema.as_deref().map(read_schema).transpose()?;
-    let prompt_options = PromptOptions {
-        instruction: args.instruction.clone(),
-        language: args.language.clone(),
-        length: args.length,
-        schema: schema.as_ref().map(Value::to_string),
-        template,
-    };
-    let facts = schema.map(Source::JsonSchema).map(|source| {
-        let constraint = form::constraint(&loaded.language.tokenizer, &source)?;
-        anyhow::Ok(Facts { constraint, source })
-    });
-    let model_key = Key::of_model(&loaded.language, chat, options);
-    let prompts = prompt_options.prompts(chat.clone()).context("--template")?;
-    notes::tell_places(&prompt_options);
-    let default_tokens = match facts {
-        None => Length::default_tokens(args.length),
-        Some(_) => DEFAULT_FACTS_TOKENS,
-    };
-    let default_tokens = default_tokens.min(options.context_len / 4);
-    let max_tokens = args.n_predict.unwrap_or(default_tokens);
-    ensure!(max_tokens > 0, "-n is {max_tokens}, so there would be no summaries; use 1 or more");
-    Ok(Setup {
-        cutter: Cutter::new(&loaded.language.tokenizer, prompts, options.context_len, max_tokens)?,
-        sampling: args.sampling.resolve_or(0.0, 0)?,
-        facts: facts.transpose().context("--schema")?,
-        model_name: loaded.language.name()?,
-        model_key,
-        max_running: options.max_running,
-    })
 }

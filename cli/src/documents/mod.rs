@@ -115,25 +115,32 @@ impl Documents {
     }
 
     /// Reads all documents, one after the other.
-    pub fn for_each(&self, mut each: impl FnMut(Found)) {
-        let mut names = Names::default();
+    pub fn for_each(&self, each: impl FnMut(Found)) {
+        self.for_each_of(|_| true, each);
+    }
+
+    /// Reads those documents whose name is wanted, which is asked of all, one after the other.
+    pub fn for_each_of(&self, is_wanted: impl FnMut(&str) -> bool, each: impl FnMut(Found)) {
+        let mut visit = Visit { names: Names::default(), is_wanted, each };
         for (source_idx, source) in self.sources.iter().enumerate() {
             let name = source.name();
-            let mut found = |found: Found, at: String| each(names.check(found, at));
             let place = Place { source_idx, range: None };
-            let whole = |text| Found::new(name.clone(), place.clone(), text);
+            let whole = |id, text| Found::new(id, place.clone(), text);
             match &source.kind {
-                Kind::Fault(fault) => found(whole(Err(fault.clone())), name.clone()),
+                Kind::Fault(fault) => {
+                    visit.document(name.clone(), name, |id| whole(id, Err(fault.clone())));
+                }
                 Kind::Text | Kind::Stdin { is_jsonl: false, .. } => {
-                    let (text, reading) = match self.whole(source) {
-                        Ok((text, reading)) => (Ok(text), Some(reading)),
-                        Err(fault) => (Err(fault), None),
-                    };
-                    found(Found { reading, ..whole(text) }, name.clone());
+                    visit.document(name.clone(), name, |id| match self.whole(source) {
+                        Ok((text, reading)) => {
+                            Found { reading: Some(reading), ..whole(id, Ok(text)) }
+                        }
+                        Err(fault) => whole(id, Err(fault)),
+                    });
                 }
                 Kind::Jsonl | Kind::Stdin { is_jsonl: true, .. } => {
-                    if let Err(fault) = self.for_each_line(source_idx, &mut found) {
-                        found(whole(Err(fault)), name.clone());
+                    if let Err(fault) = self.for_each_line(source_idx, &mut visit) {
+                        visit.document(name.clone(), name, |id| whole(id, Err(fault)));
                     }
                 }
             }
@@ -144,7 +151,7 @@ impl Documents {
     fn for_each_line(
         &self,
         source_idx: usize,
-        found: &mut impl FnMut(Found, String),
+        visit: &mut Visit<impl FnMut(&str) -> bool, impl FnMut(Found)>,
     ) -> Result<(), Fault> {
         let source = &self.sources[source_idx];
         let file = source.open().map_err(Fault::unreadable)?;
@@ -162,7 +169,7 @@ impl Documents {
                 Err(fault) => (None, None, Err(fault)),
             };
             let id = id.unwrap_or_else(|| at.clone());
-            found(Found { label, ..Found::new(id, place, text) }, at);
+            visit.document(id, at, |id| Found { label, ..Found::new(id, place, text) });
         }
         Ok(())
     }
@@ -220,6 +227,25 @@ impl Found {
     }
 }
 
+/// Hands out the documents that are wanted.
+struct Visit<IsWanted, Each> {
+    names: Names,
+    is_wanted: IsWanted,
+    each: Each,
+}
+
+impl<IsWanted: FnMut(&str) -> bool, Each: FnMut(Found)> Visit<IsWanted, Each> {
+    /// Hands out the document at `at`, if it is wanted under the name that it gets; it is not read else.
+    fn document(&mut self, id: String, at: String, read: impl FnOnce(String) -> Found) {
+        let (id, fault) = self.names.give(id, at);
+        if (self.is_wanted)(&id) {
+            let found = read(id);
+            let text = fault.map_or(Ok(()), Err).and(found.text);
+            (self.each)(Found { text, ..found });
+        }
+    }
+}
+
 /// Which ids there have been, and where.
 #[derive(Default)]
 struct Names {
@@ -227,17 +253,18 @@ struct Names {
 }
 
 impl Names {
-    /// The document at `at`; if there has been another of its name, it is a fault, and has the name
-    /// of its place.
-    fn check(&mut self, mut found: Found, at: String) -> Found {
-        if let Some(other) = self.places.get(&found.id).cloned() {
-            let id = mem::replace(&mut found.id, at.clone());
-            found.text = Err(Fault::SameId { id, other });
-            while self.places.contains_key(&found.id) {
-                found.id.push('\'');
-            }
+    /// The name of the document at `at`; if there has been another of its name, it is a fault, and has
+    /// the name of its place.
+    fn give(&mut self, mut id: String, at: String) -> (String, Option<Fault>) {
+        let other = self.places.get(&id).cloned();
+        let fault = other.map(|other| {
+            let id = mem::replace(&mut id, at.clone());
+            Fault::SameId { id, other }
+        });
+        while fault.is_some() && self.places.contains_key(&id) {
+            id.push('\'');
         }
-        self.places.insert(found.id.clone(), at);
-        found
+        self.places.insert(id.clone(), at);
+        (id, fault)
     }
 }

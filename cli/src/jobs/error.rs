@@ -1,5 +1,6 @@
 //! Why results cannot be kept.
 
+use super::shard::Shard;
 use gatefold::files::ClaimError;
 use gatefold::text::printable;
 use std::io;
@@ -33,6 +34,44 @@ pub enum JobsError {
         /// The first such line.
         line: usize,
     },
+    /// The file is that of other work.
+    #[error(
+        "{} is shard {there} of some work, and {}; name another file for the results",
+        printable(path.display()),
+        wanted.map_or("--shard does not say so".into(), |wanted| format!("not {wanted}"))
+    )]
+    OtherShard {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        there: Shard,
+        /// What it should be.
+        wanted: Option<Shard>,
+    },
+    /// The file has results that belong elsewhere.
+    #[error(
+        "{} has a result of {}, which is none of shard {shard}; name another file for the results",
+        printable(path.display()), printable(name)
+    )]
+    Stray {
+        /// The file.
+        path: PathBuf,
+        /// What it is the result of.
+        name: String,
+        /// What the file should have.
+        shard: Shard,
+    },
+    /// Somebody has changed a result.
+    #[error(
+        "{} has another line {line} than its run has left there: somebody has changed it; delete that line, and it is done again",
+        printable(path.display())
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+    },
     /// A result could not be written.
     #[error(
         "{} cannot be written further: {error}; the results in it are kept, and the same command goes on from there",
@@ -50,6 +89,11 @@ pub enum JobsError {
 }
 
 impl JobsError {
+    /// A result in the file at `path` that is another shard's.
+    pub fn stray(path: &Path, name: &str, shard: Shard) -> JobsError {
+        JobsError::Stray { path: path.into(), name: name.into(), shard }
+    }
+
     /// For `map_err`: the system's word on what was tried with the file at `path`.
     pub(super) fn file(
         path: &Path,

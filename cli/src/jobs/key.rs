@@ -28,25 +28,33 @@ impl Key {
     /// runs, the arithmetic of this program, the template in the place of its own, and the date that
     /// this was given to tell it.
     pub fn of_model(model: &LanguageModel, template: &ChatTemplate, options: &Options) -> Key {
-        let fingerprint = model.cache_fingerprint(options.context_len);
-        let (revision, context) =
-            (NUMERICS_REVISION.to_le_bytes(), options.context_len.to_le_bytes());
-        let date = template.given_date().map(|date| date.to_string());
-        let mut parts: Vec<(&str, &[u8])> = vec![
-            ("revision", &revision),
-            ("model", &fingerprint),
-            ("cache", options.cache_format.name.as_bytes()),
-            ("context", &context),
+        let parts = Key::parts_of_model(model, template, options);
+        let parts: Vec<(&str, &[u8])> =
+            parts.iter().map(|(name, part)| (*name, &part[..])).collect();
+        Key::of(&parts)
+    }
+
+    /// What [`Self::of_model`] stands for, by name.
+    pub(super) fn parts_of_model(
+        model: &LanguageModel,
+        template: &ChatTemplate,
+        options: &Options,
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        let mut parts = vec![
+            ("revision", NUMERICS_REVISION.to_le_bytes().to_vec()),
+            ("model", model.cache_fingerprint(options.context_len).to_vec()),
+            ("cache", options.cache_format.name.into()),
+            ("context", options.context_len.to_le_bytes().to_vec()),
         ];
-        parts.extend(date.as_ref().map(|date| ("date", date.as_bytes())));
+        parts.extend(template.given_date().map(|date| ("date", date.to_string().into())));
         // The file's own is a part of the model, and the fallback one of the program.
         if matches!(template.origin(), Origin::Given | Origin::Vocabulary) {
-            parts.push(("template", template.source().as_bytes()));
+            parts.push(("template", template.source().into()));
         }
         if template.is_strict() {
-            parts.push(("strict", b"template"));
+            parts.push(("strict", b"template".to_vec()));
         }
-        Key::of(&parts)
+        parts
     }
 
     /// As text: 64 hexadecimal digits.

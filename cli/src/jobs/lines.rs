@@ -16,6 +16,13 @@ pub struct Line {
     pub is_ended: bool,
 }
 
+impl Line {
+    /// Its bytes, as far as they are wanted.
+    pub fn bytes(&self) -> &[u8] {
+        self.text.as_deref().unwrap_or_default()
+    }
+}
+
 /// The lines of a file, in order.
 pub struct Lines<R> {
     reader: R,

@@ -2,8 +2,12 @@
 
 use super::error::JobsError;
 use super::key::Key;
-use super::lines::Lines;
-use gatefold::files::{Replacement, check_is_file, claim, claim_part, folder_of, sync_folder};
+use super::lines::{Line, Lines};
+use super::seal::{Part, SEAL_START, Seal, SealedLine, line_hash};
+use super::shard::Shard;
+use gatefold::files::{
+    Replacement, check_is_file, check_lock_reach, claim, claim_part, folder_of, sync_folder,
+};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
@@ -28,9 +32,11 @@ pub struct Results {
 }
 
 /// The whole lines of a file.
-struct Contents {
+pub(super) struct Contents {
     /// Where the results are.
-    ranges: Vec<Range<u64>>,
+    pub ranges: Vec<Range<u64>>,
+    /// The last seal, and how many results come before it.
+    pub seal: Option<(Seal, usize)>,
     /// Whether there are lines that a power failure made useless.
     has_holes: bool,
     /// Where the last line ends.
@@ -64,7 +70,7 @@ impl Results {
         begun.map(drop).map_err(JobsError::file(path, "opened for writing"))
     }
 
-    /// Opens the file or makes it, for this process alone.
+    /// Opens the file of all results or makes it, for this process alone.
     ///
     /// All results begin with `beginning` (`{"id":"batch_req_`) and read as a `T`; a file with a
     /// line that does not is left alone: it is not ours, or was damaged by somebody. Blank lines are
@@ -73,18 +79,43 @@ impl Results {
     /// with other settings may be a mistake.
     ///
     /// # Errors
-    /// If the file cannot be read or written, has lines that are not results, or another run has it.
+    /// If the file cannot be read or written, has lines that are not results or those of a shard, or
+    /// another run has it.
     pub fn open<T: DeserializeOwned>(
         path: &Path,
         beginning: &'static str,
+        holds: impl FnMut(T) -> Option<Key>,
+    ) -> Result<Results, JobsError> {
+        Results::open_shard(path, beginning, None, holds)
+    }
+
+    /// The same for the results of a shard, where there is one.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; if the file is another shard's, a line is not what its run has left, or other
+    /// machines would not see that the file is locked.
+    pub fn open_shard<T: DeserializeOwned>(
+        path: &Path,
+        beginning: &'static str,
+        shard: Option<Shard>,
         mut holds: impl FnMut(T) -> Option<Key>,
     ) -> Result<Results, JobsError> {
+        if shard.is_some() {
+            check_lock_reach(path)?;
+        }
         let file = claim(path)?;
         // A link to the file stays one when the file is replaced.
         let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
         let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
-        let mut found = HashSet::new();
-        let contents = results.scan(|result, _, _| found.extend(holds(result)))?;
+        let (mut found, mut lines) = (HashSet::new(), Vec::new());
+        let contents = results.scan(|result, line| {
+            lines.extend(shard.map(|_| (line.number, line_hash(line.bytes()))));
+            found.extend(holds(result));
+        })?;
+        if let Some((seal, n_sealed)) = &contents.seal {
+            lines.truncate(*n_sealed);
+            seal.check(&results.path, shard, &lines)?;
+        }
         (results.found, results.n_bytes) = (found, contents.end);
         let failed = JobsError::file(&results.path, "written");
         if results.file.metadata().map_err(&failed)?.len() > contents.end {
@@ -108,7 +139,9 @@ impl Results {
         mut see: impl FnMut(T, &[u8]),
     ) -> Result<(), JobsError> {
         match File::open(path) {
-            Ok(file) => scan(&file, path, beginning, |result, _, line| see(result, line)).map(drop),
+            Ok(file) => {
+                scan(&file, path, beginning, |result, line| see(result, line.bytes())).map(drop)
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(JobsError::file(path, "opened")(error)),
         }
@@ -124,8 +157,9 @@ impl Results {
         mut name: impl FnMut(T) -> Option<Key>,
     ) -> Result<usize, JobsError> {
         let mut kept = HashMap::new();
-        let contents =
-            self.scan(|result, range, _| kept.extend(name(result).map(|name| (name, range))))?;
+        let contents = self.scan(|result, line| {
+            kept.extend(name(result).map(|name| (name, line.range.clone())));
+        })?;
         let n_kept = kept.len();
         if n_kept < contents.ranges.len() {
             let mut ranges: Vec<Range<u64>> = kept.into_values().collect();
@@ -134,6 +168,32 @@ impl Results {
             sync_folder(&self.path).map_err(JobsError::file(&self.path, "written"))?;
         }
         Ok(n_kept)
+    }
+
+    /// Puts a seal at the end of the results of a shard that is done, in the place of an older one.
+    /// `number` is asked of each line for the number of its piece of work.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn seal<T: DeserializeOwned>(
+        &mut self,
+        part: &Part,
+        mut number: impl FnMut(T) -> Option<u64>,
+    ) -> Result<(), JobsError> {
+        let mut lines = Vec::new();
+        let contents = self
+            .scan(|result, line| lines.push(SealedLine(number(result), line_hash(line.bytes()))))?;
+        let seal = Seal { part: part.clone(), lines };
+        match contents.seal {
+            Some((there, n_lines)) if there == seal && n_lines == contents.ranges.len() => Ok(()),
+            there => {
+                if there.is_some() {
+                    self.rewrite(&contents.ranges)?;
+                    sync_folder(&self.path).map_err(JobsError::file(&self.path, "written"))?;
+                }
+                self.append(&seal)
+            }
+        }
     }
 
     /// Puts a file in the place of this one that has these parts of it alone.
@@ -148,11 +208,8 @@ impl Results {
         Ok(())
     }
 
-    /// Reads the file, and shows `see` each result, where it is, and its line.
-    fn scan<T: DeserializeOwned>(
-        &self,
-        see: impl FnMut(T, Range<u64>, &[u8]),
-    ) -> Result<Contents, JobsError> {
+    /// Reads the file, and shows `see` each result with its line.
+    fn scan<T: DeserializeOwned>(&self, see: impl FnMut(T, &Line)) -> Result<Contents, JobsError> {
         scan(&self.file, &self.path, self.beginning, see)
     }
 
@@ -191,38 +248,62 @@ impl Results {
     }
 }
 
-/// Reads a file of results from its beginning, and shows `see` each result, where it is, and its line.
-fn scan<T: DeserializeOwned>(
+impl Seal {
+    /// Checks that it is that of this shard, and that the lines before it are those that it was made for.
+    fn check(
+        &self,
+        path: &Path,
+        shard: Option<Shard>,
+        lines: &[(usize, String)],
+    ) -> Result<(), JobsError> {
+        let there = self.part.shard;
+        if shard != Some(there) {
+            return Err(JobsError::OtherShard { path: path.into(), there, wanted: shard });
+        }
+        let sealed: HashSet<&str> = self.lines.iter().map(|SealedLine(_, hash)| &**hash).collect();
+        match lines.iter().find(|(_, hash)| !sealed.contains(&**hash)) {
+            Some(&(line, _)) => Err(JobsError::Changed { path: path.into(), line }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads a file of results from its beginning, and shows `see` each result with its line.
+pub(super) fn scan<T: DeserializeOwned>(
     mut file: &File,
     path: &Path,
     beginning: &str,
-    mut see: impl FnMut(T, Range<u64>, &[u8]),
+    mut see: impl FnMut(T, &Line),
 ) -> Result<Contents, JobsError> {
     let failed = JobsError::file(path, "read");
-    let beginning = beginning.as_bytes();
-    let mut contents = Contents { ranges: Vec::new(), has_holes: false, end: 0 };
+    let beginnings = [beginning, SEAL_START].map(str::as_bytes);
+    let mut contents = Contents { ranges: Vec::new(), seal: None, has_holes: false, end: 0 };
     file.rewind().map_err(&failed)?;
     for line in Lines::new(BufReader::new(file), MOST_LINE_BYTES) {
         let line = line.map_err(&failed)?;
         let foreign = || JobsError::Foreign { path: path.into(), line: line.number };
-        let text = line.text.ok_or_else(foreign)?;
+        let text = line.text.as_deref().ok_or_else(foreign)?;
         let is_blank = text.trim_ascii().is_empty();
-        let is_ours = text.starts_with(beginning);
+        let [is_result, is_seal] = beginnings.map(|beginning| text.starts_with(beginning));
+        let is_ours = is_result || is_seal;
         // Where power failed in the middle of a write, parts of it may be zeros on the disk.
-        let is_begun = contents.has_holes || !contents.ranges.is_empty();
-        let is_hole = (is_ours || is_begun) && text.contains(&0);
-        let result = serde_json::from_slice(&text);
+        let is_behind = contents.has_holes || !contents.ranges.is_empty();
+        let is_hole = (is_ours || is_behind) && text.contains(&0);
+        let result = serde_json::from_slice(text);
+        let seal = if is_seal { serde_json::from_slice::<Seal>(text).ok() } else { None };
         // What is JSON without being a result was not torn: it is somebody's.
-        let is_others = result.is_err() && serde_json::from_slice::<IgnoredAny>(&text).is_ok();
-        let may_be_torn = is_ours || is_hole || is_blank || beginning.starts_with(&text);
-        if !line.is_ended && may_be_torn && !is_others {
+        let is_json = || serde_json::from_slice::<IgnoredAny>(text).is_ok();
+        let is_others = result.is_err() && seal.is_none() && is_json();
+        let is_begun = beginnings.iter().any(|beginning| beginning.starts_with(text));
+        if !line.is_ended && (is_ours || is_hole || is_blank || is_begun) && !is_others {
             break;
         }
-        match result {
-            Ok(result) if is_ours => {
-                see(result, line.range.clone(), &text);
+        match (result, seal) {
+            (Ok(result), _) if is_result => {
+                see(result, &line);
                 contents.ranges.push(line.range.clone());
             }
+            (_, Some(seal)) => contents.seal = Some((seal, contents.ranges.len())),
             _ if is_hole => contents.has_holes = true,
             // Editors leave such.
             _ if is_blank => {}

@@ -46,6 +46,9 @@ fn of_results(error: &JobsError) -> Fault {
             let message = format!("line {line} of the results so far is none of this server's");
             Fault::ours("storage_failed", message)
         }
+        JobsError::OtherShard { .. } | JobsError::Stray { .. } | JobsError::Changed { .. } => {
+            Fault::ours("storage_failed", "the results so far are none of this server's")
+        }
         JobsError::Claim(_) => Fault::ours("storage_failed", "the results cannot be opened"),
     }
 }

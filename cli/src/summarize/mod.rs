@@ -27,7 +27,7 @@ pub use error::{Failure, Obstacle, SummarizeError};
 pub use facts::{Facts, Said};
 pub use form::Form;
 pub use line::{FailedLine, Line, Summary};
-pub use output::{Earlier, Output, files};
+pub use output::{Earlier, Output, files, for_each_summary};
 pub use plan::{Entry, Plan};
 pub use progress::{Progress, Truncations};
 pub use prompt::{Length, PromptOptions, Prompts};

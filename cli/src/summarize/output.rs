@@ -42,6 +42,18 @@ fn parts_path(results: &Path) -> PathBuf {
     with_suffix(results, ".parts")
 }
 
+/// Shows `see` the summaries in a file of results, each with its key.
+///
+/// # Errors
+/// As [`Results::read`].
+pub fn for_each_summary(path: &Path, mut see: impl FnMut(Key, &[u8])) -> Result<(), JobsError> {
+    Results::read(path, LINE_START, |line: Line, text| {
+        if let Line::Done(summary) = line {
+            see(summary.key, text);
+        }
+    })
+}
+
 /// Where summaries go.
 pub struct Output<'a> {
     plan: &'a Plan,
@@ -109,9 +121,15 @@ impl<'a> Output<'a> {
         let mut earlier = Earlier::default();
         let Some(path) = path else { return Ok((output, earlier)) };
         let results_path = results_path(path, form);
-        let results = Results::open(&results_path, LINE_START, |line: Line| {
+        let shard = plan.part.as_ref().map(|part| part.shard);
+        let mut stray = None;
+        let results = Results::open_shard(&results_path, LINE_START, shard, |line: Line| {
+            if let Some(shard) = shard.filter(|shard| !shard.has(line.id())) {
+                stray.get_or_insert(JobsError::stray(&results_path, line.id(), shard));
+            }
             output.holds(&line, &mut earlier)
         })?;
+        stray.map_or(Ok(()), Err)?;
         earlier.changed.retain(|id| !output.summaries.contains_key(id));
         earlier.failed.retain(|id| !output.summaries.contains_key(id));
         earlier.n_done = output.summaries.len();
@@ -275,7 +293,7 @@ impl<'a> Output<'a> {
         parts.append_all(lines)
     }
 
-    /// If all is done, drops what only an unfinished run needs; then puts what there is in the form
+    /// If all is done, drops what only an unfinished run needs, and seals what is a shard's; then puts what there is in the form
     /// asked for, in the order of the documents. Returns what could not be written beside documents.
     ///
     /// # Errors
@@ -291,6 +309,9 @@ impl<'a> Output<'a> {
         };
         if is_done {
             file.results.retain(|line: Line| self.name(&line))?;
+            if let Some(part) = &self.plan.part {
+                file.results.seal(part, |line: Line| self.plan.number(line.id()))?;
+            }
             if let Some(parts) = &mut file.parts
                 && parts.retain(|line: PartLine| self.part_name(&line))? == 0
             {

@@ -2,7 +2,7 @@
 
 use super::error::SummarizeError;
 use crate::documents::{Documents, Fault, Found, Place, Reading};
-use crate::jobs::Key;
+use crate::jobs::{Key, Part};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -27,15 +27,19 @@ pub struct Entry {
     pub n_bytes: usize,
 }
 
-/// All documents, in their order.
+/// All documents, or those of a shard, in their order.
 #[derive(Debug, Default)]
 pub struct Plan {
+    /// The shard, if there is one.
+    pub part: Option<Part>,
     /// Those that can be read.
     pub entries: Vec<Entry>,
     /// Those that cannot.
     pub faults: Vec<(String, Fault)>,
     /// How those were read in which bytes were replaced, or whose encoding had to be judged.
     pub readings: Vec<(String, Reading)>,
+    /// The numbers of a shard's documents among all.
+    numbers: HashMap<String, u64>,
     /// Index of an entry; none of what cannot be read.
     by_id: HashMap<String, Option<usize>>,
 }
@@ -49,8 +53,29 @@ impl Plan {
         documents: &Documents,
         key: impl Fn(&str, &str) -> Key,
     ) -> Result<Plan, SummarizeError> {
-        let mut plan = Plan::default();
-        documents.for_each(|Found { id, place, text, reading, .. }| match text {
+        Plan::of(documents, None, key)
+    }
+
+    /// The same for those of a shard alone, where there is one.
+    ///
+    /// # Errors
+    /// If there are none in all shards.
+    pub fn of(
+        documents: &Documents,
+        mut part: Option<Part>,
+        key: impl Fn(&str, &str) -> Key,
+    ) -> Result<Plan, SummarizeError> {
+        let (mut plan, mut numbers) = (Plan::default(), HashMap::new());
+        let mut n_all = 0;
+        let is_wanted = |id: &str| {
+            let is_own = part.as_mut().is_none_or(|part| part.take(id));
+            if is_own && part.is_some() {
+                numbers.insert(id.to_owned(), n_all);
+            }
+            n_all += 1;
+            is_own
+        };
+        documents.for_each_of(is_wanted, |Found { id, place, text, reading, .. }| match text {
             Ok(text) => {
                 let uncertain = reading.filter(|it| it.is_judged || it.n_replaced > 0);
                 plan.readings.extend(uncertain.map(|reading| (id.clone(), reading)));
@@ -63,9 +88,9 @@ impl Plan {
                 plan.faults.push((id, fault));
             }
         });
-        match plan.entries.is_empty() && plan.faults.is_empty() {
-            true => Err(SummarizeError::NoDocuments { name: documents.first_name() }),
-            false => Ok(plan),
+        match n_all {
+            0 => Err(SummarizeError::NoDocuments { name: documents.first_name() }),
+            _ => Ok(Plan { part, numbers, ..plan }),
         }
     }
 
@@ -82,6 +107,19 @@ impl Plan {
     /// Whether there is a document of this name, readable or not.
     pub fn has(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
+    }
+
+    /// Leaves those documents alone whose summaries have these keys.
+    pub fn keep(&mut self, is_kept: impl Fn(&Key) -> bool) {
+        self.faults.clear();
+        self.entries.retain(|entry| is_kept(&entry.key));
+        let places = self.entries.iter().enumerate();
+        self.by_id = places.map(|(idx, entry)| (entry.id.clone(), Some(idx))).collect();
+    }
+
+    /// The number of a shard's document among all.
+    pub fn number(&self, id: &str) -> Option<u64> {
+        self.numbers.get(id).copied()
     }
 
     /// The documents that are `wanted`, in the order in which they are best summarized.

@@ -2,7 +2,7 @@
 
 use super::cut::Cutter;
 use super::facts::Facts;
-use crate::jobs::Key;
+use crate::jobs::{Conditions, Key};
 use gatefold::sampler::Sampling;
 
 /// How summaries are made.
@@ -34,6 +34,18 @@ impl Setup<'_> {
         ];
         parts.extend(facts.as_ref().map(|facts| ("facts", facts.as_bytes())));
         Key::of(&parts)
+    }
+
+    /// What summaries depend on besides their documents, where `of_model` is what answers do besides
+    /// prompts and what is set here.
+    pub fn conditions(&self, of_model: Conditions) -> Conditions {
+        let prompt = self.cutter.identity();
+        let sampling = format!("{:?}", self.sampling);
+        let schema = self.facts.as_ref().map(Facts::identity).unwrap_or_default();
+        of_model
+            .with("prompt", prompt.as_bytes())
+            .with("sampling", sampling.as_bytes())
+            .with("schema", schema.as_bytes())
     }
 
     /// What tells whether the summary of a document is there already.

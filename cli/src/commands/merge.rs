@@ -1,0 +1,63 @@
+//! `gatefold merge`.
+
+use crate::jobs::merge;
+use crate::terminal::output_file::OutputFile;
+use crate::terminal::print_note;
+use anyhow::{Result, ensure};
+use clap::Args;
+use gatefold::files::is_same_file;
+use gatefold::text::{count, printable};
+use std::fs;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  gatefold merge answers.jsonl part-0.jsonl part-1.jsonl part-2.jsonl part-3.jsonl
+  gatefold merge letters.jsonl parts/*.jsonl
+
+The parts are outputs of `gatefold batch --shard` or `gatefold summarize --shard`, of all shards, in
+any order. OUT has their lines in the order of the input, and no seals; a run without --shard goes on
+with it. It is written beside its place and then put there, in place of an older one.
+
+Nothing is written if anything is wrong: a shard or a row is missing or double, a run has not come to
+its end, a line has been torn or changed, or parts were made with another model, prompt, setting or
+revision of the arithmetic, or of another input. Where two parts answer the same rows, it is said which
+of them differ; on no two machines they should.
+
+Exit codes: 0 if OUT is written, 1 if it is not.";
+
+/// Arguments of `gatefold merge`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct MergeArgs {
+    /// The file to write
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+
+    /// The results of all shards
+    #[arg(value_name = "PART", required = true)]
+    parts: Vec<PathBuf>,
+}
+
+/// How all results begin.
+const MAGIC: &[u8] = b"{\"id\":\"";
+
+/// Joins the results of shards.
+pub fn run(args: MergeArgs) -> Result<()> {
+    if let Ok(out) = fs::metadata(&args.out) {
+        let is_out =
+            |part: &&PathBuf| fs::metadata(part).is_ok_and(|part| is_same_file(&part, &out));
+        let part = args.parts.iter().find(is_out);
+        ensure!(
+            part.is_none(),
+            "{} is one of the parts; name another file to write first",
+            printable(args.out.display())
+        );
+    }
+    let mut out = OutputFile::create(&args.out, "OUT", MAGIC)?;
+    let merged = merge(&args.parts, &mut out)?;
+    out.put_in_place()?;
+    let (lines, shards) = (count(merged.n_lines, "row"), count(merged.n_shards, "shard"));
+    print_note(format_args!("{lines} of {shards}"));
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! How far locks reach: on some networks' file systems they hold on one machine alone.
+
+use super::{ClaimError, folder_of};
+use std::path::Path;
+
+/// Checks that a lock of a file at `path` keeps other machines away too, as far as the system tells
+/// how the file system is mounted: Linux does.
+///
+/// # Errors
+/// If the lock would hold on this machine alone.
+pub fn check_lock_reach(path: &Path) -> Result<(), ClaimError> {
+    match local_locks_at(path) {
+        Some(how) => Err(ClaimError::LocalLocks { path: path.into(), how }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn local_locks_at(path: &Path) -> Option<String> {
+    use rustix::fs::{major, minor};
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+    let there = fs::metadata(path).or_else(|_| fs::metadata(folder_of(path))).ok()?;
+    let mounts = fs::read("/proc/self/mountinfo").ok()?;
+    let device = format!("{}:{}", major(there.dev()), minor(there.dev()));
+    local_locks(&String::from_utf8_lossy(&mounts), &device)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn local_locks_at(_: &Path) -> Option<String> {
+    None
+}
+
+/// Options with which locks stay on the machine, by the kinds of file systems that have them; none are
+/// needed where the kind has no other locks.
+#[cfg(any(target_os = "linux", test))]
+const LOCAL: [(&[&str], &[&str]); 5] = [
+    (&["nfs", "nfs4"], &["nolock", "local_lock=flock", "local_lock=all"]),
+    (&["lustre"], &["localflock"]),
+    (&["cifs", "smb3"], &["nobrl"]),
+    (&["gfs2", "ocfs2"], &["localflocks"]),
+    (&["fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.mount-s3"], &[]),
+];
+
+/// How a device is mounted, as `proc(5)` says in `mountinfo`, if locks do not leave the machine there:
+/// `nfs4 with local_lock=all`.
+#[cfg(any(target_os = "linux", test))]
+fn local_locks(mounts: &str, device: &str) -> Option<String> {
+    let mount = mounts.lines().find(|mount| mount.split(' ').nth(2) == Some(device))?;
+    let (mount_fields, of_system) = mount.split_once(" - ")?;
+    let mut of_system = of_system.split(' ');
+    let kind = of_system.next()?;
+    let (_, local) = LOCAL.iter().find(|(kinds, _)| kinds.contains(&kind))?;
+    if local.is_empty() {
+        return Some(kind.into());
+    }
+    let options = [mount_fields.split(' ').nth(5)?, of_system.nth(1).unwrap_or_default()];
+    let mut options = options.into_iter().flat_map(|options| options.split(','));
+    options.find(|option| local.contains(option)).map(|option| format!("{kind} with {option}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+40 22 0:45 / /nfs\\040a rw,relatime shared:20 master:3 - nfs4 host:/a rw,vers=4.2,hard,local_lock=none
+41 22 0:46 / /b rw - nfs host:/b rw,vers=3,nolock,local_lock=all
+42 22 0:47 / /c rw - nfs host:/c rw,vers=3,local_lock=flock
+43 22 0:48 / /d rw - nfs host:/d rw,vers=3,local_lock=posix
+44 22 0:49 / /e rw - lustre 1@tcp:/e rw,flock
+45 22 0:50 / /f rw - lustre 1@tcp:/e rw,localflock
+46 22 0:51 / /g rw - fuse.sshfs u@h:/ rw,user_id=0
+47 22 0:52 / /h rw,nolock - ext4 /dev/sdb rw
+48 22 0:53 /
+";
+
+    #[test]
+    fn mounts_tell_whether_locks_leave_the_machine() {
+        let told = |device| local_locks(MOUNTS, device);
+        for device in ["8:1", "0:45", "0:48", "0:49", "0:52", "0:53", "0:4", "9:9"] {
+            assert_eq!(told(device), None, "{device}");
+        }
+        assert_eq!(told("0:46").as_deref(), Some("nfs with nolock"));
+        assert_eq!(told("0:47").as_deref(), Some("nfs with local_lock=flock"));
+        assert_eq!(told("0:50").as_deref(), Some("lustre with localflock"));
+        assert_eq!(told("0:51").as_deref(), Some("fuse.sshfs"));
+        assert_eq!(local_locks("", "8:1"), None);
+    }
+
+    #[test]
+    fn a_file_here_may_be_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        check_lock_reach(&folder.path().join("new")).unwrap();
+        check_lock_reach(folder.path()).unwrap();
+        check_lock_reach(Path::new("no/such/folder/file")).unwrap();
+    }
+}
