@@ -158,12 +158,12 @@ fn line(f: &mut Formatter<'_>, label: &str, text: impl Display) -> fmt::Result {
     writeln!(f, "{label:<14}{}", printable(text))
 }
 
-/// Two digits of a speed: it is no more certain.
+/// Two digits of a speed, about: it is no more certain.
 fn speed(tokens_per_second: f64) -> String {
-    let n_decimals = (1.0 - tokens_per_second.max(0.01).log10().floor()).max(0.0) as usize;
-    let unit = 10_f64.powi(n_decimals as i32 * -1);
     match tokens_per_second {
-        large if large >= 100.0 => format!("{:.0}", (large / 10.0).round() * 10.0),
-        other => format!("{:.n_decimals$}", (other / unit).round() * unit),
+        100.0.. => format!("{:.0}", (tokens_per_second / 10.0).round() * 10.0),
+        10.0.. => format!("{tokens_per_second:.0}"),
+        1.0.. => format!("{tokens_per_second:.1}"),
+        _ => format!("{tokens_per_second:.2}"),
     }
 }
