@@ -79,7 +79,8 @@ fn suited<'a>(sets: &[&'a Set], limits: &Limits<'_>) -> Result<(&'a Set, Option<
         .filter(|set| !is_of(set, &WIDE, |quant, name| quant == name))
         .copied()
         .collect();
-    if !narrow.is_empty() {
+    let is_cut = !narrow.is_empty() && narrow.len() < usable.len();
+    if is_cut {
         usable = narrow;
     }
     ensure!(
@@ -110,6 +111,10 @@ fn suited<'a>(sets: &[&'a Set], limits: &Limits<'_>) -> Result<(&'a Set, Option<
     let of_memory = format!("{} of memory", bytes(memory));
     if let Some(set) = usable.iter().rev().filter(fits).find(has_place) {
         let why = match larger(set) {
+            None if is_cut => format!(
+                "{}, which fits into {of_memory}; wider ones give next to nothing for what they take",
+                told(set)
+            ),
             None => format!("{}, the largest there is: it fits into {of_memory}", told(set)),
             Some(next) if next.n_bytes() <= room => format!(
                 "{}, the largest for which {} on the disk are enough; {of_memory} would be for {}",
@@ -188,7 +193,7 @@ mod tests {
     fn the_largest_that_fits_is_taken() {
         for (memory, disk, expected, why) in [
             (34, 900, "Q4_K_M", "Q5_0 (32.0 GB) does not"),
-            (900, 900, "Q8_0", "the largest there is"),
+            (900, 900, "Q8_0", "give next to nothing"),
             (900, 40, "Q5_K_M", "40.0 GB on the disk"),
             (8, 900, "Q2_K", "none fits"),
             (0, 900, "Q4_K_M", "cannot be told"),

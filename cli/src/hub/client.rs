@@ -29,6 +29,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub enum Trouble {
     /// Nobody is there to answer.
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "sockets alone tell"))]
     Unreachable(String),
     /// It may be otherwise soon; at least after so long, where the server says so.
     Passing(String, Option<Duration>),

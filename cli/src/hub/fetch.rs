@@ -123,7 +123,8 @@ impl Wanted {
         }
         // Without a hash or a version, nothing would tell whether a rest belongs to what is here.
         let is_unknown = self.sha256.is_none() && part.version.is_none();
-        if part.n_bytes > 0 && (is_unknown || n_known.is_some_and(|n_known| part.n_bytes > n_known)) {
+        if part.n_bytes > 0 && (is_unknown || n_known.is_some_and(|n_known| part.n_bytes > n_known))
+        {
             part.restart().map_err(Trouble::Final)?;
         }
         let mut headers = vec![("accept-encoding", "identity".to_owned())];

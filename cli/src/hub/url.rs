@@ -40,6 +40,7 @@ impl Origin {
 
 impl Origin {
     /// Whether it is this machine itself, which no proxy stands before.
+    #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "sockets alone ask"))]
     pub fn is_this_machine(&self) -> bool {
         let address = self.host.trim_matches(['[', ']']).parse();
         self.host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback())

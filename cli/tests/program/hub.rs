@@ -403,7 +403,7 @@ fn a_name_is_a_model_everywhere() {
     for args in [
         &["run", "--raw", "-n", "1", "-m", &name, "a a"][..],
         &["inspect", &format!("{REPO}:f32")],
-        &["eval", "-m", &name, "-p", "a a a a a a", "-c", "4", "--base", &name],
+        &["eval", "-m", &name, "-p", "a a a a a a a a a a a a a a a a", "-c", "8", "--base", &name],
     ] {
         run(&mut at(&hub, cache.path()), args).succeeded();
     }
