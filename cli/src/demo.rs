@@ -3,7 +3,9 @@
 //! It knows one small world and no other; `demo/README.md` says which, and how well. It is a file
 //! like any other, but for where its bytes lie.
 
+use crate::hub::model_file;
 use crate::terminal::print_note;
+use anyhow::Result;
 use gatefold::gguf::{Bytes, Gguf, GgufError};
 use std::path::Path;
 
@@ -16,18 +18,18 @@ struct Aligned<B: ?Sized>(B);
 
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../demo/model.gguf"));
 
-/// The model that `-m` named, or the one in the program.
+/// The model that `-m` named, fetched where it is not here, or the one in the program.
 ///
 /// # Errors
-/// If the file is none that can be read.
-pub fn open_model(model: Option<&Path>) -> Result<Gguf, GgufError> {
+/// If it is not to be had, or the file is none that can be read.
+pub fn open_model(model: Option<&Path>) -> Result<Gguf> {
     let Some(path) = model else {
         print_note(
-            "no model named with -m or GATEFOLD_MODEL: this is the demo model, a toy that knows one small world; models.md lists real ones",
+            "no model named with -m or GATEFOLD_MODEL: this is the demo model, a toy that knows one small world; `gatefold pull` lists real ones",
         );
-        return open();
+        return Ok(open()?);
     };
-    Gguf::open(path)
+    Ok(Gguf::open(&model_file(path)?)?)
 }
 
 /// Opens the demo model.

@@ -14,11 +14,12 @@
 //! 8. [`store`]: files and batches that outlive the server;
 //! 9. [`mod@bench`]: how fast a model runs, against what the machine can do at most;
 //! 10. [`terminal`]: notes, progress and interrupts;
-//! 11. [`demo`]: the model in the program;
-//! 12. [`args`]: the arguments that commands share, and what they resolve to;
-//! 13. [`imatrix`]: texts become importance matrices;
-//! 14. [`server`]: OpenAI's API over HTTP, on one engine;
-//! 15. [`commands`]: one file per subcommand.
+//! 11. [`hub`]: names become files, from a folder that other programs share, or from the hub;
+//! 12. [`demo`]: the model in the program;
+//! 13. [`args`]: the arguments that commands share, and what they resolve to;
+//! 14. [`imatrix`]: texts become importance matrices;
+//! 15. [`server`]: OpenAI's API over HTTP, on one engine;
+//! 16. [`commands`]: one file per subcommand.
 
 pub mod args;
 pub mod batch;
@@ -27,6 +28,7 @@ pub mod commands;
 pub mod demo;
 pub mod documents;
 pub mod flags;
+pub mod hub;
 pub mod imatrix;
 pub mod jobs;
 pub mod openai;

@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Command::Imatrix(args) => commands::exit_code(commands::imatrix::run(args), &environment),
         Command::Quantize(args) => commands::exit_code(commands::quantize::run(args), &environment),
         Command::Bench(args) => commands::exit_code(commands::bench::run(args), &environment),
+        Command::Pull(args) => commands::exit_code(commands::pull::run(args), &environment),
+        Command::List(args) => commands::exit_code(commands::list::run(args), &environment),
+        Command::Rm(args) => commands::exit_code(commands::rm::run(args), &environment),
         Command::Completions(args) => {
             commands::exit_code(commands::completions::run(args), &environment)
         }

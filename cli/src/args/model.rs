@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 /// Which model, and how it runs.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// GGUF file of the model; of a split one, any part [default: the demo model]
-    #[arg(short, long, value_name = "FILE")]
+    /// The model: a GGUF file, of a split one any part, or a name as `gatefold pull` takes it
+    /// [default: the demo model]
+    #[arg(short, long, value_name = "FILE|NAME")]
     pub model: Option<PathBuf>,
 
     #[command(flatten)]

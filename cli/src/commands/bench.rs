@@ -35,8 +35,9 @@ disk is where a model is larger than memory.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
-    /// GGUF file of the model; of a split one, any part [default: the demo model]
-    #[arg(short, long, value_name = "FILE")]
+    /// The model: a GGUF file, of a split one any part, or a name as `gatefold pull` takes it
+    /// [default: the demo model]
+    #[arg(short, long, value_name = "FILE|NAME")]
     model: Option<PathBuf>,
 
     /// Lengths of the prompts; 0 for none [default: 512, or the context where that is less]

@@ -3,6 +3,7 @@
 use super::ids::parse_ids;
 use crate::args::model::{LoadedModel, ModelArgs, Use, cache_format, read_ahead};
 use crate::args::text::TextArgs;
+use crate::hub::model_file;
 use crate::routing::describe_unused;
 use crate::terminal::output_file::OutputFile;
 use crate::terminal::print_note;
@@ -48,7 +49,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "ID,ID,...", conflicts_with_all = ["prompt", "file"])]
     ids: Option<String>,
 
-    /// Compare with this model: a GGUF with the same vocabulary, or what --save-base saved of one
+    /// Compare with this model: a GGUF or a name, with the same vocabulary, or what --save-base saved of one
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
 
@@ -148,7 +149,8 @@ impl Measurement<'_> {
             let saved = SavedBase::open(base, self.vocabulary()?, &self.windows)?;
             return self.divergence(Predictor::saved(saved));
         }
-        let gguf = Gguf::open(base).context("--base takes a GGUF or what --save-base made")?;
+        let gguf = Gguf::open(&model_file(base)?)
+            .context("--base takes a GGUF or what --save-base made")?;
         let model = Model::load(&gguf)?;
         let _read_ahead = read_ahead(&gguf);
         let name = base.display().to_string();

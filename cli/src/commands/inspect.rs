@@ -25,11 +25,11 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InspectArgs {
-    /// The GGUF file, or any part of a split one
-    #[arg(short, long, value_name = "FILE")]
+    /// The GGUF file, any part of a split one, or a name as `gatefold pull` takes it
+    #[arg(short, long, value_name = "FILE|NAME")]
     model: Option<PathBuf>,
     /// The same, without -m
-    #[arg(value_name = "FILE", conflicts_with = "model")]
+    #[arg(value_name = "FILE|NAME", conflicts_with = "model")]
     file: Option<PathBuf>,
     /// List every tensor
     #[arg(long)]

@@ -11,10 +11,13 @@ pub mod eval;
 mod ids;
 pub mod imatrix;
 pub mod inspect;
+pub mod list;
 pub mod man;
 pub mod merge;
+pub mod pull;
 pub mod quantize;
 mod quantize_calibrate;
+pub mod rm;
 pub mod routing;
 mod routing_experts;
 mod routing_outputs;
@@ -80,6 +83,12 @@ pub enum Command {
     Quantize(quantize::QuantizeArgs),
     /// Measure the speed, beside what the machine can do at most
     Bench(bench::BenchArgs),
+    /// Fetch a model by name, or list names
+    Pull(pull::PullArgs),
+    /// List the models that are here
+    List(list::ListArgs),
+    /// Remove a model that is here
+    Rm(rm::RmArgs),
     /// Print a script by which a shell completes commands and flags
     Completions(completions::CompletionsArgs),
     /// Print manual pages

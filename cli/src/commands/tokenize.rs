@@ -20,8 +20,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TokenizeArgs {
-    /// GGUF file of the model; of a split one, any part
-    #[arg(short, long, value_name = "FILE")]
+    /// The model: a GGUF file, of a split one any part, or a name as `gatefold pull` takes it
+    #[arg(short, long, value_name = "FILE|NAME")]
     model: Option<PathBuf>,
 
     #[command(flatten)]

@@ -89,6 +89,7 @@ fn no_flag_of_llama_cpp_is_misread() {
 fn flags_become_ours() {
     for (given, expected) in [
         ("-cnv", "--chat"),
+        ("-hf user/repo:Q8_0 x", "--model=user/repo:Q8_0 x"),
         ("-no-cnv -p x", "--raw -p x"),
         ("-sys You -r User:", "--system=You --stop=User:"),
         ("--temperature 0 -s -1 --predict -2", "--temp=0 --seed=-1 --n-predict=-2"),
@@ -196,7 +197,7 @@ fn a_command_of_llama_cpp_runs() {
 #[test]
 fn what_is_not_done_is_refused_with_a_reason() {
     for (args, why) in [
-        ("run -hf user/repo -p x", "-hf is refused: nothing is downloaded"),
+        ("run -hff x.gguf -p x", "-hff is refused: the file stands behind its repository"),
         ("run --lora a.gguf -p x", "merge it into the checkpoint"),
         ("run --mirostat 2 -p x", "--mirostat is refused"),
         ("eval --grammar x -f x", "`run` has it"),

@@ -18,6 +18,8 @@ mod demo;
 mod divergence;
 mod encodings;
 mod foreign;
+mod hub;
+mod hub_server;
 mod imatrix;
 mod inspect;
 mod jobs;
