@@ -3,12 +3,16 @@
 use super::error::JobsError;
 use super::key::Key;
 use super::lines::Lines;
-use gatefold::files::{Replacement, check_is_file, claim, claim_part, folder_of, sync_folder};
+use gatefold::files::{
+    Replacement, check_is_file, check_writable, claim, claim_part, folder_of, put_in_place_of,
+    sync_all, sync_data, sync_folder,
+};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::mem;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -46,8 +50,7 @@ impl Results {
     pub fn check(path: &Path) -> Result<(), JobsError> {
         if path.exists() {
             check_is_file(path)?;
-            let opened = OpenOptions::new().read(true).write(true).open(path);
-            return opened.map(drop).map_err(JobsError::file(path, "opened for writing"));
+            return check_writable(path).map_err(JobsError::file(path, "opened for writing"));
         }
         // A link to nothing: the file is made where it points.
         let target = fs::read_link(path).map(|target| folder_of(path).join(target));
@@ -143,8 +146,9 @@ impl Results {
         self.n_bytes = copy_ranges(&self.file, ranges, &mut file).map_err(&failed)?;
         let permissions =
             self.file.metadata().and_then(|there| file.set_permissions(there.permissions()));
-        permissions.and_then(|()| fs::rename(&beside, &self.path)).map_err(&failed)?;
-        self.file = file;
+        permissions.map_err(&failed)?;
+        let old = mem::replace(&mut self.file, file);
+        put_in_place_of(old, &beside, &self.path).map_err(&failed)?;
         Ok(())
     }
 
@@ -179,7 +183,7 @@ impl Results {
         let write = || {
             (&self.file).seek(SeekFrom::Start(self.n_bytes))?;
             (&self.file).write_all(&text)?;
-            self.file.sync_data()
+            sync_data(&self.file)
         };
         if let Err(error) = write() {
             // If not even this is possible, the next run cuts off what was begun.
@@ -251,6 +255,6 @@ fn copy_ranges(mut from: &File, ranges: &[Range<u64>], to: &mut File) -> io::Res
         from.seek(SeekFrom::Start(range.start))?;
         n_bytes += io::copy(&mut from.take(range.end - range.start), to)?;
     }
-    to.sync_all()?;
+    sync_all(to)?;
     Ok(n_bytes)
 }
