@@ -17,7 +17,7 @@ pub use sync::{sync_all, sync_data, sync_folder};
 
 use std::fs::Metadata;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 /// The folder in which `path` lies.
 pub fn folder_of(path: &Path) -> &Path {
@@ -31,16 +31,24 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// `path` in a form that has no limit on its length. Rust's own functions need none; Windows' take
-/// 259 characters of others.
+/// `path` in a form that has no limit on its length. Rust's own functions need none; Windows takes 259
+/// characters of others, or more of paths that are verbatim.
 ///
 /// # Errors
-/// If there is no such folder.
+/// If the folder in which this process runs is gone.
 fn of_any_length(path: &Path) -> io::Result<PathBuf> {
-    match path.file_name() {
-        Some(name) if cfg!(windows) => Ok(folder_of(path).canonicalize()?.join(name)),
-        _ => Ok(path.into()),
+    if !cfg!(windows) {
+        return Ok(path.into());
     }
+    let path = path::absolute(path)?;
+    let text = path.as_os_str().to_string_lossy();
+    Ok(match text.strip_prefix(r"\\") {
+        // Paths that are no text, which Windows can have, are as long as others allow.
+        _ if path.to_str().is_none() => path,
+        Some(verbatim) if verbatim.starts_with(['?', '.']) => path,
+        Some(share) => format!(r"\\?\UNC\{share}").into(),
+        None => format!(r"\\?\{text}").into(),
+    })
 }
 
 /// What has this metadata and is no file, in words: `a folder`.
@@ -74,5 +82,15 @@ mod tests {
         part.put_in_place().unwrap();
         drop(open_locked(&path).unwrap().unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn verbatim_paths_lead_where_others_do() {
+        let of = |path: &str| of_any_length(Path::new(path)).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(of(r"C:\a/b\..\c"), r"\\?\C:\a\c");
+        assert_eq!(of(r"\\server\share\a"), r"\\?\UNC\server\share\a");
+        assert_eq!(of(r"\\?\C:\a"), r"\\?\C:\a");
+        assert!(of("a").ends_with(r"\a") && of("a").starts_with(r"\\?\"));
     }
 }

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::mem;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 /// Bytes of a line: an answer of 100,000 tokens with 20 log probabilities each has fewer.
 const MOST_LINE_BYTES: usize = 256 << 20;
@@ -83,8 +83,10 @@ impl Results {
         mut holds: impl FnMut(T) -> Option<Key>,
     ) -> Result<Results, JobsError> {
         let file = claim(path)?;
-        // A link to the file stays one when the file is replaced.
-        let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
+        // A link to the file stays one when the file is replaced. There are drives, on Windows, that
+        // cannot tell.
+        let whole = fs::canonicalize(path).or_else(|_| path::absolute(path));
+        let path = whole.map_err(JobsError::file(path, "found"))?;
         let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
         let mut found = HashSet::new();
         let contents = results.scan(|result, _, _| found.extend(holds(result)))?;
