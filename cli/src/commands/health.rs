@@ -87,7 +87,7 @@ fn ask(address: SocketAddr, deadline: Instant) -> io::Result<Vec<u8>> {
             Ok(n_bytes) => answer.extend(&piece[..n_bytes]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // What systems say where the time is over differs.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return Err(ErrorKind::TimedOut.into());
             }
             Err(error) => return Err(error),
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_server_is_ready_or_it_is_said_why_not() {
         assert_eq!(said_of(b"HTTP/1.1 200 OK\r\n\r\n{\"status\":\"ok\"}", false), Ok(()));
-        let loading = b"HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\n{\"error\":{\"message\":\"the model is being\x1b loaded\"}}";
+        let loading = b"HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\n{\"error\":{\"message\":\"the model is being\\u001b loaded\"}}";
         let said = said_of(loading, false).unwrap_err();
         assert!(said.contains("is not ready: 503, the model is being"), "{said}");
         assert!(!said.contains('\x1b'), "{said:?}");
