@@ -1,11 +1,11 @@
 //! What computes: an instruction set and a pool of threads.
 
+use crate::machine::n_cores;
 use gatefold_quant::Isa;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder, Yield};
 use std::hint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 /// An instruction set and a pool of threads.
 pub struct Compute {
@@ -15,12 +15,13 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// A pool of `n_threads`, or of one per physical core that this process may use.
+    /// A pool of `n_threads`, or of one per physical core that this process may use, on macOS
+    /// per fast one.
     ///
     /// # Errors
     /// If the system refuses the threads.
     pub fn new(isa: Isa, n_threads: Option<usize>) -> Result<Compute, ThreadPoolBuildError> {
-        let n_threads = n_threads.unwrap_or_else(default_threads);
+        let n_threads = n_threads.unwrap_or_else(n_cores);
         let pool = ThreadPoolBuilder::new()
             .num_threads(n_threads)
             .thread_name(|thread_idx| format!("gatefold-{thread_idx}"))
@@ -90,11 +91,4 @@ fn spin_until(reached: &AtomicBool) {
             hint::spin_loop();
         }
     }
-}
-
-/// The physical cores that this process may use: a second hardware thread per core shares the
-/// core's dot-product units and only adds contention.
-fn default_threads() -> usize {
-    let allowed = thread::available_parallelism().map_or(1, usize::from);
-    num_cpus::get_physical().clamp(1, allowed)
 }

@@ -27,7 +27,7 @@
 //!
 //! 1. [`text`]: messages stay on one line, whatever they quote;
 //! 2. [`files`]: what is written is whole, and what is locked belongs to one run;
-//! 3. [`machine`]: the memory of this machine;
+//! 3. [`machine`]: the memory of this machine, and its cores;
 //! 4. [`gguf`]: a memory-mapped file becomes metadata and tensors;
 //! 5. [`architecture`]: what a model consists of: keys, sizes, tensors;
 //! 6. [`tokenizer`]: text becomes tokens, by the file's own vocabulary and chat template;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Merge(args) => commands::exit_code(commands::merge::run(args), &environment),
         Command::Verify(args) => commands::exit_code(commands::verify::run(args), &environment),
         Command::Serve(args) => commands::exit_code(commands::serve::run(args), &environment),
+        Command::Health(args) => commands::exit_code(commands::health::run(args), &environment),
         Command::Inspect(args) => commands::exit_code(commands::inspect::run(args), &environment),
         Command::Tokenize(args) => commands::exit_code(commands::tokenize::run(args), &environment),
         Command::Eval(args) => commands::exit_code(commands::eval::run(args), &environment),

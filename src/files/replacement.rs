@@ -1,6 +1,6 @@
 //! Files that are written beside their place.
 
-use super::{claim_part, folder_of, sync_folder};
+use super::{claim_part, folder_of, of_any_length, sync_all, sync_folder};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, Write};
 #[cfg(unix)]
@@ -26,7 +26,8 @@ impl Replacement {
         // Temporary files are their owner's alone; this one is to be like any that a program writes.
         #[cfg(unix)]
         builder.permissions(PermissionsExt::from_mode(0o666));
-        Ok(Replacement { path: path.into(), beside: builder.tempfile_in(folder_of(path))? })
+        let path = of_any_length(path)?;
+        Ok(Replacement { beside: builder.tempfile_in(folder_of(&path))?, path })
     }
 
     /// Begins the file `PATH.part`. One with this name is what a killed run has left, and is written
@@ -35,9 +36,10 @@ impl Replacement {
     /// # Errors
     /// If none can be made there, another run is writing it, or it is something else.
     pub fn part_of(path: &Path, magic: &[u8]) -> io::Result<Replacement> {
-        let (part, file) = claim_part(path, magic)?;
+        let path = of_any_length(path)?;
+        let (part, file) = claim_part(&path, magic)?;
         let beside = NamedTempFile::from_parts(file, TempPath::try_from_path(part)?);
-        Ok(Replacement { path: path.into(), beside })
+        Ok(Replacement { path, beside })
     }
 
     /// Gives the file its name, in place of one that has it, once all of it is on the disk.
@@ -45,7 +47,7 @@ impl Replacement {
     /// # Errors
     /// If the disk is full, say; what had the name has it then.
     pub fn put_in_place(self) -> io::Result<()> {
-        self.beside.as_file().sync_all()?;
+        sync_all(self.beside.as_file())?;
         self.beside.persist(&self.path)?;
         sync_folder(&self.path)
     }
@@ -59,7 +61,7 @@ impl Replacement {
     /// # Errors
     /// As [`Self::put_in_place`]; of the kind [`ErrorKind::AlreadyExists`] if something has it.
     pub fn put_in_free_place(self) -> io::Result<()> {
-        self.beside.as_file().sync_all()?;
+        sync_all(self.beside.as_file())?;
         match self.beside.persist_noclobber(&self.path) {
             Ok(_) => {}
             Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
@@ -75,7 +77,7 @@ impl Replacement {
 fn copy_to_free_place(mut file: &File, path: &Path) -> io::Result<()> {
     let mut copy = OpenOptions::new().write(true).create_new(true).open(path)?;
     let copied = file.rewind().and_then(|()| io::copy(&mut file, &mut copy));
-    copied.and_then(|_| copy.sync_all()).inspect_err(|_| {
+    copied.and_then(|_| sync_all(&copy)).inspect_err(|_| {
         // The error is told already.
         let _ = fs::remove_file(path);
     })

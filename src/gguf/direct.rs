@@ -7,7 +7,7 @@
 //! told to forget them, or are left there.
 
 use super::map::Mapped;
-use crate::files::is_same_file;
+use crate::files::FileId;
 use memmap2::MmapMut;
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -61,8 +61,7 @@ impl DirectFile {
         let direct = system::open_direct(path).ok().filter(takes_direct_reads);
         let is_direct = direct.is_some();
         let file = direct.map_or_else(|| File::open(path), Ok)?;
-        let (now, then) = (file.metadata()?, &mapped.metadata);
-        if !is_same_file(&now, then) || now.len() != then.len() {
+        if FileId::of(&file)? != mapped.id || file.metadata()?.len() != mapped.len() as u64 {
             return Err(io::Error::other("another file has its name since it was opened"));
         }
         Ok(DirectFile { mapped: Arc::clone(mapped), file, is_direct })

@@ -8,8 +8,9 @@
 #![allow(unsafe_code)]
 
 use super::direct::Pages;
+use crate::files::FileId;
 use memmap2::Mmap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
@@ -37,15 +38,22 @@ pub(crate) struct Mapped {
     map: Mmap,
     /// Where it lay when it was mapped.
     pub path: PathBuf,
-    /// What was known of it then.
-    pub metadata: Metadata,
+    /// Which one it is.
+    pub id: FileId,
+}
+
+impl Mapped {
+    /// Bytes that were mapped: as many as the file had.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
 }
 
 impl Bytes {
     /// Maps a regular file.
     pub(super) fn map(path: &Path) -> io::Result<Bytes> {
         let file = File::open(path)?;
-        let metadata = file.metadata()?;
+        let id = FileId::of(&file)?;
         // SAFETY: the mapping is private to this value and only ever read. That the file stays as
         // it is while it is mapped cannot be had from the operating system; the module's text says
         // what happens otherwise.
@@ -55,7 +63,7 @@ impl Bytes {
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         let range = 0..map.len();
-        let mapped = Mapped { map, path: path.to_path_buf(), metadata };
+        let mapped = Mapped { map, path: path.to_path_buf(), id };
         Ok(Bytes { range, owner: Owner::Map(Arc::new(mapped)) })
     }
 

@@ -1,9 +1,16 @@
-//! The memory of this machine, and what of it models may have.
+//! The memory of this machine, what of it models may have, and its cores.
 
+#[cfg(target_os = "linux")]
 mod cgroup;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(any(target_os = "macos", test))]
+mod macos;
+#[cfg(windows)]
+mod windows;
 
 use serde::Serialize;
-use std::fs;
+use std::thread;
 
 /// Memory, as the operating system tells it, within the limits of the container, if there are any.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -15,10 +22,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine; `None` where the operating system has no `/proc/meminfo`.
+    /// This machine; `None` where the operating system does not tell (a container without `/proc`).
     pub fn this() -> Option<Machine> {
-        let machine = Machine::from_meminfo(&fs::read_to_string("/proc/meminfo").ok()?)?;
-        Some(cgroup::limits().into_iter().fold(machine, Machine::within))
+        system::memory()
     }
 
     /// Bytes that a model may take in all, where the user does not say: what is available, less a sixteenth
@@ -28,22 +34,66 @@ impl Machine {
     }
 
     /// What both this machine and a limit allow.
+    #[cfg(target_os = "linux")]
     fn within(self, limit: Machine) -> Machine {
         Machine {
             memory_bytes: self.memory_bytes.min(limit.memory_bytes),
             available_bytes: self.available_bytes.min(limit.available_bytes),
         }
     }
+}
 
-    fn from_meminfo(meminfo: &str) -> Option<Machine> {
-        let bytes = |key: &str| {
-            let line =
-                meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-            kib.checked_mul(1024)
-        };
-        Some(Machine { memory_bytes: bytes("MemTotal")?, available_bytes: bytes("MemAvailable")? })
+/// What systems tell.
+#[cfg(target_os = "linux")]
+mod system {
+    pub(super) use super::linux::memory;
+
+    pub fn n_fast_cores() -> Option<usize> {
+        None
     }
+}
+
+#[cfg(target_os = "macos")]
+mod system {
+    use super::{Machine, macos};
+
+    pub fn memory() -> Option<Machine> {
+        macos::memory(macos::figure)
+    }
+
+    pub fn n_fast_cores() -> Option<usize> {
+        macos::n_fast_cores(macos::figure)
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    pub(super) use super::windows::memory;
+
+    pub fn n_fast_cores() -> Option<usize> {
+        None
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+mod system {
+    use super::Machine;
+
+    pub fn memory() -> Option<Machine> {
+        None
+    }
+
+    pub fn n_fast_cores() -> Option<usize> {
+        None
+    }
+}
+
+/// The cores that are worth a thread each, of those that this process may use: the physical ones, since a
+/// second hardware thread shares its core's dot-product units and only adds contention; of cores of
+/// several kinds, on macOS, the fast ones.
+pub(crate) fn n_cores() -> usize {
+    let allowed = thread::available_parallelism().map_or(1, usize::from);
+    system::n_fast_cores().unwrap_or_else(num_cpus::get_physical).clamp(1, allowed)
 }
 
 /// What keys and values may take where the operating system does not tell the memory.
@@ -83,14 +133,5 @@ mod tests {
         assert_eq!(cache_bytes_in(machine, 8_000), 10_800);
         assert_eq!(cache_bytes_in(machine, 19_000), 2_500);
         assert_eq!(cache_bytes_in(machine, 26_000), 2_500);
-    }
-
-    #[test]
-    fn meminfo_is_in_kib() {
-        let meminfo = "MemTotal:       24689764 kB\nMemFree:  1 kB\nMemAvailable:   24017896 kB\n";
-        let machine = Machine::from_meminfo(meminfo).unwrap();
-        assert_eq!(machine.memory_bytes, 24689764 * 1024);
-        assert_eq!(machine.available_bytes, 24017896 * 1024);
-        assert!(Machine::from_meminfo("MemTotal: 5 kB\n").is_none());
     }
 }

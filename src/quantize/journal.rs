@@ -10,7 +10,7 @@
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::Part;
-use crate::files::{ClaimError, open_locked};
+use crate::files::{ClaimError, open_locked, sync_data};
 use crate::gguf::FileLayout;
 use crate::text::hex;
 use gatefold_quant::QUANTIZERS_REVISION;
@@ -148,7 +148,7 @@ impl Journal {
         let begin = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         begin.map_err(QuantizeError::output(&self.path))?;
         self.append(std::slice::from_ref(job))?;
-        self.file.sync_data().map_err(QuantizeError::output(&self.path))
+        sync_data(&self.file).map_err(QuantizeError::output(&self.path))
     }
 
     /// Tells that these tensors are on the disk. That this is told need not be there itself: a line

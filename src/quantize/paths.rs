@@ -2,11 +2,11 @@
 
 use super::QuantizeError;
 use crate::checkpoint::Checkpoint;
-use crate::files::{self, ClaimError, folder_of, is_same_file, kind_of, part_of, with_suffix};
+use crate::files::{self, ClaimError, FileId, folder_of, kind_of, part_of, with_suffix};
 use crate::gguf::part_path;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 /// The file with the number `idx`, from 0, of `n_files`, when it is finished.
 pub fn file_path(path: &Path, idx: usize, n_files: usize) -> PathBuf {
@@ -28,7 +28,7 @@ pub fn journal_path(path: &Path) -> PathBuf {
 
 /// Checks that `path` can be a file in a folder that is there.
 pub fn check_folder(path: &Path) -> Result<(), QuantizeError> {
-    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+    if path.file_name().is_none() || ends_like_a_folder(path) {
         let what = "the name of a folder";
         return Err(ClaimError::NotAFile { path: path.into(), what }.into());
     }
@@ -38,16 +38,22 @@ pub fn check_folder(path: &Path) -> Result<(), QuantizeError> {
     }
 }
 
+/// Whether a path ends with a separator, which Rust's paths pass over.
+fn ends_like_a_folder(path: &Path) -> bool {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    last.is_some_and(|&byte| is_separator(byte.into()))
+}
+
 /// Checks that what is at `path`, if anything is, may be replaced by a file.
 pub fn check_replaceable(checkpoint: &Checkpoint, path: &Path) -> Result<(), QuantizeError> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !there.is_file() {
         return Err(ClaimError::NotAFile { path: path.into(), what: kind_of(&there) }.into());
     }
+    let there = FileId::at(path).map_err(QuantizeError::output(path))?;
     let weights = checkpoint.files.iter().map(|file| file.path.clone());
-    let mut inputs =
-        weights.chain(companions(checkpoint)).filter_map(|path| fs::metadata(path).ok());
-    match inputs.any(|input| is_same_file(&input, &there)) {
+    let mut inputs = weights.chain(companions(checkpoint));
+    match inputs.any(|input| FileId::at(&input).is_ok_and(|input| input == there)) {
         true => Err(QuantizeError::IsInput { path: path.into() }),
         false => Ok(()),
     }

@@ -4,6 +4,7 @@ use super::QuantizeError;
 use super::journal::Journal;
 use super::output::FileToWrite;
 use super::paths::sync_folder;
+use crate::files::sync_data;
 use crate::gguf::{WriteError, Writer};
 use crossbeam_channel::{Receiver, Sender};
 use std::fs::{File, OpenOptions};
@@ -165,7 +166,7 @@ pub fn commit(
         }
         let start = Instant::now();
         for Commit { handle, path, n_finished } in batch {
-            handle.sync_data().map_err(QuantizeError::output(&path))?;
+            sync_data(&handle).map_err(QuantizeError::output(&path))?;
             journal.finished(tensors[n_told..n_finished].iter().map(String::as_str))?;
             n_told = n_finished;
         }

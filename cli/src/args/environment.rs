@@ -13,7 +13,7 @@ use std::ffi::OsString;
 
 /// Variables, the arguments that they set, and the commands where they do not: what is measured is not
 /// to depend on them.
-const VARIABLES: [(&str, &str, &[&str]); 9] = [
+const VARIABLES: [(&str, &str, &[&str]); 11] = [
     ("GATEFOLD_MODEL", "model", &[]),
     ("GATEFOLD_CTX_SIZE", "context", &["eval", "imatrix", "routing"]),
     ("GATEFOLD_BATCH_SIZE", "batch", &[]),
@@ -23,6 +23,8 @@ const VARIABLES: [(&str, &str, &[&str]); 9] = [
     ("GATEFOLD_CHAT_TEMPLATE", "chat_template", &[]),
     ("GATEFOLD_MEMORY", "memory", &["bench"]),
     ("GATEFOLD_PARALLEL", "parallel", &[]),
+    ("GATEFOLD_HOST", "host", &[]),
+    ("GATEFOLD_PORT", "port", &[]),
 ];
 
 /// The variable that sets an argument of a command.

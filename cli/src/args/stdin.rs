@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Whether text can come from stdin without being asked for: through a pipe, a socket or from a file.
-/// A terminal and devices such as `/dev/null` have none, nor has a stdin that was closed.
+/// A terminal and devices such as `/dev/null` and `NUL` have none, nor has a stdin that was closed.
 pub fn is_piped() -> bool {
     #[cfg(unix)]
     {
@@ -19,9 +19,16 @@ pub fn is_piped() -> bool {
         let kind = stdin.and_then(|stdin| stdin.metadata()).map(|metadata| metadata.file_type());
         kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket() || kind.is_file())
     }
-    #[cfg(not(unix))]
-    !io::stdin().is_terminal()
+    #[cfg(windows)]
+    {
+        let kind = winapi_util::file::typ(winapi_util::HandleRef::stdin());
+        kind.is_ok_and(|kind| kind.is_pipe() || kind.is_disk())
+    }
 }
+
+/// What ends a text that is typed, and what has nothing in it, as this system calls them.
+const END_OF_TEXT: &str = if cfg!(windows) { "Ctrl-Z and Enter" } else { "Ctrl-D" };
+const NOTHING: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
 /// How long nothing may come before that is said.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -41,13 +48,17 @@ pub fn read_stdin() -> Result<Vec<u8>> {
 pub fn await_stdin() {
     let is_terminal = io::stdin().is_terminal();
     if is_terminal {
-        print_note("reading the text from the terminal; Ctrl-D on an empty line ends it");
+        print_note(format_args!(
+            "reading the text from the terminal; {END_OF_TEXT} on an empty line ends it"
+        ));
     }
     let (arrived, wait) = mpsc::channel::<()>();
     if !is_terminal {
         thread::spawn(move || {
             if wait.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                print_note("waiting for text on stdin; with `< /dev/null` there is none");
+                print_note(format_args!(
+                    "waiting for text on stdin; with `< {NOTHING}` there is none"
+                ));
             }
         });
     }

@@ -10,7 +10,7 @@ use super::{BenchError, Random};
 use gatefold::Compute;
 use gatefold::DynFormat;
 use gatefold::architecture::{Config, LLAMA, ModelSpec, Role, RopeConfig, TensorSlot};
-use gatefold::files::{open_locked, part_of};
+use gatefold::files::{open_locked, part_of, sync_all};
 use gatefold::gguf::{Array, FileLayout, Metadata, TensorPlan, Value, WriteError, Writer};
 use rayon::prelude::*;
 use std::fs::{self, File};
@@ -150,7 +150,7 @@ impl Synthetic {
             }
         }
         writer.finish()?;
-        Ok(file.sync_all()?)
+        Ok(sync_all(file)?)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::terminal::output_file::OutputFile;
 use crate::terminal::print_note;
 use anyhow::{Result, ensure};
 use clap::Args;
-use gatefold::files::is_same_file;
+use gatefold::files::FileId;
 use gatefold::text::{count, printable};
 use std::fs;
 use std::path::PathBuf;
@@ -44,9 +44,8 @@ const MAGIC: &[u8] = b"{\"id\":\"";
 
 /// Joins the results of shards.
 pub fn run(args: MergeArgs) -> Result<()> {
-    if let Ok(out) = fs::metadata(&args.out) {
-        let is_out =
-            |part: &&PathBuf| fs::metadata(part).is_ok_and(|part| is_same_file(&part, &out));
+    if let Ok(out) = FileId::at(&args.out) {
+        let is_out = |part: &&PathBuf| FileId::at(part).is_ok_and(|part| part == out);
         let part = args.parts.iter().find(is_out);
         ensure!(
             part.is_none(),

@@ -8,6 +8,7 @@ mod chat;
 mod colouring;
 pub mod completions;
 pub mod eval;
+pub mod health;
 mod ids;
 pub mod imatrix;
 pub mod inspect;
@@ -69,6 +70,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Answer requests over HTTP, in the form of OpenAI's API
     Serve(serve::ServeArgs),
+    /// Ask a server whether it is ready
+    Health(health::HealthArgs),
     /// Say what a GGUF holds, and whether it will run here
     Inspect(inspect::InspectArgs),
     /// Turn text into token ids, and back

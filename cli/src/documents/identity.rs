@@ -1,5 +1,6 @@
-//! What tells a file from all others, whatever it is called.
+//! What tells a document from all others, whatever it is called.
 
+use gatefold::files::FileId;
 use std::path::{Path, PathBuf};
 
 /// A file, under all its names.
@@ -7,24 +8,16 @@ use std::path::{Path, PathBuf};
 pub(super) enum Identity {
     /// Its path without links.
     Path(PathBuf),
-    /// Its device, and its number there. That goes for files with hard links alone: there are network
-    /// drives whose numbers say nothing.
-    #[cfg(unix)]
-    Number(u64, u64),
+    /// Its number. That goes for files with hard links alone: there are network drives whose numbers
+    /// say nothing.
+    Number(FileId),
 }
 
 impl Identity {
     /// That of the file at a path, if there is one.
     pub fn of(path: &Path) -> Option<Identity> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let there = path.metadata().ok()?;
-            if there.is_file() && there.nlink() > 1 {
-                return Some(Identity::Number(there.dev(), there.ino()));
-            }
-        }
-        path.canonicalize().ok().map(Identity::Path)
+        let number = FileId::of_several_names(path).map(Identity::Number);
+        number.or_else(|| path.canonicalize().ok().map(Identity::Path))
     }
 
     /// That of the file at a path, or of one that might be there.
@@ -48,13 +41,13 @@ mod tests {
         assert_ne!(Identity::of(&path("a")), Identity::of(&path("b")));
         assert_eq!(Identity::of(&path("c")), None);
         assert_eq!(Identity::at(&path("c")), Identity::Path(path("c")));
+        fs::hard_link(path("a"), path("c")).unwrap();
+        assert_eq!(Identity::of(&path("a")), Identity::of(&path("c")));
+        assert_ne!(Identity::of(&path("a")), Identity::of(&path("b")));
         #[cfg(unix)]
         {
-            fs::hard_link(path("a"), path("c")).unwrap();
             std::os::unix::fs::symlink(path("c"), path("d")).unwrap();
-            assert_eq!(Identity::of(&path("a")), Identity::of(&path("c")));
             assert_eq!(Identity::of(&path("a")), Identity::of(&path("d")));
-            assert_ne!(Identity::of(&path("a")), Identity::of(&path("b")));
         }
     }
 }

@@ -42,15 +42,15 @@ impl Source {
         Source { path, kind }
     }
 
-    /// How it is called in ids and messages. Bytes that are not UTF-8 stand there by their numbers, so
-    /// that names which differ in them still do.
+    /// How it is called in ids and messages, which is the same on all systems: folders end with `/`.
+    /// Bytes that are not UTF-8 stand there by their numbers, so that names which differ in them still do.
     pub fn name(&self) -> String {
         let mut name = String::new();
         for chunk in self.path.as_os_str().as_encoded_bytes().utf8_chunks() {
             name.push_str(chunk.valid());
             name.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
         }
-        name
+        if cfg!(windows) { name.replace('\\', "/") } else { name }
     }
 
     /// What file it is. The name of stdin is that of no file.

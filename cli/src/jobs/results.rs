@@ -6,15 +6,17 @@ use super::lines::{Line, Lines};
 use super::seal::{Part, SEAL_START, Seal, SealedLine, line_hash};
 use super::shard::Shard;
 use gatefold::files::{
-    Replacement, check_is_file, check_lock_reach, claim, claim_part, folder_of, sync_folder,
+    Replacement, check_is_file, check_lock_reach, check_writable, claim, claim_part, folder_of,
+    put_in_place_of, sync_all, sync_data, sync_folder,
 };
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::mem;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 /// Bytes of a line: an answer of 100,000 tokens with 20 log probabilities each has fewer.
 const MOST_LINE_BYTES: usize = 256 << 20;
@@ -52,8 +54,7 @@ impl Results {
     pub fn check(path: &Path) -> Result<(), JobsError> {
         if path.exists() {
             check_is_file(path)?;
-            let opened = OpenOptions::new().read(true).write(true).open(path);
-            return opened.map(drop).map_err(JobsError::file(path, "opened for writing"));
+            return check_writable(path).map_err(JobsError::file(path, "opened for writing"));
         }
         // A link to nothing: the file is made where it points.
         let target = fs::read_link(path).map(|target| folder_of(path).join(target));
@@ -104,8 +105,10 @@ impl Results {
             check_lock_reach(path)?;
         }
         let file = claim(path)?;
-        // A link to the file stays one when the file is replaced.
-        let path = fs::canonicalize(path).map_err(JobsError::file(path, "found"))?;
+        // A link to the file stays one when the file is replaced. There are drives, on Windows, that
+        // cannot tell.
+        let whole = fs::canonicalize(path).or_else(|_| path::absolute(path));
+        let path = whole.map_err(JobsError::file(path, "found"))?;
         let mut results = Results { path, beginning, file, n_bytes: 0, found: HashSet::new() };
         let (mut found, mut lines) = (HashSet::new(), Vec::new());
         let contents = results.scan(|result, line| {
@@ -203,8 +206,9 @@ impl Results {
         self.n_bytes = copy_ranges(&self.file, ranges, &mut file).map_err(&failed)?;
         let permissions =
             self.file.metadata().and_then(|there| file.set_permissions(there.permissions()));
-        permissions.and_then(|()| fs::rename(&beside, &self.path)).map_err(&failed)?;
-        self.file = file;
+        permissions.map_err(&failed)?;
+        let old = mem::replace(&mut self.file, file);
+        put_in_place_of(old, &beside, &self.path).map_err(&failed)?;
         Ok(())
     }
 
@@ -236,7 +240,7 @@ impl Results {
         let write = || {
             (&self.file).seek(SeekFrom::Start(self.n_bytes))?;
             (&self.file).write_all(&text)?;
-            self.file.sync_data()
+            sync_data(&self.file)
         };
         if let Err(error) = write() {
             // If not even this is possible, the next run cuts off what was begun.
@@ -332,6 +336,6 @@ fn copy_ranges(mut from: &File, ranges: &[Range<u64>], to: &mut File) -> io::Res
         from.seek(SeekFrom::Start(range.start))?;
         n_bytes += io::copy(&mut from.take(range.end - range.start), to)?;
     }
-    to.sync_all()?;
+    sync_all(to)?;
     Ok(n_bytes)
 }

@@ -1,14 +1,12 @@
 //! The program, killed while it converts, and run again until it has finished.
 
-#![cfg(unix)]
-
+use crate::kills::was_killed;
 use crate::program;
 use gatefold::checkpoint::Checkpoint;
 use gatefold_fixtures::conversion::{files, model};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -55,7 +53,7 @@ impl Conversion {
             thread::sleep(Duration::from_micros(100));
         }
         run.kill().unwrap();
-        run.wait().unwrap().signal().is_some()
+        was_killed(run.wait().unwrap())
     }
 
     /// The finished files whose names begin so.

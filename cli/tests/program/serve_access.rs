@@ -1,6 +1,7 @@
 //! Who may ask a server.
 
 use crate::batches::Workplace;
+use crate::program::{self, gatefold};
 use crate::serving::{Serving, command};
 use std::fs;
 
@@ -24,6 +25,20 @@ fn other_machines_need_a_key_unless_that_is_waived() {
         open.send("GET", "/v1/models", &[("Host", &format!("127.0.0.1:{port}"))], b"").status,
         200
     );
+}
+
+#[test]
+fn health_tells_whether_a_server_is_ready() {
+    let place = Workplace::new();
+    fs::write(place.path("keys.txt"), "key").unwrap();
+    let mut serving = Serving::at(place, &["--host", "0.0.0.0", "--api-key-file", "keys.txt"]);
+    let port = serving.address.port().to_string();
+    assert_eq!(gatefold(&["health", "--port", &port]).succeeded().stdout, "ready\n");
+    let mut by_variables = program::command();
+    by_variables.arg("health").envs([("GATEFOLD_HOST", "0.0.0.0"), ("GATEFOLD_PORT", &port)]);
+    assert!(by_variables.output().unwrap().status.success());
+    serving.stop();
+    gatefold(&["health", "--port", &port]).refused("does not answer");
 }
 
 #[test]

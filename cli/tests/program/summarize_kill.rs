@@ -1,7 +1,5 @@
 //! Two hundred documents, the demo model, and a run that is killed again and again.
 
-#![cfg(unix)]
-
 use crate::kills;
 use crate::program;
 use serde_json::{Value as Json, json};

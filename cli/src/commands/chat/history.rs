@@ -64,7 +64,11 @@ fn path() -> Option<PathBuf> {
         return Some(path).filter(|path| !path.as_os_str().is_empty());
     }
     let state = named("XDG_STATE_HOME").filter(|path| path.is_absolute());
-    let state = state.or_else(|| Some(named("HOME")?.join(".local/state")));
+    let local = || match cfg!(windows) {
+        true => named("LOCALAPPDATA"),
+        false => Some(named("HOME")?.join(".local/state")),
+    };
+    let state = state.or_else(local);
     state.map(|state| state.join("gatefold/history"))
 }
 
