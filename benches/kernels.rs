@@ -78,7 +78,7 @@ fn products(criterion: &mut Criterion) {
 
 fn quantizers(criterion: &mut Criterion) {
     let weights = Random::new(0).bell_shaped(1 << 18, 0.02);
-    for format in FORMATS.iter().filter(|format| format.has_quantizer()) {
+    for format in FORMATS {
         let mut group = criterion.benchmark_group(format.name);
         group.throughput(Throughput::Elements(weights.len() as u64));
         let mut bytes = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];

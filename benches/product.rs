@@ -27,12 +27,7 @@ fn main() {
     let mut random = Random::new(1);
     let weights = random.bell_shaped(N_ROWS * COLS, 0.02);
     let mut bytes = vec![0; N_ROWS * format.row_bytes(COLS).expect("whole blocks")];
-    if format.has_quantizer() {
-        format.quantize(isa, &weights, &mut bytes);
-    } else {
-        // Their kernels have no branches that depend on weights.
-        bytes.iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 37 % 29) as u8 | 1);
-    }
+    format.quantize(isa, &weights, &mut bytes);
     let x = random.bell_shaped(n_tokens * COLS, 1.0);
     let x = Activations::new(isa, format.activations, COLS, &x);
     let mut out = vec![0.0; N_ROWS * n_tokens];

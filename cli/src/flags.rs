@@ -1,12 +1,14 @@
 //! The library's messages speak of settings, in backticks; the program's name the flags that set them.
 
 /// Settings of the library, as its messages write them, and what sets them here.
-const FLAGS: [(&str, &str); 13] = [
+const FLAGS: [(&str, &str); 15] = [
     ("`allow_requantize`", "--allow-requantize"),
+    ("`calibrate`", "--calibrate"),
     ("`cache_format`", "--cache-type"),
     ("`chat_template`", "--chat-template"),
     ("`context_len`", "-c"),
     ("`dry_run`", "`gatefold quantize --dry-run`"),
+    ("`imatrix`", "--imatrix"),
     ("`inspect::check`", "`gatefold inspect --check`"),
     ("`max_tokens`", "-n"),
     ("`memory_bytes`", "--memory"),

@@ -8,7 +8,7 @@
 //! these bytes as with any other codes. [`Codebook::decode`] is the definition, which each
 //! instruction set's own decoding is tested against.
 
-use crate::format::SUPER_LEN;
+use crate::format::{SUPER_LEN, Super};
 
 /// Weights after which the places of all fields repeat, some bytes further on.
 pub const CHUNK_LEN: usize = 32;
@@ -42,6 +42,19 @@ impl Field {
     /// The first bit of number `n` of a chunk.
     pub const fn bit(&self, chunk: usize, n: usize) -> usize {
         self.first + 8 * self.stride * chunk + self.step * n
+    }
+
+    /// The inverse of [`Self::get`] for bits that are zero.
+    #[inline(always)]
+    fn set(&self, block: &mut [u8], chunk: usize, n: usize, bits: usize) {
+        let (byte, shift) = (self.bit(chunk, n) / 8, self.bit(chunk, n) % 8);
+        let bits = (bits & ((1 << self.bits) - 1)) << shift;
+        if bits & 0xff > 0 {
+            block[byte] |= bits as u8;
+        }
+        if bits >> 8 > 0 {
+            block[byte + 1] |= (bits >> 8) as u8;
+        }
     }
 
     /// The bits of number `n` of a chunk.
@@ -114,6 +127,8 @@ pub struct Codebook {
     pub words: &'static [u16],
     /// What the numbers of levels are in [`Self::entries`].
     pub levels: [u8; 16],
+    /// The table, as halves of entries ([`MAX_HALVES`]), the low one and the high one.
+    pub halves: &'static [[u8; 2]],
     /// The low and the high bits of each entry's index.
     pub index: [Field; 2],
     /// The signs.
@@ -138,7 +153,28 @@ impl Decoded {
     pub const ZERO: Decoded = Decoded([0; SUPER_LEN]);
 }
 
-/// A table in both forms: a [`Codebook`] without places.
+/// Blocks as kernels unpack them: decoded into the scratch memory, where the format has a codebook.
+#[inline(always)]
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code))]
+pub fn decoded<'a, F: Super, const N: usize>(
+    blocks: [&'a F::Block; N],
+    scratch: &'a mut [Decoded; N],
+    decode: impl Fn(&F::Block, &mut Decoded),
+) -> [&'a [u8]; N] {
+    if F::LAYOUT.codebook().is_none() {
+        return blocks.map(bytemuck::bytes_of);
+    }
+    for (block, decoded) in blocks.into_iter().zip(scratch.iter_mut()) {
+        decode(block, decoded);
+    }
+    scratch.each_ref().map(|decoded| &decoded.0[..])
+}
+
+/// Halves of entries, as numbers with a digit for each weight, the first the lowest: that of its
+/// level. There are this many at most, of four weights with three levels.
+pub const MAX_HALVES: usize = 81;
+
+/// A table in all forms: a [`Codebook`] without places.
 pub struct Table {
     /// See [`Codebook::entries`].
     pub entries: Entries,
@@ -146,6 +182,8 @@ pub struct Table {
     pub words: &'static [u16],
     /// See [`Codebook::levels`].
     pub levels: [u8; 16],
+    /// See [`Codebook::halves`].
+    pub halves: &'static [[u8; 2]],
     /// See [`Codebook::offset`].
     pub offset: u8,
 }
@@ -153,7 +191,7 @@ pub struct Table {
 impl Table {
     /// The codebook of blocks of `block_bytes` that have indices and signs in these places.
     pub const fn book(self, block_bytes: usize, index: [Field; 2], signs: Signs) -> Codebook {
-        let Table { entries, words, levels, offset } = self;
+        let Table { entries, words, levels, halves, offset } = self;
         let [low, high] = &index;
         let per_chunk = entries.per_chunk();
         let index_lanes = [
@@ -170,6 +208,7 @@ impl Table {
             entries,
             words,
             levels,
+            halves,
             index,
             signs,
             offset,
@@ -181,6 +220,14 @@ impl Table {
 }
 
 impl Codebook {
+    /// Levels of the table.
+    pub const fn n_levels(&self) -> usize {
+        match self.entries {
+            Entries::Eights(_) => 3,
+            Entries::Fours(_) => 8,
+        }
+    }
+
     /// The largest unsigned byte.
     pub const fn max_unsigned(&self) -> i32 {
         let (mut max, mut i) = (0, 0);
@@ -238,6 +285,23 @@ impl Codebook {
                     *u = if is_delta { *u - 2 } else { 2 * self.offset - *u };
                 }
             }
+        }
+    }
+
+    /// The inverse of [`Self::decode`], for a block that is zero where it has indices and signs:
+    /// `indices` are those of all entries, `signs` a byte for each eight weights. Of that a delta
+    /// takes one bit.
+    pub fn encode(&self, indices: &[u16], signs: &[u8], block: &mut [u8]) {
+        let per_chunk = self.entries.per_chunk();
+        for (i, &index) in indices.iter().enumerate() {
+            let index = usize::from(index);
+            for (field, bits) in self.index.iter().zip([index, index >> 8]) {
+                field.set(block, i / per_chunk, i % per_chunk, bits);
+            }
+        }
+        let (Signs::Each(field) | Signs::Parity(field) | Signs::Delta(field)) = self.signs;
+        for (i, &signs) in signs.iter().enumerate() {
+            field.set(block, i / EIGHTS, i % EIGHTS, usize::from(signs));
         }
     }
 

@@ -20,14 +20,13 @@ pub trait Family<F: Format> {
     /// bytes that these name, and check nothing.
     const CHECK: ();
 
-    /// Whether there is a quantizer.
-    const HAS_QUANTIZER: bool = true;
+    /// Whether codes are of a codebook.
+    const HAS_CODEBOOK: bool = false;
 
     /// Runs the family's kernel; see [`Product`].
     fn multiply(isa: Isa, product: Product<'_, F>);
 
-    /// Blocks that stand for finite weights with little error, where the format has a quantizer;
-    /// `importance` says how much the squared error of each counts, where not all count the same.
+    /// Blocks that stand for finite weights with little error; `importance` says how much the squared error of each counts, where not all count the same.
     fn quantize(isa: Isa, weights: &[f32], importance: Option<&[f32]>, blocks: &mut [F::Block]);
 
     /// The weights of several blocks: what [`Format::dequantize`] says, perhaps faster.
@@ -82,7 +81,7 @@ impl<F: Super> Family<F> for SuperFamily {
         F::LAYOUT.check(0, size_of::<F::Block>(), SUPER_LEN);
         F::HEADER.check(size_of::<F::Block>(), SUPER_LEN / F::SUB_LEN, F::HAS_MINIMUM);
     };
-    const HAS_QUANTIZER: bool = !F::CANDIDATES.is_empty();
+    const HAS_CODEBOOK: bool = F::LAYOUT.codebook().is_some();
     fn multiply(isa: Isa, product: Product<'_, F>) {
         isa.multiply_super(product);
     }

@@ -104,8 +104,7 @@ pub trait Super: Format {
     const SUB_SCALES: SubScales;
     /// What the stored scale is a multiple of: a power of two, so that no bit is lost.
     const UNIT: f32 = 1.0;
-    /// Where the scale search puts the outermost weights. Formats without candidates have no
-    /// quantizer.
+    /// Where the scale search puts the outermost weights.
     const CANDIDATES: Candidates;
 
     /// The scales of a block.
@@ -131,6 +130,7 @@ pub struct SubScales {
 ///
 /// - Without minimums: the largest weight at each of these numbers. Beyond the ends of the grid it
 ///   is clipped.
+///   Where codes are entries of a codebook, it is its magnitude that lands there.
 /// - With minimums: for each pair of these, the least weight that far above the lowest number and
 ///   the greatest that far below the highest. Negative ones are clipped.
 pub type Candidates = &'static [f32];

@@ -190,6 +190,11 @@ impl Header {
         }
     }
 
+    /// Whether sub-scales are odd numbers.
+    pub const fn is_odd(&self) -> bool {
+        self.offset == ODD
+    }
+
     /// Sub-blocks of a block.
     #[inline(always)]
     const fn n_subs(&self) -> usize {

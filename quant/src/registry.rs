@@ -42,8 +42,9 @@ pub struct DynFormat {
     pub activations: ActivationKind,
     /// Its encoding, if it is plain floats.
     pub float_kind: Option<FloatKind>,
+    has_codebook: bool,
     dequantize: fn(Isa, &[u8], &mut [f32]),
-    quantize: Option<Quantize>,
+    quantize: Quantize,
     multiply: fn(Isa, DynProduct<'_>),
 }
 
@@ -66,14 +67,12 @@ impl DynFormat {
             block_bytes: size_of::<F::Block>(),
             activations: A::ACTIVATIONS,
             float_kind: A::FLOAT_KIND,
+            has_codebook: A::HAS_CODEBOOK,
             dequantize: |isa, bytes, weights| {
                 A::dequantize(isa, bytemuck::cast_slice(bytes), weights);
             },
-            quantize: match A::HAS_QUANTIZER {
-                true => Some(|isa, weights, importance, bytes| {
-                    A::quantize(isa, weights, importance, bytemuck::cast_slice_mut(bytes));
-                }),
-                false => None,
+            quantize: |isa, weights, importance, bytes| {
+                A::quantize(isa, weights, importance, bytemuck::cast_slice_mut(bytes));
             },
             multiply: |isa, DynProduct { weights, x, out }| {
                 let weights = bytemuck::cast_slice(weights);
@@ -110,17 +109,17 @@ impl DynFormat {
         (self.dequantize)(isa, bytes, weights);
     }
 
-    /// Whether there is a quantizer. Formats with a codebook (IQ1, IQ2, IQ3) have none: they can be
-    /// read and multiplied, but not made.
+    /// Whether blocks are worth making only where it is known how much each error counts
+    /// ([`Self::quantize_weighted`]): with a codebook, in fewer than three bits a weight.
     #[must_use]
-    pub fn has_quantizer(&self) -> bool {
-        self.quantize.is_some()
+    pub fn needs_importance(&self) -> bool {
+        self.has_codebook && 8 * self.block_bytes < 3 * self.block_len
     }
 
     /// Makes blocks. `weights` are finite, and whole blocks of them; `bytes` has the blocks' size.
     ///
     /// # Panics
-    /// If the lengths do not agree, or there is no quantizer ([`Self::has_quantizer`]).
+    /// If the lengths do not agree.
     pub fn quantize(&self, isa: Isa, weights: &[f32], bytes: &mut [u8]) {
         self.make(isa, weights, None, bytes);
     }
@@ -130,7 +129,7 @@ impl DynFormat {
     /// ones give the bytes of [`Self::quantize`].
     ///
     /// # Panics
-    /// If the lengths do not agree, or there is no quantizer ([`Self::has_quantizer`]).
+    /// If the lengths do not agree.
     pub fn quantize_weighted(
         &self,
         isa: Isa,
@@ -144,25 +143,7 @@ impl DynFormat {
 
     fn make(&self, isa: Isa, weights: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         assert_eq!(self.row_bytes(weights.len()), Some(bytes.len()), "{} blocks", self.name);
-        let Some(quantize) = self.quantize else { panic!("{} has no quantizer", self.name) };
-        quantize(isa, weights, importance, bytes);
-    }
-
-    /// A block of random bits whose weights have about this root of their mean square: between 0.7
-    /// and 1.4 times as much. Benchmarks and tests make models of such blocks where there is no
-    /// quantizer. It must be in the middle of what an f16 can be, so that one in some dozens of
-    /// blocks will do.
-    pub fn random_block(&self, rms: f32, mut random_byte: impl FnMut() -> u8) -> Vec<u8> {
-        let (mut bytes, mut weights) = (vec![0; self.block_bytes], vec![0.0; self.block_len]);
-        loop {
-            bytes.fill_with(&mut random_byte);
-            self.dequantize(Isa::SCALAR, &bytes, &mut weights);
-            let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
-            let ratio = (squares / weights.len() as f32).sqrt() / rms;
-            if (0.7..1.4).contains(&ratio) {
-                return bytes;
-            }
-        }
+        (self.quantize)(isa, weights, importance, bytes);
     }
 
     /// Multiplies rows of weights with rows of activations:

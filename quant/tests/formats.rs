@@ -51,8 +51,8 @@ fn the_registry_has_every_format_once() {
         assert_eq!((format.block_bytes, format.block_len), (block_bytes, block_len), "{name}");
         assert_eq!(format.activations.block_len(), block_len, "{name}");
         assert_eq!(format.row_bytes(3 * block_len), Some(3 * block_bytes));
-        let is_read_only = CODEBOOKS.iter().any(|(other, ..)| *other == name);
-        assert_eq!(format.has_quantizer(), !is_read_only, "{name}");
+        let needs_importance = name.starts_with("IQ1") || name.starts_with("IQ2");
+        assert_eq!(format.needs_importance(), needs_importance, "{name}");
         if block_len > 1 {
             assert_eq!(format.row_bytes(block_len + 1), None);
         }
@@ -135,20 +135,5 @@ fn blocks_of_any_bits_are_read() {
                 format.multiply(isa, &row(byte, format).repeat(17), &x, &mut [0.0; 17 * 9]);
             }
         }
-    }
-}
-
-#[test]
-fn random_blocks_are_as_large_as_asked_for() {
-    for format in FORMATS.iter().filter(|format| format.block_len == 256) {
-        let mut state = 7u32;
-        let random = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
-        let mut weights = vec![0.0; 256];
-        format.dequantize(Isa::SCALAR, &format.random_block(0.02, random), &mut weights);
-        let rms = (weights.iter().map(|weight| weight * weight).sum::<f32>() / 256.0).sqrt();
-        assert!((0.01..0.03).contains(&rms), "{format}: {rms}");
     }
 }

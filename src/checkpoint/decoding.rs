@@ -1,5 +1,5 @@
 //! Numbers that no format of weights has: F64, the two kinds of F8, and integers that a scale goes
-//! with. They are read as F32.
+//! with, which are read as F32; and blocks that are stored otherwise ([`Packing`]).
 //!
 //! F8: <https://arxiv.org/abs/2209.05433>, in the form of PyTorch's `float8_e4m3fn` and
 //! `float8_e5m2`. Scales are those of DeepSeek's checkpoints (`weight_scale_inv`) and of
@@ -7,17 +7,23 @@
 
 use super::error::{CheckpointError, Problem};
 use super::stored::{SourceFile, StoredTensor};
+use crate::gguf::Packing;
 use gatefold_quant::{DynFormat, Isa};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How the numbers of a matrix become F32.
+/// How what is stored of a matrix becomes blocks of a format.
 #[derive(Clone, Debug)]
-pub struct Decoding {
-    /// What they are.
-    pub numbers: Numbers,
-    /// What they are multiplied by.
-    pub scale: Option<Scale>,
+pub enum Decoding {
+    /// Numbers become F32.
+    Numbers {
+        /// What they are.
+        numbers: Numbers,
+        /// What they are multiplied by.
+        scale: Option<Scale>,
+    },
+    /// Blocks become those of another format.
+    Packed(Packing),
 }
 
 /// Numbers that no format has.
@@ -153,7 +159,12 @@ impl Scale {
 }
 
 impl Decoding {
-    /// Reads rows of a matrix, which begins at `offset`, as F32.
+    /// Whether numbers are multiplied by something.
+    pub fn is_scaled(&self) -> bool {
+        matches!(self, Decoding::Numbers { scale: Some(_), .. })
+    }
+
+    /// Reads rows of a matrix, which begins at `offset`.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -167,14 +178,18 @@ impl Decoding {
         if rows.is_empty() {
             return Ok(());
         }
-        let n_bytes = self.numbers.n_bytes();
+        let (numbers, scale) = match self {
+            Decoding::Numbers { numbers, scale } => (numbers, scale),
+            Decoding::Packed(packing) => return read_packed(*packing, file, offset, rows, out),
+        };
+        let n_bytes = numbers.n_bytes();
         let (out, _) = out.as_chunks_mut::<4>();
         let row_bytes = out.len() / rows.len() * n_bytes;
         let mut stored = vec![0; out.len() * n_bytes];
         file.read_at(offset + (rows.start * row_bytes) as u64, &mut stored)?;
-        let numbers = stored.chunks_exact(n_bytes).map(|number| self.numbers.decode(number));
+        let numbers = stored.chunks_exact(n_bytes).map(|number| numbers.decode(number));
         let mut weights: Vec<f32> = numbers.collect();
-        if let Some(scale) = &self.scale {
+        if let Some(scale) = scale {
             scale.multiply(rows, &mut weights)?;
         }
         for (out, weight) in out.iter_mut().zip(weights) {
@@ -182,4 +197,27 @@ impl Decoding {
         }
         Ok(())
     }
+}
+
+/// Reads the rows that are stored together with those that are wanted.
+fn read_packed(
+    packing: Packing,
+    file: &SourceFile,
+    offset: u64,
+    rows: Range<usize>,
+    out: &mut [u8],
+) -> Result<(), CheckpointError> {
+    let (n_rows, row_bytes) = (packing.n_rows(), out.len() / rows.len());
+    let n_blocks = n_rows * row_bytes / packing.format().block_bytes;
+    let (mut stored, mut unpacked) =
+        (vec![0; n_blocks * packing.block_bytes()], vec![0; n_rows * row_bytes]);
+    for first in (rows.start / n_rows * n_rows..rows.end).step_by(n_rows) {
+        file.read_at(offset + (first / n_rows * stored.len()) as u64, &mut stored)?;
+        packing.unpack(&stored, &mut unpacked);
+        let wanted = rows.start.max(first)..rows.end.min(first + n_rows);
+        let bytes = |row: usize, first: usize| (row - first) * row_bytes;
+        out[bytes(wanted.start, rows.start)..bytes(wanted.end, rows.start)]
+            .copy_from_slice(&unpacked[bytes(wanted.start, first)..bytes(wanted.end, first)]);
+    }
+    Ok(())
 }

@@ -1,11 +1,12 @@
 //! GGUF files as checkpoints, the old layout with one tensor per expert included.
 
 use super::Checkpoint;
+use super::decoding::Decoding;
 use super::error::{CheckpointError, Problem};
 use super::stored::SourceFile;
 use super::tensor::{Part, RowOrder, Tensor};
 use crate::architecture::{Architecture, ExpertTensor};
-use crate::gguf::{self, Gguf, GgufError, is_of_one_file};
+use crate::gguf::{self, FILE_TYPE_KEY, Gguf, GgufError, Packing, is_of_one_file};
 use std::collections::HashSet;
 use std::iter;
 use std::path::Path;
@@ -35,7 +36,9 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let files = gguf.parts().iter().map(|part| SourceFile::open(&part.path));
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let mut metadata = gguf.metadata().clone();
-    metadata.retain(|key| !is_of_one_file(key));
+    // The type of a file of tensors that are read as others is that of others, too.
+    let is_packed = gguf.tensors().any(|tensor| tensor.packing.is_some());
+    metadata.retain(|key| !is_of_one_file(key) && !(is_packed && key == FILE_TYPE_KEY));
     let tensors = tensors(&gguf, &files)?;
     Ok(Checkpoint {
         path: path.to_path_buf(),
@@ -43,8 +46,26 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
         files,
         metadata,
         tensors,
-        notes: vec![],
+        notes: notes(&gguf),
     })
+}
+
+/// What is read otherwise than it is stored.
+fn notes(gguf: &Gguf) -> Vec<String> {
+    let mut packings: Vec<Packing> = Vec::new();
+    for packing in gguf.tensors().filter_map(|tensor| tensor.packing) {
+        if !packings.contains(&packing) {
+            packings.push(packing);
+        }
+    }
+    let note = |packing: Packing| {
+        format!(
+            "tensors of {} are read as {}, with the same weights",
+            packing.name(),
+            packing.format()
+        )
+    };
+    packings.into_iter().map(note).collect()
 }
 
 /// What a file is that begins as nothing does which is read.
@@ -98,7 +119,7 @@ fn part(stored: &gguf::Tensor, files: &[Arc<SourceFile>]) -> Part {
         file: files[stored.part_idx].clone(),
         offset: stored.offset,
         format: stored.format,
-        decoding: None,
+        decoding: stored.packing.map(Decoding::Packed),
         rows: stored.n_weights() / cols,
         cols,
         order: RowOrder::Stored,

@@ -87,7 +87,7 @@ impl Layout {
                 let source = stored.tensors.get(&name).ok_or_else(missing)?;
                 let scale = scale_of(&name, stored);
                 let part = piece.part(&name, source, scale)?;
-                let is_scaled = part.decoding.as_ref().is_some_and(|it| it.scale.is_some());
+                let is_scaled = part.decoding.as_ref().is_some_and(Decoding::is_scaled);
                 used.extend(scale.filter(|_| is_scaled).map(|(name, _)| name.clone()));
                 used.insert(name);
                 parts.push(part);
@@ -220,7 +220,7 @@ impl Piece {
                     return refuse(Problem::NumberType { tensor, found: found.clone() });
                 };
                 let format = DynFormat::by_name("F32").expect("F32 is registered");
-                (format, Some(Decoding { numbers, scale }), numbers.n_bytes())
+                (format, Some(Decoding::Numbers { numbers, scale }), numbers.n_bytes())
             }
         };
         let offset = stored.offset + (start * weight_bytes) as u64;

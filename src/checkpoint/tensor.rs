@@ -34,7 +34,7 @@ pub struct Part {
     pub offset: u64,
     /// The format of its blocks, as read.
     pub format: &'static DynFormat,
-    /// How its numbers become F32, where they have no format.
+    /// How what is stored becomes blocks of the format, where it has none.
     pub decoding: Option<Decoding>,
     /// Out features, as read.
     pub rows: usize,
@@ -183,7 +183,7 @@ impl Part {
             return self.file.read_at(self.offset + start as u64, out);
         };
         let stored_cols = if self.order == RowOrder::Transposed { self.rows } else { self.cols };
-        let row_bytes = stored_cols * self.format.block_bytes;
+        let row_bytes = self.format.row_bytes(stored_cols).expect("rows of whole blocks");
         let rows = start / row_bytes..(start + out.len()) / row_bytes;
         decoding.read(&self.file, self.offset, rows, out)
     }

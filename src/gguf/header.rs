@@ -6,6 +6,7 @@
 
 use super::error::Problem;
 use super::formats;
+use super::packing::Packing;
 use super::value::{ARRAY, Kind};
 use gatefold_quant::DynFormat;
 use std::collections::HashSet;
@@ -52,6 +53,7 @@ pub(super) struct Entry<'a> {
 pub(super) struct TensorEntry<'a> {
     pub name: &'a str,
     pub format: &'static DynFormat,
+    pub packing: Option<Packing>,
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
     /// Where it is said to begin in the data section.
@@ -248,12 +250,22 @@ impl<'a> Scan<'a> {
             shape.insert(0, self.u64(place)?);
         }
         let number = self.u32(place)?;
-        let format = DynFormat::by_gguf_type(number)
+        let packing = Packing::by_gguf_type(number);
+        let format = packing.map(Packing::format).or_else(|| DynFormat::by_gguf_type(number));
+        let format = format
             .ok_or_else(|| Problem::Format { tensor: name.into(), found: formats::name(number) })?;
         let offset = self.u64(place)?;
-        let n_bytes = check_shape(name, format, &shape)?;
+        let mut n_bytes = check_shape(name, format, &shape)?;
+        if let Some(packing) = packing {
+            n_bytes = n_bytes / format.block_bytes as u64 * packing.block_bytes() as u64;
+            let n_rows = shape.iter().rev().nth(1).copied().unwrap_or(1);
+            if !n_rows.is_multiple_of(packing.n_rows() as u64) {
+                let wrong = format!("rows of {} come by {}", packing.name(), packing.n_rows());
+                return Err(Problem::Shape { tensor: name.into(), shape, wrong });
+            }
+        }
         let shape = shape.into_iter().map(|size| size as usize).collect();
-        Ok(TensorEntry { name, format, shape, offset, n_bytes })
+        Ok(TensorEntry { name, format, packing, shape, offset, n_bytes })
     }
 
     /// A string that serves as a name: its length limited, without control characters.

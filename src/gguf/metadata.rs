@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// The key with which a file says what kind of model it holds.
 pub const ARCHITECTURE_KEY: &str = "general.architecture";
 
+/// The key with which a file says of which type most of its tensors are.
+pub const FILE_TYPE_KEY: &str = "general.file_type";
+
 /// The key with which a file says at which multiples its tensors begin.
 pub(super) const ALIGNMENT_KEY: &str = "general.alignment";
 

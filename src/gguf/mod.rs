@@ -16,6 +16,7 @@ mod formats;
 mod header;
 mod map;
 mod metadata;
+mod packing;
 mod piece;
 mod read_ahead;
 mod split;
@@ -27,7 +28,8 @@ pub(crate) use direct::{DirectFile, PAGE_LEN, Pages};
 pub use error::{GgufError, Problem};
 pub use map::Bytes;
 pub(crate) use map::Mapped;
-pub use metadata::{ARCHITECTURE_KEY, Metadata, is_of_one_file};
+pub use metadata::{ARCHITECTURE_KEY, FILE_TYPE_KEY, Metadata, is_of_one_file};
+pub use packing::Packing;
 pub use read_ahead::ReadAhead;
 pub use split::part_path;
 pub use value::{Array, Kind, Value};
@@ -62,8 +64,10 @@ pub struct Part {
 pub struct Tensor {
     /// Its name in the file: `blk.0.attn_q.weight`.
     pub name: String,
-    /// The format of its blocks.
+    /// The format of its blocks, or of those that its weights are read as.
     pub format: &'static DynFormat,
+    /// How they are stored, where that is not the format.
+    pub packing: Option<Packing>,
     /// Sizes, outermost first: a matrix is `[rows = out features, cols = in features]`, stacked
     /// experts are `[n_experts, rows, cols]`.
     pub shape: Vec<usize>,
@@ -79,6 +83,11 @@ impl Tensor {
     /// Number of weights.
     pub fn n_weights(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// The name of its type.
+    pub fn type_name(&self) -> &'static str {
+        self.packing.map_or(self.format.name, Packing::name)
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn tensors(
         tensors.push(Tensor {
             name: name.to_string(),
             format: entry.format,
+            packing: entry.packing,
             shape: entry.shape.clone(),
             part_idx: 0,
             offset: start,

@@ -40,21 +40,34 @@ pub fn check(gguf: &Gguf, compute: &Compute, progress: impl Fn(u64) + Sync) -> C
 
 fn check_tensor(tensor: &Tensor, isa: Isa, progress: &(impl Fn(u64) + Sync)) -> Option<Fault> {
     let format = tensor.format;
-    let chunk_bytes = CHUNK_LEN / format.block_len * format.block_bytes;
+    let n_cols = tensor.shape.last().copied().unwrap_or(1);
+    let (chunk_len, block_bytes) = match tensor.packing {
+        Some(packing) => (packing.n_rows() * n_cols, packing.block_bytes()),
+        None => (CHUNK_LEN, format.block_bytes),
+    };
+    let chunk_bytes = chunk_len / format.block_len * block_bytes;
     let chunks = tensor.bytes.par_chunks(chunk_bytes).enumerate();
-    let not_finite = chunks.map_init(Vec::new, |weights: &mut Vec<f32>, (chunk_idx, blocks)| {
-        weights.resize(blocks.len() / format.block_bytes * format.block_len, 0.0);
-        format.dequantize(isa, blocks, weights);
-        progress(blocks.len() as u64);
+    let not_finite = chunks.map_init(Vec::new, |weights: &mut Vec<f32>, (chunk_idx, stored)| {
+        let n_blocks = stored.len() / block_bytes;
+        weights.resize(n_blocks * format.block_len, 0.0);
+        match tensor.packing {
+            Some(packing) => {
+                let mut blocks = vec![0; n_blocks * format.block_bytes];
+                packing.unpack(stored, &mut blocks);
+                format.dequantize(isa, &blocks, weights);
+            }
+            None => format.dequantize(isa, stored, weights),
+        }
+        progress(stored.len() as u64);
         let first = weights.iter().position(|weight| !weight.is_finite())?;
         let n_weights = weights.iter().filter(|weight| !weight.is_finite()).count();
-        Some((chunk_idx * CHUNK_LEN + first, n_weights))
+        Some((chunk_idx * chunk_len + first, n_weights))
     });
     let (first, n_weights) = not_finite.flatten().reduce_with(|a, b| (a.0.min(b.0), a.1 + b.1))?;
     let name = tensor.name.clone();
     Some(Fault {
         tensor: name,
-        format: format.name,
+        format: tensor.type_name(),
         n_weights,
         first: indices(first, &tensor.shape),
     })

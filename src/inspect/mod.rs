@@ -176,7 +176,7 @@ impl Report {
     pub fn with_tensors(self, gguf: &Gguf) -> Report {
         let entries = gguf.tensors().map(|tensor| TensorEntry {
             name: tensor.name.clone(),
-            format: tensor.format.name,
+            format: tensor.type_name(),
             shape: tensor.shape.clone(),
             n_bytes: tensor.bytes.len(),
         });
@@ -243,7 +243,7 @@ impl FormatUse {
     fn of(gguf: &Gguf) -> Vec<FormatUse> {
         let mut uses: Vec<FormatUse> = Vec::new();
         for tensor in gguf.tensors() {
-            let format = tensor.format.name;
+            let format = tensor.type_name();
             let idx = uses.iter().position(|use_| use_.format == format).unwrap_or_else(|| {
                 uses.push(FormatUse { format, n_tensors: 0, n_weights: 0, n_bytes: 0 });
                 uses.len() - 1

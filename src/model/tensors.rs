@@ -46,10 +46,20 @@ impl<'a> Tensors<'a> {
 
     fn get(&mut self, name: &str) -> Result<&'a Tensor, ModelError> {
         self.used.insert(name.to_owned());
-        self.gguf.tensor(name).ok_or_else(|| {
+        let tensor = self.gguf.tensor(name).ok_or_else(|| {
             let advice = "is missing: the file is not a whole model, download or convert it again";
             self.error(name, advice.to_owned())
-        })
+        })?;
+        match tensor.packing {
+            None => Ok(tensor),
+            Some(packing) => {
+                let (found, format) = (packing.name(), packing.format());
+                let advice = format!(
+                    "is {found}, which gatefold does not run as it is; `gatefold quantize` with the type COPY makes {format} of it, with the same weights"
+                );
+                Err(self.error(name, advice))
+            }
+        }
     }
 
     fn with_shape(&mut self, name: &str, shape: &[usize]) -> Result<&'a Tensor, ModelError> {

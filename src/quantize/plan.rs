@@ -3,7 +3,7 @@
 use super::recipe::{self, Place, Recipe};
 use crate::architecture::{LLAMA, Role, TensorSpec};
 use crate::checkpoint::{Checkpoint, Tensor};
-use crate::gguf::{Metadata, Value};
+use crate::gguf::{FILE_TYPE_KEY, Metadata, Value};
 use crate::imatrix::{Imatrix, Importance, Problem};
 use crate::text::printable;
 use gatefold_quant::DynFormat;
@@ -61,6 +61,8 @@ pub struct Options {
     pub allow_requantize: bool,
     /// How much errors of columns count.
     pub imatrix: Option<Arc<NamedImatrix>>,
+    /// Whether that is only found out later: the plan is then none to quantize by.
+    pub is_preview: bool,
     /// The most bytes of tensors in a file. A single tensor larger than that has a file of its own.
     pub most_bytes: Option<u64>,
 }
@@ -113,12 +115,12 @@ pub enum PlanError {
         /// What it shall be.
         to: &'static DynFormat,
     },
-    /// A format without a quantizer.
+    /// So few bits that they must go where they count, which is not known.
     #[error(
-        "tensor {} cannot become {to}: tensors of that type are read, and kept as they are, but not made",
+        "tensor {} cannot become {to} before it is known how much errors of its columns count: give `imatrix` a file that says so, or `calibrate` to find out first",
         printable(tensor)
     )]
-    ReadOnly {
+    Unweighted {
         /// Which tensor.
         tensor: String,
         /// What it shall be.
@@ -206,10 +208,6 @@ impl Options {
             let (tensor, pattern) = (tensor.name.clone(), pattern.to_string());
             return Err(PlanError::Vector { tensor, pattern, to: wanted });
         }
-        let is_made = tensor.parts.iter().any(|part| part.format != wanted);
-        if is_made && !wanted.has_quantizer() {
-            return Err(PlanError::ReadOnly { tensor: tensor.name.clone(), to: wanted });
-        }
         let format = recipe::fitting(wanted, tensor.n_cols());
         let loses_again =
             |from: &DynFormat| from.block_len > 1 && format.block_len > 1 && *from != *format;
@@ -220,11 +218,16 @@ impl Options {
             return Err(PlanError::Requantize { tensor, from, to: format });
         }
         let row_bytes = format.row_bytes(tensor.n_cols()).expect("a format that fits");
+        let importance = self.importance(tensor, format, place.is_vector)?;
+        let is_made = tensor.parts.iter().any(|part| part.format != format);
+        if is_made && format.needs_importance() && importance.is_none() && !self.is_preview {
+            return Err(PlanError::Unweighted { tensor: tensor.name.clone(), to: format });
+        }
         Ok(PlannedTensor {
             format,
             n_bytes: tensor.n_rows() as u64 * row_bytes as u64,
             reason: if format == wanted { reason } else { Reason::Fallback(wanted) },
-            importance: self.importance(tensor, format, place.is_vector)?,
+            importance,
         })
     }
 
@@ -260,18 +263,17 @@ impl Options {
 
 /// The keys of the checkpoint, and those that tell what was made of it.
 fn metadata(checkpoint: &Checkpoint, options: &Options, tensors: &[PlannedTensor]) -> Metadata {
-    const FILE_TYPE: &str = "general.file_type";
     /// Of the block formats' layouts; those before it were of 2023.
     const QUANTIZATION_VERSION: u32 = 2;
     let mut metadata = checkpoint.metadata.clone();
     // A copy without a file type gets that of most of its bytes.
     let largest = || tensors.iter().max_by_key(|tensor| tensor.n_bytes);
     let recipe = options.recipe.or_else(|| {
-        let largest = largest().filter(|_| !metadata.contains(FILE_TYPE));
+        let largest = largest().filter(|_| !metadata.contains(FILE_TYPE_KEY));
         largest.and_then(|tensor| recipe::by_name(tensor.format.name))
     });
     if let Some(recipe) = recipe {
-        metadata.set(FILE_TYPE, Value::U32(recipe.file_type));
+        metadata.set(FILE_TYPE_KEY, Value::U32(recipe.file_type));
     }
     if tensors.iter().any(|tensor| tensor.format.block_len > 1) {
         metadata.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));

@@ -13,15 +13,17 @@ pub struct Recipe {
     /// Its number in `general.file_type`.
     pub file_type: u32,
     weights: Cell,
+    embedding: Cell,
     output: Cell,
     down: Cell,
     dense: Attention,
     moe: Attention,
 }
 
-/// The formats of attention, whose queries are ordinary weights.
+/// The formats of attention.
 #[derive(Debug)]
 struct Attention {
+    query: Cell,
     key: Cell,
     value: Cell,
     output: Cell,
@@ -42,6 +44,7 @@ enum Layers {
     Eighth,
     Sixteenth,
     Spread,
+    Ends,
 }
 
 /// Where a tensor stands, as far as recipes care.
@@ -100,11 +103,14 @@ pub fn fitting(format: &'static DynFormat, cols: usize) -> &'static DynFormat {
 
 impl Recipe {
     fn of(name: &'static str, file_type: &str, cells: &[&'static str]) -> Recipe {
-        let [weights, output, down, value, attn_out, moe_key, moe_value, moe_attn_out] = cells
-        else {
+        let [weights, embedding, output, down, query, value, attn_out, moe @ ..] = cells else {
             panic!("recipes.txt: {name} has {} cells", cells.len());
         };
-        let attention = |key: &'static str, value: &'static str, output: &'static str| Attention {
+        let [moe_query, moe_key, moe_value, moe_attn_out] = moe else {
+            panic!("recipes.txt: {name} has {} cells", cells.len());
+        };
+        let attention = |query: &'static str, key, value, output| Attention {
+            query: Cell::of(query),
             key: Cell::of(key),
             value: Cell::of(value),
             output: Cell::of(output),
@@ -113,10 +119,11 @@ impl Recipe {
             name,
             file_type: file_type.parse().expect("recipes.txt: the number of a file type"),
             weights: Cell::of(weights),
+            embedding: Cell::of(embedding),
             output: Cell::of(output),
             down: Cell::of(down),
-            dense: attention(weights, value, attn_out),
-            moe: attention(moe_key, moe_value, moe_attn_out),
+            dense: attention(query, query, value, attn_out),
+            moe: attention(moe_query, moe_key, moe_value, moe_attn_out),
         }
     }
 
@@ -128,9 +135,11 @@ impl Recipe {
         }
         let attention = if place.is_moe { &self.moe } else { &self.dense };
         let cell = match place.role? {
-            Role::Embedding | Role::Query | Role::Gate | Role::Up => &self.weights,
+            Role::Gate | Role::Up => &self.weights,
+            Role::Embedding => &self.embedding,
             Role::Output => &self.output,
             Role::Down => &self.down,
+            Role::Query => &attention.query,
             Role::Key => &attention.key,
             Role::Value => &attention.value,
             Role::AttentionOutput => &attention.output,
@@ -151,6 +160,7 @@ impl Cell {
             "eighth" => Layers::Eighth,
             "sixteenth" => Layers::Sixteenth,
             "spread" => Layers::Spread,
+            "ends" => Layers::Ends,
             _ => panic!("recipes.txt: layers {layers}"),
         };
         Cell { special: Some((layers, format(special))), format: format(rest) }
@@ -167,13 +177,14 @@ impl Cell {
 impl Layers {
     fn contain(self, layer_idx: usize, n_layers: usize) -> bool {
         let eighth = n_layers / 8;
+        let last_eighth = n_layers - n_layers.div_ceil(8);
         match self {
             Layers::Eighth => layer_idx < eighth,
             Layers::Sixteenth => layer_idx < n_layers / 16,
             Layers::Spread => {
-                let last_eighth = n_layers - n_layers.div_ceil(8);
                 layer_idx < eighth || layer_idx >= last_eighth || (layer_idx - eighth) % 3 == 2
             }
+            Layers::Ends => layer_idx < eighth || layer_idx >= last_eighth,
         }
     }
 }
@@ -194,7 +205,7 @@ mod tests {
     #[test]
     fn every_type_of_the_table_is_read() {
         let names: Vec<_> = all().iter().map(|recipe| recipe.name).collect();
-        assert_eq!(names.len(), 19);
+        assert_eq!(names.len(), 29);
         assert_eq!(by_name("q4_k_m").map(|recipe| recipe.file_type), Some(15));
         assert!(by_name("Q9_K").is_none());
     }
@@ -235,8 +246,6 @@ mod tests {
     fn there_is_a_format_for_rows_of_any_length() {
         for format in FORMATS {
             assert_eq!(fitting(format, 256), format);
-        }
-        for format in FORMATS.iter().filter(|format| format.has_quantizer()) {
             for cols in [1, 33, 96, 1000] {
                 assert!(cols % fitting(format, cols).block_len == 0);
             }

@@ -35,7 +35,7 @@ fn numbers_and_scales_are_those_of_pytorch() {
         let scale = scale.map(|(name, scale)| Scale::new(name, scale, [rows, cols]).unwrap());
         let numbers = Numbers::by_name(tensor.format.as_ref().unwrap_err()).unwrap();
         let (decoding, expected) =
-            (Decoding { numbers, scale }, floats(&stored, &format!("{name}.expected")));
+            (Decoding::Numbers { numbers, scale }, floats(&stored, &format!("{name}.expected")));
         for n_rows in [1, 3, rows] {
             for first in (0..rows).step_by(n_rows) {
                 let range = first..rows.min(first + n_rows);

@@ -248,14 +248,15 @@ fn shapes_that_cannot_be() {
     refused(one_tensor(&[48], Q4_0, 0, 36), &["[48]", "Q4_0", "multiple of 32"]);
     refused(one_tensor(&[128, 2], 12, 0, 144), &["[2, 128]", "Q4_K", "multiple of 256"]);
     refused(one_tensor(&[128, 2], 21, 0, 110), &["[2, 128]", "IQ3_S", "multiple of 256"]);
+    refused(one_tensor(&[32, 6], 31, 0, 108), &["[6, 32]", "rows of Q4_0_4_4 come by 4"]);
+    refused(one_tensor(&[32, 4], 33, 0, 72), &["[4, 32]", "rows of Q4_0_8_8 come by 8"]);
 }
 
 #[test]
 fn formats_that_do_not_run_are_named() {
-    refused(one_tensor(&[256], 34, 0, 54), &["tensor w is TQ1_0", "it runs F32, F16, BF16, Q4_0"]);
+    refused(one_tensor(&[64], 40, 0, 36), &["tensor w is NVFP4", "it runs F32, F16, BF16, Q4_0"]);
     refused(one_tensor(&[1], 28, 0, 8), &["F64"]);
-    refused(one_tensor(&[32], 39, 0, 17), &["MXFP4"]);
-    refused(one_tensor(&[64], 40, 0, 36), &["NVFP4"]);
+    refused(one_tensor(&[32], 36, 0, 18), &["IQ4_NL_4_4"]);
     refused(one_tensor(&[32], 4, 0, 36), &["unknown type 4"]);
     refused(one_tensor(&[32], 99, 0, 36), &["unknown type 99"]);
     refused(one_tensor(&[32], u32::MAX, 0, 36), &["unknown type 4294967295"]);

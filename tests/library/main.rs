@@ -24,6 +24,7 @@ mod larger;
 mod layers;
 mod llama;
 mod logits;
+mod packed;
 mod prefixes;
 mod priorities;
 mod prompt_logprobs;

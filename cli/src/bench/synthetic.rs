@@ -241,16 +241,7 @@ impl Pieces {
         compute.run(|| {
             let pieces = bytes.par_chunks_exact_mut(piece_bytes);
             let pieces = pieces.zip(weights.par_chunks_exact(PIECE_LEN));
-            pieces.for_each(|(piece, weights)| match format.has_quantizer() {
-                true => format.quantize(compute.isa, weights, piece),
-                false => {
-                    let squares: f32 = weights.iter().map(|weight| weight * weight).sum();
-                    let rms = (squares / PIECE_LEN as f32).sqrt();
-                    let mut random = Random::new(weights[0].to_bits().into());
-                    let block = format.random_block(rms, || random.below(256) as u8);
-                    piece.copy_from_slice(&block);
-                }
-            });
+            pieces.for_each(|(piece, weights)| format.quantize(compute.isa, weights, piece));
         });
         Pieces { piece_bytes, bytes }
     }

@@ -5,7 +5,7 @@ use crate::args::model::ComputeArgs;
 use crate::args::size::size;
 use crate::terminal::progress::amount_bar;
 use crate::terminal::{print_file_notes, print_note};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use gatefold::Compute;
@@ -26,7 +26,7 @@ Examples:
   gatefold quantize Mixtral-8x7B-Instruct-v0.1/ mixtral-q4_k_m.gguf --type Q4_K_M
   gatefold quantize mixtral-f16.gguf mixtral-q4_0.gguf --type Q4_0 --tensor-type 'attn_.*=Q8_0'
   gatefold quantize mixtral-f16.gguf q3.gguf --type Q3_K_M --imatrix mixtral.imatrix.gguf
-  gatefold quantize Mixtral-8x7B-v0.1/ q2.gguf --type Q2_K --calibrate letters.txt
+  gatefold quantize Mixtral-8x7B-v0.1/ iq2.gguf --type IQ2_XS --calibrate letters.txt
   gatefold quantize Mixtral-8x7B-v0.1/ --type Q2_K --dry-run       what would become of each tensor
   gatefold quantize old.gguf new.gguf --type COPY                  a file of 2023 in today's layout
   gatefold quantize Mixtral-8x7B-v0.1/ m.gguf --type Q5_K_M --split-max-size 4G
@@ -35,11 +35,6 @@ A run that was stopped goes on where it stopped when the same command is given a
 
 /// `--type` for keeping every tensor's format.
 const COPY: &str = "COPY";
-
-/// Types of other programs that are understood, but not made.
-const READ_ONLY: [&str; 10] = [
-    "IQ3_M", "IQ3_S", "IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
-];
 
 /// Arguments of `gatefold quantize`.
 #[derive(Args)]
@@ -89,9 +84,8 @@ pub struct QuantizeArgs {
 }
 
 fn types() -> PossibleValuesParser {
-    let made = recipe::all().iter().map(|recipe| recipe.name).chain([COPY]).map(PossibleValue::new);
-    let read_only = READ_ONLY.map(|name| PossibleValue::new(name).hide(true));
-    PossibleValuesParser::new(made.chain(read_only))
+    let names = recipe::all().iter().map(|recipe| recipe.name).chain([COPY]);
+    PossibleValuesParser::new(names.map(PossibleValue::new))
 }
 
 fn tensor_type(text: &str) -> Result<Override, String> {
@@ -113,9 +107,6 @@ fn tensor_type(text: &str) -> Result<Override, String> {
 /// Runs it.
 pub fn run(args: QuantizeArgs) -> Result<()> {
     args.compute.n_threads()?;
-    if let Some(name) = READ_ONLY.iter().find(|name| name.eq_ignore_ascii_case(&args.target)) {
-        bail!("files of type {name} run, but cannot be made; the smallest type that can is Q2_K");
-    }
     let checkpoint = Checkpoint::open(&args.input)?;
     print_file_notes(&checkpoint.notes);
     let mut options = Options {
@@ -123,6 +114,7 @@ pub fn run(args: QuantizeArgs) -> Result<()> {
         overrides: args.tensor_type,
         allow_requantize: args.allow_requantize,
         imatrix: None,
+        is_preview: args.dry_run || args.importance.is_given(),
         most_bytes: args.split_max_size,
     };
     let plan = |options: &Options| {
@@ -133,6 +125,7 @@ pub fn run(args: QuantizeArgs) -> Result<()> {
     let output = args.output.filter(|_| !args.dry_run);
     let compute = args.compute.resolve()?;
     options.imatrix = args.importance.resolve(&checkpoint, output.as_deref(), &compute)?;
+    options.is_preview = args.dry_run;
     let plan = plan(&options)?;
     if options.imatrix.is_some() {
         tell_unknown(&checkpoint, &plan);

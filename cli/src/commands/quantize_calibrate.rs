@@ -44,6 +44,11 @@ pub struct ImportanceArgs {
 }
 
 impl ImportanceArgs {
+    /// Whether there will be one.
+    pub fn is_given(&self) -> bool {
+        self.imatrix.is_some() || self.calibrate.is_some()
+    }
+
     /// The importance matrix, if one is wanted; made first for the file at `output`, where that is
     /// wanted.
     pub fn resolve(

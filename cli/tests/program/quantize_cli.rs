@@ -119,25 +119,19 @@ fn a_copy_of_an_old_file_is_the_new_file() {
 }
 
 #[test]
-fn formats_without_a_quantizer_are_kept_but_not_made() {
-    let folder = Folder::with("old.gguf", "IQ3_S", Separate);
-    folder.quantize("old.gguf", "copy.gguf", &["--type", "COPY"]).succeeded();
-    let copy = Gguf::open(&folder.path("copy.gguf")).unwrap();
-    for tensor in random_mixtral::gguf(512, "IQ3_S", Merged).tensors() {
-        let copied = copy.tensor(&tensor.name).unwrap();
-        assert_eq!(copied.format, tensor.format, "{}", tensor.name);
-        assert!(*copied.bytes == *tensor.bytes, "{}", tensor.name);
-    }
-    folder.quantize("copy.gguf", "q.gguf", &["--type", "Q4_K_S", "--allow-requantize"]).succeeded();
-    assert_eq!(formats(&folder.path("q.gguf"))["blk.0.ffn_up_exps.weight"], "Q4_K");
-    folder.quantize("copy.gguf", "f32.gguf", &["--type", "F32"]).succeeded();
-
-    for (name, shown) in [("IQ2_XS", "IQ2_XS"), ("iq3_m", "IQ3_M")] {
-        let run = folder.quantize("f32.gguf", "none.gguf", &["--type", name]);
-        run.refused(&format!("files of type {shown} run, but cannot be made"));
-    }
+fn few_bits_need_to_know_what_counts() {
+    let folder = Folder::with("f32.gguf", "F32", Merged);
+    let needs = "before it is known how much errors of its columns count: give --imatrix a file that says so, or --calibrate to find out first";
+    folder.quantize("f32.gguf", "none.gguf", &["--type", "iq2_xs"]).refused(needs);
     let wish = ["--type", "Q4_K_S", "--tensor-type", "attn_q=IQ1_S"];
-    folder.quantize("f32.gguf", "none.gguf", &wish).refused("attn_q.weight cannot become IQ1_S");
+    let run = folder.quantize("f32.gguf", "none.gguf", &wish);
+    run.refused("attn_q.weight cannot become IQ1_S");
+    assert!(!folder.path("none.gguf").exists());
+    // Three bits do not.
+    folder.quantize("f32.gguf", "iq3.gguf", &["--type", "IQ3_XXS"]).succeeded();
+    assert_eq!(formats(&folder.path("iq3.gguf"))["blk.0.ffn_up_exps.weight"], "IQ3_XXS");
+    folder.quantize("iq3.gguf", "copy.gguf", &["--type", "COPY"]).succeeded();
+    folder.quantize("iq3.gguf", "f16.gguf", &["--type", "F16"]).succeeded();
 }
 
 #[test]

@@ -78,5 +78,5 @@ impl Super for Iq1S {
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: 1, highest: 15, highest_minimum: 0 };
     const UNIT: f32 = 1.0 / 8.0;
-    const CANDIDATES: Candidates = &[];
+    const CANDIDATES: Candidates = &[8.0, 10.0, 12.5, 15.5, 19.0, 24.0];
 }

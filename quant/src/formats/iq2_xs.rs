@@ -60,5 +60,5 @@ impl Super for Iq2Xs {
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: 1, highest: 31, highest_minimum: 0 };
     const UNIT: f32 = 1.0 / 8.0;
-    const CANDIDATES: Candidates = &[];
+    const CANDIDATES: Candidates = &[34.0, 42.0, 52.0, 64.0, 78.0, 96.0];
 }

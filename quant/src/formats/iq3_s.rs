@@ -60,5 +60,5 @@ impl Super for Iq3S {
     const SUB_LEN: usize = 32;
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: 1, highest: 31, highest_minimum: 0 };
-    const CANDIDATES: Candidates = &[];
+    const CANDIDATES: Candidates = &[11.5, 13.5, 15.5, 18.0, 21.0];
 }

@@ -57,5 +57,5 @@ impl Super for Iq3Xxs {
     const HAS_MINIMUM: bool = false;
     const SUB_SCALES: SubScales = SubScales { lowest: 1, highest: 31, highest_minimum: 0 };
     const UNIT: f32 = 1.0 / 4.0;
-    const CANDIDATES: Candidates = &[];
+    const CANDIDATES: Candidates = &[44.0, 52.0, 61.0, 72.0, 85.0, 100.0];
 }

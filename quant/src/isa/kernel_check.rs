@@ -31,6 +31,30 @@ pub fn check_decoding<F: Super>(decode: fn(&F::Block, &mut Decoded)) {
     }
 }
 
+/// The test of the decoding in the module around, which takes an instruction set; the condition is
+/// that the CPU has it.
+macro_rules! test_decoding {
+    ($isa:literal, $is_available:expr) => {
+        use crate::format::Super;
+        use crate::formats::for_each_format;
+        use crate::isa::kernel_check::{check_decoding, skip};
+
+        fn check<F: Super>() {
+            // SAFETY: the test has asked for the features.
+            check_decoding::<F>(|block, decoded| unsafe { super::decode::<F>(block, decoded) });
+        }
+
+        #[test]
+        fn blocks_are_decoded_as_defined() {
+            if !$is_available {
+                return skip(concat!("decoding with ", $isa));
+            }
+            for_each_format!(_, _, check);
+        }
+    };
+}
+pub(crate) use test_decoding;
+
 /// Pseudo-random bytes.
 fn bytes() -> impl FnMut() -> u8 {
     let mut state = 1u32;

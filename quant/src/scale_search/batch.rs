@@ -1,6 +1,8 @@
 //! Sixteen blocks at a time, each in a lane of its own.
 
+use super::entries::{Choice, Weights};
 use super::grid::Grid;
+use crate::codebook::Codebook;
 use crate::format::{Candidates, FloatKind};
 use crate::vector::{Lanes, N_LANES};
 use half::f16;
@@ -189,9 +191,24 @@ impl<L: Lanes> Batch<L> {
         sum
     }
 
+    /// The weights, to be made of a codebook's entries.
+    #[inline(always)]
+    fn entries(&self, book: &'static Codebook) -> Weights<'_, L> {
+        Weights { book, x: self.x(), importance: &self.importance[..self.len] }
+    }
+
+    /// The entries of a codebook with the least errors.
+    #[inline(always)]
+    pub fn choice(&self, book: &'static Codebook, scale: L) -> Choice {
+        self.entries(book).choice(scale)
+    }
+
     /// The sums of squared errors, as much as they count.
     #[inline(always)]
     pub fn errors(&self, grid: Grid, Scales { scale, minimum }: Scales<L>) -> L {
+        if let Grid::Codebook(book) = grid {
+            return self.entries(book).errors(scale);
+        }
         let inverse = inverse(scale);
         let mut errors = L::splat(0.0);
         for (&x, &importance) in self.weighted() {
@@ -207,6 +224,15 @@ impl<L: Lanes> Batch<L> {
     #[inline(always)]
     pub fn products(&self, grid: Grid, minimum: L, inverse: L) -> [L; 2] {
         let (mut xq, mut qq) = (L::splat(0.0), L::splat(0.0));
+        if let Grid::Codebook(book) = grid {
+            let Choice { numbers, .. } = self.choice(book, self::inverse(inverse.abs()));
+            for ((&x, &importance), q) in self.weighted().zip(numbers) {
+                let q = L::from_array(q);
+                let counted = q.mul(importance);
+                (xq, qq) = (xq.add(x.mul(counted)), qq.add(q.mul(counted)));
+            }
+            return [xq, qq];
+        }
         for (&x, &importance) in self.weighted() {
             let x = x.add(minimum);
             let q = grid.nearest(x.mul(inverse));

@@ -1,5 +1,6 @@
 //! The numbers that codes stand for.
 
+use crate::codebook::Codebook;
 use crate::layout::{Codes, Layout};
 use crate::vector::{Lanes, N_LANES};
 
@@ -10,7 +11,11 @@ pub enum Grid {
     Integers { lowest: f32, highest: f32 },
     /// The entries of a table, in increasing order.
     Table(&'static [i8; 16]),
+    /// Those of a codebook, for several weights each: see [`super::entries`].
+    Codebook(&'static Codebook),
 }
+
+const NOT_ONE_BY_ONE: &str = "numbers of a codebook are not chosen one by one";
 
 impl Grid {
     /// The grid of a layout. Of signed bytes it leaves out -128, as everyone does: a kernel may
@@ -23,7 +28,7 @@ impl Grid {
             },
             Codes::Signed => Grid::Integers { lowest: -127.0, highest: 127.0 },
             Codes::Table(table) => Grid::Table(table),
-            Codes::Codebook(_) => panic!("there is no search among the entries of a codebook"),
+            Codes::Codebook(book) => Grid::Codebook(book),
         }
     }
 
@@ -33,6 +38,7 @@ impl Grid {
         match self {
             Grid::Integers { lowest, highest } => [lowest, highest],
             Grid::Table(table) => [f32::from(table[0]), f32::from(table[15])],
+            Grid::Codebook(_) => unreachable!("{NOT_ONE_BY_ONE}"),
         }
     }
 
@@ -55,6 +61,7 @@ impl Grid {
                 }
                 number
             }
+            Grid::Codebook(_) => unreachable!("{NOT_ONE_BY_ONE}"),
         }
     }
 
@@ -84,6 +91,7 @@ impl Grid {
                 }
                 index
             }
+            Grid::Codebook(_) => unreachable!("{NOT_ONE_BY_ONE}"),
         };
         bytemuck::cast(code.to_i8())
     }

@@ -40,6 +40,11 @@
 //!
 //! Larger errors are larger by a few percent, all together by 0.01% of the sum at most.
 //!
+//! Where codes are entries of a codebook, what is nearest is searched for among all of them, signs and
+//! deltas included (`entries`), and all else is the same. Mean squared errors, as much as columns
+//! count, as multiples of llama.cpp's with the same importance matrix, for rows of four matrices of a
+//! model: IQ3_S 0.87, IQ3_XXS 0.93, IQ2_S 0.91, IQ2_XS 0.89, IQ2_XXS 0.89, IQ1_M 0.86, IQ1_S 0.86.
+//!
 //! Sixteen blocks, or sub-blocks of super-blocks, are searched at once, each in one of the
 //! [`Lanes`] (`batch`). Like those of the kernels these are never slices of one sum, so every CPU
 //! makes the same bytes; and there is no fused multiply-add, which a CPU without it would have to
@@ -49,6 +54,7 @@
 //! [`Lanes`]: crate::vector::Lanes
 
 mod batch;
+mod entries;
 mod flat;
 mod grid;
 mod super_block;

@@ -55,15 +55,20 @@ pub fn super_block<L: Lanes, F: Super>(
     let groups = weights.chunks(group_weights).zip(blocks.chunks_mut(group_len));
     for (group_idx, (weights, blocks)) in groups.enumerate() {
         let importance = importance.map(|all| &all[group_idx * group_weights..][..weights.len()]);
-        let fit = best_fit::<L, F>(&Batch::new(weights, importance, F::SUB_LEN));
+        let batch = Batch::new(weights, importance, F::SUB_LEN);
+        let fit = best_fit::<L, F>(&batch);
         let Scales { scale, minimum } = fit.scales();
         let (inverses, offsets) = (inverse(scale).to_array(), minimum.to_array());
         let (block_scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
         let (sub_scales, sub_minimums) = (fit.sub_scale.to_array(), fit.sub_minimum.to_array());
+        let choice = match F::LAYOUT.codebook() {
+            Some(book) => Some(batch.choice(book, scale)),
+            None => None,
+        };
         for (i, (weights, block)) in weights.chunks_exact(SUPER_LEN).zip(blocks).enumerate() {
             let first = i * n_subs;
             let mut scales = SuperScales {
-                scale: f16::from_f32(block_scales[first]),
+                scale: f16::from_f32(block_scales[first] / F::UNIT),
                 minimum: f16::from_f32(minimums[first]),
                 sub_scales: [0; 16],
                 sub_minimums: [0; 16],
@@ -73,14 +78,19 @@ pub fn super_block<L: Lanes, F: Super>(
                 let lane = first + part * n_subs / 16;
                 scales.sub_scales[part] = sub_scales[lane] as i8;
                 scales.sub_minimums[part] = sub_minimums[lane] as u8;
-                let weights = &weights[part * 16..][..16];
-                let codes = &mut codes[part * 16..][..16];
-                grid.encode::<L>(weights, inverses[lane], offsets[lane], codes);
+                if choice.is_none() {
+                    let weights = &weights[part * 16..][..16];
+                    let codes = &mut codes[part * 16..][..16];
+                    grid.encode::<L>(weights, inverses[lane], offsets[lane], codes);
+                }
             }
             let block = bytemuck::bytes_of_mut(block);
             block.fill(0);
             F::HEADER.pack(&scales, block);
-            F::LAYOUT.pack(&codes, block);
+            match (F::LAYOUT.codebook(), &choice) {
+                (Some(book), Some(choice)) => choice.encode(book, first, n_subs, block),
+                _ => F::LAYOUT.pack(&codes, block),
+            }
         }
     }
 }
@@ -107,7 +117,8 @@ fn best_fit<L: Lanes, F: Super>(batch: &Batch<L>) -> SuperFit<L> {
     let mut best = SuperFit { scale: zero, minimum: zero, sub_scale: zero, sub_minimum: zero };
     let mut best_errors = L::splat(f32::INFINITY);
     for _ in 0..N_ROUNDS {
-        (scale, minimum) = (stored_scale(scale), stored_scale(minimum));
+        let unit = L::splat(F::UNIT);
+        (scale, minimum) = (stored_scale(scale.div(unit)).mul(unit), stored_scale(minimum));
         let (chosen, errors) = choose_subs::<L, F>(batch, wanted, scale, minimum);
         let errors = over_subs::<L, F>(errors, plus);
         best = best.or(errors, best_errors, chosen);
@@ -140,8 +151,10 @@ fn over_subs<L: Lanes, F: Super>(values: L, combine: fn(f32, f32) -> f32) -> L {
     L::from_array(values)
 }
 
-/// Sub-scales are tried this far around the wanted one, without minimums.
+/// Sub-scales are tried this far around the wanted one, without minimums; of odd ones as many of
+/// these.
 const N_AROUND: i8 = 3;
+const N_ODD_AROUND: i8 = 2;
 
 /// Sub-minimums are tried this far around the wanted one, each with the sub-scales this far around
 /// the one that then is best.
@@ -164,8 +177,12 @@ fn choose_subs<L: Lanes, F: Super>(
     let wanted_minimum = wanted.minimum.mul(per_minimum).min(highest_minimum).max(zero).round();
     let mut best = SuperFit { scale, minimum, sub_scale: zero, sub_minimum: zero };
     let mut best_errors = L::splat(f32::INFINITY);
-    let (minimums_around, scales_around) =
-        if F::HAS_MINIMUM { (N_MINIMUMS_AROUND, N_SCALES_AROUND) } else { (0, N_AROUND) };
+    let [one, two, half] = [1.0, 2.0, 0.5].map(L::splat);
+    let (minimums_around, scales_around) = match grid {
+        _ if F::HAS_MINIMUM => (N_MINIMUMS_AROUND, N_SCALES_AROUND),
+        Grid::Codebook(_) => (0, N_ODD_AROUND),
+        _ => (0, N_AROUND),
+    };
     for step in -minimums_around..=minimums_around {
         let step = L::splat(f32::from(step));
         let sub_minimum = wanted_minimum.add(step).min(highest_minimum).max(zero);
@@ -176,9 +193,14 @@ fn choose_subs<L: Lanes, F: Super>(
             let [xq, qq] = batch.products(grid, offset, inverse(wanted.scale));
             center = xq.mul(inverse(qq));
         }
-        let center = center.mul(per_scale).min(highest).max(lowest).round();
+        let center = center.mul(per_scale).min(highest).max(lowest);
+        let center = match F::HEADER.is_odd() {
+            true => center.sub(one).mul(half).round().mul(two).add(one),
+            false => center.round(),
+        };
         for step in -scales_around..=scales_around {
-            let sub_scale = center.add(L::splat(f32::from(step))).min(highest).max(lowest);
+            let step = f32::from(step) * if F::HEADER.is_odd() { 2.0 } else { 1.0 };
+            let sub_scale = center.add(L::splat(step)).min(highest).max(lowest);
             let fit = SuperFit { scale, minimum, sub_scale, sub_minimum };
             let errors = batch.errors(grid, fit.scales());
             best = best.or(errors, best_errors, fit);
@@ -193,14 +215,17 @@ fn choose_subs<L: Lanes, F: Super>(
 fn refined<L: Lanes, F: Super>(batch: &Batch<L>, fit: SuperFit<L>) -> (L, L) {
     let grid = const { Grid::of(&F::LAYOUT) };
     let Scales { scale, minimum } = fit.scales();
-    let [sq, xq, qq] = batch.moments(grid, minimum, inverse(scale));
     // x = scale * a - minimum * b with a = sub_scale * number, b = sub_minimum.
     let (a, b) = (fit.sub_scale, fit.sub_minimum);
-    let aa = over_subs::<L, F>(a.mul(a).mul(qq), plus);
-    let xa = over_subs::<L, F>(a.mul(xq), plus);
     if !F::HAS_MINIMUM {
+        let [xq, qq] = batch.products(grid, minimum, inverse(scale));
+        let aa = over_subs::<L, F>(a.mul(a).mul(qq), plus);
+        let xa = over_subs::<L, F>(a.mul(xq), plus);
         return (xa.mul(inverse(aa)), L::splat(0.0));
     }
+    let [sq, xq, qq] = batch.moments(grid, minimum, inverse(scale));
+    let aa = over_subs::<L, F>(a.mul(a).mul(qq), plus);
+    let xa = over_subs::<L, F>(a.mul(xq), plus);
     let ab = over_subs::<L, F>(a.mul(b).mul(sq), plus);
     let bb = over_subs::<L, F>(b.mul(b).mul(batch.total()), plus);
     let xb = over_subs::<L, F>(b.mul(batch.sum()), plus);

@@ -44,6 +44,23 @@ impl<const N: usize> Words<N> {
         entries
     }
 
+    /// The halves of entries: of two weights with eight levels, of four with three.
+    const fn halves(&self, n_levels: u16) -> [[u8; 2]; N] {
+        let (len, bits) = if n_levels == 3 { (4, 2) } else { (2, 4) };
+        let (mut halves, mut i) = ([[0; 2]; N], 0);
+        while i < 2 * N {
+            let byte = self.0[i / 2] >> (8 * (i % 2));
+            let (mut half, mut weight) = (0, len);
+            while weight > 0 {
+                weight -= 1;
+                half = n_levels * half + (byte >> (bits * weight) & ((1 << bits) - 1));
+            }
+            halves[i / 2][i % 2] = half as u8;
+            i += 1;
+        }
+        halves
+    }
+
     /// The bytes of four weights with levels of four bits.
     const fn fours(&self, levels: &[u8; 16]) -> [u32; N] {
         let (mut entries, mut i) = ([0; N], 0);
@@ -67,8 +84,9 @@ macro_rules! table {
             const LEVELS: [u8; 16] = levels(&$levels, $offset);
             static WORDS: Words<$n> = Words::of(include_bytes!($file));
             static ENTRIES: [$entry; $n] = WORDS.$expanded(&LEVELS);
+            static HALVES: [[u8; 2]; $n] = WORDS.halves($levels.len() as u16);
             let (words, entries) = (&WORDS.0, Entries::$kind(&ENTRIES));
-            Table { words, entries, levels: LEVELS, offset: $offset }
+            Table { words, entries, levels: LEVELS, halves: &HALVES, offset: $offset }
         };
     };
 }

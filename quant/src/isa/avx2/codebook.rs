@@ -7,26 +7,6 @@ use crate::isa::stamp::each;
 use std::arch::x86_64::*;
 use std::hint::black_box;
 
-/// The blocks as [`super::unpack::unpack`] takes them: decoded into the scratch memory where the
-/// format has a codebook.
-///
-/// # Safety
-/// The CPU has AVX2.
-#[inline(always)]
-pub unsafe fn decoded<'a, F: Super, const N: usize>(
-    blocks: [&'a F::Block; N],
-    scratch: &'a mut [Decoded; N],
-) -> [&'a [u8]; N] {
-    if F::LAYOUT.codebook().is_none() {
-        return blocks.map(bytemuck::bytes_of);
-    }
-    for (block, decoded) in blocks.into_iter().zip(scratch.iter_mut()) {
-        // SAFETY: the caller's promise.
-        unsafe { decode::<F>(block, decoded) };
-    }
-    scratch.each_ref().map(|decoded| &decoded.0[..])
-}
-
 /// Writes the unsigned byte of every weight of a block; see [`Codebook::decode`].
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
@@ -200,20 +180,5 @@ unsafe fn with_parity(sevens: __m256i) -> __m256i {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::formats::for_each_format;
-    use crate::isa::kernel_check::{check_decoding, skip};
-
-    fn check<F: Super>() {
-        // SAFETY: the test has asked for the features.
-        check_decoding::<F>(|block, decoded| unsafe { decode::<F>(block, decoded) });
-    }
-
-    #[test]
-    fn blocks_are_decoded_as_defined() {
-        if !crate::isa::avx2::is_available() {
-            return skip("decoding with AVX2");
-        }
-        for_each_format!(_, _, check);
-    }
+    crate::isa::kernel_check::test_decoding!("AVX2", crate::isa::avx2::is_available());
 }

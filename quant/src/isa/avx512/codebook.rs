@@ -162,20 +162,5 @@ impl PairPlaces {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::formats::for_each_format;
-    use crate::isa::kernel_check::{check_decoding, skip};
-
-    fn check<F: Super>() {
-        // SAFETY: the test has asked for the features.
-        check_decoding::<F>(|block, decoded| unsafe { decode::<F>(block, decoded) });
-    }
-
-    #[test]
-    fn blocks_are_decoded_as_defined() {
-        if !crate::isa::avx512::is_available() {
-            return skip("decoding with AVX-512");
-        }
-        for_each_format!(_, _, check);
-    }
+    crate::isa::kernel_check::test_decoding!("AVX-512", crate::isa::avx512::is_available());
 }

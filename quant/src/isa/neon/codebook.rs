@@ -6,27 +6,10 @@ use crate::format::{SUPER_LEN, Super};
 use crate::isa::stamp::each;
 use std::arch::aarch64::*;
 
-/// The blocks as [`super::unpack::unpack`] takes them: decoded into the scratch memory where the
-/// format has a codebook.
-#[inline(always)]
-pub fn decoded<'a, F: Super, const N: usize>(
-    blocks: [&'a F::Block; N],
-    scratch: &'a mut [Decoded; N],
-) -> [&'a [u8]; N] {
-    if F::LAYOUT.codebook().is_none() {
-        return blocks.map(bytemuck::bytes_of);
-    }
-    for (block, decoded) in blocks.into_iter().zip(scratch.iter_mut()) {
-        // SAFETY: NEON is part of the target.
-        unsafe { decode::<F>(block, decoded) };
-    }
-    scratch.each_ref().map(|decoded| &decoded.0[..])
-}
-
 /// Writes the unsigned byte of every weight of a block; see [`Codebook::decode`].
 #[target_feature(enable = "neon")]
 #[inline(never)]
-fn decode<F: Super>(block: &F::Block, decoded: &mut Decoded) {
+pub fn decode<F: Super>(block: &F::Block, decoded: &mut Decoded) {
     let Some(book) = (const { F::LAYOUT.codebook() }) else { return };
     let block = bytemuck::bytes_of(block);
     let (indices, signs) = (indices(book, block), signs(book, block));
@@ -125,17 +108,5 @@ fn signs(book: &Codebook, block: &[u8]) -> [u8; SUPER_LEN / 8] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::formats::for_each_format;
-    use crate::isa::kernel_check::check_decoding;
-
-    fn check<F: Super>() {
-        // SAFETY: NEON is part of the target.
-        check_decoding::<F>(|block, decoded| unsafe { decode::<F>(block, decoded) });
-    }
-
-    #[test]
-    fn blocks_are_decoded_as_defined() {
-        for_each_format!(_, _, check);
-    }
+    crate::isa::kernel_check::test_decoding!("NEON", true);
 }

@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::activations::Group;
-use crate::codebook::Decoded;
+use crate::codebook::{Decoded, decoded};
 use crate::format::{SUPER_LEN, Super};
-use crate::isa::avx2::codebook::decoded;
+use crate::isa::avx2::codebook::decode;
 use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
 use crate::isa::avx2::unpack::{is_wide, unpack_super};
 use crate::isa::stamp::{each, unroll};
@@ -61,8 +61,8 @@ fn sums<F: Super, const N: usize>(rows: &Rows<'_, F::Block>, x: &[[Place; N]]) -
         prefetch(blocks);
         let bytes = each!(r in [0 1 2 3 4 5 6 7] => bytemuck::bytes_of(blocks[r]));
         // SAFETY: this function has AVX2 and F16C.
-        let (headers, codes) =
-            unsafe { (Headers::unpack::<F>(bytes), decoded::<F, N_ROWS>(blocks, &mut scratch)) };
+        let headers = unsafe { Headers::unpack::<F>(bytes) };
+        let codes = decoded::<F, N_ROWS>(blocks, &mut scratch, |block, to| decode::<F>(block, to));
         let mut dots = [[_mm256_setzero_si256(); N]; N_PAIRS];
         for pair in 0..N_PAIRS {
             let order = each!(i in [0 1] => {

@@ -1,9 +1,9 @@
 //! GEMM with K-quants, super-blocks of 256.
 
 use super::*;
-use crate::codebook::Decoded;
+use crate::codebook::{Decoded, decoded};
 use crate::format::{SUPER_LEN, Super};
-use crate::isa::avx2::codebook::decoded;
+use crate::isa::avx2::codebook::decode;
 use crate::isa::avx2::dot::run_len;
 use crate::isa::avx2::headers::super_block::{Headers, sum_pairs};
 use crate::isa::avx2::unpack::{is_wide, unpack_super};
@@ -71,7 +71,8 @@ impl<F: Super, D: IntegerDot> Tile<F, D> for SuperTile<F, D> {
             // SAFETY: the caller's promise.
             unsafe {
                 header.fill::<F, D>(half, Headers::unpack::<F>(bytes));
-                let blocks = decoded::<F, N_LANES>(blocks, &mut scratch);
+                let blocks =
+                    decoded::<F, N_LANES>(blocks, &mut scratch, |block, to| decode::<F>(block, to));
                 unroll!(SIXTEEN in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] {
                     let registers = &mut registers[SIXTEEN / 2 * D::PER_32..][..D::PER_32];
                     let codes = each!(r in [0 1 2 3] => {

@@ -1,10 +1,10 @@
 //! GEMV with K-quants, super-blocks of 256.
 
 use super::*;
-use crate::codebook::Decoded;
+use crate::codebook::{Decoded, decoded};
 use crate::format::SUPER_LEN;
 use crate::header::SuperScales;
-use crate::isa::neon::codebook::decoded;
+use crate::isa::neon::codebook::decode;
 use crate::isa::stamp::each;
 
 /// Weights of which a token's activation sums are known.
@@ -28,7 +28,10 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
             rows.ahead(block_idx, 1).for_each(prefetch);
             let blocks = rows.blocks(block_idx);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
-            let codes = decoded::<F, N_ROWS>(blocks, &mut scratch);
+            let codes = decoded::<F, N_ROWS>(blocks, &mut scratch, |block, decoded| {
+                // SAFETY: NEON is part of the target.
+                unsafe { decode::<F>(block, decoded) }
+            });
             let scales = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
             let scales = if F::UNIT == 1.0 { scales } else { vmulq_n_f32(scales, F::UNIT) };
             let minimums = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].minimum.to_bits()));

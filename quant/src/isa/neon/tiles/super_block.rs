@@ -1,9 +1,9 @@
 //! GEMM with K-quants, super-blocks of 256.
 
 use super::*;
-use crate::codebook::Decoded;
+use crate::codebook::{Decoded, decoded};
 use crate::format::{SUPER_LEN, Super};
-use crate::isa::neon::codebook::decoded;
+use crate::isa::neon::codebook::decode;
 use std::marker::PhantomData;
 
 const N_BLOCKS: usize = TILE_COLS / SUPER_LEN;
@@ -58,7 +58,10 @@ impl<F: Super> Tile<F> for SuperTile<F> {
     ) {
         let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
         let mut scratch = [Decoded::ZERO; FOUR];
-        let blocks = decoded::<F, FOUR>(blocks, &mut scratch);
+        let blocks = decoded::<F, FOUR>(blocks, &mut scratch, |block, decoded| {
+            // SAFETY: NEON is part of the target.
+            unsafe { decode::<F>(block, decoded) }
+        });
         let codes = &mut self.codes[four_idx].as_chunks_mut::<PER_BLOCK>().0[block_idx];
         *codes = each!(i in [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] => {
             grid.rows(each!(r in [0 1 2 3] => unpack(&F::LAYOUT, blocks[r], 16 * i)))
