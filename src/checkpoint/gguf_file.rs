@@ -38,7 +38,7 @@ pub fn open(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let mut metadata = gguf.metadata().clone();
     // The type of a file of tensors that are read as others is that of others, too.
     let is_packed = gguf.tensors().any(|tensor| tensor.packing.is_some());
-    metadata.retain(|key| !is_of_one_file(key) && !(is_packed && key == FILE_TYPE_KEY));
+    metadata.retain(|key| !(is_of_one_file(key) || is_packed && key == FILE_TYPE_KEY));
     let tensors = tensors(&gguf, &files)?;
     Ok(Checkpoint {
         path: path.to_path_buf(),

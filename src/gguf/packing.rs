@@ -142,7 +142,7 @@ fn ternary(block: &[u8]) -> impl Iterator<Item = u8> {
         (0..n_digits).flat_map(move |digit| {
             block[bytes.clone()].iter().map(move |byte| {
                 let rest = byte.wrapping_mul(3u8.pow(digit));
-                (u16::from(rest) * 3 >> 8) as u8
+                ((u16::from(rest) * 3) >> 8) as u8
             })
         })
     })

@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use gatefold::files::FileId;
 use gatefold::text::{count, printable};
-use std::fs;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\

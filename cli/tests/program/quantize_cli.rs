@@ -51,16 +51,47 @@ fn formats(path: &Path) -> HashMap<String, &'static str> {
     gguf.tensors().map(|tensor| (tensor.name.clone(), tensor.format.name)).collect()
 }
 
+/// An importance matrix in llama.cpp's older format, of every matrix of a file.
+fn importance(path: &Path) -> Vec<u8> {
+    let gguf = Gguf::open(path).unwrap();
+    let matrices = gguf.tensors().filter(|tensor| tensor.shape.len() > 1).map(|tensor| {
+        // Columns, of every expert.
+        let n_experts = if tensor.shape.len() > 2 { tensor.shape[0] } else { 1 };
+        let n_values = n_experts * tensor.shape[tensor.shape.len() - 1];
+        let [len, n_calls, n_all] =
+            [tensor.name.len(), 1, n_values].map(|number| (number as i32).to_le_bytes());
+        let values: Vec<u8> =
+            (0..n_values).flat_map(|idx| (1.0 + (idx % 7) as f32).to_le_bytes()).collect();
+        [&len, tensor.name.as_bytes(), &n_calls, &n_all, &values].concat()
+    });
+    let matrices: Vec<Vec<u8>> = matrices.collect();
+    [&(matrices.len() as i32).to_le_bytes()[..], &matrices.concat()].concat()
+}
+
 #[test]
 fn every_type_gives_a_sound_file_as_planned() {
     let folder = Folder::with("f32.gguf", "F32", Merged);
+    let matrix = folder.path("importance.dat");
+    fs::write(&matrix, importance(&folder.path("f32.gguf"))).unwrap();
     for recipe in recipe::all() {
         let plan =
             folder.quantize("f32.gguf", "-", &["--type", recipe.name, "--dry-run", "--json"]);
         let plan = plan.succeeded().json();
         let output = format!("{}.gguf", recipe.name);
-        let made =
-            folder.quantize("f32.gguf", &output, &["--type", recipe.name, "--json"]).succeeded();
+        let options = ["--type", recipe.name, "--json"];
+        let is_coarse = |tensor: &serde_json::Value| {
+            ["IQ1", "IQ2"].iter().any(|name| tensor["to"].as_str().unwrap().starts_with(name))
+        };
+        let made = match plan["tensors"].as_array().unwrap().iter().any(is_coarse) {
+            true => {
+                let refused = folder.quantize("f32.gguf", &output, &options);
+                assert!(refused.code == 1 && refused.stderr.contains("--imatrix"), "{recipe:?}");
+                let importance = ["--imatrix", matrix.to_str().unwrap()];
+                folder.quantize("f32.gguf", &output, &[&options[..], &importance].concat())
+            }
+            false => folder.quantize("f32.gguf", &output, &options),
+        };
+        let made = made.succeeded();
         assert_eq!(made.json()["n_bytes"], plan["n_bytes"]);
         let path = folder.path(&output);
         let formats = formats(&path);
@@ -73,7 +104,7 @@ fn every_type_gives_a_sound_file_as_planned() {
         assert_eq!(formats["blk.1.ffn_gate_inp.weight"], "F32");
         fs::remove_file(path).unwrap();
     }
-    assert_eq!(folder.names(), ["f32.gguf"]);
+    assert_eq!(folder.names(), ["f32.gguf", "importance.dat"]);
 }
 
 #[test]

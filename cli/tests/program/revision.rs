@@ -9,7 +9,7 @@ use gatefold_fixtures::small_engine::{Small, run, tokens};
 use gatefold_fixtures::vocabulary;
 
 /// Those of revision 1.
-const HASHES: [&str; 20] = [
+const HASHES: [&str; 27] = [
     "F32, F16: ce32f08ee7b5416d",
     "F16, F16: c1299eff728458f5",
     "BF16, F16: 0f71299f857b1cc0",
@@ -25,6 +25,13 @@ const HASHES: [&str; 20] = [
     "Q6_K, F16: ae5dcdec0979d1aa",
     "IQ4_NL, F16: acf3582aab396cd2",
     "IQ4_XS, F16: c0f8b0262c1be4f2",
+    "IQ3_S, F16: 4cadf915e5470009",
+    "IQ3_XXS, F16: 3b531a5338947bc8",
+    "IQ2_S, F16: bae9fae67002965c",
+    "IQ2_XS, F16: a29e7bcc1fd37cf9",
+    "IQ2_XXS, F16: 16f536f8cfa084bd",
+    "IQ1_M, F16: a3fb0f72fc6016a8",
+    "IQ1_S, F16: 9c314c663184ba64",
     "Q8_0, F32: 1e857ecaa9ea65f9",
     "Q8_0, Q8_0: d4f1b7b940ab034c",
     "Q8_0, F16, in three spans of attention: 800bf1cbd43284ec",

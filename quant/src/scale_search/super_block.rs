@@ -61,6 +61,7 @@ pub fn super_block<L: Lanes, F: Super>(
         let (inverses, offsets) = (inverse(scale).to_array(), minimum.to_array());
         let (block_scales, minimums) = (fit.scale.to_array(), fit.minimum.to_array());
         let (sub_scales, sub_minimums) = (fit.sub_scale.to_array(), fit.sub_minimum.to_array());
+        #[expect(clippy::manual_map, reason = "a closure is compiled without the instruction set")]
         let choice = match F::LAYOUT.codebook() {
             Some(book) => Some(batch.choice(book, scale)),
             None => None,
