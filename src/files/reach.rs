@@ -1,6 +1,6 @@
 //! How far locks reach: on some networks' file systems they hold on one machine alone.
 
-use super::{ClaimError, folder_of};
+use super::ClaimError;
 use std::path::Path;
 
 /// Checks that a lock of a file at `path` keeps other machines away too, as far as the system tells
@@ -17,6 +17,7 @@ pub fn check_lock_reach(path: &Path) -> Result<(), ClaimError> {
 
 #[cfg(target_os = "linux")]
 fn local_locks_at(path: &Path) -> Option<String> {
+    use super::folder_of;
     use rustix::fs::{major, minor};
     use std::fs;
     use std::os::unix::fs::MetadataExt;

@@ -29,8 +29,7 @@ pub fn multiply<F: Super, D: Dot, const N: usize>(
             let blocks = rows.blocks(block_idx);
             let headers = each!(r in [0 1 2 3] => F::scales(blocks[r]));
             let codes = decoded::<F, N_ROWS>(blocks, &mut scratch, |block, decoded| {
-                // SAFETY: NEON is part of the target.
-                unsafe { decode::<F>(block, decoded) }
+                decode::<F>(block, decoded);
             });
             let scales = f16_bits_to_f32(each!(r in [0 1 2 3] => headers[r].scale.to_bits()));
             let scales = if F::UNIT == 1.0 { scales } else { vmulq_n_f32(scales, F::UNIT) };
