@@ -293,7 +293,12 @@ proptest! {
             })
         }).collect();
         let importance: Vec<f32> = bits.iter().map(|bits| 16.0 / (1 + bits % 4096) as f32).collect();
-        for format in FORMATS {
+        // The search in a codebook takes ten times as long as others: it has every fourth case.
+        let is_slow = |format: &DynFormat| {
+            ["IQ1", "IQ2", "IQ3"].iter().any(|name| format.name.starts_with(name))
+        };
+        let formats = FORMATS.iter().filter(|format| bits[0].is_multiple_of(4) || !is_slow(format));
+        for format in formats {
             let mut expected = vec![0; format.row_bytes(weights.len()).unwrap()];
             format.quantize(scalar(), &weights, &mut expected);
             let mut weighted = expected.clone();
