@@ -28,7 +28,7 @@ Examples:
   gatefold run -m mixtral.gguf -f story.txt --raw --temp 0       continue a text, no template
   gatefold run -m mixtral.gguf -p 'What is new in this?' < CHANGELOG.md    a prompt, and a text for it
   echo 'Name three rivers.' | gatefold run -m mixtral.gguf --json
-  gatefold run -m mixtral.gguf -f mail.txt -p 'Who wrote this?' -j who.json    JSON by a schema
+  gatefold run -m mixtral.gguf 'Who wrote this?' -j who.json < mail.txt       JSON by a schema
   gatefold run -m mixtral.gguf 'Is 91 prime?' --regex 'yes|no'
   gatefold run -m mixtral.gguf -f book.txt --prompt-cache book.cache   prefilled once, then kept";
 

@@ -17,6 +17,7 @@ mod command_line;
 mod demo;
 mod divergence;
 mod encodings;
+mod examples;
 mod foreign;
 mod hub;
 mod hub_server;
