@@ -68,10 +68,7 @@ impl Forecast {
         let (of_token, of_step) =
             (from_disk(|it| it.disk_bytes_per_token), from_disk(|it| it.disk_bytes_per_step));
         let compute = alone.all(n_layers);
-        let alone = match of_token {
-            0.0 => compute,
-            disk => disk + AFTER_THE_DISK * compute,
-        };
+        let alone = compute.max(of_token + AFTER_THE_DISK * compute);
         // A step reads what comes next while it computes.
         let step = |n_tokens: usize, seconds: Seconds| {
             let compute = seconds.all(n_layers) * n_tokens as f64;
