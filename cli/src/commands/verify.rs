@@ -3,7 +3,6 @@
 use super::batch;
 use super::summarize_asked::AskedArgs;
 use super::verify_rows::{Compared, Rows, Sample};
-use crate::args::engine::tell_template;
 use crate::args::model::LoadedModel;
 use crate::batch::{BEGINNING, Batch, Found, Input, Progress as BatchProgress, for_each_answer};
 use crate::jobs::{JobSource, Lines, MOST_LINE_BYTES, Outcome, SEAL_START, Sink, drive};
@@ -80,7 +79,6 @@ pub fn run(args: VerifyArgs) -> Result<Outcome> {
     let loaded = engine_args.load()?;
     let options = engine_args.options(&loaded);
     let template = engine_args.chat_template(&loaded)?;
-    tell_template(&template);
     let folder = tempfile::tempdir().context("making a folder for what is computed")?;
     let again = folder.path().join("again.jsonl");
     let interrupted = interrupts.heed();
