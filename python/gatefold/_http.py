@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import threading
-from typing import Any, Mapping
+from typing import Any
 
 from ._errors import RequestFailed
 
@@ -30,11 +30,12 @@ class Call:
                     pass  # It has ended by itself.
 
     def send(
-        self, host: str, port: int, path: str, body: Mapping[str, Any] | None
-    ) -> tuple[int, Mapping[str, str], Any]:
-        """Sends it, and waits for the answer however long that takes: its status, head and body.
+        self, host: str, port: int, path: str, body: bytes | None, key: str | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        """Sends it, and waits for the answer however long that takes: its status, head and body, as text
+        where that is no JSON.
 
-        `OSError` and `http.client.HTTPException` say that the server is gone.
+        `OSError` and `http.client.HTTPException` say that the connection is broken.
         """
         connection = http.client.HTTPConnection(host, port)
         try:
@@ -43,19 +44,36 @@ class Call:
                 self._socket = connection.sock
                 if self.is_given_up:
                     raise ConnectionAbortedError("the request was given up")
-            if body is None:
-                connection.request("GET", path)
-            else:
-                head = {"Content-Type": "application/json"}
-                connection.request("POST", path, json.dumps(body).encode(), head)
+            head = {"Content-Type": "application/json"}
+            if key is not None:
+                head["Authorization"] = f"Bearer {key}"
+            connection.request("GET" if body is None else "POST", path, body, head)
             response = connection.getresponse()
             text = response.read()
             head = {name.lower(): value for name, value in response.getheaders()}
-            return response.status, head, json.loads(text) if text else None
+            return response.status, head, _understood(text)
         finally:
             with self._lock:
                 self._socket = None
             connection.close()
+
+
+def _understood(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.decode(errors="replace")
+
+
+def serialized(body: Any) -> bytes:
+    """A body as it is sent; one that cannot be, or whose answer would not be one, is refused."""
+    if isinstance(body, dict) and body.get("stream"):
+        message = "stream is set; answers come whole here, and as they are made from `url`"
+        raise RequestFailed(400, "invalid_value", message)
+    try:
+        return json.dumps(body).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestFailed(400, "invalid_json", f"the body is no JSON: {error}") from error
 
 
 def failed(status: int, body: Any) -> RequestFailed:

@@ -1,14 +1,68 @@
-"""Where the program is, and how its flags are written."""
+"""Where the program is, how its flags are written, and how a run of it ends with Python."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from ._errors import ProgramFailed
+
+# Starts the program, and ends it when stdin is closed: whatever becomes of Python, the system does that.
+# A limit on the life of the thread that started it (PR_SET_PDEATHSIG) would end it with a thread of a
+# pool. The first argument is the program's stdin; the second says where its stdout goes, and where that
+# is stderr, stdout says its process id.
+_GUARD = """
+in=$1 out=$2 grace=$3
+shift 3
+exec 3<&0
+"$@" <"$in" >&"$out" 3<&- &
+child=$!
+[ "$out" = 2 ] && echo $child
+{ cat <&3; kill -TERM $child; sleep "$grace"; kill -KILL $child; } >/dev/null 2>&1 &
+guard=$!
+exec 3<&- >/dev/null
+wait $child
+status=$?
+kill $guard 2>/dev/null
+exit $status
+"""
+
+#: Seconds that a program may take to end by itself.
+GRACE = 5
+
+
+def guarded(command: Sequence[str], stdin: str = os.devnull, *, is_silent: bool) -> list[str]:
+    """A command that runs another for as long as its own stdin is open. The other reads the file `stdin`;
+    if it `is_silent`, stdout is for its process id."""
+    out = "2" if is_silent else "1"
+    return ["/bin/sh", "-c", _GUARD, "gatefold", stdin, out, str(GRACE), *command]
+
+
+def kill(process: Any) -> None:
+    """Kills a guarded command that leads a session of its own, with all that it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # It has ended.
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """Ends such a command, by force if it does not end by itself."""
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+    except OSError:
+        pass  # Nobody reads it any more.
+    try:
+        process.wait(GRACE + 2)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        process.wait()
 
 
 def find_program(program: str | os.PathLike[str] | None = None) -> str:

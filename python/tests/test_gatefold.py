@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import gatefold
@@ -76,16 +78,29 @@ class Served(unittest.TestCase):
         bodies: list[dict[str, object]] = [
             {"prompt": f"{PROMPT} {n}", "max_tokens": 4, "seed": n} for n in range(20)
         ]
-        bodies[7]["temperature"] = 9
+        bad = {7: {"temperature": 9}, 8: {"stream": True}, 9: {"stop": {"no", "JSON"}}}
+        for n, fields in bad.items():
+            bodies[n].update(fields)
         answers = self.server.batch(bodies, "/v1/completions")
-        self.assertIsInstance(answers[7], gatefold.RequestFailed)
         for n, answer in enumerate(answers):
-            if n != 7:
+            if n in bad:
+                self.assertIsInstance(answer, gatefold.RequestFailed)
+            else:
                 assert isinstance(answer, gatefold.Answer)
                 self.assertEqual(answer.seed, n)
         again = asyncio.run(self.server.abatch(bodies, "/v1/completions"))
         hashes = [getattr(answer, "logits_hash", None) for answer in answers]
         self.assertEqual([getattr(answer, "logits_hash", None) for answer in again], hashes)
+
+    def test_it_answers_those_alone_who_have_its_key(self) -> None:
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{self.server.url}/models")
+        self.assertEqual(caught.exception.code, 401)
+        caught.exception.close()
+        head = {"Authorization": f"Bearer {self.server.api_key}"}
+        asked = urllib.request.Request(f"{self.server.url}/models", headers=head)
+        with urllib.request.urlopen(asked) as answer:
+            self.assertEqual(answer.status, 200)
 
     def test_many_are_asked_at_the_same_time(self) -> None:
         async def ask() -> list[gatefold.Answer]:
@@ -138,6 +153,28 @@ class Ended(unittest.TestCase):
         with self.assertRaises(gatefold.GatefoldError):
             server.complete(PROMPT)
 
+    def test_one_that_is_told_to_end_loses_no_answer(self) -> None:
+        with gatefold.Server(threads=1) as server:
+            answers: list[gatefold.Answer] = []
+
+            def ask() -> None:
+                answers.append(server.complete(PROMPT, n=64, max_tokens=60, seed=1))
+
+            pid, thread = server.pid, threading.Thread(target=ask)
+            thread.start()
+            time.sleep(0.2)
+            os.kill(pid, signal.SIGTERM)
+            thread.join()
+            self.assertEqual([it.seed for it in answers], [1])
+
+    def test_one_that_hangs_is_ended(self) -> None:
+        server = gatefold.Server(threads=1).start()
+        os.kill(server.pid, signal.SIGSTOP)
+        start = time.monotonic()
+        server.stop()
+        self.assertLess(time.monotonic() - start, 15)
+        wait_until_dead(server.pid)
+
     def test_one_that_dies_too_often_is_given_up(self) -> None:
         with gatefold.Server(threads=1, restarts=0) as server:
             os.kill(server.pid, signal.SIGKILL)
@@ -185,6 +222,57 @@ class Jobs(unittest.TestCase):
             again = asyncio.run(gatefold.abatch([request, wrong], threads=1, output=output))
             self.assertEqual((kept, output.read_bytes()), (again, before))
 
+    def test_the_seal_of_a_shard_is_no_row(self) -> None:
+        body = {"prompt": PROMPT, "max_tokens": 2}
+        request = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": body}
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder, "out.jsonl")
+            rows = gatefold.batch([request], threads=1, output=output, args=["--shard=0/1"])
+            self.assertIn("gatefold_shard", output.read_text())
+        self.assertEqual([row["custom_id"] for row in rows], ["a"])
+
+    def test_a_run_ends_with_its_task_and_with_python(self) -> None:
+        body = {"prompt": PROMPT, "n": 64, "max_tokens": 300, "regex": "[ab]{1000}"}
+        request = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": body}
+
+        def runs_with(mark: str) -> list[int]:
+            pids = (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+            found = []
+            for pid in pids:
+                try:
+                    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if mark.encode() in words and b"batch" == words[1]:
+                    found.append(pid)
+            return found
+
+        def wait_for_run(mark: str) -> int:
+            end = time.monotonic() + 20
+            while not (found := runs_with(mark)):
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
+            return found[0]
+
+        async def cancel(output: Path) -> None:
+            task = asyncio.create_task(gatefold.abatch([request], threads=1, output=output))
+            pid = await asyncio.to_thread(wait_for_run, f"--output={output}")
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            self.assertFalse(is_alive(pid))
+
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(cancel(Path(folder, "a.jsonl")))
+            output = Path(folder, "b.jsonl")
+            script = f"import gatefold; gatefold.batch([{request!r}], threads=1, output={str(output)!r})"
+            command = [sys.executable, "-c", script]
+            python = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+            pid = wait_for_run(f"--output={output}")
+            python.kill()
+            python.wait()
+            wait_until_dead(pid)
+
     def test_texts_and_files_are_summarized(self) -> None:
         demo = Path(__file__).parents[2] / "demo" / "documents"
         text = (demo / "match-1.txt").read_text()
@@ -193,12 +281,17 @@ class Jobs(unittest.TestCase):
         self.assertIn("error", by_id["nothing"])
         of_file = gatefold.summarize([demo / "match-1.txt"], threads=1)
         self.assertEqual(of_file[0]["summary"], by_id["match"]["summary"])
+        self.assertEqual(len(gatefold.summarize(str(demo / "match-1.txt"), threads=1)), 1)
+        self.assertEqual((gatefold.summarize([]), gatefold.summarize({})), ([], []))
         json.dumps(rows)
 
     def test_failures_say_why(self) -> None:
         with self.assertRaises(gatefold.ProgramFailed) as caught:
             gatefold.batch([], args=["--no-such-flag"])
         self.assertIn("no-such-flag", str(caught.exception))
+        self.assertFalse(str(caught.exception).startswith("error"))
+        with self.assertRaises(TypeError):
+            gatefold.batch("requests.jsonl")  # type: ignore[arg-type]
 
     def test_questions_need_no_server_of_ones_own(self) -> None:
         a = gatefold.complete(PROMPT, max_tokens=4, seed=1)

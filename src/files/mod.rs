@@ -17,13 +17,24 @@ pub use reach::check_lock_reach;
 pub use replacement::{Replacement, create, replace};
 pub use sync::{sync_all, sync_data, sync_folder};
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{self, Path, PathBuf};
 
 /// The folder in which `path` lies.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a file lies, or is made, that is opened at `path`: where links lead, also to nothing.
+pub fn target_of(path: &Path) -> PathBuf {
+    let mut target = path.to_path_buf();
+    // More links than systems follow are a circle.
+    for _ in 0..40 {
+        let Ok(next) = fs::read_link(&target) else { break };
+        target = folder_of(&target).join(next);
+    }
+    target
 }
 
 /// `path` with `suffix` behind its name: of `model.gguf` and `.part`, `model.gguf.part`.
@@ -65,7 +76,6 @@ pub fn kind_of(there: &Metadata) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::io::Write;
 
     #[test]

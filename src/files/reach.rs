@@ -17,14 +17,14 @@ pub fn check_lock_reach(path: &Path) -> Result<(), ClaimError> {
 
 #[cfg(target_os = "linux")]
 fn local_locks_at(path: &Path) -> Option<String> {
-    use super::folder_of;
+    use super::{folder_of, target_of};
     use rustix::fs::{major, minor};
     use std::fs;
     use std::os::unix::fs::MetadataExt;
-    let there = fs::metadata(path).or_else(|_| fs::metadata(folder_of(path))).ok()?;
+    let there = fs::metadata(path).or_else(|_| fs::metadata(folder_of(&target_of(path)))).ok()?;
     let mounts = fs::read("/proc/self/mountinfo").ok()?;
     let device = format!("{}:{}", major(there.dev()), minor(there.dev()));
-    local_locks(&String::from_utf8_lossy(&mounts), &device)
+    local_locks(&String::from_utf8_lossy(&mounts), &device, |path| fs::read_to_string(path).ok())
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -32,32 +32,56 @@ fn local_locks_at(_: &Path) -> Option<String> {
     None
 }
 
-/// Options with which locks stay on the machine, by the kinds of file systems that have them; none are
-/// needed where the kind has no other locks.
+/// Options with which locks stay on the machine, by the kinds of file systems that have them.
 #[cfg(any(target_os = "linux", test))]
-const LOCAL: [(&[&str], &[&str]); 5] = [
+const LOCAL: [(&[&str], &[&str]); 4] = [
     (&["nfs", "nfs4"], &["nolock", "local_lock=flock", "local_lock=all"]),
     (&["lustre"], &["localflock"]),
     (&["cifs", "smb3"], &["nobrl"]),
     (&["gfs2", "ocfs2"], &["localflocks"]),
-    (&["fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.mount-s3"], &[]),
 ];
 
-/// How a device is mounted, as `proc(5)` says in `mountinfo`, if locks do not leave the machine there:
-/// `nfs4 with local_lock=all`.
+/// Kinds without locks that leave the machine.
 #[cfg(any(target_os = "linux", test))]
-fn local_locks(mounts: &str, device: &str) -> Option<String> {
+const ALWAYS_LOCAL: [&str; 5] =
+    ["fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.mount-s3"];
+
+/// With this setting, a mount option or one of the file that is the option `cfgFile`, BeeGFS passes
+/// locks on.
+#[cfg(any(target_os = "linux", test))]
+const BEEGFS_GLOBAL: &str = "tuneUseGlobalFileLocks";
+
+/// How a device is mounted, as `proc(5)` says in `mountinfo`, if locks do not leave the machine there:
+/// `nfs4 with local_lock=all`. `read` reads the settings to which a mount points.
+#[cfg(any(target_os = "linux", test))]
+fn local_locks(
+    mounts: &str,
+    device: &str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
     let mount = mounts.lines().find(|mount| mount.split(' ').nth(2) == Some(device))?;
     let (mount_fields, of_system) = mount.split_once(" - ")?;
     let mut of_system = of_system.split(' ');
     let kind = of_system.next()?;
-    let (_, local) = LOCAL.iter().find(|(kinds, _)| kinds.contains(&kind))?;
-    if local.is_empty() {
+    if ALWAYS_LOCAL.contains(&kind) {
         return Some(kind.into());
     }
     let options = [mount_fields.split(' ').nth(5)?, of_system.nth(1).unwrap_or_default()];
     let mut options = options.into_iter().flat_map(|options| options.split(','));
+    if kind == "beegfs" {
+        let settings = options.clone().find_map(|option| read(option.strip_prefix("cfgFile=")?));
+        let settings = settings.unwrap_or_default();
+        let is_global = options.chain(settings.lines()).any(says_global);
+        return (!is_global).then(|| format!("{kind} without {BEEGFS_GLOBAL}"));
+    }
+    let (_, local) = LOCAL.iter().find(|(kinds, _)| kinds.contains(&kind))?;
     options.find(|option| local.contains(option)).map(|option| format!("{kind} with {option}"))
+}
+
+#[cfg(any(target_os = "linux", test))]
+fn says_global(setting: &str) -> bool {
+    let (name, value) = setting.split_once('=').unwrap_or((setting, "true"));
+    name.trim() == BEEGFS_GLOBAL && matches!(value.trim(), "true" | "1" | "yes" | "on" | "y")
 }
 
 #[cfg(test)]
@@ -75,19 +99,28 @@ mod tests {
 46 22 0:51 / /g rw - fuse.sshfs u@h:/ rw,user_id=0
 47 22 0:52 / /h rw,nolock - ext4 /dev/sdb rw
 48 22 0:53 /
+49 22 0:54 / /j rw - beegfs beegfs_nodev rw,cfgFile=/etc/local.conf
+50 22 0:55 / /k rw - beegfs beegfs_nodev rw,cfgFile=/etc/global.conf
+51 22 0:56 / /l rw - beegfs beegfs_nodev rw,tuneUseGlobalFileLocks
 ";
 
     #[test]
     fn mounts_tell_whether_locks_leave_the_machine() {
-        let told = |device| local_locks(MOUNTS, device);
-        for device in ["8:1", "0:45", "0:48", "0:49", "0:52", "0:53", "0:4", "9:9"] {
+        let settings = |path: &str| {
+            let value = path == "/etc/global.conf";
+            Some(format!("# of a client\ntuneUseGlobalFileLocks = {value}\n"))
+        };
+        let told = |device| local_locks(MOUNTS, device, settings);
+        for device in ["8:1", "0:45", "0:48", "0:49", "0:52", "0:53", "0:55", "0:56", "0:4", "9:9"]
+        {
             assert_eq!(told(device), None, "{device}");
         }
         assert_eq!(told("0:46").as_deref(), Some("nfs with nolock"));
         assert_eq!(told("0:47").as_deref(), Some("nfs with local_lock=flock"));
         assert_eq!(told("0:50").as_deref(), Some("lustre with localflock"));
         assert_eq!(told("0:51").as_deref(), Some("fuse.sshfs"));
-        assert_eq!(local_locks("", "8:1"), None);
+        assert_eq!(told("0:54").as_deref(), Some("beegfs without tuneUseGlobalFileLocks"));
+        assert_eq!(local_locks("", "8:1", settings), None);
     }
 
     #[test]

@@ -52,6 +52,20 @@ impl Replacement {
         sync_folder(&self.path)
     }
 
+    /// The same in place of `old`, which this run has locked, and which is closed.
+    ///
+    /// # Errors
+    /// As [`Self::put_in_place`].
+    pub fn put_in_place_of(self, old: File) -> io::Result<()> {
+        sync_all(self.beside.as_file())?;
+        // Systems that cannot replace what is open need it closed before.
+        self.beside.persist(&self.path).or_else(|refused| {
+            drop(old);
+            refused.file.persist(&self.path)
+        })?;
+        sync_folder(&self.path)
+    }
+
     /// As `of`, for a name that nothing has.
     ///
     /// Some file systems, such as FAT and some networks', can neither rename without replacing nor

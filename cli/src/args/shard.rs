@@ -20,3 +20,13 @@ pub fn tell_part(part: Option<&Part>, what: &str) {
         print_note(format_args!("shard {shard}: {n_own} of {all}"));
     }
 }
+
+/// Says that the results of a shard are not whole yet, where some may come of another run.
+pub fn tell_unlucky(shard: Option<Shard>, n_rows: usize, what: &str) {
+    if let Some(shard) = shard.filter(|_| n_rows > 0) {
+        let rows = count(n_rows, what);
+        print_note(format_args!(
+            "shard {shard} is not done: {rows} failed through no fault of their own; the same command tries again"
+        ));
+    }
+}

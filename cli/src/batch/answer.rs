@@ -5,7 +5,7 @@ use crate::openai::{Completion, Fault};
 use serde::{Deserialize, Serialize};
 
 /// How every line of an output begins.
-pub(super) const BEGINNING: &str = "{\"id\":\"batch_req_";
+pub const BEGINNING: &str = "{\"id\":\"batch_req_";
 
 /// A line of the output.
 #[derive(Debug, Serialize)]

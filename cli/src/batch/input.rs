@@ -129,7 +129,7 @@ impl Input {
             let is_new = line.custom_id.clone().is_none_or(|id| plan.custom_ids.insert(id));
             let key = key(&line, number, !is_new, terms);
             let name = line.custom_id.as_deref().unwrap_or(key.as_str());
-            if plan.part.as_mut().is_some_and(|part| !part.take(name)) {
+            if plan.part.as_mut().is_some_and(|part| !part.take(name, Some(&key))) {
                 continue;
             }
             plan.keys.insert(key.clone(), number);

@@ -17,6 +17,7 @@ mod reasons;
 mod results;
 mod work;
 
+pub use answer::BEGINNING;
 pub use error::BatchError;
 pub use input::{Input, Item, Plan, Terms};
 pub use line::Line;

@@ -109,17 +109,18 @@ pub fn count_rows(path: &Path) -> [usize; 2] {
     [n_of(0..400), n_of(400..500)]
 }
 
-/// Shows `see` the answers in an output and what it says is wrong with requests, each with its key; not
-/// what failed through no fault of a request.
+/// Shows `see` the answers in an output and what it says is wrong with requests, each with its key.
+/// Returns how many lines are of what failed through no fault of a request, which are not shown.
 ///
 /// # Errors
 /// As [`Results::read`].
-pub fn for_each_answer(path: &Path, mut see: impl FnMut(Key, &[u8])) -> Result<(), JobsError> {
-    Results::read(path, BEGINNING, |line: Kept, text| {
-        if line.response.status_code < 500 {
-            see(line.id.0, text);
-        }
-    })
+pub fn for_each_answer(path: &Path, mut see: impl FnMut(Key, &[u8])) -> Result<usize, JobsError> {
+    let mut n_failed = 0;
+    Results::read(path, BEGINNING, |line: Kept, text| match line.response.status_code {
+        ..500 => see(line.id.0, text),
+        _ => n_failed += 1,
+    })?;
+    Ok(n_failed)
 }
 
 /// Hands on the lines of an output: answers to one, and to the other what is wrong with requests. Returns

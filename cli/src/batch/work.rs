@@ -138,14 +138,15 @@ impl<'a> Batch<'a> {
         &self.reasons
     }
 
-    /// Drops from the output what is replaced, when all is done; that of a shard is sealed then.
+    /// Drops from the output what is replaced, when all is done; that of a shard is sealed then, unless
+    /// there are requests to be tried again.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn drop_replaced(self) -> Result<(), BatchError> {
         let Sink::File(mut results) = self.sink else { return Ok(()) };
         drop_replaced(&mut results, self.plan)?;
-        if let Some(part) = &self.plan.part {
+        if let Some(part) = self.plan.part.as_ref().filter(|_| self.progress.n_failed == 0) {
             seal(&mut results, self.plan, part)?;
         }
         Ok(())

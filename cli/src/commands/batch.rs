@@ -2,7 +2,7 @@
 
 use crate::args::engine::{EngineArgs, tell_disk_use, tell_template};
 use crate::args::model::LoadedModel;
-use crate::args::shard::{shard, tell_part};
+use crate::args::shard::{shard, tell_part, tell_unlucky};
 use crate::args::stdin::await_stdin;
 use crate::args::template::tell_folded;
 use crate::batch::{Batch, Found, Input, Progress, Setup, Terms};
@@ -43,7 +43,7 @@ another day keeps the answers there are and tells the new date for the rest; wit
 same for all, and with another --date all requests are done again.
 
 Exit codes: 0 if all requests were answered, 2 if some were not (their lines say why; --ok-exit makes
-that 0), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
+that 0 unless the same command may have more luck with some), 1 if the run failed, 130 if Ctrl-C or SIGTERM ended it.";
 
 /// Arguments of `gatefold batch`.
 #[derive(Args)]
@@ -62,7 +62,7 @@ pub struct BatchArgs {
     #[arg(short, long = "n-predict", value_name = "N", value_parser = value_parser!(u32).range(1..))]
     n_predict: Option<u32>,
 
-    /// Do shard I of N (from 0) alone; auto is the task of Slurm's array, and auto/N shard
+    /// Do shard I of N (from 0) alone; auto is the task of Slurm's whole array, auto/N shard
     /// SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX of N. `gatefold merge` joins the outputs
     #[arg(long, value_name = "I/N", value_parser = shard, requires = "output")]
     shard: Option<Shard>,
@@ -72,8 +72,8 @@ pub struct BatchArgs {
     #[arg(long, value_name = "NAME")]
     model_name: Option<String>,
 
-    /// End with code 0 when all is done that can be, in place of 2 where requests failed: queues of
-    /// jobs would try them again and again
+    /// End with code 0 when all is done that can be, in place of 2 where requests are at fault: queues
+    /// of jobs would try them again and again
     #[arg(long)]
     ok_exit: bool,
 
@@ -175,7 +175,8 @@ pub fn run(args: BatchArgs) -> Result<Outcome> {
         describe_all(tokens, start.elapsed())
     ));
     tell_disk_use(&loaded, &engine);
-    Ok(Outcome::of(n_refused + n_failed == 0 || args.ok_exit))
+    tell_unlucky(args.shard, n_failed, "request");
+    Ok(Outcome::of(n_failed == 0 && (n_refused == 0 || args.ok_exit)))
 }
 
 /// How requests are answered by a model.

@@ -1,6 +1,6 @@
 //! `gatefold merge`.
 
-use crate::jobs::merge;
+use crate::jobs::{ROW_START, merge};
 use crate::terminal::output_file::OutputFile;
 use crate::terminal::print_note;
 use anyhow::{Result, ensure};
@@ -16,7 +16,8 @@ Examples:
 
 The parts are outputs of `gatefold batch --shard` or `gatefold summarize --shard`, of all shards, in
 any order. OUT has their lines in the order of the input, and no seals; a run without --shard goes on
-with it. It is written beside its place and then put there, in place of an older one.
+with it. It is written to OUT.part and then put there, in place of an older one, which no run may have
+open.
 
 Nothing is written if anything is wrong: a shard or a row is missing or double, a run has not come to
 its end, a line has been torn or changed, or parts were made with another model, prompt, setting or
@@ -38,9 +39,6 @@ pub struct MergeArgs {
     parts: Vec<PathBuf>,
 }
 
-/// How all results begin.
-const MAGIC: &[u8] = b"{\"id\":\"";
-
 /// Joins the results of shards.
 pub fn run(args: MergeArgs) -> Result<()> {
     if let Ok(out) = FileId::at(&args.out) {
@@ -52,10 +50,16 @@ pub fn run(args: MergeArgs) -> Result<()> {
             printable(args.out.display())
         );
     }
-    let mut out = OutputFile::create(&args.out, "OUT", MAGIC)?;
+    let mut out = OutputFile::claim(&args.out, "OUT", ROW_START.as_bytes())?;
     let merged = merge(&args.parts, &mut out)?;
     out.put_in_place()?;
     let (lines, shards) = (count(merged.n_lines, "row"), count(merged.n_shards, "shard"));
-    print_note(format_args!("{lines} of {shards}"));
+    let some = |n_lines, what| match n_lines {
+        0 => String::new(),
+        n_lines => format!(", {n_lines} of them {what}"),
+    };
+    let unanswered = some(merged.n_unanswered, "without an answer");
+    let others = some(merged.n_others, "not in the input any more");
+    print_note(format_args!("{lines} of {shards}{unanswered}{others}"));
     Ok(())
 }

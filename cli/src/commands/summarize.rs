@@ -4,7 +4,7 @@ use super::summarize_asked::{AskedArgs, one_of};
 use super::summarize_notes as notes;
 use super::summarize_preview as preview;
 use crate::args::engine::{tell_disk_use, tell_template};
-use crate::args::shard::{shard, tell_part};
+use crate::args::shard::{shard, tell_part, tell_unlucky};
 use crate::documents::{Documents, Fault};
 use crate::jobs::{Conditions, Outcome, Part, Shard, drive};
 use crate::summarize::{Earlier, Form, Line, Output, Plan, Progress, Setup, Summarizer, files};
@@ -73,13 +73,13 @@ pub struct SummarizeArgs {
     #[arg(long, requires = "output")]
     beside: bool,
 
-    /// Do shard I of N (from 0) alone; auto is the task of Slurm's array, and auto/N shard
+    /// Do shard I of N (from 0) alone; auto is the task of Slurm's whole array, auto/N shard
     /// SLURM_ARRAY_TASK_ID or JOB_COMPLETION_INDEX of N. `gatefold merge` joins the outputs
     #[arg(long, value_name = "I/N", value_parser = shard, requires = "output")]
     shard: Option<Shard>,
 
-    /// End with code 0 when all is done that can be, in place of 2 where documents failed: queues of
-    /// jobs would try them again and again
+    /// End with code 0 when all is done that can be, in place of 2 where documents failed for good:
+    /// queues of jobs would try them again and again
     #[arg(long)]
     ok_exit: bool,
 
@@ -203,7 +203,7 @@ fn work(
     let is_done = drive(&mut work, engine, interrupted)?;
     let progress = work.progress();
     let truncations = work.truncations().clone();
-    let unwritten = work.into_output().finish(is_done)?;
+    let unwritten = work.into_output().finish(is_done, progress.n_unlucky == 0)?;
     progress::hide();
 
     unwritten.iter().for_each(print_note);
@@ -226,7 +226,8 @@ fn work(
         describe_all(progress.tokens, start.elapsed())
     ));
     let is_whole = progress.n_failed == 0 && unwritten.is_empty();
-    Ok(Outcome::of(is_whole || args.ok_exit))
+    tell_unlucky(args.shard, progress.n_unlucky, "document");
+    Ok(Outcome::of(is_whole || args.ok_exit && progress.n_unlucky == 0))
 }
 
 /// Bytes of the documents that have no summary yet.

@@ -2,10 +2,10 @@
 
 use super::batch;
 use super::summarize_asked::AskedArgs;
-use super::verify_rows::{Rows, Sample};
+use super::verify_rows::{Compared, Rows, Sample};
 use crate::args::model::LoadedModel;
-use crate::batch::{Batch, Found, Input, Progress as BatchProgress, for_each_answer};
-use crate::jobs::{JobSource, Outcome, Sink, drive};
+use crate::batch::{BEGINNING, Batch, Found, Input, Progress as BatchProgress, for_each_answer};
+use crate::jobs::{JobSource, Lines, MOST_LINE_BYTES, Outcome, SEAL_START, Sink, drive};
 use crate::openai::{Forms, Prompts};
 use crate::summarize::{Form, Line, Output, Progress, Summarizer, for_each_summary};
 use crate::terminal::interrupt::Interrupts;
@@ -17,7 +17,7 @@ use gatefold::engine::{Engine, Options};
 use gatefold::text::{count, printable};
 use gatefold::tokenizer::ChatTemplate;
 use std::fs::File;
-use std::io::Read;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -35,7 +35,8 @@ again and compared as a whole but for times: texts, log probabilities, and of an
 last logits, so that no bit may differ. Rows that are not the same are printed, a line each.
 
 Lines that say why a document failed, and those of requests that failed through no fault of their own,
-are no results, and not looked at.
+are no results: they are counted, and so is what the input has and RESULTS has not. Where the chat
+template tells the model the date, only results of today or of a run with --date can be the same.
 
 Exit codes: 0 if all are the same, 1 if one is not or cannot be computed, 130 if Ctrl-C or SIGTERM ended
 it.";
@@ -64,9 +65,6 @@ pub struct VerifyArgs {
     asked: AskedArgs,
 }
 
-/// How answers to a batch begin.
-const ANSWERS: &[u8] = b"{\"id\":\"batch_req_";
-
 /// Computes results again.
 pub fn run(args: VerifyArgs) -> Result<Outcome> {
     let path = &args.results;
@@ -76,7 +74,7 @@ pub fn run(args: VerifyArgs) -> Result<Outcome> {
         true => for_each_answer(path, see),
         false => for_each_summary(path, see),
     })?;
-    ensure!(rows.n_all > 0, "{} has no results to compute again", printable(path.display()));
+    ensure!(rows.n_all() > 0, "{} has no results to compute again", printable(path.display()));
     let engine_args = &args.asked.engine;
     let loaded = engine_args.load()?;
     let options = engine_args.options(&loaded);
@@ -93,7 +91,7 @@ pub fn run(args: VerifyArgs) -> Result<Outcome> {
         engine: Engine::new(&loaded.language, Arc::clone(&loaded.compute), options.clone())?,
         options,
     };
-    let is_done = if is_of_batch { job.answer(&rows)? } else { job.summarize(&rows)? };
+    let is_done = if is_of_batch { job.answer(&mut rows)? } else { job.summarize(&mut rows)? };
     progress::hide();
     if !is_done {
         print_note("stopped before all was computed; nothing is said of any row");
@@ -103,25 +101,59 @@ pub fn run(args: VerifyArgs) -> Result<Outcome> {
     match is_of_batch {
         true => for_each_answer(&again, &mut take)?,
         false => for_each_summary(&again, &mut take)?,
-    }
-    let (n_other, n_picked) = (rows.compare()?, rows.n_picked());
-    let all = count(rows.n_all, "row");
+    };
+    tell_not_seen(&rows);
+    let all = count(rows.n_all(), "row");
+    let Compared { n_other, n_unknown } = rows.compare()?;
+    let n_computed = rows.n_picked() - n_unknown;
     ensure!(
-        n_other == 0,
-        "of {all} of {} {n_picked} were computed again, and {n_other} are not the same",
+        n_computed > 0,
+        "of {all} of {} none was computed again: those picked do not come of this input, this model and these settings; name the same input, and give the same flags (-n, -c, --instruction ...)",
         printable(path.display())
     );
-    print_note(format_args!("of {all} {n_picked} were computed again: every bit is the same"));
+    let unknown = match n_unknown {
+        0 => String::new(),
+        _ => format!(
+            ", and {n_unknown} more do not come of this input, this model and these settings"
+        ),
+    };
+    let is_dated = n_other > 0 && template.asks_for_date() && template.given_date().is_none();
+    let dated = if is_dated {
+        "; the chat template tells the model the date, so what was made on another day without --date is another today"
+    } else {
+        ""
+    };
+    ensure!(
+        n_other + n_unknown == 0,
+        "of {all} of {} {n_computed} were computed again, and {n_other} are not the same{unknown}{dated}",
+        printable(path.display())
+    );
+    print_note(format_args!("of {all} {n_computed} were computed again: every bit is the same"));
     Ok(Outcome::Done)
+}
+
+/// Says of how many rows nothing is said.
+fn tell_not_seen(rows: &Rows) {
+    if rows.n_failed > 0 {
+        print_note(format_args!("lines without an answer, not looked at: {}", rows.n_failed));
+    }
+    if rows.n_missing > 0 {
+        print_note(format_args!("rows of the input that have no result there: {}", rows.n_missing));
+    }
 }
 
 /// Whether a file has answers to a batch; else it has summaries, or is refused.
 fn is_of_batch(path: &Path) -> Result<bool> {
     let failed = || format!("{} cannot be read", printable(path.display()));
-    let mut start = Vec::new();
     let file = File::open(path).with_context(failed)?;
-    file.take(ANSWERS.len() as u64).read_to_end(&mut start).with_context(failed)?;
-    Ok(start == ANSWERS)
+    for line in Lines::new(BufReader::new(file), MOST_LINE_BYTES) {
+        let line = line.with_context(failed)?;
+        let text = line.bytes();
+        if !text.trim_ascii().is_empty() && !text.starts_with(SEAL_START.as_bytes()) {
+            return Ok(text.starts_with(BEGINNING.as_bytes()));
+        }
+    }
+    Ok(false)
 }
 
 /// Rows that are computed again.
@@ -138,7 +170,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Answers requests again; returns whether it came to its end.
-    fn answer(&mut self, rows: &Rows) -> Result<bool> {
+    fn answer(&mut self, rows: &mut Rows) -> Result<bool> {
         let Job { args, loaded, template, ref options, again, interrupted, .. } = *self;
         let asked = &args.asked;
         if let Some(flag) = asked.flag_of_summaries() {
@@ -156,7 +188,7 @@ impl Job<'_> {
         let setup =
             batch::setup(loaded, prompts, options, asked.n_predict, args.model_name.clone())?;
         let mut plan = input.plan(&setup.terms)?;
-        plan.items.retain(|item| rows.has(&item.key));
+        plan.items.retain(|item| rows.meet(&item.key));
         let (results, _) = Found::open(again, &plan)?;
         let n_picked = rows.n_picked();
         let mut shown = RunProgress::new(n_picked, "rows");
@@ -173,7 +205,7 @@ impl Job<'_> {
     }
 
     /// Summarizes documents again; returns whether it came to its end.
-    fn summarize(&mut self, rows: &Rows) -> Result<bool> {
+    fn summarize(&mut self, rows: &mut Rows) -> Result<bool> {
         let Job { args, loaded, template, ref options, again, interrupted, .. } = *self;
         let asked = &args.asked;
         ensure!(
@@ -185,7 +217,7 @@ impl Job<'_> {
         let setup = asked.setup(loaded, template, options)?;
         let documents = asked.documents([args.results.clone()].into_iter())?;
         let mut plan = asked.plan(&documents, &setup, None)?;
-        plan.keep(|key| rows.has(key));
+        plan.keep(|key| rows.meet(key));
         let output = Output::open(&documents, &plan, Some(again), Form::Jsonl, false)?;
         let n_bytes = plan.entries.iter().map(|entry| entry.n_bytes).sum();
         let mut shown = RunProgress::new(rows.n_picked(), "rows");

@@ -45,33 +45,47 @@ impl Sample {
 
 /// The rows that are computed again, with what is said of them.
 pub struct Rows {
-    /// All that there are.
-    pub n_all: usize,
+    /// Lines of what failed, which are no results.
+    pub n_failed: usize,
+    /// Rows of the input of which there is no result.
+    pub n_missing: usize,
+    all: HashSet<Key>,
     texts: BTreeMap<Key, Vec<Vec<u8>>>,
+    /// Those that the input has.
+    met: HashSet<Key>,
     again: BTreeMap<Key, Vec<u8>>,
 }
 
+/// What came of rows that were picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Those that are not the same, or could not be computed.
+    pub n_other: usize,
+    /// Those that the input does not have, or not so.
+    pub n_unknown: usize,
+}
+
 impl Rows {
-    /// Picks rows of those that `for_each` shows: always the same for the same `salt`, and other ones for
-    /// another.
+    /// Picks rows of those that `for_each` shows, and of which it returns how many it does not show: always
+    /// the same for the same `salt`, and other ones for another.
     ///
     /// # Errors
     /// Those of `for_each`.
     pub fn pick(
         sample: Sample,
         salt: &str,
-        mut for_each: impl FnMut(&mut dyn FnMut(Key, &[u8])) -> Result<(), JobsError>,
+        mut for_each: impl FnMut(&mut dyn FnMut(Key, &[u8])) -> Result<usize, JobsError>,
     ) -> Result<Rows, JobsError> {
         let mut keys = HashSet::new();
-        for_each(&mut |key, _| {
+        let n_failed = for_each(&mut |key, _| {
             keys.insert(key);
         })?;
-        let n_all = keys.len();
+        let all = keys.clone();
         let rank =
             |key: &Key| Key::of(&[("salt", salt.as_bytes()), ("row", key.as_str().as_bytes())]);
         let mut keys: Vec<Key> = keys.into_iter().collect();
         keys.sort_by_cached_key(rank);
-        keys.truncate(sample.n_rows(n_all));
+        keys.truncate(sample.n_rows(all.len()));
         let mut texts: BTreeMap<Key, Vec<Vec<u8>>> =
             keys.into_iter().map(|key| (key, Vec::new())).collect();
         for_each(&mut |key, text| {
@@ -79,7 +93,13 @@ impl Rows {
                 texts.push(text.into());
             }
         })?;
-        Ok(Rows { n_all, texts, again: BTreeMap::new() })
+        let (met, again) = Default::default();
+        Ok(Rows { n_failed, n_missing: 0, all, texts, met, again })
+    }
+
+    /// How many there are.
+    pub fn n_all(&self) -> usize {
+        self.all.len()
     }
 
     /// How many are computed again.
@@ -87,9 +107,14 @@ impl Rows {
         self.texts.len()
     }
 
-    /// Whether the row with this key is one of these.
-    pub fn has(&self, key: &Key) -> bool {
-        self.texts.contains_key(key)
+    /// Takes note that the input has the row with this key, and tells whether it is one of these.
+    pub fn meet(&mut self, key: &Key) -> bool {
+        self.n_missing += usize::from(!self.all.contains(key));
+        let is_picked = self.texts.contains_key(key);
+        if is_picked {
+            self.met.insert(key.clone());
+        }
+        is_picked
     }
 
     /// Takes a row that was computed again.
@@ -97,27 +122,33 @@ impl Rows {
         self.again.insert(key, text.into());
     }
 
-    /// Prints what is not the same, a line each, and returns how many rows that are.
+    /// Prints what is not the same, a line each.
     ///
     /// # Errors
     /// If stdout cannot be written.
-    pub fn compare(&self) -> io::Result<usize> {
+    pub fn compare(&self) -> io::Result<Compared> {
         let mut out = io::stdout().lock();
-        let mut n_other = 0;
+        let mut compared = Compared { n_other: 0, n_unknown: 0 };
         for (key, texts) in &self.texts {
             let again = self.again.get(key);
             let what = texts.iter().find_map(|text| match again {
-                None => Some("does not come of this input, this model and these settings".into()),
+                None if !self.met.contains(key) => {
+                    Some("does not come of this input, this model and these settings".into())
+                }
+                None => Some("could not be computed again here".into()),
                 Some(again) => difference(text, again)
                     .map(|place| format!("is another when it is computed again, first in {place}")),
             });
             let Some(what) = what else { continue };
-            n_other += 1;
+            match self.met.contains(key) {
+                true => compared.n_other += 1,
+                false => compared.n_unknown += 1,
+            }
             let row = texts.iter().find_map(|text| serde_json::from_slice::<Row>(text).ok());
             let name = row.as_ref().map_or(key.as_str(), Row::name);
             writeln!(out, "{}: {what}", printable(name))?;
         }
-        Ok(n_other)
+        Ok(compared)
     }
 }
 
@@ -144,11 +175,11 @@ mod tests {
         let pick = |salt| {
             let rows = Rows::pick(Sample::Count(10), salt, |see| {
                 keys.iter().for_each(|key| see(key.clone(), b"{}"));
-                Ok(())
+                Ok(0)
             });
-            let rows = rows.unwrap();
-            assert_eq!((rows.n_all, rows.n_picked()), (100, 10));
-            keys.iter().filter(|key| rows.has(key)).cloned().collect::<Vec<_>>()
+            let mut rows = rows.unwrap();
+            assert_eq!((rows.n_all(), rows.n_picked()), (100, 10));
+            keys.iter().filter(|key| rows.meet(key)).cloned().collect::<Vec<_>>()
         };
         assert_eq!(pick(""), pick(""));
         assert_ne!(pick(""), pick("a"));

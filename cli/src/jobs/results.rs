@@ -6,8 +6,8 @@ use super::lines::{Line, Lines};
 use super::seal::{Part, SEAL_START, Seal, SealedLine, line_hash};
 use super::shard::Shard;
 use gatefold::files::{
-    Replacement, check_is_file, check_lock_reach, check_writable, claim, claim_part, folder_of,
-    put_in_place_of, sync_all, sync_data, sync_folder,
+    Replacement, check_is_file, check_lock_reach, check_writable, claim, claim_part,
+    put_in_place_of, sync_all, sync_data, sync_folder, target_of,
 };
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::path::{self, Path, PathBuf};
 
 /// Bytes of a line: an answer of 100,000 tokens with 20 log probabilities each has fewer.
-const MOST_LINE_BYTES: usize = 256 << 20;
+pub const MOST_LINE_BYTES: usize = 256 << 20;
 
 /// A file of results, a JSON object per line, which only ever grows by whole lines that have
 /// reached the disk, until [`Self::retain`] drops what is out of date. It is locked until it is
@@ -56,9 +56,7 @@ impl Results {
             check_is_file(path)?;
             return check_writable(path).map_err(JobsError::file(path, "opened for writing"));
         }
-        // A link to nothing: the file is made where it points.
-        let target = fs::read_link(path).map(|target| folder_of(path).join(target));
-        Results::check_place(&target.unwrap_or_else(|_| path.into()))
+        Results::check_place(&target_of(path))
     }
 
     /// The same for a file that is to be written beside its place and then put there.

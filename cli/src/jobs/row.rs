@@ -1,10 +1,11 @@
 //! Lines of results of any kind, as far as they are alike.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// How the lines of all kinds of results begin.
-pub(super) const ROW_START: &str = "{\"id\":\"";
+pub const ROW_START: &str = "{\"id\":\"";
 
 /// A line of results, as far as all kinds are alike.
 #[derive(Clone, Debug, Deserialize)]
@@ -12,12 +13,18 @@ pub struct Row {
     id: String,
     custom_id: Option<String>,
     key: Option<String>,
+    error: Option<IgnoredAny>,
 }
 
 impl Row {
     /// What it is the result of: the `custom_id` of a request, the `id` of a document.
     pub fn name(&self) -> &str {
         self.custom_id.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Whether there is a result, and not what was wrong.
+    pub fn is_answered(&self) -> bool {
+        self.error.is_none()
     }
 
     /// Whether both are results of the same piece of work, asked in the same way.

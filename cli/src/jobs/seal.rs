@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// How the line of a seal begins.
-pub(super) const SEAL_START: &str = "{\"gatefold_shard\":";
+pub const SEAL_START: &str = "{\"gatefold_shard\":";
 
 /// What results depend on besides what is asked, by name: each as a hash, which tells whether two are
 /// the same.
@@ -54,8 +54,9 @@ pub struct Part {
     pub conditions: Conditions,
     /// Pieces of work in all shards.
     pub n_all: u64,
-    /// Stands for the names of all of these, in their order.
-    pub names: String,
+    /// Stands for all of these, in their order: for their names, and for what is asked as far as every
+    /// shard knows it.
+    pub pieces: String,
     /// Pieces of work in this one.
     pub n_own: u64,
 }
@@ -63,13 +64,15 @@ pub struct Part {
 impl Part {
     /// Of work of which nothing is known yet.
     pub fn new(shard: Shard, conditions: Conditions) -> Part {
-        Part { shard, conditions, n_all: 0, names: String::new(), n_own: 0 }
+        Part { shard, conditions, n_all: 0, pieces: String::new(), n_own: 0 }
     }
 
-    /// Takes note of the next piece of work, and tells whether it is this shard's.
-    pub fn take(&mut self, name: &str) -> bool {
-        let before = self.names.as_bytes();
-        self.names = Key::of(&[("before", before), ("name", name.as_bytes())]).as_str().into();
+    /// Takes note of the next piece of work, and tells whether it is this shard's. `key` stands for what
+    /// is asked, where that is known of the pieces of all shards.
+    pub fn take(&mut self, name: &str, key: Option<&Key>) -> bool {
+        let mut parts = vec![("before", self.pieces.as_bytes()), ("name", name.as_bytes())];
+        parts.extend(key.map(|key| ("key", key.as_str().as_bytes())));
+        self.pieces = Key::of(&parts).as_str().into();
         let is_own = self.shard.has(name);
         self.n_all += 1;
         self.n_own += u64::from(is_own);

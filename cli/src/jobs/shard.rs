@@ -1,5 +1,6 @@
 //! Shards: parts of the work, each for a machine of its own.
 
+use gatefold::text::count;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -48,9 +49,10 @@ pub enum ShardError {
         /// What it says.
         value: String,
     },
-    /// An array of jobs that is not all of one.
+    /// An array of jobs that may not be all of one.
     #[error(
-        "the array has {n_tasks} of the tasks {first} to {last}, and does not say of how many shards they are; say auto/N, by which task I is shard I/N"
+        "the array has {}, from {first} to {last}, which may be some of more, and does not say of how many shards; say auto/N, by which task I is shard I/N",
+        count(*n_tasks as usize, "task")
     )]
     Gaps {
         /// Tasks of the array.
@@ -112,7 +114,8 @@ impl Shard {
         }
     }
 
-    /// That of a task of Slurm's: the first of the array has the first shard.
+    /// That of a task of Slurm's: the first of the array has the first shard. An array that begins with
+    /// another than 0 or 1, or has gaps, may be some tasks of a larger one, that are given again.
     fn of_task(
         task: u64,
         number: impl Fn(&'static str) -> Result<Option<u64>, ShardError>,
@@ -123,10 +126,10 @@ impl Shard {
         let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
         let last = number("SLURM_ARRAY_TASK_MAX")?;
         let is_whole = |last: u64| last.checked_sub(first).is_some_and(|n| n / step + 1 == n_tasks);
-        match last.filter(|&last| !is_whole(last)) {
-            Some(last) => Err(ShardError::Gaps { n_tasks, first, last }),
-            None => Shard::new(task.saturating_sub(first) / step, n_tasks),
+        if first > 1 || last.is_some_and(|last| !is_whole(last)) {
+            return Err(ShardError::Gaps { n_tasks, first, last: last.unwrap_or(task) });
         }
+        Shard::new(task.saturating_sub(first) / step, n_tasks)
     }
 
     /// Which it is, from 0.
@@ -228,6 +231,11 @@ mod tests {
         assert!(matches!(refused("auto", &job), ShardError::NoCount { .. }));
         let gaps = ShardError::Gaps { n_tasks: 2, first: 3, last: 7 };
         assert_eq!(refused("auto", &slurm("7", "2", "3", "7")), gaps);
+        // Tasks that are given again are no array of their own.
+        let alone = ShardError::Gaps { n_tasks: 1, first: 3, last: 3 };
+        assert_eq!(refused("auto", &slurm("3", "1", "3", "3")), alone);
+        let some = ShardError::Gaps { n_tasks: 2, first: 2, last: 3 };
+        assert_eq!(refused("auto", &slurm("3", "2", "2", "3")), some);
         let alone = [("SLURM_ARRAY_TASK_ID", "1")];
         assert!(matches!(refused("auto", &alone), ShardError::NoCount { .. }));
         let wrong = [("SLURM_ARRAY_TASK_ID", "one")];

@@ -170,3 +170,19 @@ pub enum Failure {
         n_next: usize,
     },
 }
+
+impl Failure {
+    /// Whether another run with the same document may have more luck: with more memory, say.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Failure::Changed => true,
+            Failure::Refused(refusal) | Failure::Generate(GenerateError::Refused(refusal)) => {
+                matches!(refusal, Refusal::Memory { .. })
+            }
+            Failure::Generate(error) => {
+                matches!(error, GenerateError::Model(_) | GenerateError::Stopped)
+            }
+            _ => false,
+        }
+    }
+}

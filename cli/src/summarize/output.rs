@@ -42,16 +42,18 @@ fn parts_path(results: &Path) -> PathBuf {
     with_suffix(results, ".parts")
 }
 
-/// Shows `see` the summaries in a file of results, each with its key.
+/// Shows `see` the summaries in a file of results, each with its key. Returns how many lines say why there
+/// is none.
 ///
 /// # Errors
 /// As [`Results::read`].
-pub fn for_each_summary(path: &Path, mut see: impl FnMut(Key, &[u8])) -> Result<(), JobsError> {
-    Results::read(path, LINE_START, |line: Line, text| {
-        if let Line::Done(summary) = line {
-            see(summary.key, text);
-        }
-    })
+pub fn for_each_summary(path: &Path, mut see: impl FnMut(Key, &[u8])) -> Result<usize, JobsError> {
+    let mut n_failed = 0;
+    Results::read(path, LINE_START, |line: Line, text| match line {
+        Line::Done(summary) => see(summary.key, text),
+        Line::Failed(_) => n_failed += 1,
+    })?;
+    Ok(n_failed)
 }
 
 /// Where summaries go.
@@ -293,12 +295,17 @@ impl<'a> Output<'a> {
         parts.append_all(lines)
     }
 
-    /// If all is done, drops what only an unfinished run needs, and seals what is a shard's; then puts what there is in the form
-    /// asked for, in the order of the documents. Returns what could not be written beside documents.
+    /// If all is done, drops what only an unfinished run needs, and seals what is a shard's if `is_final`;
+    /// then puts what there is in the form asked for, in the order of the documents. Returns what could
+    /// not be written beside documents.
     ///
     /// # Errors
     /// If a file cannot be written or removed.
-    pub fn finish(mut self, is_done: bool) -> Result<Vec<SummarizeError>, SummarizeError> {
+    pub fn finish(
+        mut self,
+        is_done: bool,
+        is_final: bool,
+    ) -> Result<Vec<SummarizeError>, SummarizeError> {
         let unwritten;
         (unwritten, self.unwritten_ids) =
             self.beside.take().map(Beside::into_unwritten).unwrap_or_default();
@@ -309,7 +316,7 @@ impl<'a> Output<'a> {
         };
         if is_done {
             file.results.retain(|line: Line| self.name(&line))?;
-            if let Some(part) = &self.plan.part {
+            if let Some(part) = self.plan.part.as_ref().filter(|_| is_final) {
                 file.results.seal(part, |line: Line| self.plan.number(line.id()))?;
             }
             if let Some(parts) = &mut file.parts

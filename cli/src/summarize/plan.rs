@@ -68,7 +68,8 @@ impl Plan {
         let (mut plan, mut numbers) = (Plan::default(), HashMap::new());
         let mut n_all = 0;
         let is_wanted = |id: &str| {
-            let is_own = part.as_mut().is_none_or(|part| part.take(id));
+            // The texts of other shards are not read, so that their keys are not known.
+            let is_own = part.as_mut().is_none_or(|part| part.take(id, None));
             if is_own && part.is_some() {
                 numbers.insert(id.to_owned(), n_all);
             }
@@ -110,7 +111,7 @@ impl Plan {
     }
 
     /// Leaves those documents alone whose summaries have these keys.
-    pub fn keep(&mut self, is_kept: impl Fn(&Key) -> bool) {
+    pub fn keep(&mut self, mut is_kept: impl FnMut(&Key) -> bool) {
         self.faults.clear();
         self.entries.retain(|entry| is_kept(&entry.key));
         let places = self.entries.iter().enumerate();

@@ -11,6 +11,8 @@ pub struct Progress {
     pub n_done: usize,
     /// Documents that have none, and will not have one in this run.
     pub n_failed: usize,
+    /// Those among them that may have one in another run, as they are.
+    pub n_unlucky: usize,
     /// Summaries that were cut off.
     pub n_cut_off: usize,
     /// Bytes of documents, those of unfinished ones by how far they are.

@@ -117,7 +117,7 @@ impl<'a> Summarizer<'a> {
             }
             Err(failure) => {
                 self.progress.n_bytes += entry.n_bytes;
-                self.finished.push(failed(&entry.id, failure));
+                self.note_failed(&entry.id, &failure);
             }
         }
     }
@@ -182,10 +182,15 @@ impl<'a> Summarizer<'a> {
     fn fail(&mut self, number: usize, failure: Failure) {
         let Some(reduction) = self.open.remove(&number) else { return };
         self.progress.n_bytes += reduction.entry.n_bytes - reduction.n_bytes_done;
-        self.finished.push(failed(&reduction.entry.id, failure));
+        self.note_failed(&reduction.entry.id, &failure);
         self.ready.retain(|&(other, _)| other != number);
         let needless = self.asked.extract_if(|_, asked| asked.number == number);
         self.needless.extend(needless.map(|(id, _)| id));
+    }
+
+    fn note_failed(&mut self, id: &str, failure: &Failure) {
+        self.progress.n_unlucky += usize::from(failure.may_pass());
+        self.finished.push(failed(id, failure));
     }
 
     fn submit_part(&mut self, worker: &mut dyn Worker, number: usize, idx: usize) {

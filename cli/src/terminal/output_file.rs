@@ -1,7 +1,7 @@
 //! Files that are written beside their place and put there once they are whole.
 
 use anyhow::{Result, ensure};
-use gatefold::files::Replacement;
+use gatefold::files::{Replacement, check_lock_reach, claim};
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,17 @@ use std::path::{Path, PathBuf};
 pub struct OutputFile {
     path: PathBuf,
     partial: BufWriter<Replacement>,
+    place: Place,
+}
+
+/// What the place of a file may have.
+enum Place {
+    /// Anything of its kind.
+    Any,
+    /// This file, which is kept from others.
+    Claimed(File),
+    /// Nothing.
+    Free,
 }
 
 impl OutputFile {
@@ -33,16 +44,31 @@ impl OutputFile {
                 path.display()
             );
         }
-        let partial = Replacement::of(path).map_err(|error| cannot_write(path, error))?;
-        Ok(OutputFile { path: path.into(), partial: BufWriter::new(partial) })
+        let partial = Replacement::part_of(path, magic);
+        let partial = BufWriter::new(partial.map_err(|error| cannot_write(path, error))?);
+        Ok(OutputFile { path: path.into(), partial, place: Place::Any })
+    }
+
+    /// The same for a file that runs go on with: what is to be replaced is claimed to the end, and what
+    /// another run makes there meanwhile stays.
+    pub fn claim(path: &Path, flag: &str, magic: &[u8]) -> Result<OutputFile> {
+        check_lock_reach(path)?;
+        let file = OutputFile::create(path, flag, magic)?;
+        let place = if path.exists() { Place::Claimed(claim(path)?) } else { Place::Free };
+        Ok(OutputFile { place, ..file })
     }
 
     /// Gives the file its name: one with this name is always whole.
     pub fn put_in_place(self) -> io::Result<()> {
-        let OutputFile { path, partial } = self;
+        let OutputFile { path, partial, place } = self;
         let partial =
             partial.into_inner().map_err(|error| cannot_write(&path, error.into_error()))?;
-        partial.put_in_place().map_err(|error| cannot_write(&path, error))
+        let put = match place {
+            Place::Any => partial.put_in_place(),
+            Place::Claimed(old) => partial.put_in_place_of(old),
+            Place::Free => partial.put_in_free_place(),
+        };
+        put.map_err(|error| cannot_write(&path, error))
     }
 }
 

@@ -92,7 +92,7 @@ fn shards_are_the_whole_in_the_order_of_the_input() {
     let place = Workplace::sharing(60);
     place.all_shards(4);
     let run = place.merge(&["part-2.jsonl", "part-0.jsonl", "part-3.jsonl", "part-1.jsonl"]);
-    assert_eq!(run.succeeded().stderr, "60 rows of 4 shards\n");
+    assert_eq!(run.succeeded().stderr, "60 rows of 4 shards, 18 of them without an answer\n");
     let merged = place.lines("merged.jsonl");
     let names =
         |lines: &[Json]| lines.iter().map(|line| line["custom_id"].clone()).collect::<Vec<_>>();
@@ -152,13 +152,75 @@ fn an_input_that_grows_moves_no_row() {
 }
 
 #[test]
+fn requests_that_changed_between_shards_are_not_merged() {
+    let place = Workplace::sharing(12);
+    place.shard(0, 2, &[]);
+    let mut changed = requests(12);
+    changed.iter_mut().for_each(|request| request["body"]["max_tokens"] = json!(2));
+    place.write("in.jsonl", &changed);
+    place.shard(1, 2, &[]);
+    place.merge(&PARTS[..2]).refused("the input has changed between the runs");
+    place.shard(0, 2, &[]);
+    place.merge(&PARTS[..2]).succeeded();
+    assert_eq!(settled(place.lines("merged.jsonl")), settled(place.whole()));
+}
+
+/// With requests that may have more luck, a shard is neither sealed nor, to a queue, done.
+#[test]
+fn a_shard_with_rows_to_be_tried_again_is_not_done() {
+    let place = Workplace::new();
+    let mut long = chat("long", "Why?");
+    long["body"].as_object_mut().unwrap().remove("max_tokens");
+    place.write("in.jsonl", &[chat("short", "Why?"), with(long, "stop", " ")]);
+    let args = ["in.jsonl", "-o", "part-0.jsonl", "--shard", "0/1", "--ok-exit"];
+    let (code, stderr) = place.batch(&[&args[..], &["--memory", "2M"]].concat());
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("shard 0/1 is not done: 1 request failed through no"), "{stderr}");
+    place.merge(&PARTS[..1]).refused("does not end with the seal");
+    place.shard(0, 1, &[]);
+    assert_eq!(place.merge(&PARTS[..1]).succeeded().stderr, "2 rows of 1 shard\n");
+}
+
+#[test]
+fn a_file_that_a_run_has_is_not_replaced() {
+    let place = Workplace::sharing(4);
+    place.shard(0, 1, &[]);
+    place.whole();
+    fs::rename(place.path("whole.jsonl"), place.path("merged.jsonl")).unwrap();
+    let before = place.text("merged.jsonl");
+    let locked = gatefold::files::open_locked(&place.path("merged.jsonl")).unwrap().unwrap();
+    place.merge(&PARTS[..1]).refused("merged.jsonl is being written by another run");
+    assert_eq!(place.text("merged.jsonl"), before);
+    drop(locked);
+    // What a killed merge has left.
+    fs::write(place.path("merged.jsonl.part"), &before[..before.len() / 2]).unwrap();
+    place.merge(&PARTS[..1]).succeeded();
+    assert!(!place.path("merged.jsonl.part").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn there_may_be_more_parts_than_open_files() {
+    let place = Workplace::sharing(6);
+    place.all_shards(24);
+    let parts = (0..24).map(part);
+    let mut run = std::process::Command::new("sh");
+    run.current_dir(place.folder.path()).args(["-c", "ulimit -n 16; exec \"$0\" \"$@\""]);
+    run.arg(command().get_program()).args(["merge", "merged.jsonl"]).args(parts);
+    let output = run.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(place.lines("merged.jsonl").len(), 6);
+}
+
+#[test]
 fn a_shard_without_work_is_one() {
     let place = Workplace::sharing(3);
     place.all_shards(8);
     let parts: Vec<String> = (0..8).map(part).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     assert!(parts.iter().any(|name| place.text(name).lines().count() == 1));
-    assert_eq!(place.merge(&parts).succeeded().stderr, "3 rows of 8 shards\n");
+    let said = "3 rows of 8 shards, 1 of them without an answer\n";
+    assert_eq!(place.merge(&parts).succeeded().stderr, said);
     // Even if it is all of the work.
     place.write("in.jsonl", &[]);
     fs::remove_file(place.path("part-0.jsonl")).unwrap();
@@ -184,14 +246,14 @@ fn what_is_not_whole_is_not_merged() {
         assert_eq!(n_hidden.count(), 0);
     }
     let refused = |parts: &[&str], why: &str| refused(&place, parts, &merged, why);
-    refused(&PARTS[..3], "of 4 shards 1 are missing: 3/4");
-    refused(&PARTS[2..3], "of 4 shards 3 are missing: 0/4, 1/4, 3/4");
-    refused(&[&PARTS[..], &["none.jsonl"]].concat(), "none.jsonl cannot be opened");
-    refused(&[&PARTS[..], &["whole.jsonl"]].concat(), "whole.jsonl cannot be opened");
+    refused(&PARTS[..3], "of 4 shards 1 is missing: 3/4; name its results too, or");
+    refused(&PARTS[2..3], "of 4 shards 3 are missing: 0/4, 1/4, 3/4; name their");
+    refused(&[&PARTS[..], &["none.jsonl"]].concat(), "none.jsonl cannot be read");
+    refused(&[&PARTS[..], &["whole.jsonl"]].concat(), "whole.jsonl cannot be read");
     place.whole();
     refused(&[&PARTS[..], &["whole.jsonl"]].concat(), "whole.jsonl does not end with the seal");
     refused(&[&PARTS[..3], &["model.gguf"]].concat(), "model.gguf has other things in it");
-    refused(&[&PARTS[..3], &["."]].concat(), "is a folder");
+    refused(&[&PARTS[..3], &["."]].concat(), "is a folder; name files with the results of shards");
     refused(&[&PARTS[..], &["part-1.jsonl"]].concat(), "are both shard 1/4, and the same");
     let again = [&PARTS[..3], &["merged.jsonl"]].concat();
     refused(&again, "merged.jsonl is one of the parts");
@@ -199,13 +261,14 @@ fn what_is_not_whole_is_not_merged() {
     // What may become of a file, and what is said of it.
     let whole = place.text("part-1.jsonl");
     let lines: Vec<&str> = whole.lines().collect();
-    let [first, second, third, .., seal] = lines[..] else { panic!("{}", lines.len()) };
+    let [first, _, third, .., seal] = lines[..] else { panic!("{}", lines.len()) };
     let name = |line: &str| {
         let line: Json = serde_json::from_str(line).unwrap();
         let name = line["custom_id"].as_str().or_else(|| line["id"].as_str()).unwrap();
         name.to_owned()
     };
     let answered = lines.iter().position(|line| line.contains("\"status_code\":200")).unwrap();
+    let refused_line = lines.iter().find(|line| line.contains("\"status_code\":400")).unwrap();
     let edited = lines[answered].replacen("\"index\":0", "\"index\":1", 1);
     assert_ne!(edited, lines[answered]);
     let with = |idx: usize, line: &str| {
@@ -224,13 +287,15 @@ fn what_is_not_whole_is_not_merged() {
         (one_less(1), "part-1.jsonl lacks 1 line that".into()),
         (one_less(0), "part-1.jsonl lacks 1 line that".into()),
         (
-            and(second),
+            and(lines[answered]),
             format!(
-                "lines 2 and {} are both results of {}, and the same",
+                "lines {} and {} are both results of {}, and the same",
+                answered + 1,
                 lines.len() + 1,
-                name(second)
+                name(lines[answered])
             ),
         ),
+        (and(refused_line), "does not end with the seal".into()),
         (
             [&[first, first], &lines[1..]].concat().join("\n") + "\n",
             format!("lines 1 and 2 are both results of {}, and the same", name(first)),

@@ -15,10 +15,10 @@ pub enum MergeError {
     /// There is nothing to put together.
     #[error("there are no parts; name the results of all shards")]
     NoParts,
-    /// A file cannot be read, or is none of results.
+    /// A file is none of results.
     #[error(transparent)]
     Jobs(#[from] JobsError),
-    /// A file was read that cannot be read again.
+    /// A file cannot be read.
     #[error("{} cannot be read: {error}", printable(path.display()))]
     Read {
         /// The file.
@@ -26,12 +26,20 @@ pub enum MergeError {
         /// What the system says.
         error: io::Error,
     },
+    /// What is to be read is no file.
+    #[error("{} is {what}; name files with the results of shards", printable(path.display()))]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: &'static str,
+    },
     /// The results cannot be written.
     #[error(transparent)]
     Write(io::Error),
     /// The work on a shard has not come to its end.
     #[error(
-        "{} does not end with the seal of a shard that is done: it was made without --shard, its run has not come to its end, or the file was torn; the command with --shard that wrote it goes on with it",
+        "{} does not end with the seal of a shard that is done: it was made without --shard, its run has not come to its end or rows of it failed and are to be tried again, or the file was torn; the command with --shard that wrote it goes on with it",
         printable(path.display())
     )]
     Unfinished {
@@ -125,7 +133,11 @@ pub enum MergeError {
         differing: Vec<String>,
     },
     /// Shards are missing.
-    #[error("of {n_shards} shards {n_missing} are missing: {}", missing.join(", "))]
+    #[error(
+        "of {n_shards} shards {n_missing} {} missing: {}; name {} too, or do what is missing with --shard {}",
+        if *n_missing == 1 { "is" } else { "are" }, missing.join(", "),
+        if *n_missing == 1 { "its results" } else { "their results" }, missing.first().map_or("I/N", String::as_str)
+    )]
     Missing {
         /// How many there should be.
         n_shards: u64,

@@ -7,8 +7,8 @@ pub use error::MergeError;
 
 use super::row::is_same_result;
 use error::MOST_NAMED;
-use piece::Piece;
-use std::collections::{BTreeMap, BTreeSet};
+use piece::{Found, Piece};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -17,6 +17,10 @@ use std::path::PathBuf;
 pub struct Merged {
     /// The results.
     pub n_lines: usize,
+    /// Those that say what was wrong, in the place of an answer.
+    pub n_unanswered: usize,
+    /// Those of what is not in the input.
+    pub n_others: usize,
     /// The shards that they come from.
     pub n_shards: usize,
 }
@@ -35,15 +39,21 @@ pub fn merge(paths: &[PathBuf], out: &mut impl Write) -> Result<Merged, MergeErr
         places.extend(piece.lines.iter().map(|line| {
             // Others have none, and come last.
             let number = line.number.unwrap_or(u64::MAX);
-            (number, shard_idx, line.range.start, line.range.end, piece_idx)
+            (number, shard_idx, line.range.start, piece_idx, line)
         }));
     }
-    places.sort_unstable();
-    for &(_, _, start, end, piece_idx) in &places {
-        let line = pieces[piece_idx].read(&(start..end))?;
+    places.sort_unstable_by_key(|&(number, shard_idx, start, ..)| (number, shard_idx, start));
+    for &(.., piece_idx, line) in &places {
+        let line = pieces[piece_idx].line(line)?;
         out.write_all(&line).and_then(|()| out.write_all(b"\n")).map_err(MergeError::Write)?;
     }
-    Ok(Merged { n_lines: places.len(), n_shards: pieces.len() })
+    let n_of = |is_one: fn(&Found) -> bool| places.iter().filter(|(.., line)| is_one(line)).count();
+    Ok(Merged {
+        n_lines: places.len(),
+        n_unanswered: n_of(|line| !line.is_answered),
+        n_others: n_of(|line| line.number.is_none()),
+        n_shards: pieces.len(),
+    })
 }
 
 /// Checks that pieces belong together and make up the whole.
@@ -59,7 +69,7 @@ fn check(pieces: &[Piece]) -> Result<(), MergeError> {
         if let Some(what) = a.conditions.difference(&b.conditions) {
             return Err(MergeError::OtherConditions { paths: paths(), what: what.into() });
         }
-        if (a.n_all, &a.names) != (b.n_all, &b.names) {
+        if (a.n_all, &a.pieces) != (b.n_all, &b.pieces) {
             return Err(MergeError::OtherInput { paths: paths(), n_rows: (a.n_all, b.n_all) });
         }
     }
@@ -77,10 +87,12 @@ fn check(pieces: &[Piece]) -> Result<(), MergeError> {
         missing.extend((n_missing > MOST_NAMED as u64).then(|| "...".into()));
         return Err(MergeError::Missing { n_shards, n_missing, missing });
     }
-    let n_found = pieces.iter().map(|piece| piece.part.n_own).fold(0, u64::saturating_add);
-    match n_found == n_all {
-        true => Ok(()),
-        false => Err(MergeError::MissingRows { n_found, n_all }),
+    let n_told = pieces.iter().map(|piece| piece.part.n_own).fold(0, u64::saturating_add);
+    let lines = pieces.iter().flat_map(|piece| &piece.lines);
+    let numbers: HashSet<u64> = lines.filter_map(|line| line.number).collect();
+    match [n_told, numbers.len() as u64].into_iter().find(|n_found| *n_found != n_all) {
+        Some(n_found) => Err(MergeError::MissingRows { n_found, n_all }),
+        None => Ok(()),
     }
 }
 
@@ -90,7 +102,7 @@ fn double(a: &Piece, b: &Piece) -> MergeError {
         let mut rows: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
         for line in &piece.lines {
             // What cannot be read differs from what can.
-            let text = piece.read(&line.range).unwrap_or_default();
+            let text = piece.line(line).unwrap_or_default();
             rows.entry(line.name.clone()).or_default().push(text);
         }
         rows
