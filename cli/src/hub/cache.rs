@@ -69,14 +69,12 @@ impl Here {
         self.folder.join("blobs").join(hash)
     }
 
-    /// Where what is in a file of a commit is, if it is here: its blob, or where there are no links the
-    /// file itself.
-    pub fn place(&self, commit: &str, file: &RepoFile) -> Option<PathBuf> {
-        let places = [self.blob(&file.blob), self.snapshot(commit).join(&file.path)];
-        let is_whole = |path: &PathBuf| {
-            fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() == file.n_bytes)
-        };
-        places.into_iter().find(is_whole)
+    /// Where what is in a file of a commit is, if it is here: its blob, or where there is none and no
+    /// links are made, the file itself. A link leads to another blob, which is another file's.
+    pub fn place(&self, commit: &str, file: &RepoFile) -> PathBuf {
+        let (blob, named) = (self.blob(&file.blob), self.snapshot(commit).join(&file.path));
+        let is_file = || fs::symlink_metadata(&named).is_ok_and(|there| there.is_file());
+        if !blob.exists() && is_file() { named } else { blob }
     }
 
     /// Where the lock of a blob is.
@@ -87,14 +85,6 @@ impl Here {
     /// The folders of this repository: of its files, and of its locks.
     pub fn folders(&self) -> [&Path; 2] {
         [&self.folder, &self.locks]
-    }
-
-    /// Makes the folders into which files are fetched.
-    pub fn make_folders(&self) -> Result<()> {
-        for folder in [self.folder.join("blobs"), self.locks.clone()] {
-            fs::create_dir_all(&folder).with_context(|| cannot_write(&folder))?;
-        }
-        Ok(())
     }
 
     /// The models of which all parts are here, each once, those of the last commit first.

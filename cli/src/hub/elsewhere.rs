@@ -42,9 +42,8 @@ fn folder_of(settings: &Settings, address: &str) -> PathBuf {
 pub fn kept(settings: &Settings, url: &str) -> Result<Option<Kept>> {
     let (address, name, _) = split(url)?;
     let folder = folder_of(settings, address);
-    let is_it = |kept: &Kept| {
-        kept.set.files.iter().any(|file| escaped(&file.path) == name || file.path == name)
-    };
+    let plain = unescaped(name);
+    let is_it = |kept: &Kept| kept.set.files.iter().any(|file| Some(&file.path) == plain.as_ref());
     Ok(models(&folder).into_iter().find(is_it))
 }
 
@@ -98,19 +97,18 @@ pub fn pull(settings: &Settings, url: &str) -> Result<Pulled> {
         let plain = plain
             .with_context(|| format!("{} has no name that a file can have", printable(url)))?;
         let place = folder.join(&plain);
-        let was_there = place.exists();
         let wanted = Wanted {
             name: plain.clone(),
             url: format!("{address}/{part}{query}"),
             n_bytes: None,
             sha256: None,
             lock: with_suffix(&place, ".lock"),
+            there: place.clone(),
             place: place.clone(),
         };
-        fetch(&client, settings, &wanted, &mut Meter::new(format!("fetching {plain}"), 0))?;
-        let n_bytes = fs::metadata(&place).map_or(0, |there| there.len());
-        pulled.n_bytes += n_bytes;
-        pulled.n_fetched += if was_there { 0 } else { n_bytes };
+        let mut meter = Meter::new(format!("fetching {plain}"), 0);
+        pulled.n_fetched += fetch(&client, settings, &wanted, &mut meter)?;
+        pulled.n_bytes += fs::metadata(&place).map_or(0, |there| there.len());
         if pulled.path.as_os_str().is_empty() {
             pulled.path = place;
         }
