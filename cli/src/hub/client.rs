@@ -61,7 +61,7 @@ impl Client {
         Ok(Client {
             wire: Wire::new()?,
             hub: Origin::of(&settings.endpoint),
-            token: settings.token.clone(),
+            token: settings.token()?,
         })
     }
 

@@ -36,6 +36,11 @@ impl Set {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.n_bytes))
     }
 
+    /// Whether a file is one of its own.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.path == path)
+    }
+
     /// Whether no part is missing.
     pub fn is_whole(&self) -> bool {
         self.files.len() == self.n_parts

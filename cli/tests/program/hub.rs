@@ -35,6 +35,7 @@ fn settings(hub: &Hub, cache: &Path) -> Settings {
         cache: cache.into(),
         endpoint: hub.endpoint.clone(),
         token: Some("hf_secret".into()),
+        token_file: None,
         is_offline: false,
         machine: Some(Machine { memory_bytes: 1 << 40, available_bytes: 1 << 40 }),
         free_space: |_| Ok(1 << 40),
@@ -473,6 +474,54 @@ fn addresses_of_other_servers() {
     assert_eq!((listed.len(), listed[0].name.as_str()), (1, &*format!("{store}/a/x.Q4_K_M.gguf")));
     remove(&offline, &of("/a/x.Q4_K_M.gguf"), false).unwrap();
     assert!(list(&offline).is_empty());
+}
+
+#[test]
+fn what_is_unfinished_is_known_and_goes() {
+    let files = [
+        ("m-Q2_K-00001-of-00002.gguf", bytes(5000, 1)),
+        ("m-Q2_K-00002-of-00002.gguf", bytes(6000, 2)),
+    ];
+    let second = sha256(&files[1].1);
+    let cut = second.clone();
+    let hub = Hub::in_mood(&files, move |asked, _, reply| match asked.path.contains(&cut) {
+        true if asked.headers.contains_key("range") => Reply { status: 503, ..Reply::default() },
+        true => Reply { cut: Some(1000), ..reply },
+        false => reply,
+    });
+    let folder = TempDir::new().unwrap();
+    let cache = folder.path();
+    let settings = settings(&hub, cache);
+    let listed = || -> Vec<(String, bool, u64)> {
+        let listed = list(&settings).into_iter();
+        listed.map(|listed| (listed.name, listed.path.is_some(), listed.n_bytes)).collect()
+    };
+    refused(pulled(&hub, cache, ""), "cannot answer now");
+    assert_eq!(listed(), [(format!("{REPO}:Q2_K"), false, 5000), (REPO.into(), false, 1000)]);
+    // What another program has begun, and a blob that has no name.
+    let blobs = folder_of_repo(cache).join("blobs");
+    let foreign = blobs.join(format!("{}.0a1b.incomplete", "a".repeat(64)));
+    fs::write(&foreign, "GG").unwrap();
+    fs::write(blobs.join("b".repeat(64)), "GGUF").unwrap();
+    let of = |name: &str| Name::of(Path::new(name)).unwrap();
+    assert_eq!(remove(&settings, &of(REPO), false).unwrap().n_bytes, 6004);
+    assert!(foreign.exists() && fs::read_dir(&blobs).unwrap().count() == 1);
+    let error = remove(&settings, &of(REPO), false).err().unwrap().to_string();
+    assert!(error.contains("--all"), "{error}");
+    remove(&settings, &of(REPO), true).unwrap();
+    assert!(!folder_of_repo(cache).exists());
+
+    let url = format!("{}/m-Q2_K-00001-of-00002.gguf", hub.store);
+    let cut = Hub::in_mood(&files, |asked, _, reply| match asked.path.contains("00002-of") {
+        true if asked.headers.contains_key("range") => Reply { status: 503, ..Reply::default() },
+        true => Reply { cut: Some(1000), ..reply },
+        false => reply,
+    });
+    let url = url.replace(&hub.store, &cut.store);
+    refused(pull(&settings, &of(&url)), "cannot answer now");
+    assert_eq!(listed(), [(url.clone(), false, 6000)]);
+    assert_eq!(remove(&settings, &of(&url), false).unwrap().n_bytes, 6000);
+    assert!(listed().is_empty());
 }
 
 #[test]
