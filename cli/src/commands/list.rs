@@ -32,6 +32,7 @@ pub fn run(args: ListArgs) -> Result<()> {
     let mut out = BufWriter::new(stdout().lock());
     if args.json {
         let objects = listed.iter().map(|Listed { name, path, n_bytes }| {
+            let path = path.as_ref().map(|path| path.to_string_lossy());
             json!({ "name": name, "path": path, "n_bytes": n_bytes, "is_whole": path.is_some() })
         });
         writeln!(out, "{}", Json::Array(objects.collect()))?;

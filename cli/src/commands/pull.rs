@@ -46,14 +46,16 @@ pub fn run(args: PullArgs) -> Result<()> {
     if args.json {
         let object = json!({
             "name": pulled.name,
-            "path": pulled.path,
+            "path": pulled.path.to_string_lossy(),
             "commit": pulled.commit,
             "n_bytes": pulled.n_bytes,
             "n_fetched_bytes": pulled.n_fetched,
         });
         writeln!(out, "{object}")?;
     } else {
-        writeln!(out, "{}", pulled.path.display())?;
+        // The bytes of the path are its name, whether or not they are text.
+        out.write_all(pulled.path.as_os_str().as_encoded_bytes())?;
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -14,7 +14,8 @@ Examples:
   gatefold rm mixtral:Q4_K_M
   gatefold rm TheBloke/Mixtral-8x7B-v0.1-GGUF --all
 
-Without a type, what is unfinished goes too. What is in the folder beside models stays.";
+Without a type, what `gatefold pull` has begun to fetch goes too, and with --all what other programs
+have. What is in the folder beside models stays.";
 
 /// Arguments of `gatefold rm`.
 #[derive(Args)]

@@ -1,7 +1,7 @@
 //! What the hub says of a repository: its last commit, and the files of that.
 
 use super::client::{Client, Trouble};
-use super::name::{Repo, is_inside};
+use super::name::{Repo, has_ending, is_inside};
 use super::patience::Patience;
 use super::sets::RepoFile;
 use super::settings::Settings;
@@ -22,7 +22,7 @@ const MOST_PAGES: usize = 200;
 pub struct Listing {
     /// Its last commit.
     pub commit: String,
-    /// The files of that.
+    /// The GGUF files of that.
     pub files: Vec<RepoFile>,
 }
 
@@ -74,13 +74,18 @@ pub fn listing(client: &Client, settings: &Settings, repo: &Repo) -> Result<List
         }
         next = after;
     }
+    if next.is_some() {
+        return Err(Trouble::Final(anyhow!(
+            "the hub's list of what is in {repo} has more than {MOST_PAGES} pages, too many to read; name another repository"
+        )));
+    }
     Ok(Listing { commit, files })
 }
 
 impl Entry {
-    /// The file; none if it is a folder, or would not stay in one.
+    /// The file; none if it is no model's, or would not stay in its folder.
     fn file(self, repo: &Repo) -> Result<Option<RepoFile>> {
-        if self.kind != "file" || !is_inside(&self.path) {
+        if self.kind != "file" || !has_ending(&self.path) || !is_inside(&self.path) {
             return Ok(None);
         }
         let (hash, n_bytes, len) = match &self.lfs {

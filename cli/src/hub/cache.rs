@@ -12,6 +12,7 @@ use super::name::{Repo, has_ending};
 use super::sets::{RepoFile, Set, sets};
 use anyhow::{Context, Result};
 use gatefold::files::{folder_of, replace, sync_folder, with_suffix};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
@@ -69,18 +70,17 @@ impl Here {
         self.folder.join("blobs").join(hash)
     }
 
-    /// Where what is in a file of a commit is, if it is here: its blob, or where there are no links the
-    /// file itself.
-    pub fn place(&self, commit: &str, file: &RepoFile) -> Option<PathBuf> {
-        let places = [self.blob(&file.blob), self.snapshot(commit).join(&file.path)];
-        let is_whole = |path: &PathBuf| {
-            fs::metadata(path).is_ok_and(|there| there.is_file() && there.len() == file.n_bytes)
-        };
-        places.into_iter().find(is_whole)
+    /// Where what is in a file of a commit is, if it is here: its blob, or where there is none and no
+    /// links are made, the file itself. A link leads to another blob, which is another file's.
+    pub fn place(&self, commit: &str, file: &RepoFile) -> PathBuf {
+        let (blob, named) = (self.blob(&file.blob), self.snapshot(commit).join(&file.path));
+        let is_file = || fs::symlink_metadata(&named).is_ok_and(|there| there.is_file());
+        if !blob.exists() && is_file() { named } else { blob }
     }
 
-    /// Where the lock of a blob is.
+    /// Where the lock of a blob is; behind its hash, other programs tell runs apart.
     pub fn lock(&self, hash: &str) -> PathBuf {
+        let hash = hash.split('.').next().unwrap_or(hash);
         self.locks.join(format!("{hash}.lock"))
     }
 
@@ -89,20 +89,25 @@ impl Here {
         [&self.folder, &self.locks]
     }
 
-    /// Makes the folders into which files are fetched.
-    pub fn make_folders(&self) -> Result<()> {
-        for folder in [self.folder.join("blobs"), self.locks.clone()] {
-            fs::create_dir_all(&folder).with_context(|| cannot_write(&folder))?;
-        }
-        Ok(())
-    }
-
     /// The models of which all parts are here, each once, those of the last commit first.
     pub fn models(&self) -> Vec<Kept> {
+        self.kept(Set::is_whole)
+    }
+
+    /// The models of which some parts are here, and in no snapshot all.
+    pub fn begun(&self) -> Vec<Kept> {
+        let models = self.models();
+        let of_models = |path: &str| models.iter().any(|kept| kept.set.has(path));
+        let mut begun = self.kept(|set| !set.is_whole());
+        begun.retain(|kept| !kept.set.files.iter().any(|file| of_models(&file.path)));
+        begun
+    }
+
+    /// The sets that are so, each once, those of the last commit first.
+    fn kept(&self, is_so: fn(&Set) -> bool) -> Vec<Kept> {
         let mut models: Vec<Kept> = Vec::new();
         for snapshot in self.snapshots() {
-            let whole = sets(files(&snapshot)).into_iter().filter(Set::is_whole);
-            for set in whole {
+            for set in sets(files(&snapshot)).into_iter().filter(is_so) {
                 let is_same = |kept: &Kept| kept.set.path() == set.path();
                 if !models.iter().any(is_same) {
                     models.push(Kept { set, snapshot: snapshot.clone() });
@@ -134,17 +139,35 @@ impl Here {
         names.filter(|(path, _)| paths.contains(path)).map(|(_, full)| full).collect()
     }
 
-    /// Whether any name, of models or of what else there is, leads to a blob.
-    pub fn is_used(&self, blob: &str) -> bool {
-        let entries = WalkDir::new(self.folder.join("snapshots")).into_iter().flatten();
-        let mut targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
-        targets.any(|to| to.file_name() == Some(OsStr::new(blob)))
+    /// The hashes of the whole blobs to which no name leads, of models or of what else there is.
+    ///
+    /// # Errors
+    /// If a folder cannot be read, so that there may be names that nobody sees.
+    pub fn unused(&self) -> Result<Vec<String>> {
+        let names = self.names()?;
+        let targets = names.iter().filter_map(|name| fs::read_link(name).ok());
+        let used: BTreeSet<_> = targets.filter_map(|to| Some(to.file_name()?.to_owned())).collect();
+        let folder = self.folder.join("blobs");
+        let mut unused = Vec::new();
+        for entry in all_below(&folder)? {
+            let hash = entry.file_name().to_str().filter(|hash| !hash.ends_with(INCOMPLETE));
+            unused.extend(hash.filter(|hash| !used.contains(OsStr::new(hash))).map(str::to_owned));
+        }
+        Ok(unused)
     }
 
-    /// Whether a snapshot has anything.
-    pub fn has_names(&self) -> bool {
-        let mut entries = WalkDir::new(self.folder.join("snapshots")).into_iter().flatten();
-        entries.any(|entry| !entry.file_type().is_dir())
+    /// What the snapshots have, of models and of what else there is.
+    ///
+    /// # Errors
+    /// If a folder cannot be read.
+    pub fn names(&self) -> Result<Vec<PathBuf>> {
+        let entries = all_below(&self.folder.join("snapshots"))?;
+        Ok(entries.into_iter().map(DirEntry::into_path).collect())
+    }
+
+    /// Whether it was this program that began to fetch a blob: its mark is in the lock.
+    pub fn is_ours(&self, hash: &str) -> bool {
+        fs::metadata(self.lock(hash)).is_ok_and(|lock| lock.len() > 0)
     }
 
     /// The hashes of the blobs of which a part is here, and how many bytes.
@@ -205,6 +228,19 @@ pub fn files(folder: &Path) -> Vec<RepoFile> {
     names(folder).into_iter().filter_map(file).collect()
 }
 
+/// All that is in a folder and those in it, beside these themselves; nothing if there is no folder.
+fn all_below(folder: &Path) -> Result<Vec<DirEntry>> {
+    let cannot = || format!("cannot read {}", folder.display());
+    if !folder.try_exists().with_context(cannot)? {
+        return Ok(Vec::new());
+    }
+    let is_folder = |entry: &walkdir::Result<DirEntry>| {
+        entry.as_ref().is_ok_and(|entry| entry.file_type().is_dir())
+    };
+    let entries = WalkDir::new(folder).into_iter().filter(|entry| !is_folder(entry));
+    entries.collect::<Result<_, _>>().with_context(cannot)
+}
+
 /// What is called like a model in a folder, with where it is, even if it leads nowhere.
 fn names(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter().flatten();
@@ -218,7 +254,7 @@ fn names(folder: &Path) -> Vec<(String, PathBuf)> {
 }
 
 /// What stands behind the name of a blob of which a part is here.
-const INCOMPLETE: &str = ".incomplete";
+pub const INCOMPLETE: &str = ".incomplete";
 
 /// The name of the file with as much of another as has come.
 pub fn incomplete(path: &Path) -> PathBuf {

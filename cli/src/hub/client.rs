@@ -61,7 +61,7 @@ impl Client {
         Ok(Client {
             wire: Wire::new()?,
             hub: Origin::of(&settings.endpoint),
-            token: settings.token.clone(),
+            token: settings.token()?,
         })
     }
 
@@ -70,8 +70,8 @@ impl Client {
         self.token.is_some() && self.hub.is_some() && self.hub == Origin::of(url)
     }
 
-    /// Asks for what is at an address, and follows redirects. The headers that go along hold what was
-    /// found on the way too, the first of each name.
+    /// Asks for what is at an address, and follows redirects. The headers are those of the last answer,
+    /// and what the ones before it say of the file that they send us to.
     ///
     /// # Errors
     /// If there is no answer, or one that says no.
@@ -89,6 +89,7 @@ impl Client {
                 return Ok(Answer { headers: [answer.headers, on_the_way].concat(), ..answer });
             }
             url = self.redirected(&url, answer.header("location"))?;
+            answer.headers.retain(|(name, _)| name.starts_with("x-linked-"));
             on_the_way.append(&mut answer.headers);
         }
         Err(Trouble::Final(anyhow!("{} sends us on without an end", self.host(&url))))

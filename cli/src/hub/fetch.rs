@@ -1,8 +1,9 @@
 //! One file, from wherever it is: resumed after every cut, and given its name once it is whole and right.
 
+use super::cache::cannot_write;
 use super::client::{Answer, Client, Trouble};
 use super::meter::Meter;
-use super::part::Part;
+use super::part::{Part, sha256_of};
 use super::patience::Patience;
 use super::settings::Settings;
 use crate::terminal::print_note;
@@ -27,6 +28,8 @@ pub struct Wanted {
     pub sha256: Option<String>,
     /// Where it is to be.
     pub place: PathBuf,
+    /// Where it is, if it is here already.
+    pub there: PathBuf,
     /// Who has this locked fetches it.
     pub lock: PathBuf,
 }
@@ -37,22 +40,34 @@ const MOST_STARTS: usize = 3;
 /// How often it is looked whether another run is done.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Fetches a file that is not here, or waits until another run has done so.
+/// Fetches a file that is not here as it should be, or waits until another run has done so; tells how many
+/// bytes came. What is there and is not right stays until what is right takes its place.
 ///
 /// # Errors
-/// If it does not come, or is not what it should be; then nothing has its name.
+/// If it does not come, or is not what it should be; then nothing gets its name.
 pub fn fetch(
     client: &Client,
     settings: &Settings,
     wanted: &Wanted,
     meter: &mut Meter,
-) -> Result<()> {
+) -> Result<u64> {
+    // Nothing is written, not even a lock, where nothing is missing.
+    if wanted.is_here(meter)? {
+        return Ok(0);
+    }
+    for path in [&wanted.place, &wanted.lock] {
+        fs::create_dir_all(folder_of(path)).with_context(|| cannot_write(folder_of(path)))?;
+    }
     let lock = wanted.wait_for_lock()?;
-    if let Ok(there) = fs::metadata(&wanted.place) {
-        meter.next(there.len());
-        return Ok(());
+    if wanted.is_here(meter)? {
+        return Ok(0);
+    }
+    if wanted.there.exists() {
+        let there = wanted.there.display();
+        meter.note(&format!("note: {there} is damaged, and is fetched again"));
     }
     let mut part = Part::open(&wanted.place, lock, meter)?;
+    let n_begun = part.n_bytes;
     let mut patience = Patience::new(settings.pause);
     let mut n_starts = 0;
     loop {
@@ -86,10 +101,26 @@ pub fn fetch(
     let n_bytes = part.n_bytes;
     part.put_in_place()?;
     meter.next(n_bytes);
-    Ok(())
+    Ok(n_bytes.saturating_sub(n_begun))
 }
 
 impl Wanted {
+    /// Whether it is here, of the length and with the hash that are known of it.
+    fn is_here(&self, meter: &mut Meter) -> Result<bool> {
+        let Ok(there) = fs::metadata(&self.there) else { return Ok(false) };
+        if !there.is_file() || self.n_bytes.is_some_and(|n_bytes| n_bytes != there.len()) {
+            return Ok(false);
+        }
+        if let Some(sha256) = &self.sha256 {
+            let found = sha256_of(&self.there, meter);
+            if found.with_context(|| self.there.display().to_string())? != *sha256 {
+                return Ok(false);
+            }
+        }
+        meter.next(there.len());
+        Ok(true)
+    }
+
     /// Locks the file, once no other run has it.
     fn wait_for_lock(&self) -> Result<File> {
         let cannot = || format!("cannot lock {}", self.lock.display());
@@ -213,11 +244,11 @@ impl Wanted {
             check_space(settings, folder_of(&self.place), n_all - part.n_bytes, &self.name)?;
         }
         part.n_all = Some(n_all);
-        // The hub marks versions of large files by their hash.
-        let tags = ["x-linked-etag", "etag"].into_iter().filter_map(|name| answer.header(name));
-        let mut hashes = tags.map(|tag| tag.trim_matches('"').to_ascii_lowercase());
-        part.sha256_of_all =
-            hashes.find(|tag| tag.len() == 64 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        // The hub marks versions of large files by their hash; marks of other servers may be anything.
+        let tag = answer.header("x-linked-etag");
+        let hash = tag.map(|tag| tag.trim_matches('"').to_ascii_lowercase());
+        part.sha256_of_all = hash
+            .filter(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
         Ok(())
     }
 
@@ -248,9 +279,15 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     Some((start, n_all.parse().ok()))
 }
 
+/// Bytes that are free where a folder is, or will be.
+pub fn free_space(settings: &Settings, folder: &Path) -> Result<u64> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    (settings.free_space)(there).with_context(|| cannot_write(folder))
+}
+
 /// Whether so much more finds place in a folder.
 pub fn check_space(settings: &Settings, folder: &Path, n_bytes: u64, name: &str) -> Result<()> {
-    let free = (settings.free_space)(folder).with_context(|| folder.display().to_string())?;
+    let free = free_space(settings, folder)?;
     ensure!(
         n_bytes <= free,
         "{name} takes {} more, and {} are free where {} is; make room (`gatefold list`, `gatefold rm`), or set HF_HOME to a folder on another disk",

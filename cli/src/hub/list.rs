@@ -3,6 +3,7 @@
 use super::cache::Here;
 use super::elsewhere;
 use super::settings::Settings;
+use std::fs;
 use std::path::PathBuf;
 
 /// A model that is here, or has begun to be.
@@ -19,7 +20,7 @@ pub struct Listed {
 pub fn list(settings: &Settings) -> Vec<Listed> {
     let mut listed = Vec::new();
     for here in Here::all(&settings.cache) {
-        let models = here.models();
+        let models = [here.models(), here.begun()].concat();
         let is_alone =
             |label: &str| models.iter().filter(|kept| kept.set.label() == label).count() == 1;
         for kept in &models {
@@ -27,7 +28,7 @@ pub fn list(settings: &Settings) -> Vec<Listed> {
             let label = label.unwrap_or_else(|| kept.set.path().into());
             listed.push(Listed {
                 name: format!("{}:{label}", here.repo),
-                path: Some(kept.path()),
+                path: kept.set.is_whole().then(|| kept.path()),
                 n_bytes: kept.set.n_bytes(),
             });
         }
@@ -38,6 +39,10 @@ pub fn list(settings: &Settings) -> Vec<Listed> {
     }
     for (name, kept) in elsewhere::all(settings) {
         listed.push(Listed { name, path: Some(kept.path()), n_bytes: kept.set.n_bytes() });
+    }
+    for (name, begun) in elsewhere::begun(settings) {
+        let sizes = begun.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len()));
+        listed.push(Listed { name, path: None, n_bytes: sizes.sum() });
     }
     listed
 }

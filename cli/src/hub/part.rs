@@ -32,6 +32,9 @@ pub struct Part {
 /// Entity tags are kept up to this length.
 const MOST_VERSION_BYTES: u64 = 512;
 
+/// The mark in the lock of a file that this program is fetching and that has no version.
+const NO_VERSION: &str = "gatefold";
+
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 18;
 
@@ -49,6 +52,7 @@ impl Part {
             .rewind()
             .and_then(|()| (&lock).take(MOST_VERSION_BYTES).read_to_string(&mut version));
         let version = Some(version).filter(|version| read.is_ok() && is_strong(version));
+        mark(&mut lock, version.as_deref()).with_context(|| cannot_write(&path))?;
         let mut part = Part {
             place: place.into(),
             path,
@@ -91,10 +95,7 @@ impl Part {
             return Ok(());
         }
         self.version = version.map(str::to_owned);
-        let emptied = self.lock.set_len(0).and_then(|()| self.lock.rewind());
-        let written =
-            emptied.and_then(|()| self.lock.write_all(version.unwrap_or_default().as_bytes()));
-        written.with_context(|| cannot_write(&self.path))
+        mark(&mut self.lock, version).with_context(|| cannot_write(&self.path))
     }
 
     /// Takes what comes, and says how much there is after each bit.
@@ -138,18 +139,26 @@ impl Part {
 
     /// Gives the file its name, once all of it is on the disk.
     pub fn put_in_place(self) -> Result<()> {
-        let Part { place, path, file, .. } = self;
+        let Part { place, path, file, lock, .. } = self;
         let synced = file.sync_all();
         drop(file);
         let named =
             synced.and_then(|()| fs::rename(&path, &place)).and_then(|()| sync_folder(&place));
-        named.with_context(|| cannot_write(&place))
+        named.and_then(|()| lock.set_len(0)).with_context(|| cannot_write(&place))
     }
 
     /// Leaves nothing of it.
     pub fn discard(self) -> Result<()> {
-        fs::remove_file(&self.path).with_context(|| cannot_write(&self.path))
+        let removed = fs::remove_file(&self.path).and_then(|()| self.lock.set_len(0));
+        removed.with_context(|| cannot_write(&self.path))
     }
+}
+
+/// Marks a lock as that of a file which this program is fetching, in this version.
+fn mark(lock: &mut File, version: Option<&str>) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    lock.write_all(version.unwrap_or(NO_VERSION).as_bytes())
 }
 
 /// Whether equal tags mean equal bytes.

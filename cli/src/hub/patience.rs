@@ -29,7 +29,7 @@ impl Patience {
         self.n_tried = 0;
     }
 
-    /// Waits until it can be asked again: as long as it says, or twice as long each time.
+    /// Waits until it can be asked again: twice as long each time, and at least as long as it says.
     ///
     /// # Errors
     /// If it has been asked often enough.
@@ -39,7 +39,7 @@ impl Patience {
                 "{what}, and {N_TRIES} times more when asked again; try later: what has come is kept"
             );
         }
-        let pause = wait.unwrap_or(self.pause * 2u32.pow(self.n_tried) / 2);
+        let pause = wait.unwrap_or_default().max(self.pause * 2u32.pow(self.n_tried) / 2);
         self.n_tried += 1;
         if pause >= SHORT {
             print_note(format_args!("note: {what}; asking again in {}", HumanDuration(pause)));

@@ -1,14 +1,13 @@
 //! From a name to a file that is here.
 
 use super::api::{Listing, listing};
-use super::cache::{Here, Kept, cannot_write, incomplete};
+use super::cache::{Here, Kept, incomplete};
 use super::choice::{Limits, choose};
 use super::client::{Client, Trouble};
 use super::elsewhere;
-use super::fetch::{Wanted, check_space, fetch};
+use super::fetch::{Wanted, check_space, fetch, free_space};
 use super::meter::Meter;
 use super::name::{HubName, Name};
-use super::part::sha256_of;
 use super::sets::{RepoFile, Set, sets};
 use super::settings::Settings;
 use super::url::escaped;
@@ -115,8 +114,10 @@ fn pull_from_hub(settings: &Settings, name: &HubName) -> Result<Pulled> {
         Err(Trouble::Final(error)) => return Err(error),
         Err(Trouble::Passing(what, _)) => return Err(Error::msg(what)),
     };
-    here.make_folders()?;
-    let is_missing = |file: &&RepoFile| here.place(&commit, file).is_none();
+    let is_missing = |file: &&RepoFile| {
+        let there = fs::metadata(here.place(&commit, file));
+        !there.is_ok_and(|there| there.is_file() && there.len() == file.n_bytes)
+    };
     let n_left = |file: &RepoFile| {
         let n_here =
             fs::metadata(incomplete(&here.blob(&file.blob))).map_or(0, |there| there.len());
@@ -124,8 +125,7 @@ fn pull_from_hub(settings: &Settings, name: &HubName) -> Result<Pulled> {
     };
     let n_missing =
         |set: &Set| set.files.iter().filter(is_missing).map(n_left).fold(0, u64::saturating_add);
-    let free_space =
-        (settings.free_space)(&settings.cache).with_context(|| cannot_write(&settings.cache))?;
+    let free_space = free_space(settings, &settings.cache)?;
     let sets = sets(files);
     let limits = Limits { machine: settings.machine, free_space, n_missing: &n_missing };
     let (set, why) = choose(&sets, &name.which, &name.repo, &limits)?;
@@ -139,73 +139,46 @@ fn pull_from_hub(settings: &Settings, name: &HubName) -> Result<Pulled> {
         set.n_parts,
         set.label()
     );
-    check_sound(&here, &commit, set)?;
     check_space(settings, &settings.cache, n_missing(set), &set.label())?;
-    let n_before = n_missing(set);
-    fetch_set(settings, &client, &here, &commit, set)?;
+    let doing = if n_missing(set) > 0 { "fetching" } else { "checking" };
+    let mut meter = Meter::new(format!("{doing} {}:{}", here.repo, set.label()), set.n_bytes());
+    let n_fetched = fetch_set(settings, &client, &here, &commit, set, &mut meter)?;
     here.set_main(&commit)?;
     Ok(Pulled {
         path: here.snapshot(&commit).join(set.path()),
         name: format!("{}:{}", name.repo, set.label()),
         commit: Some(commit),
         n_bytes: set.n_bytes(),
-        n_fetched: n_before,
+        n_fetched,
     })
 }
 
-/// Removes what is here of a model and is not what the hub says.
-fn check_sound(here: &Here, commit: &str, set: &Set) -> Result<()> {
-    let there = set
-        .files
-        .iter()
-        .filter_map(|file| Some((file, here.place(commit, file)?, file.sha256.as_ref()?)));
-    let there: Vec<_> = there.collect();
-    let n_bytes = there.iter().map(|(file, ..)| file.n_bytes).sum();
-    let mut meter =
-        Meter::new(format!("checking what is here of {}:{}", here.repo, set.label()), n_bytes);
-    for (file, place, sha256) in there {
-        let found = sha256_of(&place, &mut meter).with_context(|| place.display().to_string())?;
-        meter.next(file.n_bytes);
-        if found != *sha256 {
-            meter.note(&format!("note: {} is damaged, and is fetched again", place.display()));
-            fs::remove_file(&place).with_context(|| cannot_write(&place))?;
-        }
-    }
-    Ok(())
-}
-
-/// Fetches what is missing of a model, and gives each file its name once it is whole.
+/// Fetches what is missing of a model, and gives each file its name once it is whole; tells how many
+/// bytes came.
 fn fetch_set(
     settings: &Settings,
     client: &Client,
     here: &Here,
     commit: &str,
     set: &Set,
-) -> Result<()> {
-    let mut meter = Meter::new(format!("fetching {}:{}", here.repo, set.label()), set.n_bytes());
+    meter: &mut Meter,
+) -> Result<u64> {
+    let mut n_fetched = 0;
     for file in &set.files {
         let RepoFile { path, n_bytes, blob, sha256 } = file;
-        if here.place(commit, file).is_some() {
-            meter.next(*n_bytes);
-        } else {
-            let wanted = Wanted {
-                name: path.clone(),
-                url: format!(
-                    "{}/{}/resolve/{commit}/{}",
-                    settings.endpoint,
-                    here.repo,
-                    escaped(path)
-                ),
-                n_bytes: Some(*n_bytes),
-                sha256: sha256.clone(),
-                place: here.blob(blob),
-                lock: here.lock(blob),
-            };
-            fetch(client, settings, &wanted, &mut meter)?;
-        }
+        let wanted = Wanted {
+            name: path.clone(),
+            url: format!("{}/{}/resolve/{commit}/{}", settings.endpoint, here.repo, escaped(path)),
+            n_bytes: Some(*n_bytes),
+            sha256: sha256.clone(),
+            there: here.place(commit, file),
+            place: here.blob(blob),
+            lock: here.lock(blob),
+        };
+        n_fetched += fetch(client, settings, &wanted, meter)?;
         here.link(commit, path, blob)?;
     }
-    Ok(())
+    Ok(n_fetched)
 }
 
 /// A model that was here.

@@ -7,7 +7,7 @@ use super::settings::Settings;
 use anyhow::{Context, Result, bail, ensure};
 use gatefold::files::{folder_of, open_locked};
 use gatefold::text::printable;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 /// What was removed.
@@ -19,8 +19,8 @@ pub struct Removed {
     pub n_bytes: u64,
 }
 
-/// Removes a model, and what of its repository is unfinished where no type is named. What other models
-/// and other programs have stays.
+/// Removes a model, and what of its repository this program has begun to fetch where no type is named.
+/// What other models and other programs have stays; what others have begun goes with `all`.
 ///
 /// # Errors
 /// If it is not here, more than one is meant and not `all` are, or the system refuses.
@@ -29,10 +29,12 @@ pub fn remove(settings: &Settings, name: &Name, all: bool) -> Result<Removed> {
     match name {
         Name::Hub(name) => remove_of_hub(settings, name, all, &mut removed)?,
         Name::Url(url) => {
-            let kept = elsewhere::kept(settings, url)?.with_context(|| not_here(name))?;
-            for file in &kept.set.files {
-                removed.file(&kept.snapshot.join(&file.path))?;
+            let files = elsewhere::files_of(settings, url)?;
+            ensure!(!files.is_empty(), "{}", not_here(name));
+            for path in &files {
+                removed.file(path)?;
             }
+            elsewhere::tidy(settings, url)?;
             removed.names.push(url.clone());
         }
         Name::File(path) => bail!(
@@ -54,10 +56,16 @@ fn remove_of_hub(
     removed: &mut Removed,
 ) -> Result<()> {
     let here = Here::of(&settings.cache, &name.repo);
-    let meant: Vec<Kept> =
-        here.models().into_iter().filter(|kept| kept.set.is(&name.which)).collect();
-    let unfinished = if name.which == Which::Any { here.unfinished() } else { Vec::new() };
+    let models = here.models().into_iter().chain(here.begun());
+    let meant: Vec<Kept> = models.filter(|kept| kept.set.is(&name.which)).collect();
+    let mut unfinished = if name.which == Which::Any { here.unfinished() } else { Vec::new() };
     ensure!(!meant.is_empty() || !unfinished.is_empty(), "{}", not_here(&Name::Hub(name.clone())));
+    unfinished.retain(|(hash, _)| all || here.is_ours(hash));
+    ensure!(
+        !meant.is_empty() || !unfinished.is_empty(),
+        "what is here of {} another program has begun to fetch; --all removes it",
+        here.repo
+    );
     let labels: Vec<String> = meant.iter().map(|kept| kept.set.label()).collect();
     ensure!(
         all || meant.len() <= 1,
@@ -68,11 +76,12 @@ fn remove_of_hub(
         labels[0]
     );
     for (hash, _) in unfinished {
-        let lock = here.lock(&hash);
-        fs::create_dir_all(folder_of(&lock)).with_context(|| cannot_write(&lock))?;
-        let locked = open_locked(&lock).with_context(|| cannot_write(&lock))?;
-        ensure!(locked.is_some(), "another run is fetching from {}; stop it first", here.repo);
+        let lock = locked(&here, &hash)?;
+        let lock = lock.with_context(|| {
+            format!("another run is fetching from {}; stop it first", here.repo)
+        })?;
         removed.file(&incomplete(&here.blob(&hash)))?;
+        lock.set_len(0).with_context(|| cannot_write(&here.lock(&hash)))?;
     }
     for kept in meant {
         let paths: Vec<String> = kept.set.files.iter().map(|file| file.path.clone()).collect();
@@ -81,19 +90,27 @@ fn remove_of_hub(
             // Folders that have something stay.
             let _ = fs::remove_dir(folder_of(&link));
         }
-        for file in &kept.set.files {
-            if !file.blob.is_empty() && !here.is_used(&file.blob) {
-                removed.file(&here.blob(&file.blob))?;
-            }
-        }
         removed.names.push(format!("{}:{}", here.repo, kept.set.label()));
     }
-    if !here.has_names() && here.unfinished().is_empty() {
+    // Who fetches a blob has its lock until it has a name.
+    for hash in here.unused()? {
+        if let Some(_lock) = locked(&here, &hash)? {
+            removed.file(&here.blob(&hash))?;
+        }
+    }
+    if here.names()?.is_empty() && here.unfinished().is_empty() {
         for folder in here.folders().into_iter().filter(|folder| folder.exists()) {
             fs::remove_dir_all(folder).with_context(|| cannot_write(folder))?;
         }
     }
     Ok(())
+}
+
+/// The lock of a blob; none while another run has it.
+fn locked(here: &Here, hash: &str) -> Result<Option<File>> {
+    let lock = here.lock(hash);
+    let made = fs::create_dir_all(folder_of(&lock)).and_then(|()| open_locked(&lock));
+    made.with_context(|| cannot_write(&lock))
 }
 
 impl Removed {

@@ -36,6 +36,11 @@ impl Set {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.n_bytes))
     }
 
+    /// Whether a file is one of its own.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.iter().any(|file| file.path == path)
+    }
+
     /// Whether no part is missing.
     pub fn is_whole(&self) -> bool {
         self.files.len() == self.n_parts
@@ -85,16 +90,8 @@ pub fn sets(files: impl IntoIterator<Item = RepoFile>) -> Vec<Set> {
         if !has_ending(&file.path) || !is_inside(&file.path) || is_beside {
             continue;
         }
-        let (stem, part, n_parts) = match PART.captures(&file.path) {
-            Some(found) => {
-                let number = |n: usize| found[n].parse().unwrap_or(0);
-                (found[1].to_owned(), number(2), number(3))
-            }
-            None => (file.path.clone(), 1, 1),
-        };
-        if (1..=n_parts).contains(&part) {
-            sets.entry((stem, n_parts)).or_default().insert(part, file);
-        }
+        let (stem, part, n_parts) = part_of(&file.path).unwrap_or((&file.path, 1, 1));
+        sets.entry((stem.to_owned(), n_parts)).or_default().insert(part, file);
     }
     let set = |((stem, n_parts), files): ((String, usize), BTreeMap<_, RepoFile>)| Set {
         quant: quant(&stem),
@@ -106,10 +103,17 @@ pub fn sets(files: impl IntoIterator<Item = RepoFile>) -> Vec<Set> {
 
 /// The names of all parts of the model that has this one; of one that is whole its own.
 pub fn part_names(name: &str) -> Vec<String> {
-    let Some(found) = PART.captures(name) else { return vec![name.into()] };
-    let (stem, count, ending) = (&found[1], &found[3], &name[name.len() - ".gguf".len()..]);
-    let n_parts = count.parse().unwrap_or(0);
-    (1..=n_parts).map(|part| format!("{stem}-{part:05}-of-{count}{ending}")).collect()
+    let Some((stem, _, n_parts)) = part_of(name) else { return vec![name.into()] };
+    let ending = &name[name.len() - ".gguf".len()..];
+    (1..=n_parts).map(|part| format!("{stem}-{part:05}-of-{n_parts:05}{ending}")).collect()
+}
+
+/// What stands before the number of a part, that number, and how many parts there are; none for what is
+/// no part.
+fn part_of(path: &str) -> Option<(&str, usize, usize)> {
+    let (_, [stem, part, n_parts]) = PART.captures(path)?.extract();
+    let (part, n_parts) = (part.parse().ok()?, n_parts.parse().ok()?);
+    (1..=n_parts).contains(&part).then_some((stem, part, n_parts))
 }
 
 /// The type that a path tells, in capitals: of `x/y.Q4_K_M`, `x-q4_0.gguf`, `UD-Q4_K_XL/x` and
@@ -177,12 +181,17 @@ mod tests {
             sets.iter().map(|set| (set.label(), set.n_bytes(), set.is_whole())).collect();
         let told: Vec<_> =
             told.iter().map(|(label, n, whole)| (label.as_str(), *n, *whole)).collect();
-        assert_eq!(told, [("Q2_K", 10, false), ("Q4_K_M", 20, true), ("Q8_0", 10, true)]);
-        assert!(sets[1].path().ends_with("00001-of-00002.gguf"));
+        assert_eq!(
+            told,
+            [("Q2_K", 10, false), ("Q3_K", 10, true), ("Q4_K_M", 20, true), ("Q8_0", 10, true)]
+        );
+        assert!(sets[2].path().ends_with("00001-of-00002.gguf"));
         assert_eq!(
             part_names("b-00002-of-00002.GGUF"),
             ["b-00001-of-00002.GGUF", "b-00002-of-00002.GGUF"]
         );
-        assert_eq!(part_names("b-00002.gguf"), ["b-00002.gguf"]);
+        for whole in ["b-00002.gguf", "b-00001-of-00000.gguf", "b-00003-of-00002.gguf"] {
+            assert_eq!(part_names(whole), [whole]);
+        }
     }
 }

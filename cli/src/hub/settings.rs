@@ -23,6 +23,8 @@ pub struct Settings {
     pub endpoint: String,
     /// What shows the hub who asks.
     pub token: Option<String>,
+    /// The file that has it where it is not given, and whether somebody named that file.
+    pub token_file: Option<(PathBuf, bool)>,
     /// Whether nobody is to be asked.
     pub is_offline: bool,
     /// What this machine is, as far as the choice of a model depends on it.
@@ -79,31 +81,38 @@ impl Settings {
             let given = folder("HF_TOKEN_PATH").map(|path| (path, true));
             given.or_else(|| Some((hf_home()?.join("token"), false)))
         };
-        let token = match set("HF_TOKEN") {
-            Some(token) => Some(token.to_string_lossy().trim().to_owned()),
-            None => token_file()
-                .map(|(path, is_wanted)| token_in(&path, is_wanted))
-                .transpose()?
-                .flatten(),
-        };
-        let is_token =
-            |token: &String| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        ensure!(
-            token.as_ref().is_none_or(is_token),
-            "the token of HF_TOKEN or its file has spaces or other signs in it that no token has; copy it again"
-        );
+        let token = set("HF_TOKEN").map(|token| token.to_string_lossy().trim().to_owned());
         let offline =
             set("HF_HUB_OFFLINE").map(|value| value.to_string_lossy().to_ascii_uppercase());
         Ok(Settings {
             cache: cache.context("there is no folder for models: set HF_HOME to one")?,
             endpoint,
-            token,
+            token: token.filter(|token| !token.is_empty()),
+            token_file: token_file(),
             is_offline: offline
                 .is_some_and(|value| ["1", "ON", "YES", "TRUE"].contains(&value.as_str())),
             machine: Machine::this(),
             free_space: |folder| fs4::available_space(folder),
             pause: Duration::from_secs(1),
         })
+    }
+}
+
+impl Settings {
+    /// The token that is given, or that of the file, which is read when somebody is asked and not before.
+    ///
+    /// # Errors
+    /// If the file is named and cannot be read, or there is a token that can be none.
+    pub fn token(&self) -> Result<Option<String>> {
+        let token = match (&self.token, &self.token_file) {
+            (None, Some((path, is_wanted))) => token_in(path, *is_wanted)?,
+            (given, _) => given.clone(),
+        };
+        ensure!(
+            token.as_ref().is_none_or(|token| token.bytes().all(|byte| byte.is_ascii_graphic())),
+            "the token of HF_TOKEN or its file has spaces or other signs in it that no token has; copy it again"
+        );
+        Ok(token)
     }
 }
 
@@ -158,11 +167,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_str().unwrap();
         let token = |variables: &[(&str, &str)]| {
-            settings(&[&[("HF_HOME", home)], variables].concat()).map(|settings| settings.token)
+            settings(&[&[("HF_HOME", home)], variables].concat())?.token()
         };
         assert_eq!(token(&[]).unwrap(), None);
         fs::write(folder.path().join("token"), "hf_a\n").unwrap();
         assert_eq!(token(&[]).unwrap().as_deref(), Some("hf_a"));
+        assert_eq!(token(&[("HF_TOKEN", " ")]).unwrap().as_deref(), Some("hf_a"));
         assert_eq!(token(&[("HF_TOKEN", " hf_b ")]).unwrap().as_deref(), Some("hf_b"));
         assert!(token(&[("HF_TOKEN", "hf\r\nX: y")]).is_err());
         assert!(token(&[("HF_TOKEN_PATH", "/nowhere/token")]).is_err());

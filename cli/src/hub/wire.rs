@@ -10,10 +10,32 @@ use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 /// A client that follows no redirects.
 pub struct Wire(Agent);
+
+/// Finds hosts by their names; one that is not found cannot be reached, whatever the system says of it.
+#[derive(Debug, Default)]
+struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        self.0.resolve(uri, config, timeout).map_err(|error| match error {
+            ureq::Error::Io(_) => ureq::Error::HostNotFound,
+            error => error,
+        })
+    }
+}
 
 /// A server that says nothing for so long has gone.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +58,7 @@ impl Wire {
             .timeout_connect(Some(PATIENCE))
             .timeout_per_read(Some(PATIENCE))
             .timeout_per_write(Some(PATIENCE));
-        Ok(Wire(config.build().into()))
+        Ok(Wire(Agent::with_parts(config.build(), DefaultConnector::default(), Names::default())))
     }
 
     /// Asks for what is at an address.
@@ -103,7 +125,9 @@ fn trouble(url: &str, error: ureq::Error) -> Trouble {
     let host = Origin::of(url).map_or_else(String::new, |origin| origin.to_string());
     let said = printable(&error);
     match error {
-        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::ConnectProxyFailed(_) => {
             Trouble::Unreachable(format!("{host} cannot be reached ({said})"))
         }
         ureq::Error::Io(error)

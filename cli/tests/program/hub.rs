@@ -35,6 +35,7 @@ fn settings(hub: &Hub, cache: &Path) -> Settings {
         cache: cache.into(),
         endpoint: hub.endpoint.clone(),
         token: Some("hf_secret".into()),
+        token_file: None,
         is_offline: false,
         machine: Some(Machine { memory_bytes: 1 << 40, available_bytes: 1 << 40 }),
         free_space: |_| Ok(1 << 40),
@@ -320,6 +321,10 @@ fn types_parts_and_what_is_here() {
     assert_eq!(pulled(&hub, cache, ":Q2_K").unwrap().n_fetched, 5000);
     assert!(fs::read(&blob).unwrap() == files[0].1);
 
+    fs::write(&blob, &files[0].1[..1000]).unwrap();
+    assert_eq!(pulled(&hub, cache, ":Q2_K").unwrap().n_fetched, 5000);
+    assert!(fs::read(&blob).unwrap() == files[0].1);
+
     // Nobody is asked for what is here, and nobody can be.
     let n_asked = hub.asked().len();
     let offline = Settings { is_offline: true, ..settings(&hub, cache) };
@@ -349,6 +354,82 @@ fn types_parts_and_what_is_here() {
 }
 
 #[test]
+fn what_is_good_stays_until_there_is_better() {
+    let hub = Hub::new(&one_file());
+    let cache = TempDir::new().unwrap();
+    let path = pulled(&hub, cache.path(), "").unwrap().path;
+    // Another word on the same commit, and nothing that bears it out.
+    let other = sha256(&bytes(200_000, 2));
+    let liar = Hub::in_mood(&one_file(), move |asked, _, reply| {
+        let is_list = asked.path.contains("/tree/");
+        let text = || String::from_utf8(reply.body.clone()).unwrap();
+        let other = || text().replace(&sha256(&one_file()[0].1), &other).into_bytes();
+        Reply { body: if is_list { other() } else { reply.body.clone() }, ..reply }
+    });
+    refused(pulled(&liar, cache.path(), ""), "is not what it should be");
+    assert!(fs::read(&path).unwrap() == hub.files["x.Q4_K_M.gguf"]);
+    // A damaged one goes when the right one is here, and no sooner.
+    let blob = fs::canonicalize(&path).unwrap();
+    fs::write(&blob, bytes(200_000, 3)).unwrap();
+    let down = Hub::in_mood(&one_file(), |asked, _, reply| match asked.is_store {
+        true => Reply { status: 503, ..Reply::default() },
+        false => reply,
+    });
+    refused(pulled(&down, cache.path(), ""), "cannot answer now");
+    assert!(blob.exists());
+    pulled(&hub, cache.path(), "").unwrap();
+    assert!(fs::read(&path).unwrap() == hub.files["x.Q4_K_M.gguf"]);
+}
+
+#[test]
+fn lists_may_have_what_nobody_understands_beside_models() {
+    let hub = Hub::in_mood(&one_file(), |asked, _, mut reply| {
+        if asked.path.contains("/tree/") {
+            reply.body.pop();
+            reply.body.extend(br#",{"type": "file", "path": "notes.txt", "size": 9}]"#);
+        }
+        // What is said of the redirect is not said of the file.
+        if reply.status == 302 {
+            reply.headers.push(("ETag".into(), format!("\"{}\"", "0".repeat(64))));
+            reply.headers.push(("Content-Range".into(), "bytes 7-9/10".into()));
+        }
+        reply
+    });
+    pulled(&hub, TempDir::new().unwrap().path(), "").unwrap();
+    let endless = Hub::in_mood(&one_file(), |asked, _, mut reply| {
+        if asked.path.contains("/tree/") {
+            reply.headers.push(("Link".into(), format!("<{}>; rel=\"next\"", asked.path)));
+        }
+        reply
+    });
+    refused(pulled(&endless, TempDir::new().unwrap().path(), ""), "pages");
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_need_not_be_text() {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let hub = Hub::new(&one_file());
+    let folder = TempDir::new().unwrap();
+    let cache = folder.path().join(std::ffi::OsStr::from_bytes(b"x\xff"));
+    let plain = at(&hub, &cache).args(["pull", REPO]).output().unwrap().stdout;
+    let path = std::ffi::OsString::from_vec(plain.trim_ascii_end().into());
+    assert!(fs::read(path).unwrap() == hub.files["x.Q4_K_M.gguf"]);
+    for args in [&["pull", REPO, "--json"][..], &["list", "--json"]] {
+        let json = run(&mut at(&hub, &cache), args).succeeded().stdout;
+        assert!(json.contains("x\u{fffd}"), "{json}");
+    }
+    // Without a network, hosts have no addresses: what is here is enough.
+    let mut away = at(&hub, &cache);
+    for name in ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"] {
+        away.env_remove(name).env_remove(name.to_lowercase());
+    }
+    away.env("HF_ENDPOINT", "http://hub.invalid");
+    let there = run(&mut away, &["pull", REPO, "--json"]).succeeded();
+    assert!(there.stderr.contains("cannot be reached"), "{}", there.stderr);
+}
+
+#[test]
 fn place_is_looked_for_before_anything_is_fetched() {
     let hub = Hub::new(&[("x-Q2_K.gguf", bytes(1000, 1)), ("x-Q8_0.gguf", bytes(3000, 2))]);
     let cache = TempDir::new().unwrap();
@@ -366,6 +447,8 @@ fn addresses_of_other_servers() {
             Reply { cut: Some(70_000), ..ranged(asked, &bytes(200_000, 2), "\"v0\"") }
         }
         "/a/x.Q4_K_M.gguf?key=1" => Reply { cut: (n == 1).then_some(50_000), ..reply },
+        // A mark of 64 digits is a mark, and no hash.
+        "/b/x%20(1).gguf" => ranged(asked, &bytes(500, 4), &format!("\"{}\"", "0".repeat(64))),
         "/page.gguf" => Reply { status: 200, body: b"<html>".to_vec(), ..Reply::default() },
         _ => Reply { status: 404, ..Reply::default() },
     });
@@ -380,14 +463,65 @@ fn addresses_of_other_servers() {
     assert!(hub.fetched().iter().all(|asked| !asked.headers.contains_key("authorization")));
     refused(pull(&settings, &of("/page.gguf")), "does not begin as GGUF files do");
     refused(pull(&settings, &of("/none.gguf")), "(404)");
+    let odd = pull(&settings, &of("/b/x%20(1).gguf")).unwrap();
     let n_asked = hub.asked().len();
     let offline = Settings { is_offline: true, ..settings };
+    assert_eq!(pull(&offline, &of("/b/x%20(1).gguf")).unwrap().path, odd.path);
+    remove(&offline, &of("/b/x%20(1).gguf"), false).unwrap();
     assert_eq!(pull(&offline, &of("/a/x.Q4_K_M.gguf")).unwrap().path, there.path);
     assert_eq!(hub.asked().len(), n_asked);
     let listed = list(&offline);
     assert_eq!((listed.len(), listed[0].name.as_str()), (1, &*format!("{store}/a/x.Q4_K_M.gguf")));
     remove(&offline, &of("/a/x.Q4_K_M.gguf"), false).unwrap();
     assert!(list(&offline).is_empty());
+}
+
+#[test]
+fn what_is_unfinished_is_known_and_goes() {
+    let files = [
+        ("m-Q2_K-00001-of-00002.gguf", bytes(5000, 1)),
+        ("m-Q2_K-00002-of-00002.gguf", bytes(6000, 2)),
+    ];
+    let second = sha256(&files[1].1);
+    let cut = second.clone();
+    let hub = Hub::in_mood(&files, move |asked, _, reply| match asked.path.contains(&cut) {
+        true if asked.headers.contains_key("range") => Reply { status: 503, ..Reply::default() },
+        true => Reply { cut: Some(1000), ..reply },
+        false => reply,
+    });
+    let folder = TempDir::new().unwrap();
+    let cache = folder.path();
+    let settings = settings(&hub, cache);
+    let listed = || -> Vec<(String, bool, u64)> {
+        let listed = list(&settings).into_iter();
+        listed.map(|listed| (listed.name, listed.path.is_some(), listed.n_bytes)).collect()
+    };
+    refused(pulled(&hub, cache, ""), "cannot answer now");
+    assert_eq!(listed(), [(format!("{REPO}:Q2_K"), false, 5000), (REPO.into(), false, 1000)]);
+    // What another program has begun, and a blob that has no name.
+    let blobs = folder_of_repo(cache).join("blobs");
+    let foreign = blobs.join(format!("{}.0a1b.incomplete", "a".repeat(64)));
+    fs::write(&foreign, "GG").unwrap();
+    fs::write(blobs.join("b".repeat(64)), "GGUF").unwrap();
+    let of = |name: &str| Name::of(Path::new(name)).unwrap();
+    assert_eq!(remove(&settings, &of(REPO), false).unwrap().n_bytes, 6004);
+    assert!(foreign.exists() && fs::read_dir(&blobs).unwrap().count() == 1);
+    let error = remove(&settings, &of(REPO), false).err().unwrap().to_string();
+    assert!(error.contains("--all"), "{error}");
+    remove(&settings, &of(REPO), true).unwrap();
+    assert!(!folder_of_repo(cache).exists());
+
+    let url = format!("{}/m-Q2_K-00001-of-00002.gguf", hub.store);
+    let cut = Hub::in_mood(&files, |asked, _, reply| match asked.path.contains("00002-of") {
+        true if asked.headers.contains_key("range") => Reply { status: 503, ..Reply::default() },
+        true => Reply { cut: Some(1000), ..reply },
+        false => reply,
+    });
+    let url = url.replace(&hub.store, &cut.store);
+    refused(pull(&settings, &of(&url)), "cannot answer now");
+    assert_eq!(listed(), [(url.clone(), false, 6000)]);
+    assert_eq!(remove(&settings, &of(&url), false).unwrap().n_bytes, 6000);
+    assert!(listed().is_empty());
 }
 
 #[test]
