@@ -88,6 +88,10 @@ pub fn fetch(
                 continue;
             }
             Err(Trouble::Final(error)) => {
+                // Of what has never come, nothing is begun; that it stays would be the lesser trouble.
+                if part.n_bytes == 0 {
+                    part.discard().ok();
+                }
                 return Err(error.context(format!("cannot fetch {}", wanted.name)));
             }
             Err(Trouble::Passing(what, wait)) => (what, wait),
