@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
-import re
-import subprocess
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar, Union
 
 from ._answer import Answer
 from ._errors import GatefoldError, ServerFailed
-from ._http import Call, failed
+from ._http import Call, failed, is_healthy
+from ._process import OwnProcess, Process, SharedProcess
 from ._program import engine_flags, find_program
 
 #: A question, or a conversation as OpenAI's API has it.
@@ -24,25 +22,8 @@ Messages = Union[str, Sequence[Mapping[str, Any]]]
 
 T = TypeVar("T")
 
-# Starts the server, says its process id, and ends it when stdin is closed: whatever becomes of Python,
-# the system does that. A limit on the life of the thread that started it (PR_SET_PDEATHSIG) would end
-# it with a thread of a pool.
-_GUARD = """
-exec 3<&0
-"$@" </dev/null >&2 3<&- &
-child=$!
-echo $child
-{ cat <&3; kill -TERM $child; } >/dev/null 2>&1 &
-guard=$!
-exec 3<&- >/dev/null
-wait $child
-status=$?
-kill $guard 2>/dev/null
-exit $status
-"""
-
 #: Requests that are asked at the same time; more wait here and not in the server.
-_MOST_CALLS = 256
+MOST_CALLS = 256
 
 
 class Server:
@@ -64,52 +45,56 @@ class Server:
         program: str | os.PathLike[str] | None = None,
         start_timeout: float = 600.0,
         restarts: int = 3,
+        shared: bool = False,
     ) -> None:
         """`model` is a GGUF file, or the demo model if there is none; `args` are more flags of
-        `gatefold serve`; loading may take `start_timeout` seconds."""
-        self._program = find_program(program)
-        self._flags = engine_flags(model, threads, context, parallel, args)
-        self._start_timeout = start_timeout
+        `gatefold serve`; loading may take `start_timeout` seconds. One that is `shared` is that of all
+        processes of this user on this machine that ask for the same; it ends with the last of them,
+        and may come back at another address."""
+        flags = engine_flags(model, threads, context, parallel, args)
+        command = [find_program(program), "serve", "--grace", "1", *flags]
+        self._process: Process = (
+            SharedProcess(command, None if model is None else os.fspath(model), start_timeout)
+            if shared
+            else OwnProcess(command, start_timeout)
+        )
         self._n_restarts_left = restarts
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
+        self._is_running = False
         self._is_stopped = False
-        self._port = 0
-        self._said: deque[str] = deque(maxlen=20)
-        self._calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="gatefold")
-        #: The server's process; another one once it was started again.
-        self.pid = 0
+        self._calls = ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="gatefold")
 
     def start(self) -> Server:
         """Starts it, if it does not run, and waits until the model is loaded."""
         with self._lock:
             if self._is_stopped:
                 raise ServerFailed("the server was stopped; make another one")
-            if self._process is None:
-                self._begin()
+            if not self._is_running:
+                self._process.start()
+                self._is_running = True
         return self
 
     def stop(self) -> None:
-        """Ends it, and with it what it is being asked."""
+        """Ends it, and with it what it is being asked; one that is shared, if nobody else has it."""
         with self._lock:
-            process, self._process = self._process, None
+            self._is_running = False
             self._is_stopped = True
-        if process is not None:
-            self._end(process)
+            self._process.stop()
         self._calls.shutdown(wait=False)
 
     @property
     def url(self) -> str:
         """The base URL for clients of OpenAI's API."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self._process.port}/v1"
+
+    @property
+    def pid(self) -> int:
+        """The server's process; another one once it was started again."""
+        return self._process.pid
 
     def is_healthy(self) -> bool:
         """Whether it runs and has loaded its model."""
-        try:
-            status, _, _ = Call().send("127.0.0.1", self._port, "/health", None)
-        except (OSError, http.client.HTTPException, ValueError):
-            return False
-        return status == 200
+        return is_healthy(self._process.port)
 
     def complete(self, prompt: str, **params: Any) -> Answer:
         """Continues a text. `params` are those of `/v1/completions`: `max_tokens`, `temperature`,
@@ -163,16 +148,23 @@ class Server:
         Waits where its queue is full; raises `RequestFailed` where it refuses, and `ServerFailed` where
         there is no server any more.
         """
-        call = call or Call()
+        return self._send(path, body, call or Call())
+
+    def get(self, path: str) -> Mapping[str, Any]:
+        """What the server has at a path, likewise."""
+        return self._send(path, None, Call())
+
+    def _send(self, path: str, body: Mapping[str, Any] | None, call: Call) -> Mapping[str, Any]:
         self.start()
         while True:
-            process = self._process
+            with self._lock:  # Not while it is being started again.
+                pid, port = self._process.pid, self._process.port
             try:
-                status, head, answer = call.send("127.0.0.1", self._port, path, body)
+                status, head, answer = call.send("127.0.0.1", port, path, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if call.is_given_up:
                     raise
-                self._revive(process, error)
+                self._revive(pid, error)
                 continue
             if status == 200 and isinstance(answer, dict):
                 return answer
@@ -212,69 +204,18 @@ class Server:
             call.give_up()
             raise
 
-    def _revive(self, process: subprocess.Popen[str] | None, error: Exception) -> None:
+    def _revive(self, pid: int, error: Exception) -> None:
         """Starts the server again, unless another thread has."""
         with self._lock:
-            if self._process is not process and self._process is not None:
+            if self._is_running and self._process.pid != pid:
                 return
-            if self._process is None or self._n_restarts_left <= 0:
-                raise ServerFailed(f"the server is gone ({error}){self._last_words()}") from error
+            if not self._is_running or self._n_restarts_left <= 0:
+                last = self._process.last_words()
+                raise ServerFailed(f"the server is gone: {last or error}") from error
             self._n_restarts_left -= 1
-            self._end(self._process)
-            self._begin()
-
-    def _begin(self) -> None:
-        command = [self._program, "serve", "--port", str(self._port), "--grace", "1", *self._flags]
-        try:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "gatefold", *command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                # Ctrl-C is Python's; the server ends with it.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ServerFailed(f"the server cannot be started: {error}") from error
-        assert process.stdout is not None
-        self.pid = int(process.stdout.readline())
-        process.stdout.close()
-        ready = threading.Event()
-        listener = threading.Thread(target=self._listen, args=(process, ready), daemon=True)
-        listener.start()
-        if not ready.wait(self._start_timeout) or process.poll() is not None:
-            self._end(process)
-            listener.join(1.0)
-            raise ServerFailed(f"the server does not start{self._last_words()}")
-        self._process = process
-
-    def _listen(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
-        """Hears what the server says, up to its end."""
-        assert process.stderr is not None
-        for line in process.stderr:
-            self._said.append(line.rstrip())
-            address = re.match(r"listening at http://[^/;]*:(\d+)", line)
-            if address:
-                self._port = int(address[1])
-            if line.startswith("ready: "):
-                ready.set()
-        process.wait()
-        process.stderr.close()
-        ready.set()
-
-    @staticmethod
-    def _end(process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        try:
-            process.stdin.close()
-        except OSError:
-            pass  # Nobody reads it any more.
-        process.wait()
-
-    def _last_words(self) -> str:
-        return f": {self._said[-1]}" if self._said else ""
+            self._is_running = False
+            self._process.restart()
+            self._is_running = True
 
 
 def _chat(messages: Messages, params: Mapping[str, Any]) -> dict[str, Any]:
