@@ -82,3 +82,12 @@ def failed(status: int, body: Any) -> RequestFailed:
     if not isinstance(error, dict):
         error = {}
     return RequestFailed(status, error.get("code"), error.get("message") or f"status {status}")
+
+
+def is_healthy(port: int) -> bool:
+    """Whether a server at this port of this machine has loaded its model."""
+    try:
+        status, _, _ = Call().send("127.0.0.1", port, "/health", None)
+    except (OSError, http.client.HTTPException):
+        return False
+    return status == 200

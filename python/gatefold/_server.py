@@ -5,32 +5,26 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
-import re
-import secrets
-import subprocess
-import tempfile
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Callable, Iterable, Mapping, Sequence, TypeVar, Union
+from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 
 from ._answer import Answer
 from ._errors import GatefoldError, RequestFailed, ServerFailed
-from ._http import Call, failed, serialized
-from ._program import GRACE, end, engine_flags, find_program, guarded
+from ._http import Call, failed, is_healthy, serialized
+from ._process import OwnProcess, Process, SharedProcess
+from ._program import GRACE, engine_flags, find_program
 
 #: A question, or a conversation as OpenAI's API has it.
 Messages = Union[str, Sequence[Mapping[str, Any]]]
-
-T = TypeVar("T")
 
 #: Times that a request is sent again to a server that runs and breaks the connection.
 _MOST_BROKEN = 2
 
 #: Requests that are asked at the same time; more wait here and not in the server.
-_MOST_CALLS = 256
+MOST_CALLS = 256
 
 
 class Server:
@@ -53,54 +47,62 @@ class Server:
         program: str | os.PathLike[str] | None = None,
         start_timeout: float = 600.0,
         restarts: int = 3,
+        shared: bool = False,
     ) -> None:
         """`model` is a GGUF file, or the demo model if there is none; `args` are more flags of
-        `gatefold serve`; loading may take `start_timeout` seconds."""
-        self._program = find_program(program)
-        self._flags = engine_flags(model, threads, context, parallel, args)
-        self._start_timeout = start_timeout
+        `gatefold serve`; loading may take `start_timeout` seconds. One that is `shared` is that of all
+        processes of this user on this machine that ask for the same; it ends with the last of them,
+        and may come back at another address."""
+        flags = engine_flags(model, threads, context, parallel, args)
+        command = [find_program(program), "serve", *flags]
+        self._process: Process = (
+            SharedProcess(command, None if model is None else os.fspath(model), start_timeout)
+            if shared
+            else OwnProcess(command, start_timeout)
+        )
         self._n_restarts = self._n_restarts_left = restarts
-        #: What other clients must show: made up, unless `args` have `--api-key-file` or `--no-api-key`.
-        self.api_key = _key_in(self._flags)
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
+        self._is_running = False
         self._is_stopped = False
-        self._port = 0
-        self._said: deque[str] = deque(maxlen=20)
-        self._calls = ThreadPoolExecutor(_MOST_CALLS, thread_name_prefix="gatefold")
-        #: The server's process; another one once it was started again.
-        self.pid = 0
+        self._calls = ThreadPoolExecutor(MOST_CALLS, thread_name_prefix="gatefold")
 
     def start(self) -> Server:
         """Starts it, if it does not run, and waits until the model is loaded."""
         with self._lock:
             if self._is_stopped:
                 raise ServerFailed("the server was stopped; make another one")
-            if self._process is None:
-                self._begin()
+            if not self._is_running:
+                self._process.start()
+                self._is_running = True
         return self
 
     def stop(self) -> None:
-        """Ends it, and with it what it is being asked."""
+        """Ends it, and with it what it is being asked; one that is shared, if nobody else has it."""
         with self._lock:
-            process, self._process = self._process, None
+            self._is_running = False
             self._is_stopped = True
-        if process is not None:
-            end(process)
+        self._process.stop()
         self._calls.shutdown(wait=False)
 
     @property
     def url(self) -> str:
         """The base URL for clients of OpenAI's API."""
-        return f"http://127.0.0.1:{self._port}/v1"
+        return f"http://127.0.0.1:{self._process.port}/v1"
+
+    @property
+    def pid(self) -> int:
+        """The server's process; another one once it was started again."""
+        return self._process.pid
+
+    @property
+    def api_key(self) -> str | None:
+        """What other clients must show: made up, unless `args` have `--api-key-file` or `--no-api-key`;
+        of a server that is shared, once it was started."""
+        return self._process.key
 
     def is_healthy(self) -> bool:
         """Whether it runs and has loaded its model."""
-        try:
-            status, _, _ = Call().send("127.0.0.1", self._port, "/health", None)
-        except (OSError, http.client.HTTPException):
-            return False
-        return status == 200
+        return is_healthy(self._process.port)
 
     def complete(self, prompt: str, **params: Any) -> Answer:
         """Continues a text. `params` are those of `/v1/completions`: `max_tokens`, `temperature`,
@@ -163,16 +165,19 @@ class Server:
         Waits where its queue is full; raises `RequestFailed` where it refuses, and `ServerFailed` where
         there is no server any more.
         """
-        text = serialized(body)
-        call = call or Call()
+        return self._send(path, serialized(body), call or Call())
+
+    def get(self, path: str) -> Mapping[str, Any]:
+        """What the server has at a path, likewise."""
+        return self._send(path, None, Call())
+
+    def _send(self, path: str, body: bytes | None, call: Call) -> Mapping[str, Any]:
         self.start()
         n_broken = 0
         while True:
-            process = self._alive()
+            pid, port, key = self._alive()
             try:
-                status, head, answer = call.send(
-                    "127.0.0.1", self._port, path, text, self.api_key
-                )
+                status, head, answer = call.send("127.0.0.1", port, path, body, key)
             except (OSError, http.client.HTTPException) as error:
                 if call.is_given_up:
                     raise
@@ -189,7 +194,8 @@ class Server:
                     continue
             # A server that is being stopped says so, or breaks the connection, and then ends.
             n_broken += 1
-            if n_broken > (self._n_restarts if _has_ended(process) else _MOST_BROKEN):
+            has_ended = self._process.has_ended(pid, GRACE)
+            if n_broken > (self._n_restarts if has_ended else _MOST_BROKEN):
                 if isinstance(why, RequestFailed):
                     raise why
                 raise ServerFailed(f"the server does not answer ({why})") from why
@@ -225,76 +231,19 @@ class Server:
             call.give_up()
             raise
 
-    def _alive(self) -> subprocess.Popen[str]:
-        """The server's process, which is started again where it has ended: its port may be another's."""
+    def _alive(self) -> tuple[int, int, str | None]:
+        """Process, port and key of the server, which is started again where it has ended: its port may be
+        another's."""
         with self._lock:
             process = self._process
-            if process is None:
+            if not self._is_running:
                 raise ServerFailed("the server was stopped")
-            if process.poll() is not None:
+            if process.has_ended(process.pid):
                 if self._n_restarts_left <= 0:
-                    raise ServerFailed(f"the server is gone{self._last_words()}")
+                    raise ServerFailed(f"the server is gone{process.last_words()}")
                 self._n_restarts_left -= 1
-                end(process)
-                process = self._begin()
-            return process
-
-    def _begin(self) -> subprocess.Popen[str]:
-        flags = list(self._flags)
-        for flag, value in [("--host", "127.0.0.1"), ("--port", str(self._port)), ("--grace", "1")]:
-            if not _has(self._flags, flag):
-                flags += [flag, value]
-        if _has(self._flags, "--api-key-file") or _has(self._flags, "--no-api-key"):
-            return self._launch(flags)
-        # Other users of the machine see flags. The file is read once, when the server starts.
-        with tempfile.NamedTemporaryFile("w", prefix="gatefold-") as file:
-            file.write(f"{self.api_key}\n")
-            file.flush()
-            return self._launch([*flags, "--api-key-file", file.name])
-
-    def _launch(self, flags: list[str]) -> subprocess.Popen[str]:
-        try:
-            process = subprocess.Popen(
-                guarded([self._program, "serve", *flags], is_silent=True),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                # Ctrl-C is Python's; the server ends with it.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ServerFailed(f"the server cannot be started: {error}") from error
-        assert process.stdout is not None
-        self.pid = int(process.stdout.readline())
-        process.stdout.close()
-        ready = threading.Event()
-        listener = threading.Thread(target=self._listen, args=(process, ready), daemon=True)
-        listener.start()
-        if not ready.wait(self._start_timeout) or process.poll() is not None:
-            end(process)
-            listener.join(1.0)
-            raise ServerFailed(f"the server does not start{self._last_words()}")
-        self._process = process
-        return process
-
-    def _listen(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
-        """Hears what the server says, up to its end."""
-        assert process.stderr is not None
-        for line in process.stderr:
-            self._said.append(line.rstrip())
-            address = re.match(r"listening at http://[^/;]*:(\d+)", line)
-            if address:
-                self._port = int(address[1])
-            if line.startswith("ready: "):
-                ready.set()
-        process.wait()
-        process.stderr.close()
-        ready.set()
-
-    def _last_words(self) -> str:
-        return f": {self._said[-1]}" if self._said else ""
+                process.start()
+            return process.pid, process.port, process.key
 
 
 def _chat(messages: Messages, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,32 +258,3 @@ def _answer(body: Mapping[str, Any]) -> Answer:
         return Answer.of(body)
     except (LookupError, TypeError) as error:
         raise RequestFailed(200, None, f"there is no answer in what was sent: {error!r}") from error
-
-
-def _has_ended(process: subprocess.Popen[str]) -> bool:
-    """Whether it ends now: one that was told to has some seconds."""
-    try:
-        process.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def _has(flags: Sequence[str], flag: str) -> bool:
-    return any(word == flag or word.startswith(f"{flag}=") for word in flags)
-
-
-def _key_in(flags: Sequence[str]) -> str | None:
-    """The key by which a server with these flags may be asked."""
-    if _has(flags, "--no-api-key"):
-        return None
-    if not _has(flags, "--api-key-file"):
-        return secrets.token_urlsafe(32)
-    words = [*flags, ""]
-    named = [words[i + 1] for i, word in enumerate(flags) if word == "--api-key-file"]
-    named += [word.split("=", 1)[1] for word in flags if word.startswith("--api-key-file=")]
-    try:
-        with open(named[0], encoding="utf-8") as file:
-            return next((line.strip() for line in file if line.strip()), None)
-    except OSError:
-        return None  # The server says so.

@@ -204,6 +204,37 @@ class Ended(unittest.TestCase):
         python.stdout.close()
         wait_until_dead(pid)
 
+    def test_one_that_is_shared_ends_with_the_last_that_has_it(self) -> None:
+        script = "import gatefold, time; s = gatefold.Server(threads=1, shared=True).start()\n"
+        script += "print(s.pid, flush=True); time.sleep(60)"
+        command = [sys.executable, "-c", script]
+        folder = Path(__file__).parents[1]
+        first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+        assert first.stdout is not None
+        pid = int(first.stdout.readline())
+        second = gatefold.Server(threads=1, shared=True).start()
+        # Who has started it may go.
+        first.kill()
+        first.wait()
+        first.stdout.close()
+        before = second.complete(PROMPT, max_tokens=4, seed=1)
+        self.assertEqual(second.pid, pid)
+        with gatefold.Server(threads=1, context=512, shared=True) as other:
+            self.assertNotEqual(other.pid, pid)
+            self.assertNotEqual(other.api_key, second.api_key)
+        wait_until_dead(other.pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_until_dead(pid)
+        self.assertEqual(second.complete(PROMPT, max_tokens=4, seed=1).text, before.text)
+        third = gatefold.Server(threads=1, shared=True).start()
+        self.assertEqual(third.api_key, second.api_key)
+        self.assertEqual(third.get("/v1/models")["object"], "list")
+        second.stop()
+        self.assertEqual(third.complete(PROMPT, max_tokens=4, seed=1).text, before.text)
+        pid = third.pid
+        third.stop()
+        wait_until_dead(pid)
+
 
 class Jobs(unittest.TestCase):
     """Runs of the program."""
