@@ -1,6 +1,6 @@
 //! What becomes of a model that is larger than the memory.
 
-use crate::model::{Memory, Model, Needs, SHORT_CONTEXT};
+use crate::model::{Memory, Model, Needs};
 use crate::text::bytes;
 use gatefold_quant::DynFormat;
 use serde::Serialize;
@@ -35,7 +35,7 @@ impl Larger {
         let shares = |needs: Needs| needs.shares(free_bytes, &Memory::default());
         let found = shares(needs);
         found.weights_bytes?;
-        let step_len = found.max_batched_tokens.unwrap_or(SHORT_CONTEXT);
+        let step_len = found.max_batched_tokens?;
         let missing = |step_len| {
             let expert_share = needs.expert_share(&found, step_len);
             (expert_share, (1.0 - expert_share) * needs.experts as f64)

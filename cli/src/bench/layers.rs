@@ -43,11 +43,10 @@ pub fn forecast(
         None => None,
     };
     let mut seconds = |n_layers| seconds(gguf, compute, n_layers, &mut progress);
-    let (one, two) = (seconds(1)?, seconds(n_layers.min(2))?);
-    let [alone, together, prompt] = std::array::from_fn(|idx| match n_layers {
-        1 => Seconds { layer: one[idx], beside: 0.0 },
-        _ => Seconds::of_one_and_two(one[idx], two[idx]),
-    });
+    let one = seconds(1)?;
+    let two = if n_layers > 1 { seconds(2)? } else { one };
+    let [alone, together, prompt] =
+        std::array::from_fn(|idx| Seconds::of_one_and_two(one[idx], two[idx]));
     let measured = Measured { alone, together, prompt, disk_bytes_per_second };
     Ok(Forecast::new(n_layers, &measured, larger))
 }

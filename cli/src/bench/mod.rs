@@ -6,7 +6,8 @@
 //! multiply-adds per second over these rates are the shares that it reaches ([`Measurement`]).
 //!
 //! Tokens are random ([`Random`]): a repeated one would go to the same experts over and over, and
-//! flatter. [`forecast`] measures the first layers alone, and says how fast all will be. [`synthetic`] makes files of a model's full shape and random weights.
+//! flatter. [`forecast`] measures the first layers alone, and says how fast all will be. [`synthetic`]
+//! makes files of a model's full shape and random weights.
 
 mod ceilings;
 mod error;
